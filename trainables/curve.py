@@ -1,0 +1,15 @@
+"""The learning curve: what training returns and the job journal keeps. Knows no torch."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One point of a learning curve."""
+
+    epoch: int  #: counted from 1
+    train_loss: float
+    value: float  #: the job's metric on validation data
+    seconds: float  #: training and validation time of this epoch alone
+    time: int = 0  #: Unix time in milliseconds at which the point was made, frozen
+    metrics: dict[str, float] = field(default_factory=dict)  #: all metrics on validation data

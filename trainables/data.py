@@ -1,0 +1,56 @@
+"""Containers for ragged sequence data: NumPy only, so that validation needs no torch."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spaces.tasks import TaskInfo
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Sequences of different lengths, laid end to end.
+
+    x: [steps, features] float32, or [steps] int64 symbols for next-token tasks.
+    lengths: [n] int64, each at least 1, summing to steps.
+    y: [n] int64 classes, [n] float32 targets, or None where the targets are x itself one step on
+       (next-token and next-step).
+    """
+
+    x: NDArray[np.generic]
+    lengths: NDArray[np.int64]
+    y: NDArray[np.generic] | None = None
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @cached_property
+    def starts(self) -> NDArray[np.int64]:
+        """Return the [n] positions in x at which the sequences begin."""
+        return np.concatenate([[0], np.cumsum(self.lengths)[:-1]]).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Data:
+    """A task's data, split. Test data is for the confirm phase and the report alone."""
+
+    info: TaskInfo
+    train: Sequences
+    validation: Sequences
+    test: Sequences
+
+
+def fingerprint(*splits: Sequences) -> str:
+    """Return a sha256 over values, shapes and types of all arrays in order."""
+    digest = hashlib.sha256()
+    for split in splits:
+        for array in (split.x, split.lengths, split.y):
+            if array is None:
+                digest.update(b"none")
+                continue
+            digest.update(f"{array.dtype.str}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
