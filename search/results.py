@@ -1,39 +1,89 @@
-"""The record of a trial, as `gatesearch results --json` prints it and every page shows it."""
+"""What a job has found so far, read from its journal; safe to use while the job runs."""
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
+from search.job import JobSpec
+from search.journal import JournalError, JournalReader
+from search.ledger import Ledger
+from search.record import Phase, Record, State
+from search.run_ids import run_ids
+from spaces.errors import InputError
+from spaces.tasks import TaskInfo
 from trainables.curve import Epoch
 
-State = Literal["complete", "pruned", "diverged", "failed", "running"]
-Phase = Literal["search", "confirm"]
+__all__ = ["Epoch", "Phase", "Record", "Results", "State", "read"]
 
 
 @dataclass(frozen=True)
-class Record:
-    """One trial (phase search) or one replicate of a finalist (phase confirm)."""
+class Results:
+    """All trials of a job and what is needed to understand them."""
 
-    number: int  #: within its arm and phase, from 0
-    arm: str
-    phase: Phase
-    state: State
-    control: bool
-    config: dict[str, Any]  #: a TrialConfig as a plain dict
-    seed: int
-    epochs: int  #: epochs trained
-    metric: str
-    direction: str
-    value: float | None  #: the best epoch's validation value
-    curve: list[Epoch]
-    parameters: int | None
-    train_seconds: float
-    mlflow_run_id: str | None = None
-    finalist: int | None = None  #: confirm: the search trial's number this is a replicate of
-    replicate: int | None = None  #: confirm: 0 .. seeds - 1; equal numbers share seeds across arms
-    test: dict[str, float] | None = None  #: confirm: metrics on test data at the best epoch
-    reason: str | None = None  #: why a failed or diverged trial ended
-    checkpoint: str | None = None  #: name of the latest checkpoint below the job's checkpoints
+    folder: Path
+    job: JobSpec
+    info: TaskInfo
+    records: list[Record]
+    phase: str  #: search, confirm, report or done
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the record as plain JSON types."""
-        return asdict(self)
+    @cached_property
+    def search(self) -> list[Record]:
+        """The trials of the search phase."""
+        return [record for record in self.records if record.phase == "search"]
+
+    @cached_property
+    def confirm(self) -> list[Record]:
+        """The replicates of the finalists."""
+        return [record for record in self.records if record.phase == "confirm"]
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """The arms' names in the order of the job file."""
+        return tuple(arm.name for arm in self.job.arms)
+
+    @property
+    def finished(self) -> bool:
+        """Whether every trial that was asked for has ended."""
+        return self.phase in ("report", "done")
+
+    def ranked(self, arm: str | None = None) -> list[Record]:
+        """Return the complete search trials, best validation value first, of one arm or of all.
+
+        Ties go to the smaller model, then to the earlier trial.
+        """
+        sign = -1 if self.info.metric.direction == "maximize" else 1
+        complete = [
+            (sign * record.value, record.parameters or 0, record.number, record)
+            for record in self.search
+            if record.state == "complete" and record.value is not None
+            if arm is None or record.arm == arm
+        ]
+        return [row[-1] for row in sorted(complete, key=lambda row: row[:-1])]
+
+    def best(self, arm: str | None = None) -> Record | None:
+        """Return the best complete search trial of an arm or of all, or None."""
+        return next(iter(self.ranked(arm)), None)
+
+
+def read(folder: Path) -> Results:
+    """Return the results in a job's folder. Raises InputError where there is no readable job."""
+    path = folder / "job.journal"
+    remedy = "name a job that was run here, or give the folder of its runs with --root"
+    if not path.is_file():
+        raise InputError.of(str(folder), "there is no job in this folder", remedy)
+    ledger = Ledger()
+    try:
+        ledger.apply_all(JournalReader(path).groups())
+    except JournalError as error:
+        raise InputError.of(str(path), str(error), "see the message") from error
+    if ledger.spec is None or ledger.info is None:
+        raise InputError.of(str(folder), "the job has not got as far as its first trial", remedy)
+    ids = run_ids(folder)
+    metric = ledger.info.metric
+    return Results(
+        folder=folder,
+        job=JobSpec.from_dump(ledger.spec, folder),
+        info=ledger.info,
+        records=[entry.record(metric, ids.get(key)) for key, entry in ledger.entries.items()],
+        phase=ledger.phase,
+    )
