@@ -1,0 +1,100 @@
+"""What travels with a submission: one small zip of the job file and the user's data.
+
+Everything lies under `job/`, laid out as it is on the user's disk, so that a data path in the job
+file means the same on the cluster. Same content, same bytes, same name.
+"""
+
+import hashlib
+import io
+import os
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from deploy.errors import ClusterError
+
+FOLDER = "job"
+#: Bytes of a zip that a Ray dashboard accepts (its body limit is 100 MiB).
+MOST_BYTES = 100_000_000
+
+
+@dataclass(frozen=True)
+class Package:
+    """The zip of a job file and its data."""
+
+    job_path: str  #: the job file's path inside the zip
+    digest: str  #: SHA-256 of names and contents, hexadecimal
+    content: bytes
+
+    @property
+    def name(self) -> str:
+        """Its name in the cluster's package store."""
+        return f"_ray_pkg_{self.digest[:40]}.zip"
+
+    @property
+    def uri(self) -> str:
+        """Its address in a runtime_env."""
+        return f"gcs://{self.name}"
+
+
+def pack(job_yaml: Path, data_files: Sequence[Path], most_bytes: int = MOST_BYTES) -> Package:
+    """Read the job file and its data into a package.
+
+    `data_files` are written as in the job file: relative to the job file's folder. Raises
+    ClusterError for absolute paths, files that cannot be read, and a zip over `most_bytes`.
+    """
+    folder = job_yaml.absolute().parent
+    home = Path(os.path.normpath(folder))  # in names "up" is textual; files are opened as given
+    sources = {home / job_yaml.name: job_yaml}
+    for file in data_files:
+        if file.is_absolute():
+            raise ClusterError.refused(
+                str(file),
+                "an absolute data path does not exist on the cluster",
+                "write it relative to the job file, so that the file is sent along",
+            )
+        sources[Path(os.path.normpath(home / file))] = folder / file
+    top = Path(os.path.commonpath([place.parent for place in sources]))
+    names = {
+        str(PurePosixPath(FOLDER, *place.relative_to(top).parts)): source
+        for place, source in sources.items()
+    }
+    digest = hashlib.sha256()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, source in sorted(names.items()):
+            content = _read(source, most_bytes)
+            digest.update(f"{name}\0{len(content)}\0".encode())
+            digest.update(content)
+            entry = zipfile.ZipInfo(name)  # dated 1980: the bytes depend on the content alone
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = 0o100644 << 16
+            archive.writestr(entry, content)
+            if buffer.tell() > most_bytes:
+                raise _too_large(source, buffer.tell(), most_bytes)
+    job_path = str(PurePosixPath(FOLDER, *(home / job_yaml.name).relative_to(top).parts))
+    return Package(job_path, digest.hexdigest(), buffer.getvalue())
+
+
+def _read(source: Path, most_bytes: int) -> bytes:
+    try:
+        # Nothing compresses a thousandfold: do not read what cannot fit.
+        if (size := source.stat().st_size) > 1000 * most_bytes:
+            raise _too_large(source, size, most_bytes)
+        return source.read_bytes()
+    except OSError as error:
+        raise ClusterError.refused(
+            str(source),
+            f"the file cannot be read ({error.strerror})",
+            "correct the path; it is relative to the job file",
+        ) from error
+
+
+def _too_large(source: Path, size: int, most_bytes: int) -> ClusterError:
+    return ClusterError.refused(
+        str(source),
+        f"with this file the package has {size / 1e6:.0f} MB, at most {most_bytes / 1e6:.0f} MB "
+        "travel with a submission",
+        "put the data on a volume of the cluster and run the job there, or send fewer sequences",
+    )
