@@ -1,0 +1,48 @@
+"""Small data sets that the tests of training share."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from spaces.tasks import METRICS, Kind, TaskInfo
+from trainables.data import Data, Sequences, fingerprint
+
+MakeData = Callable[..., Data]
+
+
+def _sequences(kind: Kind, count: int, longest: int, draw: np.random.Generator) -> Sequences:
+    lengths = draw.integers(2, longest + 1, count)
+    steps = int(lengths.sum())
+    if kind == "next-token":  # each symbol follows from the one before
+        starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+        x = (np.arange(steps) - np.repeat(starts, lengths)) % 5
+        return Sequences(x.astype(np.int64), lengths.astype(np.int64))
+    if kind == "next-step":
+        frames = (draw.random((steps, 3)) < 0.3).astype(np.float32)
+        return Sequences(frames, lengths.astype(np.int64))
+    x = draw.normal(size=(steps, 3)).astype(np.float32)
+    ends = np.cumsum(lengths) - 1
+    if kind == "regression":
+        return Sequences(x, lengths.astype(np.int64), x[ends, 0].astype(np.float32))
+    return Sequences(x, lengths.astype(np.int64), (x[ends, 0] > 0).astype(np.int64))
+
+
+@pytest.fixture
+def make_data() -> MakeData:
+    """Return a function that makes a tiny ragged data set of the given kind, read-only."""
+
+    def make(kind: Kind = "classification", count: int = 24, longest: int = 9) -> Data:
+        draw = np.random.default_rng(5)
+        splits = [_sequences(kind, count, longest, draw) for _ in range(3)]
+        for split in splits:
+            for array in (split.x, split.lengths, split.y):
+                if array is not None:
+                    array.setflags(write=False)
+        sizes = {"classification": (3, 2), "regression": (3, 1)}
+        inputs, outputs = sizes.get(kind, (5, 5) if kind == "next-token" else (3, 3))
+        info = TaskInfo("tiny", kind, inputs, outputs, longest, METRICS[kind][0])
+        return Data(replace(info, fingerprint=fingerprint(*splits)), *splits)
+
+    return make

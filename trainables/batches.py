@@ -1,0 +1,94 @@
+"""Padded batches of ragged sequences, in an order that follows from seed and epoch alone."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from spaces.tasks import Kind
+from trainables.data import Sequences
+
+#: Padded steps in a batch of an evaluation, at most (a single sequence may be longer).
+EVALUATION_STEPS = 65_536
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Sequences side by side, the longest first, padded with zeros at the end.
+
+    x: [T, B, features] float32 or [T, B] int64 symbols.
+    lengths: [B] int64.
+    targets: [B] int64 classes, [B] float32 values, or x one step on: [T, B] int64 symbols,
+        [T, B, labels] float32 frames.
+    """
+
+    x: Tensor
+    lengths: Tensor
+    targets: Tensor
+
+    @property
+    def ragged(self) -> bool:
+        """Whether there is padding."""
+        return int(self.lengths[-1]) < len(self.x)
+
+    def to(self, device: torch.device) -> "Batch":
+        """Return the batch on another device; itself where it is there already."""
+        if device == self.x.device:
+            return self
+        return Batch(self.x.to(device), self.lengths.to(device), self.targets.to(device))
+
+
+class Batches:
+    """Makes batches of one split. Sequences too short to hold a target are left out."""
+
+    def __init__(self, sequences: Sequences, kind: Kind) -> None:
+        self._sequences = sequences
+        self._shifted = kind in ("next-token", "next-step")  # targets are x, one step on
+        self._lengths = sequences.lengths - self._shifted
+        self._usable = np.flatnonzero(self._lengths > 0)
+
+    def __len__(self) -> int:
+        """Return the number of sequences that hold a target."""
+        return len(self._usable)
+
+    def shuffled(self, size: int, seed: int, epoch: int) -> Iterator[Batch]:
+        """Yield all sequences once, in batches of the given size (the last may be smaller)."""
+        order = np.random.default_rng([seed, epoch]).permutation(self._usable)
+        for start in range(0, len(order), size):
+            yield self._batch(order[start : start + size])
+
+    def ordered(self, steps: int = EVALUATION_STEPS) -> Iterator[Batch]:
+        """Yield all sequences once, longest first, in batches of at most that many padded steps."""
+        order = self._usable[np.argsort(-self._lengths[self._usable], kind="stable")]
+        start = 0
+        while start < len(order):
+            size = max(1, steps // int(self._lengths[order[start]]))
+            yield self._batch(order[start : start + size])
+            start += size
+
+    def _batch(self, chosen: NDArray[np.int64]) -> Batch:
+        lengths = self._lengths[chosen]
+        longest_first = np.argsort(-lengths, kind="stable")
+        chosen, lengths = chosen[longest_first], lengths[longest_first]
+        x, y = self._sequences.x, self._sequences.y
+        steps_T1 = np.arange(lengths[0])[:, None]
+        padding_TB = steps_T1 >= lengths
+        at_TB = self._sequences.starts[chosen] + np.minimum(steps_T1, lengths - 1)
+        padded = _padded(x, at_TB, padding_TB)
+        if self._shifted:
+            targets = _padded(x, at_TB + 1, padding_TB)
+        else:
+            assert y is not None
+            targets = torch.from_numpy(y[chosen])
+        return Batch(padded, torch.from_numpy(lengths), targets)
+
+
+def _padded(
+    x: NDArray[np.generic], at_TB: NDArray[np.int64], padding_TB: NDArray[np.bool_]
+) -> Tensor:
+    gathered = x[at_TB]  # a fresh array: the source may be read-only shared memory
+    gathered[padding_TB] = 0
+    return torch.from_numpy(gathered)

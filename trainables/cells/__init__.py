@@ -1,0 +1,25 @@
+"""Recurrent cells: one contract, one table row a variant.
+
+variant.py    what a row says        equations.py  the words equations are written in
+rnn.py, lstm.py, gru.py              the rows, one file a family
+layer.py      tensors and their start   scan.py    how sequences are run, and which way is chosen
+transformer.py  the baseline that is no cell
+"""
+
+from trainables.cells import gru, lstm, rnn
+from trainables.cells.layer import Layer
+from trainables.cells.variant import Variant
+
+__all__ = ["VARIANTS", "Layer", "Variant", "find"]
+
+#: Every variant there is, by (family, gates).
+VARIANTS: dict[tuple[str, str], Variant] = {
+    (variant.family, variant.gates): variant
+    for family in (rnn, lstm, gru)
+    for variant in family.VARIANTS
+}
+
+
+def find(family: str, gates: str) -> Variant:
+    """Return the variant of that name; KeyError where there is none (the catalogue knows more)."""
+    return VARIANTS[family, gates]

@@ -1,0 +1,116 @@
+"""The words that cell equations are written in, and what they mean on torch tensors.
+
+Shapes are suffixes: T steps, B sequences, I inputs, H units, K stacked blocks. A block k of a cell
+is one of its gates or candidates: a_k = W_k x + R_k h + b_k, as in the catalogue of cells.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+#: A tensor, or anything else that adds and multiplies like one.
+Value = Any
+#: The fields of a cell's state by name; the first is what the cell gives out.
+State = dict[str, Value]
+Blocks = tuple[str, ...]
+
+
+class Terms(Protocol):
+    """What one step of a cell is written with."""
+
+    def __call__(self, block: str) -> Value:
+        """Return a_k = W_k x + R_k h + b_k with the previous output h."""
+
+    def x(self, block: str) -> Value:
+        """Return the part of a_k that needs no state, W_k x + b_k."""
+
+    def recur(self, block: str, value: Value) -> Value:
+        """Return R_k times the value."""
+
+    def p(self, name: str) -> Value:
+        """Return a parameter vector: a peephole, a gain, a bias of its own."""
+
+    @property
+    def input(self) -> Value:
+        """The input itself, for cells that are defined with as many inputs as units."""
+
+
+def _word(name: str, on_tensors: Callable[..., Tensor]) -> Callable[..., Value]:
+    def function(*values: Value) -> Value:
+        if isinstance(values[0], Tensor):
+            return on_tensors(*values)
+        return getattr(values[0], name)(*values[1:])
+
+    function.__name__ = name
+    function.__doc__ = f"Return {name}, elementwise."
+    return function
+
+
+sigmoid = _word("sigmoid", torch.sigmoid)
+tanh = _word("tanh", torch.tanh)
+relu = _word("relu", torch.relu)
+
+
+def cut(stacked: Tensor, blocks: Blocks, block: str, dim: int = -1) -> Tensor:
+    """Return one block of several that are stacked along a dimension."""
+    width = stacked.shape[dim] // len(blocks)
+    return stacked.narrow(dim, blocks.index(block) * width, width)
+
+
+def hoist(parameters: Mapping[str, Tensor], W: Blocks, b: Blocks, x_TBI: Tensor) -> Tensor:
+    """Return a_TBK, the input's part of the blocks in W for all steps, biases included."""
+    if not W:
+        return x_TBI.new_empty(*x_TBI.shape[:-1], 0)
+    if b == W:
+        return torch.nn.functional.linear(x_TBI, parameters["W"], parameters["b"])
+    bias_K = parameters["W"].new_zeros(parameters["W"].shape[0])
+    if b:
+        parts = [cut(parameters["b"], b, k) if k in b else cut(bias_K, W, k) for k in W]
+        bias_K = torch.cat(parts)
+    return torch.nn.functional.linear(x_TBI, parameters["W"], bias_K)
+
+
+class TensorTerms:
+    """Terms of one step on torch tensors. The product with h is made once for all blocks."""
+
+    def __init__(
+        self,
+        parameters: Mapping[str, Tensor],
+        W: Blocks,
+        R: Blocks,
+        b: Blocks,
+        a_BK: Tensor,
+        x_BI: Tensor,
+        h_BH: Tensor,
+    ) -> None:
+        self._parameters, self._W, self._R, self._b = parameters, W, R, b
+        self._a_BK, self._x_BI, self._h_BH = a_BK, x_BI, h_BH
+        self._Rh_BK: Tensor | None = None
+
+    def x(self, block: str) -> Tensor:
+        if block in self._W:
+            return cut(self._a_BK, self._W, block)
+        return cut(self._parameters["b"], self._b, block)
+
+    def recur(self, block: str, value: Tensor) -> Tensor:
+        R_KH = self._parameters["R"]
+        if value is not self._h_BH:
+            return value @ cut(R_KH, self._R, block, dim=0).T
+        if self._Rh_BK is None:
+            self._Rh_BK = self._h_BH @ R_KH.T
+        return cut(self._Rh_BK, self._R, block)
+
+    def __call__(self, block: str) -> Tensor:
+        recurrent = self.recur(block, self._h_BH)
+        if block in self._W or block in self._b:
+            return self.x(block) + recurrent
+        return recurrent
+
+    def p(self, name: str) -> Tensor:
+        return self._parameters[name]
+
+    @property
+    def input(self) -> Tensor:
+        return self._x_BI

@@ -1,0 +1,244 @@
+"""Training: trains one configuration on one data set, epoch by epoch. Knows no Ray.
+
+All randomness of an epoch is derived from (seed, epoch) and never continued from the epoch before,
+so that a run that was stopped and restored is the run that was never stopped, bit for bit.
+"""
+
+import math
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spaces.config import TrialConfig
+from trainables import checkpoint
+from trainables.batches import Batches
+from trainables.cells.dropout import Dropout
+from trainables.checkpoint import CheckpointError
+from trainables.curve import Epoch
+from trainables.data import Data, Sequences
+from trainables.metrics import SCORES, Totals
+from trainables.models import Model
+
+#: Streams of random numbers that are derived from a seed.
+_WEIGHTS, _DROPOUT = 1, 2
+
+
+def derived(device: torch.device, *key: int) -> torch.Generator:
+    """Return a generator on the device whose stream follows from the key alone."""
+    state = np.random.SeedSequence(key).generate_state(2, np.uint32)
+    return torch.Generator(device).manual_seed(int(state[0]) << 31 ^ int(state[1]))
+
+
+def _optimizer(config: TrialConfig, weights: Tensor) -> torch.optim.Optimizer:
+    """Return the optimizer with torch's defaults for all that the configuration does not say."""
+    rate, decay = config.learning_rate, config.weight_decay
+    match config.optimizer:
+        case "adam":
+            return torch.optim.Adam([weights], lr=rate, weight_decay=decay, fused=True)
+        case "adamw":
+            return torch.optim.AdamW([weights], lr=rate, weight_decay=decay, fused=True)
+        case "sgd":
+            return torch.optim.SGD([weights], lr=rate, weight_decay=decay)
+        case "rmsprop":
+            return torch.optim.RMSprop([weights], lr=rate, weight_decay=decay)
+
+
+class Training:
+    """One configuration in training.
+
+    All weights live in one vector, and so do their gradients; the model's parameters are views into
+    it. Norm, clipping and update are then a handful of operations however many tensors there are.
+    """
+
+    def __init__(self, config: TrialConfig, data: Data, *, seed: int, device: str = "cpu") -> None:
+        """Draw the weights. Raises InputError where the configuration fits no model."""
+        self.config, self.data, self.seed = config, data, seed
+        self.curve: list[Epoch] = []
+        self.diverged = False
+        self.best: Epoch | None = None
+        self._device = torch.device(device)
+        model = Model(config, data.info, derived(torch.device("cpu"), seed, _WEIGHTS))
+        self._model = model.to(self._device)
+        self.parameters = model.count
+        self._weights = torch.nn.Parameter(
+            torch.cat([p.detach().reshape(-1) for p in model.parameters()])
+        )
+        self._weights.grad = torch.zeros_like(self._weights)
+        at = 0
+        for parameter in model.parameters():
+            part = slice(at, at + parameter.numel())
+            parameter.data = self._weights.data[part].view(parameter.shape)
+            parameter.grad = self._weights.grad[part].view(parameter.shape)
+            at = part.stop
+        self._optimizer = _optimizer(config, self._weights)
+        self._best_weights = self._weights.detach().clone()
+        self._train = Batches(data.train, data.info.kind)
+
+    @property
+    def epoch(self) -> int:
+        """Return the number of epochs trained."""
+        return len(self.curve)
+
+    def advance(self, until: int, seconds: float = math.inf) -> list[Epoch]:
+        """Train up to that epoch, or until the seconds have passed; return the new points.
+
+        At least one epoch is trained, and never more than the configuration's max_epochs. At the
+        first loss or gradient norm that is not finite training ends for good: `diverged` is set,
+        and the epoch gives no point.
+        """
+        began = time.perf_counter()
+        first = self.epoch
+        until = min(until, self.config.max_epochs)
+        while self.epoch < until and not self.diverged:
+            self._advance_one()
+            if time.perf_counter() - began >= seconds:
+                break
+        return self.curve[first:]
+
+    def evaluate(self, split: str) -> dict[str, float]:
+        """Return all metrics on "train", "validation" or "test" with the best epoch's weights."""
+        if self.best is None:
+            raise ValueError("nothing to evaluate: no epoch was finished")
+        current = self._weights.detach().clone()
+        self._weights.data.copy_(self._best_weights)
+        try:
+            return self._evaluate(getattr(self.data, split))
+        finally:
+            self._weights.data.copy_(current)
+
+    def best_model(self) -> Model:
+        """Return a model of its own, on the CPU, with the best epoch's weights."""
+        model = Model(self.config, self.data.info)
+        at = 0
+        best = self._best_weights.cpu()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.copy_(best[at : at + parameter.numel()].view(parameter.shape))
+                at += parameter.numel()
+        return model.eval()
+
+    def _advance_one(self) -> None:
+        began = time.perf_counter()
+        number = self.epoch + 1
+        train_loss = self._train_epoch(number)
+        if train_loss is None:
+            self.diverged = True
+            return
+        metrics = self._evaluate(self.data.validation)
+        if not all(math.isfinite(value) for value in metrics.values()):
+            self.diverged = True
+            return
+        metric = self.data.info.metric
+        value = metrics[metric.name]
+        seconds = time.perf_counter() - began
+        made = time.time_ns() // 1_000_000
+        point = Epoch(number, train_loss, value, seconds, made, metrics)
+        self.curve.append(point)
+        if self.best is None or _better(value, self.best.value, metric.direction):
+            self.best = point
+            self._best_weights.copy_(self._weights.detach())
+
+    def _train_epoch(self, number: int) -> float | None:
+        """Train one epoch; return its mean loss, or None where it diverged."""
+        gradient = self._weights.grad
+        assert gradient is not None
+        clip = self.config.gradient_clip
+        score = SCORES[self.data.info.kind]
+        dropout = Dropout(self.config.dropout, derived(self._device, self.seed, _DROPOUT, number))
+        total, count = 0.0, 0
+        self._model.train()
+        for batch in self._train.shuffled(self.config.batch_size, self.seed, number):
+            batch = batch.to(self._device)
+            gradient.zero_()
+            scored = score(self._model(batch.x, batch.lengths, dropout), batch)
+            (scored.loss / scored.count).backward()  # type: ignore[no-untyped-call]
+            norm = float(gradient.norm())
+            loss = float(scored.loss.detach())
+            if not (math.isfinite(norm) and math.isfinite(loss)):
+                return None
+            if clip is not None and norm > clip:
+                gradient.mul_(clip / norm)
+            self._optimizer.step()
+            total += loss
+            count += scored.count
+        return total / count
+
+    def _evaluate(self, sequences: Sequences) -> dict[str, float]:
+        kind = self.data.info.kind
+        totals = Totals(kind)
+        self._model.eval()
+        with torch.inference_mode():
+            for batch in Batches(sequences, kind).ordered():
+                batch = batch.to(self._device)
+                totals.add(SCORES[kind](self._model(batch.x, batch.lengths), batch))
+        return totals.metrics()
+
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint to the folder, which is whole once it is there."""
+        tensors = {"weights": self._weights.detach(), "best": self._best_weights}
+        optimizer: dict[str, Any] = {}
+        for name, value in self._optimizer.state.get(self._weights, {}).items():
+            if isinstance(value, Tensor):
+                tensors[f"optimizer.{name}"] = value
+            else:
+                optimizer[name] = value
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        state = {
+            **self._identity(),
+            "epoch": self.epoch,
+            "diverged": self.diverged,
+            "best_epoch": None if self.best is None else self.best.epoch,
+            "curve": [asdict(point) for point in self.curve],
+            "optimizer": optimizer,
+        }
+        checkpoint.write(folder, tensors, state)
+
+    @classmethod
+    def restore(
+        cls, folder: Path, config: TrialConfig, data: Data, *, seed: int, device: str = "cpu"
+    ) -> "Training":
+        """Return the training that was saved in the folder, to be continued.
+
+        Raises CheckpointError where the folder is no whole checkpoint, or belongs to another
+        configuration (max_epochs aside), seed or data set.
+        """
+        tensors, state = checkpoint.read(folder)
+        training = cls(config, data, seed=seed, device=device)
+        for name, value in training._identity().items():
+            if state.get(name) != value:
+                raise CheckpointError(
+                    f"{folder} is of another {name}: {state.get(name)}, not {value}"
+                )
+        try:
+            training._load(tensors, state)
+        except (KeyError, TypeError, IndexError, RuntimeError) as error:
+            raise CheckpointError(f"{folder} does not fit the model: {error}") from error
+        return training
+
+    def _identity(self) -> dict[str, Any]:
+        config = self.config.model_dump(mode="json", exclude={"max_epochs"})
+        return {"config": config, "seed": self.seed, "data": self.data.info.fingerprint}
+
+    def _load(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+        self._weights.data.copy_(tensors.pop("weights"))
+        self._best_weights.copy_(tensors.pop("best"))
+        restored: dict[str, Any] = dict(state["optimizer"])
+        for name, tensor in tensors.items():
+            # A step count stays on the CPU, as torch's optimizers make it there.
+            device = self._device if tensor.dim() else torch.device("cpu")
+            restored[name.removeprefix("optimizer.")] = tensor.to(device)
+        if restored:
+            self._optimizer.state[self._weights] = restored
+        self.curve = [Epoch(**point) for point in state["curve"]]
+        self.diverged = state["diverged"]
+        if state["best_epoch"] is not None:
+            self.best = self.curve[state["best_epoch"] - 1]
+
+
+def _better(value: float, than: float, direction: str) -> bool:
+    return value > than if direction == "maximize" else value < than
