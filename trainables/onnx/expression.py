@@ -1,0 +1,74 @@
+"""Values that write themselves into an ONNX graph when cell equations are run on them."""
+
+from typing import Union
+
+from trainables.onnx.graph import Graph
+
+Operand = Union["Expression", float, int]
+
+
+class Expression:
+    """A float32 value of a graph under construction; arithmetic on it adds nodes.
+
+    It understands what the equations of cells are written in: + - * /, unary minus, and the
+    functions of trainables.cells.equations, which look them up here by name.
+    """
+
+    def __init__(self, graph: Graph, name: str) -> None:
+        self.graph = graph
+        self.name = name
+
+    def _node(self, operator: str, *operands: Operand) -> "Expression":
+        names = [
+            operand.name if isinstance(operand, Expression) else self.graph.scalar(float(operand))
+            for operand in operands
+        ]
+        return Expression(self.graph, self.graph.add(operator, *names))
+
+    def __add__(self, other: Operand) -> "Expression":
+        return self._node("Add", self, other)
+
+    def __radd__(self, other: Operand) -> "Expression":
+        return self._node("Add", other, self)
+
+    def __sub__(self, other: Operand) -> "Expression":
+        return self._node("Sub", self, other)
+
+    def __rsub__(self, other: Operand) -> "Expression":
+        return self._node("Sub", other, self)
+
+    def __mul__(self, other: Operand) -> "Expression":
+        return self._node("Mul", self, other)
+
+    def __rmul__(self, other: Operand) -> "Expression":
+        return self._node("Mul", other, self)
+
+    def __truediv__(self, other: Operand) -> "Expression":
+        return self._node("Div", self, other)
+
+    def __rtruediv__(self, other: Operand) -> "Expression":
+        return self._node("Div", other, self)
+
+    def __neg__(self) -> "Expression":
+        return self._node("Neg", self)
+
+    def sigmoid(self) -> "Expression":
+        return self._node("Sigmoid", self)
+
+    def tanh(self) -> "Expression":
+        return self._node("Tanh", self)
+
+    def relu(self) -> "Expression":
+        return self._node("Relu", self)
+
+    def softplus(self) -> "Expression":
+        return self._node("Softplus", self)
+
+    def exp(self) -> "Expression":
+        return self._node("Exp", self)
+
+    def log(self) -> "Expression":
+        return self._node("Log", self)
+
+    def maximum(self, other: Operand) -> "Expression":
+        return self._node("Max", self, other)
