@@ -1,7 +1,13 @@
-"""What is known of a task without its data: kind, sizes, metrics and options."""
+"""What is known of a task without its data: its part of the job file, kind, sizes and metrics."""
 
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import PurePath
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
+
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+
+from spaces.fields import Fault, Integer, Section, Text, refusal
+from spaces.words import show, suggestion
 
 Kind = Literal["classification", "regression", "next-token", "next-step"]
 Direction = Literal["maximize", "minimize"]
@@ -15,9 +21,9 @@ class Metric:
     direction: Direction
 
 
-#: The metrics of each kind of task; the first is the default one. "loss" is what training minimises:
-#: cross-entropy in nats (classification, next-token), mean squared error (regression), or the
-#: negative log-likelihood summed over labels and averaged over frames (next-step).
+#: The metrics of each kind of task; the first is the default one. "loss" is what training
+#: minimises: cross-entropy in nats (classification, next-token), mean squared error (regression),
+#: or the negative log-likelihood summed over labels and averaged over frames (next-step).
 METRICS: dict[Kind, tuple[Metric, ...]] = {
     "classification": (Metric("accuracy", "maximize"), Metric("loss", "minimize")),
     "regression": (Metric("mse", "minimize"), Metric("loss", "minimize")),
@@ -28,6 +34,11 @@ METRICS: dict[Kind, tuple[Metric, ...]] = {
     ),
     "next-step": (Metric("nll", "minimize"), Metric("loss", "minimize")),
 }
+
+
+def is_causal(kind: Kind) -> bool:
+    """Return whether a model for this kind of task must not see the future."""
+    return kind in ("next-token", "next-step")
 
 
 @dataclass(frozen=True)
@@ -50,4 +61,179 @@ class TaskInfo:
     @property
     def causal(self) -> bool:
         """Whether a model must not see the future (next-token and next-step tasks)."""
-        return self.kind in ("next-token", "next-step")
+        return is_causal(self.kind)
+
+
+class TaskSection(Section):
+    """What every task of a job file has."""
+
+    seed: Integer = Field(
+        0, ge=0, description="Fixes the split and, where there is one, the generator of the data."
+    )
+    metric: Text | None = Field(
+        None, description="The metric that decides the job; null is the default of the task's kind."
+    )
+
+    @property
+    def of_kind(self) -> Kind:
+        """The task's kind, whether it is built in or the user's own."""
+        raise NotImplementedError
+
+    @property
+    def label(self) -> str:
+        """The task's name in tables: the built-in name, or the stem of the user's file."""
+        raise NotImplementedError
+
+    @property
+    def chosen_metric(self) -> Metric:
+        """The metric that decides the job."""
+        offered = METRICS[self.of_kind]
+        return next((m for m in offered if m.name == self.metric), offered[0])
+
+    @model_validator(mode="after")
+    def _check_metric(self) -> Self:
+        names = [metric.name for metric in METRICS[self.of_kind]]
+        if self.metric is not None and self.metric not in names:
+            rule = f"a {self.of_kind} task has no metric {show(self.metric)}"
+            raise refusal([Fault(rule, suggestion(self.metric, names), ("metric",))])
+        return self
+
+
+class BuiltIn(TaskSection):
+    """A task that needs no file of the user's."""
+
+    kind_of_task: ClassVar[Kind]
+    summary: ClassVar[str]  #: one line for `gatesearch tasks`
+    name: str
+
+    @property
+    def of_kind(self) -> Kind:
+        """The task's kind."""
+        return self.kind_of_task
+
+    @property
+    def label(self) -> str:
+        """The task's name."""
+        return self.name
+
+
+class JapaneseVowels(BuiltIn):
+    """Nine speakers, told apart by how they utter two vowels."""
+
+    form = "<japanese-vowels>"
+    kind_of_task = "classification"
+    summary = "nine speakers by two vowels; real, 12 features, 7 to 29 steps"
+    name: Literal["japanese-vowels"] = Field(description="Built-in task.")
+
+
+class Symbolic(BuiltIn):
+    """The next symbol of a string of a chosen LZ complexity, after Cahuantzi et al."""
+
+    form = "<symbolic>"
+    kind_of_task = "next-token"
+    summary = "next symbol of a string of a chosen LZ complexity; generated"
+    name: Literal["symbolic"] = Field(description="Built-in task.")
+    complexity: Integer = Field(ge=1, description="LZ complexity of the string.")
+    symbols: Integer = Field(4, ge=1, description="Size of the alphabet.")
+    length: Integer = Field(3500, ge=10, description="Symbols of the whole string.")
+    window: Integer = Field(100, ge=2, description="Symbols of one training sequence.")
+
+    @model_validator(mode="after")
+    def _check_window(self) -> Self:
+        _check_window(self.window, self.length, "length")
+        return self
+
+
+class Characters(BuiltIn):
+    """The next character of English prose: the manual pages in Python's standard library."""
+
+    form = "<characters>"
+    kind_of_task = "next-token"
+    summary = "next character of Python's own manual pages; real English prose"
+    name: Literal["characters"] = Field(description="Built-in task.")
+    window: Integer = Field(100, ge=2, description="Characters of one training sequence.")
+    limit: Integer | None = Field(
+        None, ge=1000, description="Characters read from the text's beginning; null is all of it."
+    )
+
+    @model_validator(mode="after")
+    def _check_window(self) -> Self:
+        if self.limit is not None:
+            _check_window(self.window, self.limit, "limit")
+        return self
+
+
+class Adding(BuiltIn):
+    """The adding problem: the sum of the two marked numbers of a long sequence."""
+
+    form = "<adding>"
+    kind_of_task = "regression"
+    summary = "sum of the two marked numbers of a sequence; generated"
+    name: Literal["adding"] = Field(description="Built-in task.")
+    length: Integer = Field(50, ge=2, description="Steps of every sequence.")
+    examples: Integer = Field(2000, ge=10, description="Sequences over all splits.")
+
+
+class OwnData(TaskSection):
+    """The user's own data, from an .npz file without pickles."""
+
+    form = "<own data>"
+
+    kind: Literal["classification", "next-token", "next-step"] = Field(
+        description="Predict a class for each sequence, the next symbol, or the next frame."
+    )
+    data: Text = Field(
+        description="An .npz file; a relative path starts from the job file's folder."
+    )
+
+    @field_validator("data")
+    @classmethod
+    def _check_data(cls, data: str) -> str:
+        if "\0" in data or "://" in data or PurePath(data).suffix.lower() != ".npz":
+            rule = f"data is the path of a local .npz file, not {show(data)}"
+            raise refusal([Fault(rule, "write the arrays with numpy.savez and name that file")])
+        return data
+
+    @property
+    def of_kind(self) -> Kind:
+        """The task's kind."""
+        return self.kind
+
+    @property
+    def label(self) -> str:
+        """The stem of the data file."""
+        return PurePath(self.data).stem
+
+
+def _check_window(window: int, steps: int, name: str) -> None:
+    if window >= steps:
+        rule = f"a window of {show(window)} does not fit into a {name} of {show(steps)}"
+        raise refusal([Fault(rule, f"use a window below the {name}", ("window",))])
+
+
+#: The built-in tasks by name.
+TASKS: dict[str, type[BuiltIn]] = {
+    get_args(task.model_fields["name"].annotation)[0]: task
+    for task in (JapaneseVowels, Symbolic, Characters, Adding)
+}
+
+
+def _form(value: Any) -> str:
+    """Tell which form a task has."""
+    if isinstance(value, TaskSection):
+        return value.form
+    if isinstance(value, dict) and isinstance(name := value.get("name"), str):
+        return f"<{name}>"
+    if isinstance(value, dict) and {"kind", "data"} & value.keys():
+        return OwnData.form
+    return "<unknown>"
+
+
+TaskSpec = Annotated[
+    Annotated[JapaneseVowels, Tag(JapaneseVowels.form)]
+    | Annotated[Symbolic, Tag(Symbolic.form)]
+    | Annotated[Characters, Tag(Characters.form)]
+    | Annotated[Adding, Tag(Adding.form)]
+    | Annotated[OwnData, Tag(OwnData.form)],
+    Discriminator(_form),
+]

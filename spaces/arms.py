@@ -1,0 +1,214 @@
+"""Arms: the things that a job compares, and how one configuration is drawn from an arm's space."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+from spaces.cells import Cell
+from spaces.config import TrialConfig
+from spaces.domains import Choices, Domain, Fixed, Range, values
+from spaces.fields import Fault
+from spaces.sizes import nearest_size, solve_hidden_size
+from spaces.space import Budget
+from spaces.words import listed, show
+
+Ask = Callable[[str, Domain], Any]  #: draws one value: (name, Choices or Range) -> value
+
+_SHOWN = 3  # faults of one kind that are spelt out before the rest is only counted
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A family within an arm, with the gate variants that it may have there."""
+
+    name: str  #: as the user wrote it, for example "lstm" or "gru-reset-after"
+    cells: tuple[Cell, ...]  #: of one family
+
+    @property
+    def bidirectional(self) -> bool:
+        """Whether every variant may run in both directions."""
+        return all(cell.bidirectional for cell in self.cells)
+
+    @property
+    def attention(self) -> bool:
+        """Whether the variants attend, and so read heads."""
+        return any(cell.attention for cell in self.cells)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One thing that is compared: a space of configurations over one cell family or several.
+
+    Parameters that may be asked, always with the same domain: "cell" in a pooled arm, "gates" (in a
+    pooled arm "gates[<cell>]") where there are several variants, and the fields of TrialConfig.
+    """
+
+    name: str
+    branches: tuple[Branch, ...]
+    space: Mapping[str, Domain]  #: by field of TrialConfig; without hidden_size under a budget
+    max_epochs: int
+    budget: Budget | None = None
+    sizes: tuple[int, int] | None = None  #: the task's inputs and outputs, once they are known
+
+    @property
+    def pooled(self) -> bool:
+        """Whether the trial chooses its cell family itself."""
+        return len(self.branches) > 1
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """All cells that a configuration of this arm may have."""
+        return tuple(cell for branch in self.branches for cell in branch.cells)
+
+    def bind(self, inputs: int, outputs: int) -> "Arm":
+        """Return the arm for a task of these sizes; budgets of parameters need them."""
+        return replace(self, sizes=(inputs, outputs))
+
+    def configure(self, ask: Ask) -> TrialConfig:
+        """Return the configuration that the answers make.
+
+        Asks in a fixed order and only for what is free and read by the branch taken. Under a budget
+        of parameters the arm must be bound first, and the hidden size is solved for.
+        """
+
+        def pick(name: str, domain: Domain) -> Any:
+            return domain.value if isinstance(domain, Fixed) else ask(name, domain)
+
+        branch = self.branches[0]
+        if self.pooled:
+            chosen = ask("cell", self._cell_choices())
+            branch = next(b for b in self.branches if b.name == chosen)
+        gates = pick(self._gates_name(branch), _gates(branch))
+        draft = {"cell": branch.cells[0].family, "gates": gates, "max_epochs": self.max_epochs}
+        for key, domain in self._read_by(branch).items():
+            draft[key] = pick(key, domain)
+        if self.budget is not None:
+            draft["hidden_size"] = self._solve(draft, self.budget)
+        return TrialConfig.model_validate(draft)
+
+    def domains(self) -> dict[str, Domain]:
+        """Return everything that configure() may ask for, in the order of asking."""
+        found: dict[str, Domain] = {"cell": self._cell_choices()} if self.pooled else {}
+        for branch in self.branches:
+            found[self._gates_name(branch)] = _gates(branch)
+        for branch in self.branches:
+            found.update(self._read_by(branch))
+        return {name: domain for name, domain in found.items() if not isinstance(domain, Fixed)}
+
+    def faults(self, *, causal: bool) -> list[Fault]:
+        """Return what is wrong without looking at data; paths start with a key of the space.
+
+        causal: whether the task forbids models to see the future.
+        """
+        return [*self._direction_faults(causal), *self._heads_faults()]
+
+    def budget_faults(self) -> list[Fault]:
+        """Return the combinations that cannot meet the budget of parameters. The arm is bound."""
+        if self.budget is None:
+            return []
+        assert self.sizes is not None
+        found: list[str] = []
+        for draft in self._combinations():
+            if self._solvable(draft, self.budget):
+                continue
+            if len(found) == _SHOWN:
+                found.append("more of them likewise")
+                break
+            hidden, count = nearest_size(draft, *self.sizes, self.budget.target)
+            both = ", bidirectional" if draft["bidirectional"] else ""
+            found.append(
+                f"{draft['cell']}-{draft['gates']} of depth {draft['depth']}{both} comes nearest "
+                f"with {count:,} (hidden_size {hidden})"
+            )
+        if not found:
+            return []
+        wanted = f"{self.budget.target:,} parameters ± {self.budget.tolerance:.3g} of it"
+        rule = f"arm {self.name} cannot meet {wanted}: {'; '.join(found)}"
+        remedy = "leave those depths out, or widen the tolerance, or move the target"
+        return [Fault(rule, remedy, ("parameters",))]
+
+    def _cell_choices(self) -> Choices:
+        return Choices(tuple(branch.name for branch in self.branches))
+
+    def _gates_name(self, branch: Branch) -> str:
+        return f"gates[{branch.name}]" if self.pooled else "gates"
+
+    def _read_by(self, branch: Branch) -> dict[str, Domain]:
+        """Return the part of the space that a branch reads."""
+        found = dict(self.space)
+        if not branch.attention:
+            del found["heads"]
+        if not branch.bidirectional:
+            del found["bidirectional"]
+        return found
+
+    def _solve(self, draft: Mapping[str, Any], budget: Budget) -> int:
+        if self.sizes is None:
+            raise RuntimeError(f"arm {self.name} has a budget: bind it to a task's sizes first")
+        hidden = solve_hidden_size(dict(draft), *self.sizes, budget.target, budget.tolerance)
+        if hidden is None:
+            raise RuntimeError(f"arm {self.name} was not checked: {draft} cannot meet its budget")
+        return hidden
+
+    def _solvable(self, draft: dict[str, Any], budget: Budget) -> bool:
+        assert self.sizes is not None
+        return solve_hidden_size(draft, *self.sizes, budget.target, budget.tolerance) is not None
+
+    def _combinations(self) -> Iterator[dict[str, Any]]:
+        """Yield drafts of everything that the number of parameters depends on, deepest first."""
+        for branch in self.branches:
+            read = self._read_by(branch)
+            ways = values(read.get("bidirectional", Fixed(False)))
+            heads = values(read.get("heads", Fixed(1)))
+            depths = values(read["depth"])
+            for cell, depth, both, head in product(branch.cells, reversed(depths), ways, heads):
+                sizes = {"depth": depth, "bidirectional": both, "heads": head}
+                yield {"cell": cell.family, "gates": cell.gates, **sizes}
+
+    def _direction_faults(self, causal: bool) -> list[Fault]:
+        domain = self.space["bidirectional"]
+        if True not in domain:
+            return []
+        if causal:
+            rule = f"arm {self.name} would see the future: this task predicts the next step"
+            return [Fault(rule, "set bidirectional: false", ("bidirectional",))]
+        one_way = [branch.name for branch in self.branches if not branch.bidirectional]
+        if isinstance(domain, Fixed) and one_way:
+            rule = f"{listed(one_way)} of arm {self.name} runs in one direction only"
+            return [Fault(rule, "set bidirectional: false for this arm", ("bidirectional",))]
+        return []
+
+    def _heads_faults(self) -> list[Fault]:
+        if self.budget is not None or not any(branch.attention for branch in self.branches):
+            return []  # a solved size is a multiple of heads
+        size = self.space["hidden_size"]
+        for heads in values(self.space["heads"]):
+            assert isinstance(heads, int)
+            odd = _indivisible(size, heads)
+            if odd is not None:
+                rule = (
+                    f"hidden_size {show(odd)} of arm {self.name} is not divisible by its "
+                    f"{show(heads)} heads"
+                )
+                remedy = (
+                    f"give the transformer's arm multiples, as in hidden_size: "
+                    f"{{choices: [{heads * 4}, {heads * 8}]}}, or other heads"
+                )
+                return [Fault(rule, remedy, ("hidden_size",))]
+        return []
+
+
+def _indivisible(size: Domain, heads: int) -> int | None:
+    """Return a hidden size that heads do not divide."""
+    match size:
+        case Range(low, high):  # two neighbours tell: only one head divides both
+            candidates: tuple[Any, ...] = (int(low), int(high), int(low) + 1)
+        case _:
+            candidates = tuple(values(size))
+    return next((hidden for hidden in candidates if hidden % heads), None)
+
+
+def _gates(branch: Branch) -> Domain:
+    names = tuple(cell.gates for cell in branch.cells)
+    return Choices(names) if len(names) > 1 else Fixed(names[0])

@@ -1,0 +1,269 @@
+"""Domains: what one parameter may be, and how the job file writes it."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic_core import PydanticCustomError
+
+from spaces.fields import Fault, refusal
+from spaces.words import listed, nearest, show, suggestion
+
+Value = bool | int | float | str | None
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """One value; it is never asked for."""
+
+    value: Value
+
+    def __contains__(self, value: object) -> bool:
+        return value == self.value
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Two or more values without an order."""
+
+    values: tuple[Value, ...]
+
+    def __contains__(self, value: object) -> bool:
+        return value in self.values
+
+
+@dataclass(frozen=True)
+class Range:
+    """All values from low to high, both included; with log, uniform in the logarithm."""
+
+    low: int | float
+    high: int | float
+    log: bool = False
+    integer: bool = False
+
+    def __contains__(self, value: object) -> bool:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        return self.low <= value <= self.high and (not self.integer or value == int(value))
+
+
+Domain = Fixed | Choices | Range
+
+
+def values(domain: Domain) -> tuple[Value, ...] | range:
+    """Return all values of a domain that has finitely many."""
+    match domain:
+        case Fixed(value):
+            return (value,)
+        case Choices(chosen):
+            return chosen
+        case Range(low, high, integer=True):
+            return range(int(low), int(high) + 1)
+    raise ValueError(f"{domain} is continuous")
+
+
+def plain(domain: Domain) -> Any:
+    """Return a domain as it stands in a job file."""
+    match domain:
+        case Fixed(value):
+            return value
+        case Choices(chosen):
+            return {"choices": list(chosen)}
+        case Range(low, high, log):
+            return {"low": low, "high": high, "log": log}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Which values a key may have.
+
+    kind: of a single value. at_least, above, below: bounds, the latter two excluded.
+    names: the values of a name. nullable: null is a value too (and means off).
+    """
+
+    kind: Literal["integer", "number", "flag", "name"]
+    at_least: int | None = None
+    above: int | None = None
+    below: int | None = None
+    names: tuple[str, ...] = ()
+    nullable: bool = False
+
+    @property
+    def ordered(self) -> bool:
+        """Whether a range of such values makes sense."""
+        return self.kind in ("integer", "number")
+
+    def words(self) -> str:
+        """Return what a single value must be."""
+        if self.kind == "flag":
+            return "true or false"
+        if self.kind == "name":
+            return listed(self.names, "or")
+        text = "a whole number" if self.kind == "integer" else "a number"
+        bounds = []
+        if self.at_least is not None:
+            bounds.append(f"of at least {self.at_least}")
+        if self.above is not None:
+            bounds.append(f"above {self.above}")
+        if self.below is not None:
+            bounds.append(f"below {self.below}")
+        return f"{text} {' and '.join(bounds)}" + (", or null for off" if self.nullable else "")
+
+    def check(self, value: Any) -> Value:
+        """Return a single value in its canonical type. Raises a refusal."""
+        if value is None and self.nullable:
+            return None
+        checked: Value | None = None
+        if (self.kind == "flag" and isinstance(value, bool)) or (
+            self.kind == "name" and isinstance(value, str) and value in self.names
+        ):
+            checked = value
+        elif self.ordered and isinstance(value, int | float) and not isinstance(value, bool):
+            checked = self._number(value)
+        if checked is None:
+            raise refusal(
+                [Fault(f"must be {self.words()}, not {show(value)}", self._remedy(value))]
+            )
+        return checked
+
+    def _number(self, value: int | float) -> int | float | None:
+        if isinstance(value, float) and not math.isfinite(value):
+            return None
+        if self.kind == "integer" and value != int(value):
+            return None
+        low = self.at_least is None or value >= self.at_least
+        above = self.above is None or value > self.above
+        below = self.below is None or value < self.below
+        if not (low and above and below):
+            return None
+        try:
+            return int(value) if self.kind == "integer" else float(value)
+        except OverflowError:  # an integer that no real number can hold
+            return None
+
+    def _remedy(self, value: Any) -> str:
+        if isinstance(value, str) and self.kind == "name":
+            return suggestion(value, self.names)
+        if isinstance(value, str) and self.ordered and _reads_as_number(value):
+            return f"write it without quotes: {value.strip()}"
+        if isinstance(value, list):
+            return f"for several values write {{choices: {_inline(value)}}}"
+        return f"write {self.words()}"
+
+    def schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of a single value."""
+        if self.kind == "flag":
+            return {"type": "boolean"}
+        if self.kind == "name":
+            return {"enum": list(self.names)}
+        bounds = {"minimum": self.at_least, "exclusiveMinimum": self.above}
+        found = {**bounds, "exclusiveMaximum": self.below}
+        number = {"type": self.kind, **{k: v for k, v in found.items() if v is not None}}
+        return {"anyOf": [number, {"type": "null"}]} if self.nullable else number
+
+
+def schema(rule: Rule) -> dict[str, Any]:
+    """Return the JSON Schema of everything that read() takes."""
+    single = rule.schema()
+    several = {"type": "array", "items": single, "minItems": 1, "uniqueItems": True}
+    forms = [single, _object({"choices": several}, ["choices"])]
+    if rule.ordered:
+        end = Rule(rule.kind, rule.at_least, rule.above, rule.below).schema()
+        ends = {"low": end, "high": end, "log": {"type": "boolean", "default": False}}
+        forms.append(_object(ends, ["low", "high"]))
+    return {"anyOf": forms}
+
+
+def _object(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
+    fixed = {"type": "object", "additionalProperties": False}
+    return {**fixed, "properties": properties, "required": required}
+
+
+def read(rule: Rule, written: Any) -> Domain:
+    """Return the domain that a job file's value means. Raises a refusal with all its faults."""
+    if isinstance(written, Fixed | Choices | Range):
+        written = plain(written)
+    if not isinstance(written, dict):
+        return Fixed(rule.check(written))
+    forms = "choices" if not rule.ordered else "either choices, or low and high"
+    known = ("low", "high", "log", "choices") if rule.ordered else ("choices",)
+    faults = [_unknown_key(key, known) for key in written if key not in known]
+    if "choices" in written:
+        if len(written.keys() & known) > 1:
+            fault = Fault("choices stand alone, without low, high or log", "keep one of the forms")
+            faults.append(fault)
+        return _choices(rule, written["choices"], faults)
+    if not rule.ordered:
+        faults = faults or [Fault("choices is missing", f"write {forms}, or a single value")]
+        raise refusal(faults)
+    return _range(rule, written, faults)
+
+
+def _unknown_key(key: str, known: tuple[str, ...]) -> Fault:
+    meant = {"min": "low", "max": "high", "values": "choices", "options": "choices"}
+    near = meant.get(key.lower()) or nearest(key, known)
+    near = near if near in known else None
+    offer = f"did you mean {near}? " if near else ""
+    return Fault(f"unknown key {show(key)}", f"{offer}valid here: {listed(known)}", (key,))
+
+
+def _choices(rule: Rule, written: Any, faults: list[Fault]) -> Domain:
+    if not isinstance(written, list | tuple) or not written:
+        rule_text = f"must be a list of at least one value, not {show(written)}"
+        raise refusal([*faults, Fault(rule_text, "write [a, b, c]", ("choices",))])
+    found: list[Value] = []
+    for position, value in enumerate(written):
+        checked = _gather(rule, value, faults, "choices", position)
+        if any(checked == other and type(checked) is type(other) for other in found):
+            rule_text = f"{show(value)} is listed twice"
+            faults.append(Fault(rule_text, "list every value once", ("choices", position)))
+        found.append(checked)
+    if faults:
+        raise refusal(faults)
+    return Fixed(found[0]) if len(found) == 1 else Choices(tuple(found))
+
+
+def _range(rule: Rule, written: dict[str, Any], faults: list[Fault]) -> Domain:
+    ends: dict[str, Any] = {}
+    for end in ("low", "high"):
+        if end not in written:
+            form = "give both low and high, or choices, or a single value"
+            faults.append(Fault(f"{end} is missing", form, ()))
+        elif written[end] is None:
+            faults.append(Fault(f"{end} must be a number, not null", "write a number", (end,)))
+        else:
+            ends[end] = _gather(rule, written[end], faults, end)
+    log = written.get("log", False)
+    if not isinstance(log, bool):
+        faults.append(Fault(f"must be true or false, not {show(log)}", "write true", ("log",)))
+    low, high = ends.get("low"), ends.get("high")
+    if low is not None and high is not None and low > high:
+        faults.append(Fault(f"low {show(low)} is above high {show(high)}", "exchange the two"))
+    if low is not None and log is True and low <= 0:
+        remedy = "use a low above 0, or leave out log"
+        faults.append(Fault(f"a logarithmic range cannot start at {show(low)}", remedy, ("low",)))
+    if faults or low is None or high is None:
+        raise refusal(faults)
+    return Fixed(low) if low == high else Range(low, high, log, integer=rule.kind == "integer")
+
+
+def _gather(rule: Rule, value: Any, faults: list[Fault], *path: str | int) -> Value:
+    """Return a checked value; where it is refused, note its faults and return None."""
+    try:
+        return rule.check(value)
+    except PydanticCustomError as error:
+        assert error.context is not None
+        faults.extend(fault.below(*path) for fault in error.context["faults"])
+        return None
+
+
+def _reads_as_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _inline(written: list[Any]) -> str:
+    text = ", ".join("null" if v is None else str(v) for v in written[:8])
+    return f"[{text}]" if len(text) < 60 else "[…]"

@@ -1,0 +1,47 @@
+"""What sections of a job file are made of: their base model, scalar types, and worded refusals."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+Integer = Annotated[int, Field(strict=True)]  #: no text, no true or false
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Flag = Annotated[bool, Field(strict=True)]
+Text = Annotated[str, Field(strict=True)]
+Name = Annotated[str, Field(strict=True, pattern="^[a-z0-9-]{1,63}$")]  #: of a job or an arm
+
+
+class Section(BaseModel):
+    """A mapping of the job file: immutable, and every key of it is known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    #: Where a key may hold one of several sections: "<...>", to be told from keys in error paths.
+    form: ClassVar[str] = ""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A broken rule: the rule with the value that broke it, what to do about it, and where it is.
+
+    path: below the value that is being validated; with top, from the job file's top instead.
+    """
+
+    rule: str
+    remedy: str
+    path: tuple[str | int, ...] = ()
+    top: bool = False
+
+    def below(self, *path: str | int) -> "Fault":
+        """Return the same fault as seen from a value that holds this one."""
+        return self if self.top else replace(self, path=(*path, *self.path))
+
+
+def refusal(faults: Iterable[Fault]) -> PydanticCustomError:
+    """Return the error by which a validator reports faults that it has words for."""
+    found = tuple(faults)
+    text = "; ".join(fault.rule for fault in found).replace("{", "(").replace("}", ")")
+    return PydanticCustomError("refused", text, {"faults": found})

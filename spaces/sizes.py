@@ -1,0 +1,61 @@
+"""Exact numbers of parameters, and hidden sizes that meet a budget of parameters."""
+
+from typing import Any
+
+from spaces.cells import Cell, find
+from spaces.config import TrialConfig
+
+
+def parameters(config: TrialConfig, inputs: int, outputs: int) -> int:
+    """Return the number of trainable parameters of the whole model, readout included.
+
+    inputs: features a step, or the size of the vocabulary; outputs: width of the readout.
+    """
+    cell = find(config.cell, config.gates)
+    return _count(cell, config.hidden_size, config.depth, config.bidirectional, inputs, outputs)
+
+
+def solve_hidden_size(
+    draft: dict[str, Any], inputs: int, outputs: int, target: int, tolerance: float
+) -> int | None:
+    """Return the hidden size whose number of parameters is nearest to target.
+
+    draft: fields of a TrialConfig; read are cell, gates, depth, bidirectional and heads.
+    tolerance: largest relative distance from target. None where no hidden size is that near.
+    """
+    hidden, count = nearest_size(draft, inputs, outputs, target)
+    return hidden if abs(count - target) <= tolerance * target else None
+
+
+def nearest_size(draft: dict[str, Any], inputs: int, outputs: int, target: int) -> tuple[int, int]:
+    """Return the hidden size whose number of parameters is nearest to target, and that number."""
+    cell = find(draft["cell"], draft.get("gates"))
+    step = draft.get("heads", 4) if cell.attention else 1
+
+    def count(steps: int) -> int:
+        both_ways = draft.get("bidirectional", False)
+        return _count(cell, steps * step, draft["depth"], both_ways, inputs, outputs)
+
+    above = 1
+    while count(above) < target:
+        above *= 2
+    below = above // 2
+    while above - below > 1:
+        middle = (above + below) // 2
+        if count(middle) < target:
+            below = middle
+        else:
+            above = middle
+    best = min((size for size in (below, above) if size), key=lambda s: abs(count(s) - target))
+    return best * step, count(best)
+
+
+def _count(cell: Cell, hidden: int, depth: int, both_ways: bool, inputs: int, outputs: int) -> int:
+    directions = 2 if both_ways and not cell.attention else 1
+    width = directions * cell.width(hidden)
+    total = cell.once(hidden) + outputs * width + outputs
+    if cell.square:
+        total += inputs * hidden + hidden
+        inputs = hidden
+    total += directions * cell.count(inputs, hidden)
+    return total + (depth - 1) * directions * cell.count(width, hidden)

@@ -1,0 +1,58 @@
+"""How values and names are put into messages for people."""
+
+import difflib
+import re
+from collections.abc import Iterable
+from typing import Any
+
+_LONGEST = 60  # characters of a value that a message quotes
+_USERINFO = re.compile(r"(?<=://)[^\s]*(?=@)")
+_SECRET = re.compile(r"(?i)((?:password|passwd|pwd|secret|token|key)=)[^&\s]+")
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """Return the valid name that was most likely meant, or None if none is near."""
+    folded = {other.lower().replace("_", "-"): other for other in names}
+    wanted = name[:200].lower().replace("_", "-").replace(" ", "-")
+    found = difflib.get_close_matches(wanted, folded, n=1, cutoff=0.6)
+    begun = [other for other in folded if len(wanted) > 1 and other.startswith(wanted)]
+    return folded[(found or begun)[0]] if found or begun else None
+
+
+def listed(names: Iterable[object], last: str = "and") -> str:
+    """Return "a, b and c"."""
+    words = [str(name) for name in names]
+    return " ".join([", ".join(words[:-1]), last, words[-1]]) if len(words) > 1 else "".join(words)
+
+
+def show(value: Any) -> str:
+    """Return a value as the user wrote it, shortened where it is long, without passwords."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return str(value).lower()
+        case str():
+            text = repr(mask(value[:2000])[: _LONGEST + 1])
+        case dict():
+            return "a mapping" if value else "an empty mapping"
+        case list() | tuple():
+            return "a list" if value else "an empty list"
+        case int() if abs(value) >= 10**_LONGEST:
+            return "a number of more than 60 digits"
+        case _:
+            text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def suggestion(name: str, names: Iterable[str]) -> str:
+    """Return the remedy for an unknown name: the nearest valid one and what else there is."""
+    known = list(names)
+    near = nearest(name, known)
+    offer = f"use {listed(known, 'or')}" if len(known) > 1 else f"use {known[0]}"
+    return f"did you mean {near}? {offer[0].upper()}{offer[1:]}" if near else offer
+
+
+def mask(text: str) -> str:
+    """Return a text without the passwords of URLs in it."""
+    return _SECRET.sub(r"\1***", _USERINFO.sub("***", text))
