@@ -10,6 +10,7 @@ Ray's working directory (which Ray removes with the job); what is sent is the jo
 Everything that fails raises ClusterError.
 """
 
+import contextlib
 import difflib
 import hashlib
 import re
@@ -17,8 +18,8 @@ import secrets
 import shlex
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -47,7 +48,12 @@ DEFAULT_ROOT = '"${GATESEARCH_ROOT:-$HOME/gatesearch/runs}"'
 STOP_SECONDS = 30
 PREFIX = "gatesearch-"
 NAME, ROOT, DIGEST = "gatesearch_name", "gatesearch_root", "gatesearch_digest"
+#: What Ray writes into a job's log, before or after the job's own first lines.
+RAYS_OWN = re.compile(
+    r"Running entrypoint for job |.* job_manager\.py:\d+ -- Runtime env is setting"
+)
 POLL_SECONDS = 0.5
+RECONNECTS = 6  # about a minute
 
 
 @dataclass(frozen=True)
@@ -149,7 +155,7 @@ class Client:
             "entrypoint": (
                 entrypoint.replace("{job}", shlex.quote(package.job_path))
                 if entrypoint is not None
-                else _entrypoint(package.job_path, root_in_shell)
+                else run_command(package.job_path, root_in_shell)
             ),
             "submission_id": new,
             "runtime_env": {
@@ -227,46 +233,51 @@ class Client:
         job = self.find(id_or_name)
         if job.state != "failed":
             return job
-        log = self.logs(job.id).rstrip().splitlines()
-        return ClusterJob(**{**vars(job), "last_lines": tuple(log[-lines:])})
+        log = [line for line in self.logs(job.id).rstrip().splitlines() if not RAYS_OWN.match(line)]
+        return replace(job, last_lines=tuple(log[-lines:]))
 
     def logs(self, id_or_name: str) -> str:
         """Return what a submission has written so far."""
         job = self.find(id_or_name)
         return str(self._http.json("GET", f"/api/jobs/{segment(job.id)}/logs").get("logs") or "")
 
-    def follow(self, id_or_name: str) -> Iterator[str]:
+    def follow(self, id_or_name: str) -> Generator[str, None, None]:
         """Yield a submission's log in pieces, from its beginning until the submission has ended.
 
         A connection that breaks off is opened again where it ended.
         """
         job = self.find(id_or_name)
-        seen = 0
-        fruitless = 0
+        seen = 0  # characters that were yielded
+        problem: ClusterError | None = None
+        fruitless = 0  # connections in a row that brought nothing
         while True:
-            skip = seen
-            before = seen
-            broken: Exception | None = None
+            before, at = seen, 0
             try:
                 for text in self._http.stream(f"/api/jobs/{segment(job.id)}/logs/tail"):
-                    if skip >= len(text):
-                        skip -= len(text)
-                        continue
-                    seen += len(text) - skip
-                    yield text[skip:]
-                    skip = 0
-            except EOFError as error:
-                broken = error
-            if broken is None and self._job(job.id).is_ended:
-                return
-            fruitless = 0 if seen > before else fruitless + 1
-            if fruitless == 5:
-                raise ClusterError(
+                    if not text and self._job(job.id).is_ended:
+                        raise EOFError  # a living socket would have ended too
+                    new = text[max(seen - at, 0) :]
+                    at += len(text)
+                    if new:
+                        seen += len(new)
+                        yield new
+                if self._job(job.id).is_ended:
+                    return
+                raise EOFError
+            except EOFError:
+                problem = ClusterError(
                     job.id,
                     "the log's connection keeps breaking off",
                     "the job itself goes on: `gatesearch status` tells how it is",
-                ) from broken
-            time.sleep(POLL_SECONDS)
+                )
+            except ClusterError as error:
+                if problem is None or error.exit_code == 2:  # not even once, or never again
+                    raise
+                problem = error
+            fruitless = 0 if seen > before else fruitless + 1
+            if fruitless > RECONNECTS:
+                raise problem
+            time.sleep(POLL_SECONDS * 2**fruitless)
 
     def _job(self, submission_id: str) -> ClusterJob:
         return _job(self._http.json("GET", f"/api/jobs/{segment(submission_id)}"))
@@ -323,8 +334,11 @@ class Client:
             }
         )
         try:
-            with tempfile.TemporaryFile() as spool:
-                head = archive.read(self.follow(fetch_id), f"{self.address} {job.id}", spool)
+            with (
+                tempfile.TemporaryFile() as spool,
+                contextlib.closing(self.follow(fetch_id)) as log,
+            ):
+                head = archive.read(log, f"{self.address} {job.id}", spool)
                 return archive.unpack(spool, head, into, job.name)
         finally:
             self._forget(fetch_id)
@@ -333,7 +347,7 @@ class Client:
         """Take a helper submission off the cluster's list; it is stopped first if need be."""
         path = f"/api/jobs/{segment(submission_id)}"
         try:
-            if not self._job(submission_id).is_ended:
+            if not self.wait(submission_id, 5.0).is_ended:
                 self._http.json("POST", f"{path}/stop")
                 self.wait(submission_id, STOP_SECONDS)
             self._http.request("DELETE", path)
@@ -377,7 +391,8 @@ _MISSING = (
 )
 
 
-def _entrypoint(job_path: str, root_in_shell: str) -> str:
+def run_command(job_path: str, root_in_shell: str) -> str:
+    """Return the shell command that runs a job on the cluster; both are words for its shell."""
     return (
         f"command -v gatesearch >/dev/null || {{ echo {shlex.quote(_MISSING)} >&2; exit 127; }}; "
         f"exec gatesearch run {shlex.quote(job_path)} --root {root_in_shell}"

@@ -18,6 +18,7 @@ DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
 UPLOAD_SECONDS = 300.0
+QUIET_SECONDS = 20.0
 
 
 def find_address(address: str | None, environ: Mapping[str, str] = os.environ) -> str:
@@ -228,7 +229,9 @@ class Connection:
     def stream(self, path: str) -> Iterator[str]:
         """Yield the text messages of a web socket until the server ends it orderly.
 
-        Raises ClusterError where the socket cannot be opened, EOFError where it broke off.
+        An empty text means that nothing came for QUIET_SECONDS: Ray's log sockets answer no ping,
+        so whether the head is still there has to be asked in another way. Raises ClusterError where
+        the socket cannot be opened, EOFError where it broke off.
         """
         import asyncio
 
@@ -238,7 +241,9 @@ class Connection:
             session = aiohttp.ClientSession(trust_env=not self._local)
             try:
                 socket = await session.ws_connect(
-                    self.address + path, headers=self.headers(), heartbeat=READ_SECONDS
+                    self.address + path,
+                    headers=self.headers(),
+                    timeout=aiohttp.ClientWSTimeout(ws_close=0.3),  # nor do they answer a close
                 )
             except BaseException:
                 await session.close()
@@ -263,7 +268,11 @@ class Connection:
                 raise self._unreachable(reason(error)) from None
             try:
                 while True:
-                    message = runner.run(socket.receive())
+                    try:
+                        message = runner.run(socket.receive(timeout=QUIET_SECONDS))
+                    except TimeoutError:
+                        yield ""
+                        continue
                     if message.type is aiohttp.WSMsgType.TEXT:
                         yield message.data
                     elif message.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED):

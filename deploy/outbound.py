@@ -47,6 +47,7 @@ def pack(job_yaml: Path, data_files: Sequence[Path], most_bytes: int = MOST_BYTE
     folder = job_yaml.absolute().parent
     home = Path(os.path.normpath(folder))  # in names "up" is textual; files are opened as given
     sources = {home / job_yaml.name: job_yaml}
+    height = 0  # of the highest folder that a path goes through
     for file in data_files:
         if file.is_absolute():
             raise ClusterError.refused(
@@ -54,8 +55,18 @@ def pack(job_yaml: Path, data_files: Sequence[Path], most_bytes: int = MOST_BYTE
                 "an absolute data path does not exist on the cluster",
                 "write it relative to the job file, so that the file is sent along",
             )
+        ups = sum(part == ".." for part in file.parts)
+        if ".." in file.parts[ups:]:
+            raise ClusterError.refused(
+                str(file),
+                "the path goes down and up again, through folders that are not sent",
+                "write it the short way, with every .. at its beginning",
+            )
         sources[Path(os.path.normpath(home / file))] = folder / file
-    top = Path(os.path.commonpath([place.parent for place in sources]))
+        height = max(height, ups)
+    if height > len(home.parents):
+        raise ClusterError.refused(str(job_yaml), "a data path leaves the disk", "correct the path")
+    top = (home, *home.parents)[height]
     names = {
         str(PurePosixPath(FOLDER, *place.relative_to(top).parts)): source
         for place, source in sources.items()

@@ -1,0 +1,195 @@
+"""A job folder comes home whole or not at all, and never over other results."""
+
+import hashlib
+import io
+import json
+import os
+import tarfile
+import tempfile
+from base64 import b64encode
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deploy import archive
+from deploy.errors import ClusterError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "cluster" / "vowels"
+    for name, content in {
+        "job.yaml": b"name: vowels\n",
+        "job.journal": b'{"record":"driver"}\n',
+        "best/weights.safetensors": os.urandom(50_000),
+        "best/empty": b"",
+        "checkpoints/7/model.safetensors": b"large",
+        ".hidden": b"x",
+        "report.html.tmp": b"half",
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    (folder / "link").symlink_to("/etc/passwd")
+    return folder
+
+
+def receive(lines: Iterable[str], into: Path, name: str = "vowels") -> Path:
+    with tempfile.TemporaryFile() as spool:
+        head = archive.read((line + "\n" for line in lines), "cluster", spool)
+        return archive.unpack(spool, head, into, name)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def made(entries: dict[str, bytes | None], **changes: object) -> list[str]:
+    """Return the lines of an archive as a hostile cluster might write them; None: a symlink."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for name, content in entries.items():
+            entry = tarfile.TarInfo(name)
+            if content is None:
+                entry.type, entry.linkname = tarfile.SYMTYPE, "/etc/passwd"
+            entry.size = len(content or b"")
+            tar.addfile(entry, io.BytesIO(content or b""))
+    packed = buffer.getvalue()
+    head = {
+        "version": 1,
+        "name": "vowels",
+        "bytes": len(packed),
+        "sha256": hashlib.sha256(packed).hexdigest(),
+        "unpacked": sum(len(content or b"") for content in entries.values()),
+        "files": len(entries),
+    }
+    return [
+        f"{archive.HEAD} {json.dumps(head | changes)}",
+        f"{archive.DATA} {b64encode(packed).decode()}",
+        archive.END,
+    ]
+
+
+def test_everything_but_checkpoints_and_half_written_files_comes(
+    folder: Path, tmp_path: Path
+) -> None:
+    arrived = receive(archive.lines_of(folder), tmp_path / "laptop")
+    assert arrived == tmp_path / "laptop" / "vowels"
+    expected = files(folder)
+    for left in ("checkpoints/7/model.safetensors", ".hidden", "report.html.tmp", "link"):
+        expected.pop(left)
+    assert files(arrived) == expected
+    assert [path.name for path in (tmp_path / "laptop").iterdir()] == ["vowels"]
+
+
+@settings(max_examples=25, deadline=None)
+@given(cuts=st.lists(st.integers(1, 20_000), max_size=30), noise=st.sampled_from(["", "a warning"]))
+def test_it_does_not_matter_how_the_log_is_cut_into_pieces(cuts: list[int], noise: str) -> None:
+    lines = made({"job.yaml": os.urandom(20_000)})
+    text = "\n".join([noise, lines[0], noise, *lines[1:], noise]) + "\n"
+    pieces = []
+    for cut in cuts:
+        pieces.append(text[:cut])
+        text = text[cut:]
+    with tempfile.TemporaryFile() as spool:
+        assert archive.read([*pieces, text], "cluster", spool)["files"] == 1
+
+
+def test_a_folder_that_is_not_there_is_told_with_its_path(tmp_path: Path) -> None:
+    with pytest.raises(ClusterError, match="vowels: the job's folder is missing"):
+        receive(archive.lines_of(tmp_path / "vowels"), tmp_path)
+
+
+def test_too_much_for_a_log_is_refused_on_the_cluster(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ClusterError, match="at most 0 MB"):
+        receive(archive.lines_of(folder, most_bytes=1000), tmp_path / "laptop")
+
+
+@pytest.mark.parametrize(
+    "damage", ["a line less", "another byte", "no end", "no head", "not base64"]
+)
+def test_damage_on_the_way_is_noticed_and_leaves_nothing(
+    folder: Path, tmp_path: Path, damage: str
+) -> None:
+    lines = list(archive.lines_of(folder))
+    match damage:
+        case "a line less":
+            del lines[2]
+        case "another byte":
+            lines[2] = lines[2][:-4] + ("AAAA" if lines[2][-4:] != "AAAA" else "BBBB")
+        case "no end":
+            lines.pop()
+        case "no head":
+            del lines[0]
+        case "not base64":
+            lines[2] += "*"
+    with pytest.raises(ClusterError, match="did not arrive whole"):
+        receive(lines, tmp_path / "laptop")
+    assert not (tmp_path / "laptop").exists()
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {"../escaped": b"x"},
+        {"/tmp/escaped": b"x"},
+        {"best/../../escaped": b"x"},
+        {"link": None},
+        {"link": None, "link/escaped": b"x"},
+    ],
+)
+def test_an_archive_that_reaches_outside_is_refused(
+    tmp_path: Path, entries: dict[str, bytes | None]
+) -> None:
+    # "/tmp/escaped" may be taken as "tmp/escaped", inside the folder; nothing may leave it.
+    laptop = tmp_path / "laptop"
+    try:
+        receive(made(entries), laptop)
+    except ClusterError as refusal:
+        assert "not a plain file" in refusal.rule
+        assert list(laptop.iterdir()) == []
+    assert not list(tmp_path.glob("**/../escaped")) and not Path("/tmp/escaped").exists()
+    assert not (laptop / "escaped").exists()
+
+
+def test_an_archive_that_unpacks_to_more_than_it_says_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ClusterError, match="not a plain file"):
+        receive(made({"job.journal": bytes(1_000_000)}, unpacked=1000), tmp_path)
+
+
+def test_another_form_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ClusterError, match="form 2"):
+        receive(made({"job.yaml": b""}, version=2), tmp_path)
+
+
+def test_a_later_state_of_the_job_replaces_an_earlier_one(folder: Path, tmp_path: Path) -> None:
+    receive(archive.lines_of(folder), tmp_path / "laptop")
+    with (folder / "job.journal").open("ab") as journal:
+        journal.write(b'{"record":"end"}\n')
+    (folder / "best" / "empty").unlink()
+    arrived = receive(archive.lines_of(folder), tmp_path / "laptop")
+    assert (arrived / "job.journal").read_bytes() == (folder / "job.journal").read_bytes()
+    assert not (arrived / "best" / "empty").exists()
+
+
+@pytest.mark.parametrize("journal", [b"another job\n", b'{"record":"driver"}\nmore\n', None])
+def test_other_results_are_never_replaced(
+    folder: Path, tmp_path: Path, journal: bytes | None
+) -> None:
+    own = tmp_path / "laptop" / "vowels"
+    own.mkdir(parents=True)
+    (own / "notes.txt").write_text("mine")
+    if journal is not None:
+        (own / "job.journal").write_bytes(journal)
+    before = files(own)
+    with pytest.raises(ClusterError, match="is not replaced") as refusal:
+        receive(archive.lines_of(folder), tmp_path / "laptop")
+    assert refusal.value.exit_code == 2
+    assert files(own) == before
+    assert [path.name for path in (tmp_path / "laptop").iterdir()] == ["vowels"]

@@ -1,0 +1,260 @@
+"""Jobs on a real Ray head with token auth, from submit to the results on the laptop."""
+
+import contextlib
+import itertools
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from ray_head import RayHead
+
+from deploy.auth import Token, find_token
+from deploy.client import Client, ClusterError, Submission, run_command
+from deploy.connection import Connection
+
+pytestmark = pytest.mark.timeout(180)
+ENOUGH = 60.0
+
+
+@pytest.fixture
+def cluster(ray_head: RayHead) -> Iterator[Client]:
+    with Client(ray_head.address, find_token(ray_head.token_file)) as client:
+        yield client
+        assert client.warnings == []
+
+
+@pytest.fixture
+def name() -> str:
+    return f"vowels-{secrets.token_hex(4)}"  # no two tests submit the same job
+
+
+@pytest.fixture
+def job(tmp_path: Path, name: str) -> Path:
+    file = tmp_path / "vowels.yaml"
+    file.write_text(f"name: {name}\n")
+    return file
+
+
+def test_without_a_token_nothing_is_told(ray_head: RayHead) -> None:
+    with (
+        Client(ray_head.address) as client,
+        pytest.raises(ClusterError, match="asks for a token") as refusal,
+    ):
+        client.jobs()
+    assert refusal.value.exit_code == 2 and "RAY_AUTH_TOKEN" in refusal.value.remedy
+
+
+def test_a_wrong_token_is_refused_and_not_shown(ray_head: RayHead, job: Path, name: str) -> None:
+    with Client(ray_head.address, Token("0123456789abcdef", "the-file")) as client:
+        socket = Connection(ray_head.address, Token("0123456789abcdef", "the-file"))
+        for request in (
+            client.jobs,
+            lambda: client.submit(job, name=name),
+            lambda: list(socket.stream("/api/jobs/any/logs/tail")),
+        ):
+            with pytest.raises(ClusterError, match="refuses the token from the-file") as refusal:
+                request()
+            assert "0123456789abcdef" not in str(refusal.value)
+
+
+def test_a_job_finds_its_file_and_data_and_is_followed_to_its_end(
+    cluster: Client, job: Path, name: str
+) -> None:
+    (job.parent / "gestures.npz").write_bytes(b"many gestures\n")
+    submission = cluster.submit(
+        job,
+        [Path("gestures.npz")],
+        name=name,
+        entrypoint="cat {job} $(dirname {job})/gestures.npz && seq 3000",
+    )
+    assert submission.started
+    log = "".join(cluster.follow(submission.id))
+    assert job.read_text() + "many gestures\n" in log
+    assert log.splitlines()[-3000:] == [str(number) for number in range(1, 3001)]
+    assert cluster.logs(submission.id) == log
+    status = cluster.status(submission.id)
+    assert (status.state, status.name, status.exit_code) == ("succeeded", name, 0)
+    assert cluster.jobs()[0] == status
+
+
+def test_a_submission_is_started_once_and_goes_on_after_its_end(
+    cluster: Client, job: Path, name: str, ray_head: RayHead
+) -> None:
+    hold = "while ! test -e {job}.go; do sleep 0.1; done"
+    first = cluster.submit(job, name=name, entrypoint=hold)
+    second = cluster.submit(job, name=name, entrypoint=hold)
+    assert first.started and not second.started and second.id == first.id
+    assert second.state in ("pending", "running")
+    job.write_text(job.read_text() + "# another job of the same name\n")
+    with pytest.raises(ClusterError, match=f"another job of this name is .* as {first.id}"):
+        cluster.submit(job, name=name, entrypoint=hold)
+    job.write_text(job.read_text().replace("# another job of the same name\n", ""))
+
+    assert cluster.stop(first.id).state == "stopped"
+    resumed = cluster.submit(job, name=name, entrypoint="true")
+    assert (resumed.started, resumed.id, resumed.continues) == (True, f"{first.id}-2", first.id)
+    assert cluster.wait(resumed.id, ENOUGH).state == "succeeded"
+
+    finished = cluster.submit(job, name=name, entrypoint="true")
+    assert (finished.started, finished.id, finished.state) == (False, resumed.id, "succeeded")
+    again = cluster.submit(job, name=name, entrypoint="true", again=True)
+    assert (again.started, again.id, again.continues) == (True, f"{first.id}-3", resumed.id)
+    elsewhere = cluster.submit(job, name=name, root="/elsewhere", entrypoint="true")
+    assert elsewhere.started and not elsewhere.id.startswith(first.id)
+    for submission in (again, elsewhere):
+        assert cluster.wait(submission.id, ENOUGH).state == "succeeded"
+
+
+def test_two_who_submit_the_same_job_at_once_start_it_once(
+    cluster: Client, job: Path, name: str, ray_head: RayHead
+) -> None:
+    submitted: list[Submission] = []
+
+    def submit() -> None:
+        with Client(ray_head.address, find_token(ray_head.token_file)) as client:
+            submitted.append(client.submit(job, name=name, entrypoint="sleep 1"))
+
+    threads = [threading.Thread(target=submit) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(submission.started for submission in submitted) == [False, False, False, True]
+    assert len({submission.id for submission in submitted}) == 1
+    assert cluster.wait(submitted[0].id, ENOUGH).state == "succeeded"
+
+
+def test_a_stopped_job_may_end_in_good_order(cluster: Client, job: Path, name: str) -> None:
+    # It needs longer than the 3 s after which Ray would kill it by default.
+    command = "trap 'sleep 4; echo saved; exit 0' TERM; echo ready; while :; do sleep 0.1; done"
+    submission = cluster.submit(job, name=name, entrypoint=command)
+    with contextlib.closing(cluster.follow(submission.id)) as log:
+        next(text for text in log if "\nready" in f"\n{text}")
+    stopped = cluster.stop(submission.id)
+    assert stopped.state == "stopped"
+    assert "saved" in cluster.logs(submission.id).splitlines()
+    assert cluster.stop(submission.id) == stopped
+
+
+def test_a_failed_job_shows_its_last_lines(cluster: Client, job: Path, name: str) -> None:
+    submission = cluster.submit(
+        job, name=name, entrypoint="echo out of memory; echo what a pity >&2; exit 3"
+    )
+    assert cluster.wait(submission.id, ENOUGH).is_ended
+    status = cluster.status(submission.id)
+    assert (status.state, status.exit_code) == ("failed", 3)
+    assert status.message == "Job entrypoint command failed with exit code 3"
+    assert status.last_lines == ("out of memory", "what a pity")
+
+
+def test_an_unknown_job_is_refused_with_the_nearest(cluster: Client, job: Path, name: str) -> None:
+    submission = cluster.submit(job, name=name, entrypoint="true")
+    for request in (cluster.status, cluster.logs, cluster.stop, cluster.find):
+        with pytest.raises(ClusterError, match=f"the nearest is {name}") as refusal:
+            request(name[:-1])
+        assert refusal.value.exit_code == 2
+    assert cluster.find(name).id == submission.id
+    assert cluster.wait(submission.id, ENOUGH).is_ended
+
+
+def test_a_cluster_without_gatesearch_is_told_in_the_log(
+    cluster: Client, job: Path, name: str
+) -> None:
+    command = run_command("job/vowels.yaml", "/tmp/runs")
+    submission = cluster.submit(job, name=name, entrypoint=f"PATH=/usr/bin:/bin; {command}")
+    assert cluster.wait(submission.id, ENOUGH).exit_code == 127
+    assert "gatesearch is not installed" in "".join(cluster.status(submission.id).last_lines)
+
+
+def test_twenty_megabytes_of_results_come_home(
+    cluster: Client, job: Path, name: str, ray_head: RayHead, tmp_path: Path
+) -> None:
+    folder = ray_head.home / "gatesearch" / "runs" / name
+    (folder / "best").mkdir(parents=True)
+    (folder / "best" / "weights.safetensors").write_bytes(os.urandom(20_000_000))
+    (folder / "job.journal").write_text('{"record":"driver"}\n')
+    submission = cluster.submit(job, name=name, entrypoint="true")
+    before = {known.id for known in cluster.jobs(every=True)}
+    fetched = cluster.fetch(submission.id, tmp_path / "laptop")
+    assert fetched == tmp_path / "laptop" / name
+    for name in ("best/weights.safetensors", "job.journal"):
+        assert (fetched / name).read_bytes() == (folder / name).read_bytes()
+    assert {known.id for known in cluster.jobs(every=True)} == before  # the fetch itself is gone
+    assert cluster.wait(submission.id, ENOUGH).is_ended
+
+
+def test_results_that_are_not_there_are_told(
+    cluster: Client, job: Path, name: str, tmp_path: Path
+) -> None:
+    submission = cluster.submit(job, name=name, root="~/other runs", entrypoint="true")
+    with pytest.raises(ClusterError, match=f"other runs/{name}: the job's folder is missing"):
+        cluster.fetch(submission.id, tmp_path / "laptop")
+    assert not (tmp_path / "laptop").exists()
+    assert cluster.wait(submission.id, ENOUGH).is_ended
+
+
+@contextlib.contextmanager
+def breaking_proxy(address: str, step: int) -> Iterator[tuple[str, "itertools.count[int]"]]:
+    """A TCP proxy that breaks web sockets off, the nth after n times `step` bytes; a count too."""
+    parts = urlsplit(address)
+    opened, broken = itertools.count(1), itertools.count()
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def pump(source: socket.socket, sink: socket.socket, limit: list[int]) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(4096):
+                if b"Upgrade: websocket" in data:
+                    limit[0] = step * next(opened)
+                limit[0] -= len(data)
+                if limit[0] < 0:
+                    next(broken)
+                    break
+                sink.sendall(data)
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def serve() -> None:
+        with contextlib.ExitStack() as stack:
+            threads = []
+            while True:
+                try:
+                    client = stack.enter_context(listener.accept()[0])
+                except OSError:
+                    break
+                head = stack.enter_context(
+                    socket.create_connection((parts.hostname, parts.port or 80))
+                )
+                limit = [1 << 40]
+                for pair in ((client, head), (head, client)):
+                    threads.append(threading.Thread(target=pump, args=(*pair, limit)))
+                    threads[-1].start()
+            for thread in threads:
+                thread.join(ENOUGH)
+
+    server = threading.Thread(target=serve)
+    server.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", broken
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        server.join()
+
+
+def test_a_connection_that_breaks_off_loses_and_doubles_nothing(
+    cluster: Client, job: Path, name: str, ray_head: RayHead
+) -> None:
+    submission = cluster.submit(job, name=name, entrypoint="seq 20000; sleep 2; seq 20001 24000")
+    with (
+        breaking_proxy(ray_head.address, 50_000) as (address, broken),
+        Client(address, find_token(ray_head.token_file)) as client,
+    ):
+        log = "".join(client.follow(submission.id))
+    assert log.splitlines()[-24000:] == [str(number) for number in range(1, 24001)]
+    assert next(broken) > 0

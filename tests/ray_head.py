@@ -1,0 +1,175 @@
+"""A real Ray head on loopback for tests, with token auth: started and ended by us, nothing left.
+
+`running_head()` is a context manager; tests take the `ray_head` fixture of tests/conftest.py.
+"""
+
+import contextlib
+import ctypes
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MARK = "GATESEARCH_TEST_HEAD"  # in the environment of every process of the head
+READY_SECONDS = 120
+END_SECONDS = 30
+PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class RayHead:
+    """A head that runs: where it is, and what opens it."""
+
+    address: str  #: of the dashboard
+    token: str = field(repr=False)
+    token_file: Path
+    home: Path  #: HOME of the cluster's user; job folders are in home/gatesearch/runs
+    pid: int
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that nobody uses, below the kernel's ephemeral ones and above Ray's workers'."""
+    found: list[int] = []
+    while len(found) < count:
+        port = 20_000 + secrets.randbelow(12_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            if port not in found:
+                found.append(port)
+    return found
+
+
+@contextlib.contextmanager
+def running_head(cpus: int = 2) -> Iterator[RayHead]:
+    """Start a head, yield it when it answers, end it, and assert that no process of it is left."""
+    # Ray's Unix sockets lie deep below its folder and their paths may have 107 characters.
+    folder = Path(tempfile.mkdtemp(prefix="gs-", dir="/tmp"))
+    try:
+        home = folder / "home"
+        home.mkdir()
+        token_file = folder / "token"
+        token_file.touch(mode=0o600)
+        token_file.write_text(secrets.token_hex(32))
+        ports = free_ports(9)
+        with (folder / "head.log").open("wb") as log:
+            process = subprocess.Popen(
+                _command(folder, ports, cpus),
+                env=_environment(folder, home, token_file),
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+            )
+        try:
+            head = RayHead(
+                f"http://127.0.0.1:{ports[0]}",
+                token_file.read_text(),
+                token_file,
+                home,
+                process.pid,
+            )
+            _wait_until(lambda: _answers(head) or process.poll() is not None, READY_SECONDS)
+            assert process.poll() is None and _answers(head), (
+                f"the head did not start: {(folder / 'head.log').read_text()[-3000:]}"
+            )
+            yield head
+        finally:
+            process.send_signal(signal.SIGTERM)  # to the head alone: it ends its own in order
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(END_SECONDS)
+            _wait_until(lambda: not _left(folder), END_SECONDS)
+            left = _left(folder)
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            process.wait()
+            assert not left, f"processes of the head were left behind: {left}"
+    finally:
+        shutil.rmtree(folder)
+
+
+def _command(folder: Path, ports: list[int], cpus: int) -> list[str]:
+    names = (
+        "dashboard-port",
+        "port",
+        "object-manager-port",
+        "node-manager-port",
+        "ray-client-server-port",
+        "dashboard-agent-listen-port",
+        "dashboard-agent-grpc-port",
+        "runtime-env-agent-port",
+        "metrics-export-port",
+    )
+    return [
+        *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"),
+        *("--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1"),
+        *(f"--{name}={port}" for name, port in zip(names, ports, strict=True)),
+        *("--min-worker-port=0", "--max-worker-port=0"),  # any free ones
+        *(f"--temp-dir={folder}", f"--num-cpus={cpus}", "--num-gpus=0"),
+        *("--object-store-memory=100000000", "--disable-usage-stats"),
+    ]
+
+
+def _environment(folder: Path, home: Path, token_file: Path) -> dict[str, str]:
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("RAY_", "PYTEST", "GATESEARCH_")) and name != "PYTHONPATH"
+    }
+    return kept | {
+        MARK: str(folder),
+        "HOME": str(home),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(token_file),
+        # Otherwise the node takes the network card's address and listens on every interface.
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "2",
+    }
+
+
+def _end_with_parent() -> None:
+    """Have the kernel end the head if the test run is killed."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _answers(head: RayHead) -> bool:
+    request = urllib.request.Request(
+        f"{head.address}/api/jobs/", headers={"Authorization": f"Bearer {head.token}"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except urllib.error.HTTPError as error:
+        error.close()
+    except OSError:
+        pass
+    return False
+
+
+def _wait_until(holds: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.2)
+
+
+def _left(folder: Path) -> list[int]:
+    """Return the processes that carry this head's mark, zombies aside."""
+    mark = f"{MARK}={folder}".encode()
+    found = []
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if mark in environment.read_bytes().split(b"\0"):
+                found.append(int(environment.parent.name))
+    return found
