@@ -10,9 +10,9 @@ an error, since what follows it would be told on top of a gap.
 
 Errors:
     JournalError            the journal cannot be used; names file, line and remedy
-        JournalBusy         another driver holds it
-        JournalFenced       somebody else has written to it: this driver must stop
-        JournalFull         the file system took no more; nothing was half-written
+        JournalBusyError         another driver holds it
+        JournalFencedError       somebody else has written to it: this driver must stop
+        JournalFullError         the file system took no more; nothing was half-written
 """
 
 import errno
@@ -33,15 +33,15 @@ class JournalError(Exception):
     """The journal cannot be read or written."""
 
 
-class JournalBusy(JournalError):
+class JournalBusyError(JournalError):
     """Another driver runs this job."""
 
 
-class JournalFenced(JournalError):
+class JournalFencedError(JournalError):
     """The journal has grown by somebody else's hand: this driver was superseded."""
 
 
-class JournalFull(JournalError):
+class JournalFullError(JournalError):
     """The file system refused an append; the journal ends with the group before."""
 
 
@@ -106,7 +106,7 @@ class Journal:
     """
 
     def __init__(self, path: Path) -> None:
-        """Open for writing, creating the file if need be. Raises JournalBusy or JournalError."""
+        """Open for writing, creating the file if need be. Raises JournalBusyError or JournalError."""
         self.path = path
         self._pending: Group = []
         self._lock = _lock(path.with_name(path.name + ".lock"))
@@ -135,14 +135,14 @@ class Journal:
     def commit(self) -> None:
         """Write the collected records as one group and wait until the disk has it.
 
-        Raises JournalFenced when the file is not as this driver left it, and JournalFull when the
+        Raises JournalFencedError when the file is not as this driver left it, and JournalFullError when the
         group could not be written; in both cases nothing of the group is on disk.
         """
         if not self._pending:
             return
         line = encode(self._pending)
         if os.fstat(self._file).st_size != self._size:
-            raise JournalFenced(
+            raise JournalFencedError(
                 f"{self.path} was written to by another driver. This one stops; "
                 "the other one goes on with the job."
             )
@@ -155,7 +155,7 @@ class Journal:
             os.ftruncate(self._file, self._size)
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
                 raise
-            raise JournalFull(
+            raise JournalFullError(
                 f"{self.path} could not grow ({error.strerror}). Everything before is kept: "
                 "make room, then resume the job."
             ) from error
@@ -182,7 +182,7 @@ def _lock(path: Path) -> int:
     except OSError as error:
         holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
         os.close(descriptor)
-        raise JournalBusy(
+        raise JournalBusyError(
             f"The job in {path.parent} is being run by {holder}. Wait for it or stop it first; "
             "`gatesearch results` and `gatesearch compare` may be used meanwhile."
         ) from error

@@ -3,7 +3,7 @@
 Record kinds, each an object with the key "record":
 
     driver  generation, pid, host, time           a driver has taken the job over
-    job     spec, task                            the job and the shape of its data
+    job     spec, base, task                      the job, its file's folder, its data's shape
     trial   key, phase, arm, number, control, config, seed, finalist, replicate, time
     report  key, generation, epochs, checkpoint, parameters
     retry   key, reason, time                     a trial was lost and starts from its checkpoint
@@ -86,6 +86,7 @@ class Ledger:
         """With keep_curves=False the curves of ended trials are dropped (the driver's memory)."""
         self._keep_curves = keep_curves
         self.spec: dict[str, Any] | None = None
+        self.base = ""  #: the folder that relative paths of the job start from
         self.info: TaskInfo | None = None
         self.generation = 0
         self.phase = "search"
@@ -103,7 +104,7 @@ class Ledger:
                     self.apply(record)
 
     def apply(self, record: dict[str, Any]) -> None:
-        """Apply one record; a record of an unknown kind belongs to a later version and is skipped."""
+        """Apply one record; one of an unknown kind is of a later version and is skipped."""
         kind = record["record"]
         if "time" in record:
             self._count_time(record["time"], starts=kind == "driver")
@@ -112,6 +113,7 @@ class Ledger:
                 self.generation = record["generation"]
             case "job":
                 self.spec = record["spec"]
+                self.base = record["base"]
                 self.info = task_info(record["task"])
             case "trial":
                 self._born(record)
@@ -132,7 +134,7 @@ class Ledger:
 
     def arm(self, arm: str, phase: Phase) -> list[Entry]:
         """Return the trials of an arm in one phase, by number."""
-        return [e for e in self.entries.values() if e.arm == arm and e.phase == phase]
+        return [e for e in list(self.entries.values()) if e.arm == arm and e.phase == phase]
 
     def _count_time(self, time_ms: int, *, starts: bool) -> None:
         if not starts and self._last_time is not None and self.phase == "search":

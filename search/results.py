@@ -82,7 +82,7 @@ def read(folder: Path) -> Results:
     metric = ledger.info.metric
     return Results(
         folder=folder,
-        job=JobSpec.from_dump(ledger.spec, folder),
+        job=JobSpec.from_dump(ledger.spec, Path(ledger.base)),
         info=ledger.info,
         records=[entry.record(metric, ids.get(key)) for key, entry in ledger.entries.items()],
         phase=ledger.phase,

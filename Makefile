@@ -1,0 +1,41 @@
+# make demo: environment, then the quickstart job to its report and export
+# make test: environment, then every test (under 15 minutes on 2 cores)
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test test-slow check bench-stock bench-cells clean
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 ..."; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $(READY)
+
+demo: $(READY)
+	$(BIN)/gatesearch run deploy/jobs/quickstart.yaml
+
+test: $(READY)
+	$(BIN)/python -m pytest -m 'not slow'
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest -m slow --timeout 3600
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_structure.py
+
+# The same search by a stock script and by gatesearch, in turn.
+bench-stock: $(READY)
+	$(BIN)/python tests/benchmarks/stock.py
+
+# Every cell against torch's own kernels; writes bench-cells.json.
+bench-cells: $(READY)
+	$(BIN)/python tests/benchmarks/cells.py
+
+clean:
+	rm -rf .venv build ./*.egg-info .mypy_cache .ruff_cache .pytest_cache

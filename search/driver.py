@@ -1,0 +1,369 @@
+"""The decisions of a running job: what runs next, what stops, what is told. Knows nothing of Ray.
+
+Every decision is in the journal, on disk, before it is handed out. Called by one thread.
+"""
+
+import os
+import socket
+import time
+from collections import Counter, defaultdict
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from search.job import JobSpec
+from search.journal import Journal
+from search.ledger import Entry, Ledger, trial_key
+from search.record import Phase, State
+from search.seeds import derive_seed
+from search.study import open_studies, rungs
+from spaces.arms import Arm
+from spaces.config import TrialConfig
+from spaces.errors import InputError
+from spaces.tasks import TaskInfo
+from trainables.work import Report, Work
+
+
+class Driver:
+    """A job in progress, opened from its journal or begun in it."""
+
+    def __init__(self, job: JobSpec, info: TaskInfo, journal: Journal) -> None:
+        """Take the job over. Raises InputError when the journal holds another job."""
+        self.job = job
+        self._journal = journal
+        history = journal.take_history()
+        self.ledger = Ledger(keep_curves=False)
+        self.ledger.apply_all(history)
+        base = str(job.base)
+        if self.ledger.spec is not None:
+            self._check_same(job, info)
+        if self.ledger.spec is None or self.ledger.base != base:
+            self._tell({"record": "job", "spec": job.dump(), "base": base, "task": asdict(info)})
+        self.generation = self.ledger.generation + 1
+        host = socket.gethostname()
+        self._tell(
+            {"record": "driver", "generation": self.generation, "pid": os.getpid(), "host": host},
+            timed=True,
+        )
+        self._studies = open_studies(job, self.ledger, journal, history)
+        journal.commit()
+        self._rungs = rungs(job)
+        entries = self.ledger.entries.values()
+        self._waiting = [entry for entry in entries if entry.state == "running"]  # to go on
+        self._live: set[str] = set()
+        self._count: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+        self._spent: defaultdict[str, float] = defaultdict(
+            float
+        )  # epochs, or worker seconds, of the search
+        for entry in entries:
+            self._count[entry.phase, entry.arm][entry.state] += 1
+            self._spend(entry, entry.epoch, entry.seconds)
+
+    # What runs next
+
+    @property
+    def finished(self) -> bool:
+        """Whether everything that the job asks for has ended."""
+        return self.ledger.phase in ("report", "done")
+
+    def next(self) -> Work | None:
+        """Return the next piece of work, or None when there is none (yet): see `finished`."""
+        if self._waiting:
+            return self._start(self._waiting.pop(0))
+        if self.ledger.phase == "search":
+            arm = self._poorest_arm()
+            if arm is not None:
+                return self._start(self._new_trial(arm))
+            if self._live:
+                return None  # the finalists are not known yet
+            self._enter("confirm")
+        if self.ledger.phase == "confirm":
+            entry = self._new_replicate()
+            if entry is not None:
+                return self._start(entry)
+            if self._live:
+                return None
+            self._enter("report")
+        return None
+
+    def _poorest_arm(self) -> Arm | None:
+        """Return the arm that has spent least of its budget, or None when all is spent."""
+        if self._out_of_time():
+            return None
+        open_arms = [arm for arm in self.job.arms if not self.spent(arm.name) >= self.budget]
+        return min(open_arms, key=lambda arm: self.spent(arm.name), default=None)
+
+    @property
+    def budget(self) -> float:
+        """Each arm's budget, in the unit that the job names: trials, epochs or worker seconds."""
+        search = self.job.search
+        if search.epochs is not None:
+            return search.epochs
+        if search.worker_seconds is not None:
+            return search.worker_seconds
+        assert search.trials is not None
+        return search.trials + self.ledger.added_trials
+
+    @property
+    def unit(self) -> str:
+        """The unit of budgets: trials, epochs or s (worker seconds)."""
+        if self.job.search.epochs is not None:
+            return "epochs"
+        return "s" if self.job.search.worker_seconds is not None else "trials"
+
+    @property
+    def replicates(self) -> int:
+        """How many replicates each arm's confirmation takes."""
+        return self.job.confirm.finalists * (self.job.confirm.seeds + self.ledger.added_seeds)
+
+    def spent(self, arm: str) -> float:
+        """Return what an arm has spent of its budget, in the same unit."""
+        if self.unit == "trials":
+            return self._count["search", arm].total()
+        return self._spent[arm]
+
+    def _spend(self, entry: Entry, epochs: int, seconds: float) -> None:
+        if entry.phase == "search":
+            self._spent[entry.arm] += epochs if self.unit == "epochs" else seconds
+
+    def _out_of_time(self) -> bool:
+        limit = self.job.search.wall_clock
+        return limit is not None and self.ledger.search_seconds >= limit
+
+    def _new_trial(self, arm: Arm) -> Entry:
+        number = self._count["search", arm.name].total()
+        share = self.job.search.control_fraction
+        control = int((number + 1) * share + 1e-9) > int(number * share + 1e-9)
+        config = self._studies[arm.name].ask(number, control=control)
+        seed = self.job.training.seed
+        if seed is None:
+            seed = derive_seed(self.job.search.seed, arm.name, number, "training")
+        return self._born("search", arm.name, number, config, seed, control=control)
+
+    def _new_replicate(self) -> Entry | None:
+        """Return the next replicate: all finalists with one seed, then with the next."""
+        seeds = self.job.confirm.seeds + self.ledger.added_seeds
+        finalists = {
+            arm.name: self.finalists(arm.name, self.job.confirm.finalists) for arm in self.job.arms
+        }
+        made = {
+            (entry.arm, entry.finalist, entry.replicate)
+            for entry in self.ledger.entries.values()
+            if entry.phase == "confirm"
+        }
+        for replicate in range(seeds):
+            for arm, chosen in finalists.items():
+                for finalist in chosen:
+                    if (arm, finalist.number, replicate) in made:
+                        continue
+                    return self._born(
+                        "confirm",
+                        arm,
+                        self._count["confirm", arm].total(),
+                        TrialConfig(**finalist.config),
+                        # The same for every arm: what is random but not the arm is paired.
+                        derive_seed(self.job.search.seed, "confirm", replicate),
+                        finalist=finalist.number,
+                        replicate=replicate,
+                    )
+        return None
+
+    def finalists(self, arm: str, number: int) -> list[Entry]:
+        """Return an arm's best complete trials; ties go to fewer parameters, then the earlier."""
+        sign = -1 if self._maximize else 1
+        complete = [
+            entry
+            for entry in self.ledger.arm(arm, "search")
+            if entry.state == "complete" and entry.value is not None
+        ]
+        complete.sort(key=lambda e: (sign * (e.value or 0.0), e.parameters or 0, e.number))
+        return complete[:number]
+
+    def _born(
+        self,
+        phase: Phase,
+        arm: str,
+        number: int,
+        config: TrialConfig,
+        seed: int,
+        *,
+        control: bool = False,
+        finalist: int | None = None,
+        replicate: int | None = None,
+    ) -> Entry:
+        key = trial_key(phase, arm, number)
+        self._tell(
+            {
+                "record": "trial",
+                "key": key,
+                "phase": phase,
+                "arm": arm,
+                "number": number,
+                "control": control,
+                "config": config.model_dump(mode="json"),
+                "seed": seed,
+                "finalist": finalist,
+                "replicate": replicate,
+            },
+            timed=True,
+        )
+        self._journal.commit()
+        self._count[phase, arm]["running"] += 1
+        return self.ledger.entries[key]
+
+    def _start(self, entry: Entry) -> Work:
+        self._live.add(entry.key)
+        unpruned = entry.phase == "confirm" or entry.control
+        return Work(
+            key=entry.key,
+            generation=self.generation,
+            config=entry.config,
+            seed=entry.seed,
+            rungs=[] if unpruned else self._rungs,
+            checkpoints=list(entry.checkpoints),
+            test=entry.phase == "confirm",
+        )
+
+    # What was reported
+
+    def report(self, report: Report) -> bool:
+        """Take a report in; return whether the trial goes on. Told twice, it changes nothing."""
+        entry = self.ledger.entries.get(report.key)
+        if entry is None or entry.state != "running" or report.generation != self.generation:
+            return False
+        if report.failure is not None:
+            self._retry_or_fail(entry, report.failure)
+            return False
+        known, seconds = entry.epoch, entry.seconds
+        points = [point for point in report.epochs if point["epoch"] > known]
+        pruned_at = self._store_points(entry, points)
+        if pruned_at is not None:
+            points = [point for point in points if point["epoch"] <= pruned_at]
+        self._tell(
+            {
+                "record": "report",
+                "key": entry.key,
+                "generation": report.generation,
+                "epochs": points,
+                "checkpoint": report.checkpoint,
+                "parameters": report.parameters,
+            },
+            timed=True,
+        )
+        self._spend(entry, entry.epoch - known, entry.seconds - seconds)
+        self._decide(entry, report, pruned=pruned_at is not None)
+        self._journal.commit()
+        return entry.state == "running"
+
+    def lost(self, key: str, reason: str) -> None:
+        """Take in that a trial's worker is gone: it goes on elsewhere, a few times at most."""
+        entry = self.ledger.entries[key]
+        if entry.state == "running" and key in self._live:
+            self._retry_or_fail(entry, reason)
+
+    def _store_points(self, entry: Entry, points: list[dict[str, Any]]) -> int | None:
+        """Store intermediate values in the arm's study; return the epoch of a pruning, if any."""
+        if entry.phase != "search":
+            return None
+        study = self._studies[entry.arm]
+        last = self._last_epoch(entry)
+        for point in points:
+            stop = study.report(entry.number, point["epoch"], point["value"])
+            if stop and not entry.control and point["epoch"] < last:
+                return int(point["epoch"])
+        return None
+
+    def _decide(self, entry: Entry, report: Report, *, pruned: bool) -> None:
+        if report.diverged:
+            at = f"loss or gradient was not finite in epoch {entry.epoch + 1}"
+            self._end(entry, "diverged", reason=at)
+        elif entry.epoch >= self._last_epoch(entry):
+            self._end(entry, "complete", test=report.test)
+        elif pruned:
+            self._end(entry, "pruned")
+        elif entry.phase == "search" and self._out_of_time():
+            self._end(entry, "pruned", reason="the job's wall-clock limit was reached")
+        elif entry.phase == "search" and self._broke(entry.arm):
+            self._end(entry, "pruned", reason="the arm's budget was spent")
+
+    def _broke(self, arm: str) -> bool:
+        return self.unit != "trials" and self.spent(arm) >= self.budget
+
+    def _retry_or_fail(self, entry: Entry, reason: str) -> None:
+        self._live.discard(entry.key)
+        if entry.retries < self.job.search.retries:
+            self._tell({"record": "retry", "key": entry.key, "reason": reason}, timed=True)
+            self._waiting.append(entry)
+        else:
+            self._end(entry, "failed", reason=reason)
+        self._journal.commit()
+
+    def _end(
+        self,
+        entry: Entry,
+        state: State,
+        *,
+        reason: str | None = None,
+        test: dict[str, float] | None = None,
+    ) -> None:
+        record = {"record": "end", "key": entry.key, "state": state, "reason": reason, "test": test}
+        self._tell(record, timed=True)
+        if entry.phase == "search":
+            self._studies[entry.arm].tell(entry.number, state, entry.value)
+        self._live.discard(entry.key)
+        count = self._count[entry.phase, entry.arm]
+        count["running"] -= 1
+        count[state] += 1
+
+    # Bookkeeping
+
+    def extend(self, trials: int, seeds: int) -> None:
+        """Add budget to the job: trials an arm, seeds a finalist."""
+        self._tell({"record": "extend", "trials": trials, "seeds": seeds}, timed=True)
+        self._journal.commit()
+
+    def done(self) -> None:
+        """Say that report and export are written too."""
+        self._enter("done")
+
+    def counts(self, phase: str, arm: str) -> Counter[str]:
+        """Return how many of an arm's trials are in each state."""
+        return self._count[phase, arm]
+
+    def _enter(self, phase: str) -> None:
+        self._tell({"record": "phase", "phase": phase}, timed=True)
+        self._journal.commit()
+
+    def _tell(self, record: dict[str, Any], *, timed: bool = False) -> None:
+        if timed:
+            record["time"] = time.time_ns() // 1_000_000
+        self._journal.append(record)
+        self.ledger.apply(record)
+
+    def _last_epoch(self, entry: Entry) -> int:
+        return int(entry.config["max_epochs"])
+
+    @property
+    def _maximize(self) -> bool:
+        assert self.ledger.info is not None
+        return self.ledger.info.metric.direction == "maximize"
+
+    def _check_same(self, job: JobSpec, info: TaskInfo) -> None:
+        assert self.ledger.info is not None
+        place, remedy = str(self._journal.path.parent), "give the changed job another name"
+        if self.ledger.spec != job.dump():
+            raise InputError.of(place, f"another job is named {job.name!r} here", remedy)
+        if self.ledger.info.fingerprint != info.fingerprint:
+            rule = "the data has changed since the job was started"
+            raise InputError.of(place, rule, f"restore the data, or {remedy}")
+
+
+def leftover_checkpoints(ledger: Ledger, folder: Path) -> list[Path]:
+    """Return checkpoints that the journal does not name, or whose trial ended without use."""
+    keep = {
+        name
+        for entry in ledger.entries.values()
+        if entry.state in ("running", "complete")
+        for name in entry.checkpoints
+    }
+    return [path for path in folder.iterdir() if path.name not in keep] if folder.is_dir() else []

@@ -1,0 +1,163 @@
+"""Runs a job's trials on Ray Tune: on the cluster this process belongs to, or on this machine."""
+
+import logging
+import os
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from search.driver import Driver, leftover_checkpoints
+from search.job import JobSpec
+from trainables.data import Data, Sequences
+
+#: Set before Ray is imported. Tune: no snapshots that nobody reads, no loggers, no handler of its
+#: own for Ctrl-C (the journal is complete at any moment), workers stay in the folder they start in.
+_SETTINGS = {
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_WARN_THRESHOLD_S": "10",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+_TEMP_PREFIX = "gatesearch-"
+
+
+def run_trials(driver: Driver, data: Data, folder: Path) -> None:
+    """Run everything that the job still asks for; return when all of it has ended.
+
+    Raises what the driver itself met (a full disk, a second driver): a trial's fault never does.
+    """
+    checkpoints = folder / "checkpoints"
+    checkpoints.mkdir(exist_ok=True)
+    for path in leftover_checkpoints(driver.ledger, checkpoints):
+        shutil.rmtree(path, ignore_errors=True)
+    os.environ.update({name: os.environ.get(name, value) for name, value in _SETTINGS.items()})
+    _remove_stale_folders()
+    # Short, since Ray keeps its sockets in it and their paths are limited to 107 bytes.
+    scratch = Path(tempfile.mkdtemp(prefix=f"{_TEMP_PREFIX}{os.getpid()}-"))
+    try:
+        with _ray(folder, scratch, data):
+            _fit(driver, data, checkpoints, scratch)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def _ray(folder: Path, scratch: Path, data: Data) -> Iterator[None]:
+    """Connect to the cluster at RAY_ADDRESS, or start one for this job on the loopback interface.
+
+    Ray puts the driver's working directory first on its workers' import path, where a folder
+    named search/ or spaces/ of the user's would come before ours: so the driver leaves it.
+    """
+    before = Path.cwd()
+    os.chdir(folder)
+    local: dict[str, Any] = {}
+    if not os.environ.get("RAY_ADDRESS"):
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # only our own processes see it
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # or all interfaces are listened on
+        local = {
+            "address": "local",
+            "include_dashboard": False,
+            "_node_ip_address": "127.0.0.1",
+            "_temp_dir": str(scratch / "ray"),
+            "object_store_memory": 2**28 + 3 * _bytes(data),
+        }
+    import ray
+
+    try:
+        ray.init(logging_level=logging.ERROR, log_to_driver=False, **local)
+        yield
+    finally:
+        ray.shutdown()
+        os.chdir(before)
+
+
+def _fit(driver: Driver, data: Data, checkpoints: Path, scratch: Path) -> None:
+    from ray import tune
+
+    from search.bridge import Bridge, JobScheduler, JobSearcher
+    from trainables.tune import Worker
+
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    need = driver.job.resources
+    slots = _Slots(driver.job)
+    bridge = Bridge(driver, slots)
+    trainable = tune.with_parameters(
+        Worker,
+        data=data,
+        checkpoints=str(checkpoints),
+        threads=max(1, int(need.cpus_per_trial)),
+        device="cuda" if need.gpus_per_trial else "cpu",
+    )
+    tuner = tune.Tuner(
+        tune.with_resources(trainable, {"cpu": need.cpus_per_trial, "gpu": need.gpus_per_trial}),
+        tune_config=tune.TuneConfig(
+            search_alg=JobSearcher(bridge),
+            scheduler=JobScheduler(bridge),
+            num_samples=-1,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name=driver.job.name,
+            storage_path=str(scratch / "tune"),
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=0),
+        ),
+    )
+    tuner.fit()
+    if bridge.broken is not None:
+        raise bridge.broken
+
+
+class _Slots:
+    """How many trials the cluster holds at once; looked up again every second, as it may grow."""
+
+    def __init__(self, job: JobSpec) -> None:
+        self._job = job
+        self._number = 1
+        self._until = 0.0
+
+    def __call__(self) -> int:
+        import ray
+
+        if time.monotonic() >= self._until:
+            self._number = slots(self._job, ray.cluster_resources())  # type: ignore[no-untyped-call]
+            self._until = time.monotonic() + 1
+        return self._number
+
+
+def slots(job: JobSpec, resources: dict[str, float]) -> int:
+    """Return how many trials the given Ray resources hold at once: at least one."""
+    need = job.resources
+    room = float("inf") if need.max_concurrent is None else need.max_concurrent
+    if need.cpus_per_trial:
+        room = min(room, resources.get("CPU", 0.0) // need.cpus_per_trial)
+    if need.gpus_per_trial:
+        room = min(room, resources.get("GPU", 0.0) / need.gpus_per_trial + 1e-6)
+    return max(1, int(min(room, 1e6)))
+
+
+def _bytes(data: Data) -> int:
+    def size(split: Sequences) -> int:
+        return split.x.nbytes + split.lengths.nbytes + (0 if split.y is None else split.y.nbytes)
+
+    return size(data.train) + size(data.validation) + size(data.test)
+
+
+def _remove_stale_folders() -> None:
+    """Remove scratch folders of drivers that were killed: Ray never removes its session folders."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_TEMP_PREFIX}[0-9]*-*"):
+        pid = path.name.removeprefix(_TEMP_PREFIX).partition("-")[0]
+        if path.stat().st_uid == os.getuid() and not Path("/proc", pid).exists():
+            shutil.rmtree(path, ignore_errors=True)

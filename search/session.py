@@ -1,0 +1,148 @@
+"""From a job file to a finished job, in steps each of which may be the last before a crash.
+
+job.yaml        written first, as the user wrote it, with a line that says where it came from
+job.journal     everything that happens; `resume` goes on from here
+results.parquet, report.html, best/     written anew at the end
+"""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from search.job import JobSpec
+from spaces.errors import InputError
+from trainables import tasks
+from trainables.data import Data
+
+FROM = "# gatesearch job file from "
+MIRROR_SECONDS = 60.0  #: how long a finished job waits for the tracking server
+
+
+def load(path: Path) -> tuple[JobSpec, Data]:
+    """Return a job and its data, both checked. Raises InputError; creates nothing."""
+    job = JobSpec.load(path)
+    data = tasks.load(job.task, job.base)
+    return job.check(data.info), data
+
+
+def begin(job: JobSpec, path: Path, root: Path) -> Path:
+    """Return the job's folder, made if need be, with job.yaml on disk.
+
+    Raises InputError when another job has that name.
+    """
+    folder = root / job.name
+    kept = folder / "job.yaml"
+    if kept.exists():
+        if stored(folder).dump() != job.dump():
+            raise InputError.of(
+                str(kept),
+                f"another job named {job.name!r} is there already",
+                "choose another name, or another --root; `gatesearch extend` adds budget to a job",
+            )
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    write(kept, f"{FROM}{path.resolve()}\n{path.read_text(encoding='utf-8')}")
+    return folder
+
+
+def stored(folder: Path) -> JobSpec:
+    """Return the job of a folder. Raises InputError where there is none."""
+    kept = folder / "job.yaml"
+    if not kept.is_file():
+        remedy = "`gatesearch run JOB.yaml` starts a job; --root says where jobs are"
+        raise InputError.of(str(folder), "there is no job in this folder", remedy)
+    text = kept.read_text(encoding="utf-8")
+    first = text.partition("\n")[0]
+    source = Path(first.removeprefix(FROM)) if first.startswith(FROM) else kept
+    return JobSpec.loads(text, str(kept), base=source.parent)
+
+
+def execute(
+    job: JobSpec,
+    data: Data,
+    folder: Path,
+    console: Console,
+    *,
+    trials: int = 0,
+    seeds: int = 0,
+) -> bool:
+    """Run what is left of a job and write its report and export; with an extension, add it first.
+
+    Returns whether every arm has a complete trial. Raises InputError and JournalError.
+    """
+    from search import tracking
+    from search.driver import Driver
+    from search.journal import Journal
+    from search.progress import shown
+    from search.runner import run_trials
+
+    with Journal(folder / "job.journal") as journal:
+        driver = Driver(job, data.info, journal)
+        if trials or seeds:
+            driver.extend(trials, seeds)
+        if driver.ledger.phase == "done":
+            console.print(f"{job.name} is finished: `gatesearch extend {job.name}` adds budget.")
+        else:
+            mirror = tracking.start(folder, job.tracking.uri, os.getpid())
+            if not driver.finished:
+                with shown(driver, console):
+                    run_trials(driver, data, folder)
+            conclude(folder, console)
+            driver.done()
+            console.print("Waiting for the last figures to reach MLflow ...")
+            if not mirror.wait(MIRROR_SECONDS):
+                console.print(
+                    f"MLflow is behind; `gatesearch mirror {job.name}` fills it in. "
+                    "No result is lost: they are in the journal."
+                )
+        return all(driver.finalists(arm.name, 1) for arm in job.arms)
+
+
+def conclude(folder: Path, console: Console) -> None:
+    """Write results.parquet, report.html and best/ from the journal, and show the final table."""
+    from search import results
+    from search.compare import compare
+    from search.compare.tables import final_table
+    from search.export import export
+    from search.report import write_report
+    from search.tables import write_parquet
+
+    found = results.read(folder)
+    write_parquet(found, folder / "results.parquet")
+    write_report(found, folder / "report.html")
+    if found.best() is not None:
+        export(found, folder / "best", force=True)
+    console.print(final_table(compare(found)))
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let SIGTERM end the job as Ctrl-C does: in a state from which it resumes."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file so that it is on disk whole, or not there, whatever happens."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
