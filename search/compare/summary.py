@@ -1,0 +1,327 @@
+"""The figures of a comparison: a pure function of a job's records."""
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from search.compare import words
+from search.record import Record, State
+
+if TYPE_CHECKING:
+    from search.results import Results
+    from spaces.arms import Arm
+
+#: How far the job is; figures of an unfinished one are provisional.
+Progress = Literal["searching", "confirming", "done"]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What every arm was given for its search."""
+
+    unit: Literal["trials", "worker_seconds", "epochs"]
+    amount: float
+
+
+@dataclass(frozen=True)
+class Best:
+    """An arm's best complete search trial. It is the best of many: it flatters the arm."""
+
+    number: int
+    value: float  #: best epoch's validation value
+    control: bool
+    config: dict[str, Any]
+    parameters: int | None
+    epochs: int
+    train_seconds: float
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Descriptive figures of n values."""
+
+    n: int
+    mean: float
+    deviation: float | None  #: sample standard deviation; None for n = 1
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Spread | None":
+        """Return the figures of these values; None if there are none."""
+        if not values:
+            return None
+        deviation = statistics.stdev(values) if len(values) > 1 else None
+        return cls(len(values), statistics.fmean(values), deviation, min(values), max(values))
+
+
+@dataclass(frozen=True)
+class Replicate:
+    """One fresh training of a finalist."""
+
+    replicate: int  #: equal numbers share their seed across arms
+    seed: int
+    state: State
+    validation: float | None
+    test: float | None  #: the job's metric on test data, for complete replicates only
+    train_seconds: float
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """One of an arm's best configurations and what became of it with fresh seeds."""
+
+    number: int  #: the search trial it came from
+    config: dict[str, Any]
+    parameters: int | None
+    search_value: float | None
+    leads: bool  #: stands for its arm in the paired differences
+    seeds: int  #: replicates asked for
+    test: Spread | None  #: over complete replicates
+    validation: Spread | None
+    train_seconds: Spread | None
+    replicates: tuple[Replicate, ...]
+
+    @property
+    def lost(self) -> int:
+        """Return how many replicates ended without a test value."""
+        return sum(each.state in ("diverged", "failed", "pruned") for each in self.replicates)
+
+
+@dataclass(frozen=True)
+class ArmSummary:
+    """One arm of the job: what it spent and what it found."""
+
+    name: str
+    cells: tuple[str, ...]
+    pooled: bool  #: its trials choose the cell themselves
+    states: dict[str, int]  #: search trials by state, every state listed
+    controls: int  #: search trials drawn at random and never pruned
+    trials: int  #: search trials that have ended
+    epochs: int  #: trained in the search
+    worker_seconds: float  #: training time of the search, added over all trials
+    confirm_seconds: float  #: the same for the confirm phase
+    best: Best | None
+    finalists: tuple[Finalist, ...]
+
+    @property
+    def leader(self) -> Finalist | None:
+        """Return the finalist that stands for this arm, if it has one."""
+        return next((each for each in self.finalists if each.leads), None)
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """first - second on test data over the replicate numbers that both arms completed."""
+
+    first: str
+    second: str
+    replicates: tuple[int, ...]
+    difference: Spread
+    favours: str | None  #: the arm whose mean is better; None for equal means
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything the terminal, `compare --json` and the report say about a job's arms."""
+
+    job: str
+    task: str
+    kind: str
+    fingerprint: str
+    metric: str
+    direction: Literal["maximize", "minimize"]
+    progress: Progress
+    budget: Budget
+    arms: tuple[ArmSummary, ...]
+    differences: tuple[PairedDifference, ...]
+    findings: tuple[str, ...] = field(default=())  #: what can be said, in words
+    cautions: tuple[str, ...] = field(default=())  #: what a reader must know before using it
+    not_claimed: tuple[str, ...] = field(default=())  #: what these figures do not show
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON types; no value is NaN or infinite."""
+        return asdict(self)
+
+    def arm(self, name: str) -> ArmSummary:
+        """Return the arm of that name."""
+        return next(arm for arm in self.arms if arm.name == name)
+
+
+def finite(number: float | None) -> float | None:
+    """Return the number, or None for what no figure may show: NaN and infinities."""
+    return number if number is not None and math.isfinite(number) else None
+
+
+def better(direction: str) -> float:
+    """Return the factor that makes smaller mean better: -1 for maximize, 1 for minimize."""
+    return -1.0 if direction == "maximize" else 1.0
+
+
+def compare(results: "Results") -> Comparison:
+    """Return what the records of a job say about its arms; unfinished jobs too."""
+    metric = results.info.metric
+    arms = tuple(_arm(results, arm) for arm in results.job.arms)
+    progress: Progress = "done" if results.finished else "searching"
+    if results.phase == "confirm":
+        progress = "confirming"
+    figures = Comparison(
+        job=results.job.name,
+        task=results.info.name,
+        kind=results.info.kind,
+        fingerprint=results.info.fingerprint,
+        metric=metric.name,
+        direction=metric.direction,
+        progress=progress,
+        budget=_budget(results),
+        arms=arms,
+        differences=tuple(_differences(arms, metric.direction)),
+    )
+    return words.describe(figures)
+
+
+def _budget(results: "Results") -> Budget:
+    search = results.job.search
+    if search.worker_seconds is not None:
+        return Budget("worker_seconds", search.worker_seconds)
+    if search.epochs is not None:
+        return Budget("epochs", search.epochs)
+    begun = Counter(each.arm for each in results.search)
+    return Budget("trials", max([search.trials or 0, *begun.values()]))  # a job can be extended
+
+
+def _arm(results: "Results", arm: "Arm") -> ArmSummary:
+    search = [each for each in results.search if each.arm == arm.name]
+    confirm = [each for each in results.confirm if each.arm == arm.name]
+    counted = Counter(each.state for each in search)
+    return ArmSummary(
+        name=arm.name,
+        cells=tuple(branch.name for branch in arm.branches),
+        pooled=arm.pooled,
+        states={state: counted[state] for state in get_args(State)},
+        controls=sum(each.control for each in search),
+        trials=sum(each.state != "running" for each in search),
+        epochs=sum(each.epochs for each in search),
+        worker_seconds=math.fsum(each.train_seconds for each in search),
+        confirm_seconds=math.fsum(each.train_seconds for each in confirm),
+        best=_best(results.best(arm.name)),
+        finalists=_finalists(results, search, confirm),
+    )
+
+
+def _best(record: Record | None) -> Best | None:
+    if record is None or record.value is None:
+        return None
+    return Best(
+        number=record.number,
+        value=record.value,
+        control=record.control,
+        config=record.config,
+        parameters=record.parameters,
+        epochs=record.epochs,
+        train_seconds=record.train_seconds,
+    )
+
+
+def _finalists(
+    results: "Results", search: list[Record], confirm: list[Record]
+) -> tuple[Finalist, ...]:
+    metric, direction = results.info.metric.name, results.info.metric.direction
+    origin = {each.number: each for each in search}
+    replicates: dict[int, list[Record]] = {}
+    for each in confirm:
+        if each.finalist is not None:
+            replicates.setdefault(each.finalist, []).append(each)
+    found = [
+        _finalist(number, origin.get(number), records, results.job.confirm.seeds, metric)
+        for number, records in sorted(replicates.items())
+    ]
+    if not found:
+        return ()
+    lead = _leading(found, direction)
+    sign = better(direction)
+    ordered = sorted(
+        found,
+        key=lambda each: (
+            each.number != lead,
+            math.inf if each.search_value is None else sign * each.search_value,
+        ),
+    )
+    return tuple(replace(each, leads=each.number == lead) for each in ordered)
+
+
+def _finalist(
+    number: int, origin: Record | None, records: list[Record], seeds: int, metric: str
+) -> Finalist:
+    replicates = tuple(
+        Replicate(
+            replicate=each.replicate or 0,
+            seed=each.seed,
+            state=each.state,
+            validation=finite(each.value) if each.state == "complete" else None,
+            test=finite((each.test or {}).get(metric)) if each.state == "complete" else None,
+            train_seconds=each.train_seconds,
+        )
+        for each in sorted(records, key=lambda each: each.replicate or 0)
+    )
+    complete = [each for each in replicates if each.test is not None]
+    shown = origin or records[0]
+    return Finalist(
+        number=number,
+        config=shown.config,
+        parameters=shown.parameters,
+        search_value=finite(origin.value) if origin else None,
+        leads=False,
+        seeds=max(seeds, len(replicates)),
+        test=Spread.of([each.test for each in complete if each.test is not None]),
+        validation=Spread.of([each.validation for each in complete if each.validation is not None]),
+        train_seconds=Spread.of([each.train_seconds for each in complete]),
+        replicates=replicates,
+    )
+
+
+def _leading(finalists: list[Finalist], direction: str) -> int:
+    """Choose by validation data alone: a choice by test data would flatter the arm again.
+
+    Over the replicates that all of the arm's finalists completed; before there are any, by the
+    search value. A finalist that diverges with fresh seeds comes after one that does not.
+    """
+    done = [
+        {each.replicate: each.validation for each in finalist.replicates if each.test is not None}
+        for finalist in finalists
+    ]
+    common = set.intersection(*(set(each) for each in done))
+    sign = better(direction)
+
+    def rank(position: int) -> tuple[int, float, int]:
+        finalist = finalists[position]
+        diverged = sum(each.state == "diverged" for each in finalist.replicates)
+        scores = [done[position][replicate] for replicate in sorted(common)]
+        known = [each for each in scores if each is not None]
+        score = statistics.fmean(known) if known else finalist.search_value
+        return diverged, math.inf if score is None else sign * score, finalist.number
+
+    return finalists[min(range(len(finalists)), key=rank)].number
+
+
+def _differences(arms: Sequence[ArmSummary], direction: str) -> Iterable[PairedDifference]:
+    for first, second in combinations(arms, 2):
+        if first.leader is None or second.leader is None:
+            continue
+        ours = {each.replicate: each.test for each in first.leader.replicates}
+        theirs = {each.replicate: each.test for each in second.leader.replicates}
+        pairs = {
+            replicate: a - b
+            for replicate, a in sorted(ours.items())
+            if a is not None and (b := theirs.get(replicate)) is not None
+        }
+        difference = Spread.of(list(pairs.values()))
+        if difference is None:
+            continue
+        signed = better(direction) * difference.mean
+        favours = first.name if signed < 0 else second.name if signed > 0 else None
+        yield PairedDifference(first.name, second.name, tuple(pairs), difference, favours)

@@ -1,0 +1,101 @@
+"""What the report's figures share: their frame and the look of each arm.
+
+Figures are Plotly's plain JSON. Colours are names of CSS variables, resolved on the page, so that
+one file serves light and dark screens. Every text that comes from a user is escaped: Plotly reads a
+small HTML of its own.
+"""
+
+import html
+from dataclasses import dataclass
+from typing import Any
+
+from search.compare import Comparison
+
+_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "pentagon", "star", "hexagon", "cross")
+_DASHES = ("solid", "dash", "dot", "dashdot")
+COLOURS = 7  #: --arm-0 to --arm-6 in page.css
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure: its place on the page, what Plotly draws, and what the reader is told."""
+
+    name: str  #: the element's id
+    short: str  #: in the page's navigation
+    title: str
+    caption: tuple[str, ...]
+    traces: list[dict[str, Any]]
+    layout: dict[str, Any]
+    height: int = 420
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what the page's script needs."""
+        return {"name": self.name, "traces": self.traces, "layout": self.layout}
+
+
+@dataclass(frozen=True)
+class Style:
+    """How an arm looks everywhere in the report: colour, symbol and dash, never colour alone."""
+
+    name: str
+    position: int
+
+    @property
+    def colour(self) -> str:
+        """Return the CSS variable of the arm's colour."""
+        return f"var(--arm-{self.position % COLOURS})"
+
+    @property
+    def symbol(self) -> str:
+        """Return the arm's marker."""
+        return _SYMBOLS[self.position % len(_SYMBOLS)]
+
+    @property
+    def dash(self) -> str:
+        """Return the arm's line style."""
+        return _DASHES[self.position // COLOURS % len(_DASHES)]
+
+    @property
+    def label(self) -> str:
+        """Return the arm's name for Plotly, whose templates read % and whose texts read HTML."""
+        return html.escape(self.name).replace("%", "&#37;")
+
+    def trace(self, **more: Any) -> dict[str, Any]:
+        """Return a scatter trace that the arm's legend entry switches on and off."""
+        return {
+            "type": "scatter",
+            "legendgroup": f"arm-{self.position}",
+            "name": self.label,
+            "showlegend": False,
+            **more,
+        }
+
+
+def styles(figures: Comparison) -> list[Style]:
+    """Return the arms' looks in the order of the job file."""
+    return [Style(arm.name, position) for position, arm in enumerate(figures.arms)]
+
+
+def highlighted(figures: Comparison, arm: str) -> set[int]:
+    """Return the search trials of an arm to point at: its finalists, or its best trial so far."""
+    summary = figures.arm(arm)
+    finalists = {each.number for each in summary.finalists}
+    return finalists or ({summary.best.number} if summary.best else set())
+
+
+def legend_only(style: Style) -> dict[str, Any]:
+    marker = {"symbol": style.symbol, "color": style.colour, "size": 8}
+    return style.trace(mode="markers", x=[None], y=[None], marker=marker, showlegend=True)
+
+
+def empty(name: str, short: str, title: str, reason: str) -> Figure:
+    """Return a figure that says why there is nothing to draw."""
+    return Figure(name, short, title, (reason,), [], {})
+
+
+def layout(x: str, y: str, **more: Any) -> dict[str, Any]:
+    return {
+        "xaxis": {"title": {"text": html.escape(x)}, **more.pop("xaxis", {})},
+        "yaxis": {"title": {"text": html.escape(y)}, **more.pop("yaxis", {})},
+        **more,
+    }
