@@ -71,6 +71,7 @@ class Model(nn.Module):
             generator = torch.Generator().manual_seed(0)
         self.config, self.info = config, info
         hidden, bidirectional = config.hidden_size, config.bidirectional
+        width = hidden
         self.encoder: Encoder | None = None
         self.project: nn.Linear | None = None
         self.layers = nn.ModuleList()
@@ -87,9 +88,10 @@ class Model(nn.Module):
                 inputs = hidden
             for _ in range(config.depth):
                 self.layers.append(Recurrent(variant, inputs, hidden, bidirectional, generator))
-                inputs = hidden * (1 + bidirectional)
+                inputs = variant.width(hidden) * (1 + bidirectional)
+            width = inputs
         self.bidirectional = bidirectional
-        self.readout = linear(hidden * (1 + bidirectional), info.outputs, generator)
+        self.readout = linear(width, info.outputs, generator)
 
     @property
     def count(self) -> int:
@@ -121,8 +123,8 @@ class Model(nn.Module):
             at_B = torch.arange(len(lengths_B), device=lengths_B.device)
             last_BD = y_TBD[lengths_B - 1, at_B]
             if self.bidirectional:
-                hidden = self.config.hidden_size
-                last_BD = torch.cat([last_BD[:, :hidden], y_TBD[0, :, hidden:]], dim=-1)
+                half = y_TBD.shape[-1] // 2
+                last_BD = torch.cat([last_BD[:, :half], y_TBD[0, :, half:]], dim=-1)
             y_TBD = last_BD
         outputs: Tensor = self.readout(y_TBD)
         return outputs

@@ -77,6 +77,8 @@ class Training:
             at = part.stop
         self._optimizer = _optimizer(config, self._weights)
         self._best_weights = self._weights.detach().clone()
+        self._buffers = dict(model.named_buffers())  # running statistics, where a cell has them
+        self._best_buffers = _copies(self._buffers)
         self._train = Batches(data.train, data.info.kind)
 
     @property
@@ -104,12 +106,17 @@ class Training:
         """Return all metrics on "train", "validation" or "test" with the best epoch's weights."""
         if self.best is None:
             raise ValueError("nothing to evaluate: no epoch was finished")
-        current = self._weights.detach().clone()
-        self._weights.data.copy_(self._best_weights)
+        current, buffers = self._weights.detach().clone(), _copies(self._buffers)
+        self._take(self._best_weights, self._best_buffers)
         try:
             return self._evaluate(getattr(self.data, split))
         finally:
-            self._weights.data.copy_(current)
+            self._take(current, buffers)
+
+    def _take(self, weights: Tensor, buffers: dict[str, Tensor]) -> None:
+        self._weights.data.copy_(weights)
+        for name, buffer in self._buffers.items():
+            buffer.copy_(buffers[name])
 
     def best_model(self) -> Model:
         """Return a model of its own, on the CPU, with the best epoch's weights."""
@@ -120,6 +127,8 @@ class Training:
             for parameter in model.parameters():
                 parameter.copy_(best[at : at + parameter.numel()].view(parameter.shape))
                 at += parameter.numel()
+            for name, buffer in model.named_buffers():
+                buffer.copy_(self._best_buffers[name])
         return model.eval()
 
     def _advance_one(self) -> None:
@@ -142,6 +151,7 @@ class Training:
         if self.best is None or _better(value, self.best.value, metric.direction):
             self.best = point
             self._best_weights.copy_(self._weights.detach())
+            self._best_buffers = _copies(self._buffers)
 
     def _train_epoch(self, number: int) -> float | None:
         """Train one epoch; return its mean loss, or None where it diverged."""
@@ -181,6 +191,8 @@ class Training:
     def save(self, folder: Path) -> None:
         """Write a checkpoint to the folder, which is whole once it is there."""
         tensors = {"weights": self._weights.detach(), "best": self._best_weights}
+        tensors |= {f"buffer.{name}": buffer for name, buffer in self._buffers.items()}
+        tensors |= {f"best_buffer.{name}": buffer for name, buffer in self._best_buffers.items()}
         optimizer: dict[str, Any] = {}
         for name, value in self._optimizer.state.get(self._weights, {}).items():
             if isinstance(value, Tensor):
@@ -225,8 +237,12 @@ class Training:
         return {"config": config, "seed": self.seed, "data": self.data.info.fingerprint}
 
     def _load(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-        self._weights.data.copy_(tensors.pop("weights"))
+        buffers = {name: tensors.pop(f"buffer.{name}") for name in self._buffers}
+        self._take(tensors.pop("weights"), buffers)
         self._best_weights.copy_(tensors.pop("best"))
+        self._best_buffers = {
+            name: tensors.pop(f"best_buffer.{name}").to(self._device) for name in self._buffers
+        }
         restored: dict[str, Any] = dict(state["optimizer"])
         for name, tensor in tensors.items():
             # A step count stays on the CPU, as torch's optimizers make it there.
@@ -238,6 +254,10 @@ class Training:
         self.diverged = state["diverged"]
         if state["best_epoch"] is not None:
             self.best = self.curve[state["best_epoch"] - 1]
+
+
+def _copies(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in tensors.items()}
 
 
 def _better(value: float, than: float, direction: str) -> bool:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from spaces.cells import CELLS
 from spaces.config import TrialConfig
 from spaces.tasks import METRICS, Kind
+from trainables.cells import VARIANTS
 from trainables.checkpoint import CheckpointError
 from trainables.data import Data
 from trainables.training import Training
@@ -36,7 +36,7 @@ def trail(training: Training) -> list[tuple[int, float, float]]:
     return [(p.epoch, p.train_loss, p.value) for p in training.curve]
 
 
-CELL_CONFIGS = [config(cell.family, cell.gates) for cell in CELLS]
+CELL_CONFIGS = [config(*variant) for variant in VARIANTS] + [config("transformer", "encoder")]
 CONFIGS = CELL_CONFIGS + [
     config(optimizer=optimizer, weight_decay=decay)
     for optimizer in ("adam", "adamw", "sgd", "rmsprop")

@@ -1,12 +1,12 @@
 """Recurrent cells: one contract, one table row a variant.
 
-variant.py    what a row says        equations.py  the words equations are written in
-rnn.py, lstm.py, gru.py              the rows, one file a family
-layer.py      tensors and their start   scan.py    how sequences are run, and which way is chosen
+variant.py    what a row says           equations.py  the words equations are written in
+rnn.py, lstm.py, gru.py, mgu.py, additive.py, linear.py, xlstm.py   the rows
+layer.py      tensors and their start   scan.py       how sequences are run, by which way
 transformer.py  the baseline that is no cell
 """
 
-from trainables.cells import gru, lstm, rnn
+from trainables.cells import additive, gru, linear, lstm, mgu, rnn, xlstm
 from trainables.cells.layer import Layer
 from trainables.cells.variant import Variant
 
@@ -15,7 +15,7 @@ __all__ = ["VARIANTS", "Layer", "Variant", "find"]
 #: Every variant there is, by (family, gates).
 VARIANTS: dict[tuple[str, str], Variant] = {
     (variant.family, variant.gates): variant
-    for family in (rnn, lstm, gru)
+    for family in (rnn, lstm, gru, mgu, additive, linear, xlstm)
     for variant in family.VARIANTS
 }
 

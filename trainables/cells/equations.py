@@ -9,19 +9,22 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 #: A tensor, or anything else that adds and multiplies like one.
 Value = Any
-#: The fields of a cell's state by name; the first is what the cell gives out.
+#: The fields of a cell's state by name.
 State = dict[str, Value]
 Blocks = tuple[str, ...]
+
+NORM_EPSILON = 1e-5
 
 
 class Terms(Protocol):
     """What one step of a cell is written with."""
 
     def __call__(self, block: str) -> Value:
-        """Return a_k = W_k x + R_k h + b_k with the previous output h."""
+        """Return a_k = W_k x + R_k h + b_k with the state's h; what a block has not is left out."""
 
     def x(self, block: str) -> Value:
         """Return the part of a_k that needs no state, W_k x + b_k."""
@@ -35,6 +38,12 @@ class Terms(Protocol):
     @property
     def input(self) -> Value:
         """The input itself, for cells that are defined with as many inputs as units."""
+
+    def normed(self, block: str) -> Value:
+        """Return a_k where the products R h of all blocks are normalised together, with a gain."""
+
+    def project(self, value: Value) -> Value:
+        """Return the value, H wide, times the projection P."""
 
 
 def _word(name: str, on_tensors: Callable[..., Tensor]) -> Callable[..., Value]:
@@ -51,25 +60,22 @@ def _word(name: str, on_tensors: Callable[..., Tensor]) -> Callable[..., Value]:
 sigmoid = _word("sigmoid", torch.sigmoid)
 tanh = _word("tanh", torch.tanh)
 relu = _word("relu", torch.relu)
+exp = _word("exp", torch.exp)
+log_sigmoid = _word("log_sigmoid", functional.logsigmoid)
+maximum = _word("maximum", torch.maximum)
+
+
+def norm(value: Value) -> Value:
+    """Return the value with mean 0 and variance 1 over its last dimension (Ba 2016)."""
+    if isinstance(value, Tensor):
+        return functional.layer_norm(value, value.shape[-1:], eps=NORM_EPSILON)
+    return value.norm()
 
 
 def cut(stacked: Tensor, blocks: Blocks, block: str, dim: int = -1) -> Tensor:
     """Return one block of several that are stacked along a dimension."""
     width = stacked.shape[dim] // len(blocks)
     return stacked.narrow(dim, blocks.index(block) * width, width)
-
-
-def hoist(parameters: Mapping[str, Tensor], W: Blocks, b: Blocks, x_TBI: Tensor) -> Tensor:
-    """Return a_TBK, the input's part of the blocks in W for all steps, biases included."""
-    if not W:
-        return x_TBI.new_empty(*x_TBI.shape[:-1], 0)
-    if b == W:
-        return torch.nn.functional.linear(x_TBI, parameters["W"], parameters["b"])
-    bias_K = parameters["W"].new_zeros(parameters["W"].shape[0])
-    if b:
-        parts = [cut(parameters["b"], b, k) if k in b else cut(bias_K, W, k) for k in W]
-        bias_K = torch.cat(parts)
-    return torch.nn.functional.linear(x_TBI, parameters["W"], bias_K)
 
 
 class TensorTerms:
@@ -88,6 +94,12 @@ class TensorTerms:
         self._parameters, self._W, self._R, self._b = parameters, W, R, b
         self._a_BK, self._x_BI, self._h_BH = a_BK, x_BI, h_BH
         self._Rh_BK: Tensor | None = None
+        self._normed_BK: Tensor | None = None
+
+    def _recur_all(self) -> Tensor:
+        if self._Rh_BK is None:
+            self._Rh_BK = self._h_BH @ self._parameters["R"].T
+        return self._Rh_BK
 
     def x(self, block: str) -> Tensor:
         if block in self._W:
@@ -95,12 +107,9 @@ class TensorTerms:
         return cut(self._parameters["b"], self._b, block)
 
     def recur(self, block: str, value: Tensor) -> Tensor:
-        R_KH = self._parameters["R"]
-        if value is not self._h_BH:
-            return value @ cut(R_KH, self._R, block, dim=0).T
-        if self._Rh_BK is None:
-            self._Rh_BK = self._h_BH @ R_KH.T
-        return cut(self._Rh_BK, self._R, block)
+        if value is self._h_BH:
+            return cut(self._recur_all(), self._R, block)
+        return value @ cut(self._parameters["R"], self._R, block, dim=0).T
 
     def __call__(self, block: str) -> Tensor:
         recurrent = self.recur(block, self._h_BH)
@@ -114,3 +123,11 @@ class TensorTerms:
     @property
     def input(self) -> Tensor:
         return self._x_BI
+
+    def normed(self, block: str) -> Tensor:
+        if self._normed_BK is None:
+            self._normed_BK = norm(self._recur_all()) * self._parameters["gain_R"]
+        return self.x(block) + cut(self._normed_BK, self._R, block)
+
+    def project(self, value: Tensor) -> Tensor:
+        return value @ self._parameters["P"].T

@@ -1,7 +1,12 @@
-"""Gated recurrent units: the two readings of Cho 2014 and the variants made of them."""
+"""Gated recurrent units: the two readings of Cho 2014 and the variants made of them.
 
-from trainables.cells.equations import State, Terms, sigmoid, tanh
-from trainables.cells.variant import Variant, blocks
+z keeps the past in most papers and lets the candidate in in others; each follows its own paper.
+"""
+
+from collections.abc import Callable
+
+from trainables.cells.equations import State, Terms, Value, relu, sigmoid, tanh
+from trainables.cells.variant import Variant, blocks, everywhere
 
 
 def _reset_after(a: Terms, s: State) -> State:
@@ -11,16 +16,51 @@ def _reset_after(a: Terms, s: State) -> State:
     return {"h": (1 - z) * n + z * h}
 
 
+def _reset_before(
+    gate: Callable[[Terms, str], Value] = lambda a, k: a(k),
+) -> Callable[[Terms, State], State]:
+    def step(a: Terms, s: State) -> State:
+        h = s["h"]
+        r, z = sigmoid(gate(a, "r")), sigmoid(gate(a, "z"))
+        n = tanh(a.x("n") + a.recur("n", r * h))
+        return {"h": (1 - z) * n + z * h}
+
+    return step
+
+
+def _mut1(a: Terms, s: State) -> State:
+    h = s["h"]
+    z, r = sigmoid(a.x("z")), sigmoid(a("r"))
+    return {"h": tanh(a.recur("n", r * h) + tanh(a.input) + a.x("n")) * z + h * (1 - z)}
+
+
+def _mut2(a: Terms, s: State) -> State:
+    h = s["h"]
+    z, r = sigmoid(a("z")), sigmoid(a.input + a("r"))
+    return {"h": tanh(a.recur("n", r * h) + a.x("n")) * z + h * (1 - z)}
+
+
+def _mut3(a: Terms, s: State) -> State:
+    h = s["h"]
+    z, r = sigmoid(a.x("z") + a.recur("z", tanh(h))), sigmoid(a("r"))
+    return {"h": tanh(a.recur("n", r * h) + a.x("n")) * z + h * (1 - z)}
+
+
+def _light(a: Terms, s: State) -> State:
+    z, n = sigmoid(a("z")), relu(a("n"))
+    return {"h": z * s["h"] + (1 - z) * n}
+
+
+_RZN = blocks("rzn")
+
 VARIANTS = (
-    Variant(
-        "gru",
-        "reset-after",
-        "Cho 2014 v1",
-        _reset_after,
-        state=blocks("h"),
-        W=blocks("rzn"),
-        R=blocks("rzn"),
-        b=blocks("rzn"),
-        vectors={"b_hn": 0.0},
-    ),
+    Variant("gru", "reset-after", _reset_after, **everywhere("rzn"), vectors={"b_hn": 0.0}),
+    Variant("gru", "reset-before", _reset_before(), **everywhere("rzn")),
+    Variant("gru", "slim-1", _reset_before(), ("n",), _RZN, _RZN),
+    Variant("gru", "slim-2", _reset_before(), ("n",), _RZN, ("n",)),
+    Variant("gru", "slim-3", _reset_before(lambda a, k: a.x(k)), ("n",), ("n",), _RZN),
+    Variant("gru", "mut1", _mut1, blocks("zr"), blocks("rn"), blocks("zrn"), square=True),
+    Variant("gru", "mut2", _mut2, blocks("zn"), blocks("zrn"), blocks("zrn"), square=True),
+    Variant("gru", "mut3", _mut3, **everywhere("zrn")),
+    Variant("gru", "light", _light, **everywhere("zn"), norm="batch"),
 )

@@ -10,19 +10,21 @@ from trainables.cells.equations import State, cut
 from trainables.cells.variant import Variant
 
 
-def orthogonal(size: int, generator: torch.Generator) -> Tensor:
-    """Return a random orthogonal matrix, uniform over all of them."""
-    normal = torch.empty(size, size).normal_(generator=generator)
+def orthogonal(rows: int, columns: int, generator: torch.Generator) -> Tensor:
+    """Return a random matrix with orthonormal columns, or rows where there are fewer of them."""
+    tall = rows >= columns
+    normal = torch.empty(max(rows, columns), min(rows, columns)).normal_(generator=generator)
     q, r = torch.linalg.qr(normal)
-    signed: Tensor = q * torch.where(torch.diagonal(r) < 0, -1.0, 1.0)
-    return signed
+    q = q * torch.where(torch.diagonal(r) < 0, -1.0, 1.0)  # makes the draw uniform
+    matrix: Tensor = q if tall else q.T
+    return matrix
 
 
 class Layer(nn.Module):
     """One direction of one recurrent layer.
 
-    Input matrices start Xavier uniform, recurrent ones orthogonal, biases zero but for the forget
-    gates' (1, after Jozefowicz 2015). All draws come from the generator.
+    Input matrices start Xavier uniform, recurrent ones orthogonal, gains one, biases zero but for
+    the forget gates' (1, after Jozefowicz 2015). All draws come from the generator.
     """
 
     def __init__(
@@ -32,32 +34,60 @@ class Layer(nn.Module):
         self.variant = variant
         self.inputs, self.hidden = inputs, hidden
         for name, shape in variant.shapes(inputs, hidden).items():
-            tensor = torch.zeros(shape)
-            if name == "W":
-                bound = math.sqrt(6 / (inputs + hidden))
-                tensor.uniform_(-bound, bound, generator=generator)
-            elif name == "R":
-                for block_HH in torch.split(tensor, hidden):
-                    identity = variant.recurrent == "identity"
-                    start = torch.eye(hidden) if identity else orthogonal(hidden, generator)
-                    block_HH.copy_(start)
-            elif name == "b":
-                for block, value in variant.bias.items():
-                    cut(tensor, variant.b, block).fill_(value)
-            elif variant.vectors[name] == "uniform":
-                tensor.uniform_(0, 1, generator=generator)
-            else:
-                tensor.fill_(float(variant.vectors[name]))
-            self.register_parameter(name, nn.Parameter(tensor))
+            self.register_parameter(name, nn.Parameter(self._start(name, shape, generator)))
+        if variant.norm == "batch":
+            width = len(variant.W) * hidden
+            self.register_buffer("running_mean", torch.zeros(width))
+            self.register_buffer("running_variance", torch.ones(width))
+
+    def _start(self, name: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """Return a parameter's values before training."""
+        variant, tensor = self.variant, torch.zeros(shape)
+        if name == "W":
+            bound = math.sqrt(6 / (self.variant.window * self.inputs + self.hidden))
+            return tensor.uniform_(-bound, bound, generator=generator)
+        if name == "P":
+            return orthogonal(shape[0], shape[1], generator)
+        if name == "R":
+            for block_HH in torch.split(tensor, self.hidden):
+                identity = variant.recurrent == "identity"
+                rows, columns = block_HH.shape
+                block_HH.copy_(
+                    torch.eye(rows, columns) if identity else orthogonal(rows, columns, generator)
+                )
+            return tensor
+        if name == "b":
+            for block, value in variant.bias.items():
+                cut(tensor, variant.b, block).fill_(value)
+            return tensor
+        start = variant.vectors.get(name, 1.0)  # what is not listed is a gain
+        if start == "uniform":
+            return tensor.uniform_(0, 1, generator=generator)
+        return tensor.fill_(float(start))
 
     def initial_state(self, x_TBI: Tensor) -> State:
         """Return the state before the first step, by the names of its fields."""
         return scan.initial_state(self.variant, x_TBI, self.hidden)
 
     def step(self, x_BI: Tensor, state: State) -> State:
-        """Return the state after one more step; its first field is the output."""
-        return scan.step(self.variant, dict(self.named_parameters()), x_BI, state)
+        """Return the state after one more step; its field variant.output is the output.
+
+        Batch norm, where a cell has it, is that of evaluation.
+        """
+        parameters = dict(self.named_parameters())
+        return scan.step(self.variant, parameters, x_BI, state, self._running())
 
     def forward(self, x_TBI: Tensor, lengths_B: Tensor) -> Tensor:
         """Return the outputs y_TBH; what stands beyond a sequence's length means nothing."""
-        return scan.scan(self.variant, dict(self.named_parameters()), x_TBI, lengths_B, self.hidden)
+        parameters = dict(self.named_parameters())
+        statistics = self._running()
+        if statistics is not None and self.training:
+            running, statistics = statistics, scan.batch_statistics(parameters, x_TBI, lengths_B)
+            for kept, new in zip(running, statistics, strict=True):
+                kept.lerp_(new.detach(), scan.MOMENTUM)
+        return scan.scan(self.variant, parameters, x_TBI, lengths_B, self.hidden, statistics)
+
+    def _running(self) -> tuple[Tensor, Tensor] | None:
+        if self.variant.norm != "batch":
+            return None
+        return self.get_buffer("running_mean"), self.get_buffer("running_variance")

@@ -1,7 +1,12 @@
-"""Long short-term memory and its variants after Greff et al. 2015."""
+"""Long short-term memory and its variants, most after Greff et al. 2015 (NP, V and those of V)."""
 
-from trainables.cells.equations import State, Terms, sigmoid, tanh
-from trainables.cells.variant import Variant, blocks
+from collections.abc import Callable
+
+from trainables.cells.equations import State, Terms, Value, norm, sigmoid, tanh
+from trainables.cells.variant import Variant, blocks, everywhere
+
+#: JANET's shift between what is forgotten and what is taken in.
+JANET_BETA = 1.0
 
 
 def _standard(a: Terms, s: State) -> State:
@@ -10,16 +15,123 @@ def _standard(a: Terms, s: State) -> State:
     return {"h": o * tanh(c), "c": c}
 
 
+def _same(value: Value) -> Value:
+    return value
+
+
+def _peephole(
+    without: str = "",
+    g: Callable[[Value], Value] = tanh,
+    h: Callable[[Value], Value] = tanh,
+) -> Callable[[Terms, State], State]:
+    """Return the equations of V with a gate held at 1, or another input or output activation."""
+
+    def step(a: Terms, s: State) -> State:
+        z = g(a("z"))
+        if without != "i":
+            z = z * sigmoid(a("i") + a.p("p_i") * s["c"])
+        kept = s["c"]
+        if without != "f":
+            kept = kept * sigmoid(a("f") + a.p("p_f") * s["c"])
+        c = z + kept
+        out = h(c)
+        if without != "o":
+            out = out * sigmoid(a("o") + a.p("p_o") * c)
+        return {"h": out, "c": c}
+
+    return step
+
+
+def _coupled(a: Terms, s: State) -> State:
+    i = sigmoid(a("i") + a.p("p_i") * s["c"])
+    c = tanh(a("z")) * i + s["c"] * (1 - i)
+    return {"h": sigmoid(a("o") + a.p("p_o") * c) * tanh(c), "c": c}
+
+
+def _full_gate_recurrence(a: Terms, s: State) -> State:
+    def gate(k: str, c: Value) -> Value:
+        gates = sum(a.recur(f"{k}{source}", s[source]) for source in "ifo")
+        return sigmoid(a(k) + gates + a.p(f"p_{k}") * c)
+
+    i, f = gate("i", s["c"]), gate("f", s["c"])
+    c = tanh(a("z")) * i + s["c"] * f
+    o = gate("o", c)
+    return {"h": o * tanh(c), "c": c, "i": i, "f": f, "o": o}
+
+
+def _projected(a: Terms, s: State) -> State:
+    state = _standard(a, s)
+    return {"h": a.project(state["h"]), "c": state["c"]}
+
+
+def _layer_norm(a: Terms, s: State) -> State:
+    i, f, o = (sigmoid(a.normed(k)) for k in "ifo")
+    c = tanh(a.normed("z")) * i + s["c"] * f
+    return {"h": o * tanh(a.p("gain_c") * norm(c) + a.p("b_c")), "c": c}
+
+
+def _janet(a: Terms, s: State) -> State:
+    f = a("f")
+    return {"h": sigmoid(f) * s["h"] + (1 - sigmoid(f - JANET_BETA)) * tanh(a("c"))}
+
+
+def _of_v(gates: str, kept: str, step: Callable[[Terms, State], State]) -> Variant:
+    peepholes: dict[str, float | str] = {f"p_{k}": 0.0 for k in kept if k != "z"}
+    bias = {"f": 1.0} if "f" in kept else {}
+    k = blocks(kept)
+    return Variant("lstm", gates, step, k, k, k, blocks("hc"), vectors=peepholes, bias=bias)
+
+
+_IFZO = blocks("ifzo")
+_FORGET = {"f": 1.0}
+_GATE_MATRICES = tuple(f"{k}{source}" for k in "ifo" for source in "ifo")
+
 VARIANTS = (
+    Variant("lstm", "standard", _standard, _IFZO, _IFZO, _IFZO, blocks("hc"), bias=_FORGET),
+    _of_v("peephole", "ifzo", _peephole()),
+    _of_v("no-input-gate", "fzo", _peephole("i")),
+    _of_v("no-forget-gate", "izo", _peephole("f")),
+    _of_v("no-output-gate", "ifz", _peephole("o")),
+    _of_v("no-input-activation", "ifzo", _peephole(g=_same)),
+    _of_v("no-output-activation", "ifzo", _peephole(h=_same)),
     Variant(
         "lstm",
-        "standard",
-        "Gers 2000; NP in Greff 2015",
-        _standard,
+        "coupled",
+        _coupled,
+        **everywhere("izo"),
         state=blocks("hc"),
-        W=blocks("ifzo"),
-        R=blocks("ifzo"),
-        b=blocks("ifzo"),
-        bias={"f": 1.0},
+        vectors={"p_i": 0.0, "p_o": 0.0},
+        bias={"i": -1.0},
     ),
+    Variant(
+        "lstm",
+        "full-gate-recurrence",
+        _full_gate_recurrence,
+        _IFZO,
+        _IFZO + _GATE_MATRICES,
+        _IFZO,
+        state=blocks("hcifo"),
+        vectors={"p_i": 0.0, "p_f": 0.0, "p_o": 0.0},
+        bias=_FORGET,
+    ),
+    Variant(
+        "lstm",
+        "projected",
+        _projected,
+        state=blocks("hc"),
+        **everywhere("ifzo"),
+        bias=_FORGET,
+        projected=True,
+    ),
+    Variant(
+        "lstm",
+        "layer-norm",
+        _layer_norm,
+        **everywhere("ifzo"),
+        state=blocks("hc"),
+        vectors={"gain_c": 1.0, "b_c": 0.0},
+        bias=_FORGET,
+        norm="layer",
+    ),
+    Variant("lstm", "janet", _janet, **everywhere("fc"), bias=_FORGET),
 )

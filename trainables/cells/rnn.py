@@ -1,7 +1,7 @@
 """The simple recurrent network: one block, one activation (Elman 1990)."""
 
 from trainables.cells.equations import State, Terms, relu, tanh
-from trainables.cells.variant import Variant, blocks
+from trainables.cells.variant import Variant
 
 
 def _tanh(a: Terms, s: State) -> State:
@@ -12,9 +12,15 @@ def _relu(a: Terms, s: State) -> State:
     return {"h": relu(a("h"))}
 
 
-_H = blocks("h")
+def _indrnn(a: Terms, s: State) -> State:
+    return {"h": relu(a.x("h") + a.p("u") * s["h"])}
+
+
+_H = ("h",)
 
 VARIANTS = (
-    Variant("rnn", "tanh", "Elman 1990", _tanh, state=_H, W=_H, R=_H, b=_H),
-    Variant("rnn", "relu", "Elman 1990", _relu, state=_H, W=_H, R=_H, b=_H),
+    Variant("rnn", "tanh", _tanh, W=_H, R=_H, b=_H),
+    Variant("rnn", "relu", _relu, W=_H, R=_H, b=_H),
+    Variant("rnn", "irnn", _relu, W=_H, R=_H, b=_H, recurrent="identity"),
+    Variant("rnn", "indrnn", _indrnn, W=_H, b=_H, vectors={"u": "uniform"}),
 )

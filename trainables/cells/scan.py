@@ -8,42 +8,129 @@ from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from trainables.cells.equations import State, TensorTerms, hoist
+from trainables.cells.equations import NORM_EPSILON, State, TensorTerms, cut, norm
 from trainables.cells.variant import Variant
 
 Parameters = Mapping[str, Tensor]
+#: Share of a batch's statistics in the running ones, for cells with batch norm.
+MOMENTUM = 0.1
+
+
+def seen(variant: Variant, x_TBI: Tensor) -> Tensor:
+    """Return what W multiplies: the input, and what came before it where the cell has a window."""
+    if variant.window == 1:
+        return x_TBI
+    steps = x_TBI.shape[0]
+    shifted = [
+        functional.pad(x_TBI, (0, 0, 0, 0, back, 0))[:steps] for back in range(variant.window)
+    ]
+    return torch.cat(shifted, dim=-1)
+
+
+def bias(variant: Variant, parameters: Parameters) -> Tensor | None:
+    """Return b_K, the biases of the blocks that have an input matrix; zero where one has none."""
+    if not variant.b:
+        return None
+    if variant.b == variant.W:
+        return parameters["b"]
+    none_H = torch.zeros_like(parameters["b"][: len(parameters["b"]) // len(variant.b)])
+    parts = [cut(parameters["b"], variant.b, k) if k in variant.b else none_H for k in variant.W]
+    return torch.cat(parts)
+
+
+def hoist(
+    variant: Variant,
+    parameters: Parameters,
+    x_TBI: Tensor,
+    statistics: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
+    """Return a_TBK, the input's part of the blocks with an input matrix, for all steps at once.
+
+    statistics: mean and variance [K] of Wx, for cells with batch norm.
+    """
+    b_K = bias(variant, parameters)
+    if variant.norm == "none":
+        return functional.linear(x_TBI, parameters["W"], b_K)
+    Wx_TBK = functional.linear(x_TBI, parameters["W"])
+    if variant.norm == "layer":
+        normed_TBK = norm(Wx_TBK)
+    else:
+        assert statistics is not None
+        mean_K, variance_K = statistics
+        normed_TBK = (Wx_TBK - mean_K) * torch.rsqrt(variance_K + NORM_EPSILON)
+    scaled_TBK: Tensor = normed_TBK * parameters["gain_x"]
+    return scaled_TBK if b_K is None else scaled_TBK + b_K
+
+
+def batch_statistics(
+    parameters: Parameters, x_TBI: Tensor, lengths_B: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return mean and variance [K] of Wx over the valid steps of a batch."""
+    steps_T1 = torch.arange(x_TBI.shape[0], device=x_TBI.device).unsqueeze(1)
+    valid_NK = functional.linear(x_TBI[steps_T1 < lengths_B], parameters["W"])
+    variance_K, mean_K = torch.var_mean(valid_NK, dim=0, correction=0)
+    return mean_K, variance_K
 
 
 def initial_state(variant: Variant, x_TBI: Tensor, hidden: int) -> State:
-    """Return the state before the first step: zeros [B, H] in every field."""
-    return {name: x_TBI.new_zeros(x_TBI.shape[1], hidden) for name in variant.state}
+    """Return the state before the first step, by the names of its fields.
+
+    Fields are [B, H]; h is as wide as the output. A cell with a window also keeps "x", the inputs
+    [B, (window - 1) · I] before the next one, the latest first.
+    """
+    batch, inputs = x_TBI.shape[1:]
+    state: State = {}
+    for name in variant.state:
+        width = variant.width(hidden) if name == variant.output else hidden
+        state[name] = x_TBI.new_full((batch, width), variant.initial.get(name, 0.0))
+    if variant.window > 1:
+        state["x"] = x_TBI.new_zeros(batch, (variant.window - 1) * inputs)
+    return state
 
 
 def step(
-    variant: Variant, parameters: Parameters, x_BI: Tensor, state: State, a_BK: Tensor | None = None
+    variant: Variant,
+    parameters: Parameters,
+    x_BI: Tensor,
+    state: State,
+    statistics: tuple[Tensor, Tensor] | None = None,
 ) -> State:
-    """Return the state after one step; a_BK is the input's part where it is known already."""
-    if a_BK is None:
-        a_BK = hoist(parameters, variant.W, variant.b, x_BI)
-    h_BH = state[variant.state[0]]
-    terms = TensorTerms(parameters, variant.W, variant.R, variant.b, a_BK, x_BI, h_BH)
+    """Return the state after one step."""
+    after: State = {}
+    seen_BI = x_BI
+    if variant.window > 1:
+        seen_BI = torch.cat([x_BI, state["x"]], dim=-1)
+        after["x"] = seen_BI[:, : state["x"].shape[-1]]
+    a_BK = hoist(variant, parameters, seen_BI, statistics)
+    return {**_step(variant, parameters, x_BI, a_BK, state), **after}
+
+
+def _step(
+    variant: Variant, parameters: Parameters, x_BI: Tensor, a_BK: Tensor, state: State
+) -> State:
+    terms = TensorTerms(parameters, variant.W, variant.R, variant.b, a_BK, x_BI, state["h"])
     return variant.step(terms, state)
 
 
 def reference(
-    variant: Variant, parameters: Parameters, x_TBI: Tensor, lengths_B: Tensor, hidden: int
+    variant: Variant,
+    parameters: Parameters,
+    x_TBI: Tensor,
+    a_TBK: Tensor,
+    lengths_B: Tensor,
+    hidden: int,
 ) -> Tensor:
     """Return the outputs y_TBH. Beyond a sequence's end its state stands still."""
-    a_TBK = hoist(parameters, variant.W, variant.b, x_TBI)
-    state = initial_state(variant, x_TBI, hidden)
+    state = {k: v for k, v in initial_state(variant, x_TBI, hidden).items() if k in variant.state}
     steps_T = torch.arange(x_TBI.shape[0], device=x_TBI.device)
     running_TB1 = (steps_T[:, None] < lengths_B).unsqueeze(-1)
     outputs = []
     for x_BI, a_BK, running_B1 in zip(x_TBI, a_TBK, running_TB1, strict=True):
-        after = step(variant, parameters, x_BI, state, a_BK)
+        after = _step(variant, parameters, x_BI, a_BK, state)
         state = {k: torch.where(running_B1, after[k], state[k]) for k in variant.state}
-        outputs.append(state[variant.state[0]])
+        outputs.append(state[variant.output])
     return torch.stack(outputs)
 
 
@@ -70,7 +157,8 @@ def _gru(p: Parameters, x_TBI: Tensor) -> Tensor:
 
 
 #: Cells that torch has a kernel for. Its second bias is a constant zero (for the GRU in two of
-#: three blocks): one bias a block. A kernel runs on into the padding, where nobody reads it.
+#: three blocks): one bias a block. A kernel runs on into the padding, where nobody reads it; a relu
+#: network could overflow there, so that it has none here.
 KERNELS: dict[str, Callable[[Parameters, Tensor], Tensor]] = {
     "rnn-tanh": _rnn(torch.rnn_tanh),
     "lstm-standard": _lstm,
@@ -79,10 +167,16 @@ KERNELS: dict[str, Callable[[Parameters, Tensor], Tensor]] = {
 
 
 def scan(
-    variant: Variant, parameters: Parameters, x_TBI: Tensor, lengths_B: Tensor, hidden: int
+    variant: Variant,
+    parameters: Parameters,
+    x_TBI: Tensor,
+    lengths_B: Tensor,
+    hidden: int,
+    statistics: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """Return the outputs y_TBH of a layer by the fastest way there is."""
     kernel = KERNELS.get(variant.name)
     if kernel is not None:
         return kernel(parameters, x_TBI)
-    return reference(variant, parameters, x_TBI, lengths_B, hidden)
+    a_TBK = hoist(variant, parameters, seen(variant, x_TBI), statistics)
+    return reference(variant, parameters, x_TBI, a_TBK, lengths_B, hidden)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal, TypedDict
 
 from trainables.cells.equations import Blocks, State, Terms
 
@@ -13,42 +14,69 @@ def blocks(names: str) -> Blocks:
     return tuple(names.split()) if " " in names else tuple(names)
 
 
+class Everywhere(TypedDict):
+    """The same blocks with input matrix, recurrent matrix and bias."""
+
+    W: Blocks
+    R: Blocks
+    b: Blocks
+
+
+def everywhere(names: str) -> Everywhere:
+    """Return the named blocks as those of W, R and b alike."""
+    return {"W": blocks(names), "R": blocks(names), "b": blocks(names)}
+
+
 @dataclass(frozen=True)
 class Variant:
     """A recurrent cell. Its layer owns the tensors W [|W|·H, I], R [|R|·H, H], b [|b|·H].
 
     W, R and b name the blocks that have an input matrix, a recurrent matrix and a bias. A matrix of
-    R need not act on the output: the equations say on what.
+    R need not act on the state's h: the equations say on what.
     """
 
     family: str
     gates: str
-    source: str  #: paper and, where they are numbered, equations
     step: Step  #: the equations of one step
-    state: Blocks  #: names of the state's fields; the first is the output
     W: Blocks
-    R: Blocks
-    b: Blocks
+    R: Blocks = ()
+    b: Blocks = ()
+    state: Blocks = ("h",)  #: names of the state's fields, zero at first
+    initial: dict[str, float] = field(default_factory=dict)  #: fields that start elsewhere
+    output: str = "h"  #: the field of the state that the layer gives out
     vectors: dict[str, float | str] = field(default_factory=dict)
     #: parameter vectors of H values by name: what they start as ("uniform" is U(0, 1))
     bias: dict[str, float] = field(
         default_factory=dict
     )  #: blocks whose bias starts elsewhere than 0
-    recurrent: str = "orthogonal"  #: what the matrices of R start as: orthogonal or identity
+    recurrent: Literal["orthogonal", "identity"] = "orthogonal"  #: what the matrices of R start as
     square: bool = False  #: defined for as many inputs as units
+    window: int = 1  #: steps of the input that W sees, the present one first
+    norm: Literal["none", "batch", "layer"] = "none"  #: what is done to Wx before the bias
+    projected: bool = False  #: h is a projection, half as wide, of what the units give
 
     @property
     def name(self) -> str:
         """Family and gates in one word, for messages and tests."""
         return f"{self.family}-{self.gates}"
 
+    def width(self, hidden: int) -> int:
+        """Return how many features a layer of that many units gives out."""
+        return (hidden + 1) // 2 if self.projected else hidden
+
     def shapes(self, inputs: int, hidden: int) -> dict[str, tuple[int, ...]]:
         """Return the shapes of a layer's parameters, in the order in which they are drawn."""
         stacked: dict[str, tuple[int, ...]] = {
-            "W": (len(self.W) * hidden, inputs),
-            "R": (len(self.R) * hidden, hidden),
+            "W": (len(self.W) * hidden, self.window * inputs),
+            "R": (len(self.R) * hidden, self.width(hidden)),
             "b": (len(self.b) * hidden,),
         }
         shapes = {name: shape for name, shape in stacked.items() if shape[0]}
         shapes.update((name, (hidden,)) for name in self.vectors)
+        if self.projected:
+            shapes["P"] = (self.width(hidden), hidden)
+        if self.norm != "none":
+            shapes["gain_x"] = (len(self.W) * hidden,)
+        if self.norm == "layer":
+            shapes["gain_R"] = (len(self.R) * hidden,)
         return shapes
