@@ -65,7 +65,10 @@ class JobSpec:
         try:
             file = JobFile.model_validate(source.data)
         except ValidationError as error:
-            raise InputError(problems_of(error, source, JobFile)) from None
+            found = problems_of(error, source, JobFile)
+            raise InputError([*source.problems, *found]) from None
+        if source.problems:
+            raise InputError(source.problems)
         return cls(
             name=file.name,
             task=file.task,

@@ -3,11 +3,12 @@
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import combinations
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
+    ConfigDict,
     Discriminator,
     Field,
     Tag,
@@ -20,7 +21,7 @@ from search.urls import Url
 from spaces.arms import Arm
 from spaces.config import Optimizer
 from spaces.domains import Domain, Fixed
-from spaces.fields import Fault, Integer, Name, Number, Section, Text, refusal
+from spaces.fields import Fault, Integer, Name, Number, Section, ShortForm, Text, refusal
 from spaces.space import DEFAULTS, Space
 from spaces.tasks import TaskSpec, is_causal
 from spaces.words import listed, show, suggestion
@@ -102,10 +103,6 @@ def _pruner_form(written: Any) -> str:
     return f"<{kind}>" if isinstance(kind, str) else "<unknown>"
 
 
-def _pruner_mapping(written: Any) -> Any:
-    return {"kind": written or "none"} if isinstance(written, str | None) else written
-
-
 PrunerSpec = Annotated[
     Annotated[SuccessiveHalving, Tag(SuccessiveHalving.form)]
     | Annotated[Hyperband, Tag(Hyperband.form)]
@@ -113,7 +110,7 @@ PrunerSpec = Annotated[
     | Annotated[PatientPruner, Tag(PatientPruner.form)]
     | Annotated[NoPruner, Tag(NoPruner.form)],
     Discriminator(_pruner_form),
-    BeforeValidator(_pruner_mapping),
+    ShortForm("kind", "a kind", "none, or {kind: median}", {"enum": _KINDS}),
 ]
 
 #: Optuna's samplers by the names that a job file may use.
@@ -144,8 +141,18 @@ def _sampler(written: str) -> str:
 BUDGETS = ("trials", "worker_seconds", "epochs")
 
 
+def _one_budget(schema: dict[str, Any]) -> None:
+    """Say in a JSON Schema that the budgets exclude each other."""
+    schema["allOf"] = [
+        {"not": {"required": [*pair], "properties": {key: {"type": "number"} for key in pair}}}
+        for pair in combinations(BUDGETS, 2)
+    ]
+
+
 class SearchSection(Section):
     """How each arm's configurations are chosen and how much each arm may spend."""
+
+    model_config = ConfigDict(json_schema_extra=_one_budget)
 
     trials: Integer | None = Field(
         None, ge=1, description="Trials of each arm, controls included. Default: 20."
@@ -237,16 +244,28 @@ class JobFile(Section):
 
     name: Name = Field(description="1 to 63 of a-z, 0-9 and -; names the job's folder.")
     task: TaskSpec = Field(description="A built-in task by name, or kind and data of your own.")
-    space: Space = Field(Space(), description="What may be tried; shared by all arms.")
-    training: TrainingSection = Field(TrainingSection(), description="How trials are trained.")
+    space: Space = Field(
+        default_factory=Space, description="What may be tried; shared by all arms."
+    )
+    training: TrainingSection = Field(
+        default_factory=TrainingSection, description="How trials are trained."
+    )
     arms: Annotated[tuple[ArmWritten, ...], Field(min_length=1)] = Field(
         description="What is compared: cells in short (lstm, gru-reset-after), or mappings."
     )
-    search: SearchSection = Field(SearchSection(), description="Budget, sampler and pruner.")
-    confirm: ConfirmSection = Field(ConfirmSection(), description="Finalists trained again.")
-    resources: ResourcesSection = Field(ResourcesSection(), description="Of one trial.")
-    tracking: TrackingSection = Field(TrackingSection(), description="MLflow.")
-    storage: StorageSection = Field(StorageSection(), description="Studies and checkpoints.")
+    search: SearchSection = Field(
+        default_factory=SearchSection, description="Budget, sampler and pruner."
+    )
+    confirm: ConfirmSection = Field(
+        default_factory=ConfirmSection, description="Finalists trained again."
+    )
+    resources: ResourcesSection = Field(
+        default_factory=ResourcesSection, description="Of one trial."
+    )
+    tracking: TrackingSection = Field(default_factory=TrackingSection, description="MLflow.")
+    storage: StorageSection = Field(
+        default_factory=StorageSection, description="Studies and checkpoints."
+    )
 
     @field_validator("training")
     @classmethod

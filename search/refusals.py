@@ -5,11 +5,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 
 from search.yaml_source import Path_, Source, dotted
+from spaces.cells import families
 from spaces.errors import Problem
 from spaces.fields import Fault, Section
-from spaces.words import listed, nearest, show, suggestion
+from spaces.tasks import TASKS
+from spaces.words import bracketed, listed, nearest, show, suggestion, unquoted
+from spaces.written import ArmSection
+
+_MOST = 50  # problems that are told at once
 
 #: What people write for the keys of a job file.
 _MEANT = {
@@ -54,24 +60,31 @@ _BOUNDS = {
 
 
 def problems_of(error: ValidationError, source: Source, root: type[Section]) -> list[Problem]:
-    """Return every problem that validation found, in the order of the file's lines."""
+    """Return the problems that validation found, in the order of the file's lines."""
     found: list[tuple[int, Problem]] = []
-    for detail in error.errors(include_url=False):
+    for detail in error.errors(include_url=False)[:_MOST]:
         location = detail["loc"]
         path = tuple(part for part in location if not _is_form(part))
         if detail["type"] == "missing":
-            found.append(_located(source, path, *_missing(location, root), missing=True))
+            rule, remedy = _missing(location, root)
+            found.append(
+                (source.line(path), Problem(source.place(path, missing=True), rule, remedy))
+            )
         elif detail["type"] == "extra_forbidden":
             path = (*(part for part in location[:-1] if not _is_form(part)), location[-1])
-            found.append(_located(source, path, *_unknown(location, root)))
+            found.append(_located(source, path, *_unknown(location, path, root)))
         elif detail["type"] == "refused":
             faults: tuple[Fault, ...] = detail["ctx"]["faults"]
             for fault in faults:
                 found.append(_located(source, fault.below(*path).path, fault.rule, fault.remedy))
-        else:
-            found.append(_located(source, path, *_worded(dict(detail))))
+        elif detail["type"] != "too_short" or not detail["input"]:  # else its items are to blame
+            found.append(_located(source, path, *_worded(dict(detail), root)))
     found.sort(key=lambda located: located[0])
-    return list(dict.fromkeys(problem for _, problem in found))
+    problems = list(dict.fromkeys(problem for _, problem in found))
+    if error.error_count() > _MOST:
+        more = f"there are {error.error_count() - _MOST} more problems"
+        problems.append(Problem(source.name, more, "mend these first"))
+    return problems
 
 
 def problem_of(fault: Fault, source: Source) -> Problem:
@@ -79,10 +92,8 @@ def problem_of(fault: Fault, source: Source) -> Problem:
     return _located(source, fault.path, fault.rule, fault.remedy)[1]
 
 
-def _located(
-    source: Source, path: Path_, rule: str, remedy: str, *, missing: bool = False
-) -> tuple[int, Problem]:
-    return source.line(path) or 0, Problem(source.place(path, missing=missing), rule, remedy)
+def _located(source: Source, path: Path_, rule: str, remedy: str) -> tuple[int, Problem]:
+    return source.line(path), Problem(source.place(path), rule, remedy)
 
 
 def _is_form(part: str | int) -> bool:
@@ -90,83 +101,94 @@ def _is_form(part: str | int) -> bool:
     return isinstance(part, str) and part.startswith("<") and part.endswith(">")
 
 
-def _worded(detail: Mapping[str, Any]) -> tuple[str, str]:
-    """Return rule and remedy of an error that needs no look at the model."""
+def _worded(detail: Mapping[str, Any], root: type[Section]) -> tuple[str, str]:
+    """Return rule and remedy of an error in a single value."""
     kind, written, context = detail["type"], detail["input"], detail.get("ctx", {})
     if kind in _TYPES:
-        wanted, remedy = _TYPES[kind]
-        if isinstance(written, str) and kind in ("int_type", "float_type") and _number(written):
-            remedy = f"write it without quotes: {written.strip()}"
-        elif wanted == "a list" and isinstance(written, str | int | float):
-            remedy = f"write [{written}]"
-        elif written is None:
-            remedy = f"{remedy}, or remove the key for its default"
-        return f"must be {wanted}, not {show(written)}", remedy
+        return _wrong_type(kind, written, _field(detail["loc"], root))
     if kind in _BOUNDS:
         words, key = _BOUNDS[kind]
         bound = f"{words} {_bare(context[key])}"
-        return f"must be {bound}, not {show(written)}", f"use a value {bound}"
+        of = "of " if words.startswith("at") else ""
+        return f"must be {bound}, not {show(written)}", f"use a value {of}{bound}"
     if kind == "literal_error":
         names = re.findall(r"'([^']*)'", context["expected"])
         remedy = suggestion(written if isinstance(written, str) else "", names)
         return f"must be {listed(names, 'or')}, not {show(written)}", remedy
     if kind == "union_tag_invalid":
-        return _form(context, written)
+        names = re.findall(r"'<([^']*)>'", context["expected_tags"])
+        wanted = context["tag"].strip("<>")
+        return _task_form(wanted, written) if "own data" in names else _kind(wanted, names, written)
     if kind == "string_pattern_mismatch":
         rule = f"a name is 1 to 63 of a-z, 0-9 and -, not {show(written)}"
         better = re.sub(r"[^a-z0-9-]+", "-", written.lower()).strip("-")[:63]
         return rule, f"write {better}" if better else "choose another name"
-    if kind in ("too_short", "string_too_short"):
+    if kind == "too_short":
         return "must not be empty", "give at least one value"
     return f"{show(written)} is not valid here", "see `gatesearch schema` for what is"
 
 
-def _form(context: Mapping[str, Any], written: Any) -> tuple[str, str]:
-    """Return rule and remedy where the form of a section cannot be told."""
-    names = re.findall(r"'<([^']*)>'", context["expected_tags"])
-    wanted = context["tag"].strip("<>")
-    is_task = "own data" in names
-    if wanted != "unknown":
-        what = "built-in task" if is_task else "pruner"
-        known = [name for name in names if name != "own data"]
-        remedy = suggestion(wanted, known)
-        if is_task:
-            remedy += "; for your own data write {kind: …, data: FILE.npz}"
-        return f"there is no {what} {show(wanted)}", remedy
-    if not is_task:
-        return f"must be a mapping with a kind, not {show(written)}", (
-            f"write {{kind: {names[0]}}}; kinds are {listed(names)}"
-        )
-    if isinstance(written, str) and nearest(written, names):
-        remedy = f"write {{name: {nearest(written, names)}}}"
-    else:
-        remedy = "write {name: japanese-vowels}, or {kind: classification, data: FILE.npz}"
-    if isinstance(written, dict):
-        return "a task has a name, or kind and data of your own", remedy
-    return f"must be a mapping, not {show(written)}", remedy
+def _wrong_type(kind: str, written: Any, field: FieldInfo | None) -> tuple[str, str]:
+    wanted, remedy = _TYPES[kind]
+    if wanted == "text" and isinstance(written, int | float) and not isinstance(written, bool):
+        remedy = f'write it in quotes: "{written}"'
+    elif "number" in wanted and unquoted(written) is not None:
+        remedy = f"write it without quotes: {unquoted(written)}"
+    elif wanted == "a list" and written is not None:
+        remedy = f"write {bracketed(written)}"
+    elif written is None and field is not None and not field.is_required():
+        remedy = f"{remedy}, or remove the key for its default"
+    return f"must be {wanted}, not {show(written)}", remedy
+
+
+def _task_form(wanted: str, written: Any) -> tuple[str, str]:
+    """Return rule and remedy where a task is neither built in nor the user's own."""
+    either = "write {name: japanese-vowels}, or {kind: classification, data: FILE.npz}"
+    if not isinstance(written, dict):
+        near = nearest(written, TASKS) if isinstance(written, str) else None
+        rule = f"must be a mapping, not {show(written)}"
+        return rule, f"write {{name: {near}}}" if near else either
+    if wanted == "unknown":
+        return "a task has a name, or kind and data of your own", either
+    if {"kind", "data"} & written.keys():
+        rule = f"there is no built-in task {show(wanted)}, and data of your own has no name"
+        return rule, "remove the name, and keep kind and data"
+    remedy = f"{suggestion(wanted, TASKS)}; for your own data write {{kind: …, data: FILE.npz}}"
+    return f"there is no built-in task {show(wanted)}", remedy
+
+
+def _kind(wanted: str, names: list[str], written: Any) -> tuple[str, str]:
+    if wanted == "unknown":
+        return "kind is missing", f"add kind: {names[0]}; kinds are {listed(names)}"
+    return f"there is no pruner {show(wanted)}", suggestion(wanted, names)
 
 
 def _missing(location: Path_, root: type[Section]) -> tuple[str, str]:
-    key = str(location[-1])
-    section = section_at(root, location[:-1])
-    field = section.model_fields.get(key) if section else None
+    field = _field(location, root)
     text = f": {field.description}" if field and field.description else ""
-    return f"{key} is missing", f"add {key}{text}"
+    return f"{location[-1]} is missing", f"add the key {location[-1]}{text}"
 
 
-def _unknown(location: Path_, root: type[Section]) -> tuple[str, str]:
+def _unknown(location: Path_, path: Path_, root: type[Section]) -> tuple[str, str]:
     key = str(location[-1])
     section = section_at(root, location[:-1])
     known = list(section.model_fields) if section else []
-    rule = f"unknown key {show(key)}"
-    meant = _MEANT.get(key.lower())
-    near = key if key in known else meant if meant in known else nearest(key, known)
-    elsewhere = list(_homes(root, key)) or list(_homes(root, meant or ""))
-    if near is None and elsewhere:
-        return rule, f"did you mean {elsewhere[0]}? Valid here: {listed(known)}"
-    if near is not None:
-        return rule, f"did you mean {near}? Valid here: {listed(known)}"
-    return rule, f"remove it; valid here: {listed(known)}"
+    rule, rest = f"unknown key {show(key)}", f"alid here: {listed(known)}"
+    if section is ArmSection and nearest(key, families()) == key:
+        return rule, f"write the cell's name alone, or {{cell: {key}, …}}"
+    meant = _MEANT.get(key.lower(), key)
+    homes = list(_homes(root, key))
+    if dotted(path) in homes:
+        return rule, f"another kind has it, this one has not; v{rest}"
+    near = meant if meant in known else next(iter(homes), None)
+    near = near or nearest(key, known) or nearest(key.split(" ")[0], known)
+    near = near or next(_homes(root, meant), None)
+    return rule, f"did you mean {near}? V{rest}" if near else f"remove it; v{rest}"
+
+
+def _field(location: Path_, root: type[Section]) -> FieldInfo | None:
+    section = section_at(root, location[:-1])
+    return section.model_fields.get(str(location[-1])) if section and location else None
 
 
 def section_at(root: type[Section], location: Path_) -> type[Section] | None:
@@ -200,10 +222,6 @@ def _homes(root: type[Section], key: str, path: Path_ = ()) -> Iterator[str]:
             continue  # their keys depend on the form
         for section in _sections(field.annotation):
             yield from _homes(section, key, (*path, name))
-
-
-def _number(text: str) -> bool:
-    return re.fullmatch(r"\s*[-+]?[0-9.]+([eE][-+]?[0-9]+)?\s*", text) is not None
 
 
 def _bare(bound: Any) -> str:

@@ -8,11 +8,12 @@ import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 from yaml.events import (
     AliasEvent,
+    CollectionStartEvent,
     DocumentStartEvent,
     Event,
     MappingEndEvent,
@@ -30,8 +31,10 @@ MAX_DEPTH = 20
 
 Path_ = tuple[str | int, ...]
 
+_PLAIN = (None, "")  # styles of a scalar without quotes, in either of the two parsers
+_MOST_DIGITS = 400  # of a whole number; more of them is no number that anybody means
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)(_[0-9]+)*")
-_REAL = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_REAL = re.compile(r"[-+]?((\.[0-9]+|[0-9]+\.[0-9]*)([eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)")
 _WORDS: dict[str, bool | float | None] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(("true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"), True),
@@ -49,10 +52,11 @@ class Source:
     name: str  #: the file as the user named it
     data: dict[str, Any]
     lines: dict[Path_, int] = field(default_factory=dict)  #: of every key and list item, from 1
+    problems: tuple[Problem, ...] = ()  #: of the text itself, such as repeated keys
 
-    def line(self, path: Path_) -> int | None:
-        """Return the line of the nearest thing above or at a path that is written in the file."""
-        return self.lines.get(self._written(path))
+    def line(self, path: Path_) -> int:
+        """Return the line of the nearest thing at or above a path; 0 in what is no file."""
+        return self.lines.get(self._written(path), 0)
 
     def place(self, path: Path_, *, missing: bool = False) -> str:
         """Return "FILE:LINE: field.path" of the nearest thing that is written in the file.
@@ -60,7 +64,7 @@ class Source:
         missing: the last part of the path is named although it is not in the file.
         """
         known = self._written(path)
-        line = f":{self.lines[known]}" if known in self.lines else ""
+        line = f":{self.lines[known]}" if self.lines else ""
         named = dotted(path if missing or not self.lines else known)
         return f"{self.name}{line}: {named}" if named else f"{self.name}{line}"
 
@@ -102,7 +106,7 @@ def read_text(path: Path) -> str:
 
 
 def parse(text: str, name: str) -> Source:
-    """Return the document of a text. Raises InputError with everything that is wrong with it."""
+    """Return the document of a text. Raises InputError if it cannot be read to its end."""
     if len(text.encode("utf-8", "replace")) > MAX_BYTES:
         rule = f"a job file has at most {MAX_BYTES // 1024} KB"
         raise InputError.of(name, rule, "put data into files of their own")
@@ -112,12 +116,9 @@ def parse(text: str, name: str) -> Source:
         for event in yaml.parse(text, Loader=loader):
             builder.take(event)
     except yaml.MarkedYAMLError as error:
-        builder.problems.append(_syntax(error, name, text))
-    except (yaml.YAMLError, RecursionError, UnicodeEncodeError) as error:
-        rule = f"this is not YAML: {_first_line(error)}"
-        builder.problems.append(Problem(name, rule, "save it as plain UTF-8 text"))
-    if builder.problems:
-        raise InputError(builder.problems)
+        raise InputError([*builder.problems, _syntax(error, name, text)]) from None
+    except (yaml.YAMLError, UnicodeEncodeError):
+        raise InputError([*builder.problems, _unreadable(name, text)]) from None
     if not isinstance(builder.root, dict):
         empty = builder.root is None
         found = (
@@ -125,7 +126,7 @@ def parse(text: str, name: str) -> Source:
         )
         remedy = "begin with name, task and arms, as in deploy/jobs/quickstart.yaml"
         raise InputError.of(name if empty else f"{name}:1", found, remedy)
-    return Source(name, builder.root, builder.lines)
+    return Source(name, builder.root, builder.lines, tuple(builder.problems))
 
 
 @dataclass
@@ -158,7 +159,8 @@ class _Builder:
                         line, "a job file is one document", "remove the --- that begins another"
                     )
             case AliasEvent():
-                self._stop(line, f"aliases such as *{event.anchor} are not read", "write it out")
+                remedy = "write the value wherever it is needed"
+                self._stop(line, f"aliases such as *{event.anchor} are not read", remedy)
             case ScalarEvent():
                 self._check(event, line)
                 self._scalar(event, line)
@@ -168,16 +170,30 @@ class _Builder:
             case MappingEndEvent() | SequenceEndEvent():
                 self._open.pop()
 
-    def _check(self, event: Any, line: int) -> None:
+    def _check(self, event: ScalarEvent | CollectionStartEvent, line: int) -> None:
         if event.anchor is not None:
-            self._stop(line, f"anchors such as &{event.anchor} are not read", "write it out")
+            remedy = "write the value wherever it is needed"
+            self._stop(line, f"anchors such as &{event.anchor} are not read", remedy)
         if event.tag is not None:
             tag = event.tag.replace("tag:yaml.org,2002:", "!!")
-            self._stop(line, f"tags such as {show(tag)} are not read", "write a plain value")
+            rule = f"tags such as {show(tag)} are not read"
+            self.problems.append(Problem(self._place(line), rule, "write a plain value"))
 
-    def _stop(self, line: int, rule: str, remedy: str) -> None:
+    def _stop(self, line: int, rule: str, remedy: str) -> NoReturn:
         """Refuse what the reading cannot sensibly go on after."""
-        raise InputError([*self.problems, Problem(f"{self._name}:{line}", rule, remedy)])
+        raise InputError([*self.problems, Problem(self._place(line), rule, remedy)])
+
+    def _place(self, line: int) -> str:
+        """Return the place of what is about to be read."""
+        path: Path_ = ()
+        if self._open:
+            top = self._open[-1]
+            path = top.path
+            if isinstance(top.items, list):
+                path = (*path, len(top.items))
+            elif top.key is not None:
+                path = (*path, top.key)
+        return f"{self._name}:{line}" + (f": {dotted(path)}" if path else "")
 
     def _begin(self, items: dict[str, Any] | list[Any], line: int) -> None:
         if len(self._open) >= MAX_DEPTH:
@@ -198,12 +214,13 @@ class _Builder:
             else:
                 self.lines[path] = line
             return
-        self._put(_plain(event.value) if event.implicit[0] else event.value, line)
+        self._put(_plain(event.value) if event.style in _PLAIN else event.value, line)
 
     def _put(self, value: Any, line: int) -> Path_:
         """Put a value where it belongs and return its path."""
         if not self._open:
             self.root = value
+            self.lines[()] = line
             return ()
         top = self._open[-1]
         if isinstance(top.items, list):
@@ -213,7 +230,6 @@ class _Builder:
             return path
         if top.key is None:
             self._stop(line, "a key is plain text, not a list or mapping", "check the brackets")
-        assert top.key is not None
         path = (*top.path, top.key)
         top.items[top.key] = value
         top.key = None
@@ -224,7 +240,7 @@ def _plain(text: str) -> bool | int | float | str | None:
     """Return what an unquoted scalar means. Unlike in YAML 1.1, 1e-4 is a number."""
     if text in _WORDS:
         return _WORDS[text]
-    if len(text) <= 400 and _INTEGER.fullmatch(text):
+    if len(text) <= _MOST_DIGITS and _INTEGER.fullmatch(text):
         return int(text)
     if _REAL.fullmatch(text):
         value = float(text)
@@ -245,5 +261,11 @@ def _syntax(error: yaml.MarkedYAMLError, name: str, text: str) -> Problem:
     return Problem(f"{name}:{line}", f"this is not YAML: {problem}", remedy)
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+def _unreadable(name: str, text: str) -> Problem:
+    """Return the problem of a text with characters that YAML does not know."""
+    found = re.search(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", text)
+    if found is None:
+        return Problem(name, "this is not YAML", "save it as plain UTF-8 text")
+    line = text.count("\n", 0, found.start()) + 1
+    rule = f"this is not YAML: the character {found.group()!r} is not allowed"
+    return Problem(f"{name}:{line}", rule, "remove it")

@@ -1,8 +1,9 @@
 """Arms: the things that a job compares, and how one configuration is drawn from an arm's space."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import islice
 from typing import Any
 
 from spaces.cells import Cell
@@ -15,7 +16,9 @@ from spaces.words import listed, show
 
 Ask = Callable[[str, Domain], Any]  #: draws one value: (name, Choices or Range) -> value
 
-_SHOWN = 3  # faults of one kind that are spelt out before the rest is only counted
+_SHOWN = 3  # combinations that are spelt out before the rest is only counted
+_MOST = 2000  # combinations of a budget that are looked at before anything starts
+_WIDEST = 0.25  # tolerance that is still worth proposing
 
 
 @dataclass(frozen=True)
@@ -108,24 +111,34 @@ class Arm:
         if self.budget is None:
             return []
         assert self.sizes is not None
-        found: list[str] = []
-        for draft in self._combinations():
-            if self._solvable(draft, self.budget):
+        target, tolerance = self.budget.target, self.budget.tolerance
+        missed: dict[str, int] = {}
+        met: set[int] = set()
+        for draft in islice(self._combinations(), _MOST):
+            if solve_hidden_size(draft, *self.sizes, target, tolerance) is not None:
+                met.add(draft["depth"])
                 continue
-            if len(found) == _SHOWN:
-                found.append("more of them likewise")
-                break
-            hidden, count = nearest_size(draft, *self.sizes, self.budget.target)
+            hidden, count = nearest_size(draft, *self.sizes, target)
             both = ", bidirectional" if draft["bidirectional"] else ""
-            found.append(
-                f"{draft['cell']}-{draft['gates']} of depth {draft['depth']}{both} comes nearest "
-                f"with {count:,} (hidden_size {hidden})"
-            )
-        if not found:
+            heads = f", {draft['heads']} heads" if draft["heads"] > 1 else ""
+            combination = f"{draft['cell']}-{draft['gates']} of depth {draft['depth']}{both}{heads}"
+            text = f"{combination} comes nearest with {count:,} (hidden_size {hidden})"
+            missed[text] = abs(count - target)
+        if not missed:
             return []
-        wanted = f"{self.budget.target:,} parameters ± {self.budget.tolerance:.3g} of it"
-        rule = f"arm {self.name} cannot meet {wanted}: {'; '.join(found)}"
-        remedy = "leave those depths out, or widen the tolerance, or move the target"
+        told = list(missed)[:_SHOWN]
+        if len(missed) > _SHOWN:
+            told.append(f"and {len(missed) - _SHOWN} more")
+        rule = (
+            f"arm {self.name} cannot always have {target:,} parameters ± {tolerance:.2%}: "
+            f"{'; '.join(told)}"
+        )
+        remedy = "move the target"
+        worst = math.ceil(max(missed.values()) / target * 1000) / 1000
+        if worst < _WIDEST:
+            remedy = f"widen the tolerance to {worst}, or {remedy}"
+        if met:
+            remedy = f"keep to a depth of {listed(sorted(met)[: _SHOWN * 3], 'or')}, or {remedy}"
         return [Fault(rule, remedy, ("parameters",))]
 
     def _cell_choices(self) -> Choices:
@@ -151,20 +164,16 @@ class Arm:
             raise RuntimeError(f"arm {self.name} was not checked: {draft} cannot meet its budget")
         return hidden
 
-    def _solvable(self, draft: dict[str, Any], budget: Budget) -> bool:
-        assert self.sizes is not None
-        return solve_hidden_size(draft, *self.sizes, budget.target, budget.tolerance) is not None
-
     def _combinations(self) -> Iterator[dict[str, Any]]:
         """Yield drafts of everything that the number of parameters depends on, deepest first."""
         for branch in self.branches:
             read = self._read_by(branch)
-            ways = values(read.get("bidirectional", Fixed(False)))
-            heads = values(read.get("heads", Fixed(1)))
-            depths = values(read["depth"])
-            for cell, depth, both, head in product(branch.cells, reversed(depths), ways, heads):
-                sizes = {"depth": depth, "bidirectional": both, "heads": head}
-                yield {"cell": cell.family, "gates": cell.gates, **sizes}
+            for depth in reversed(values(read["depth"])):
+                for both in values(read.get("bidirectional", Fixed(False))):
+                    for heads in values(read.get("heads", Fixed(1))):
+                        sizes = {"depth": depth, "bidirectional": both, "heads": heads}
+                        for cell in branch.cells:
+                            yield {"cell": cell.family, "gates": cell.gates, **sizes}
 
     def _direction_faults(self, causal: bool) -> list[Fault]:
         domain = self.space["bidirectional"]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from spaces.errors import InputError
-from spaces.words import show, suggestion
+from spaces.words import listed, nearest, show, suggestion
 
 
 def _block(inputs: int, hidden: int) -> int:
@@ -117,7 +117,7 @@ def variants(family: str) -> tuple[Cell, ...]:
     """Return a family's variants, the default one first. InputError if there is no such family."""
     found = tuple(cell for cell in CELLS if cell.family == family)
     if not found:
-        raise _unknown("cell", family, families())
+        raise _unknown(family, families())
     return found
 
 
@@ -134,7 +134,9 @@ def find(family: str, gates: str | None = None) -> Cell:
     for cell in candidates:
         if cell.gates == gates:
             return cell
-    raise _unknown(f"gate variant of {family}", gates, tuple(c.gates for c in candidates))
+    names = tuple(cell.gates for cell in candidates)
+    rule = f"{family} has no gate variant {show(gates)}"
+    raise InputError.of("cells", rule, suggestion(gates, names))
 
 
 def parse(name: str) -> Cell:
@@ -144,8 +146,11 @@ def parse(name: str) -> Cell:
     family, dash, gates = name.partition("-")
     if dash and family in families():
         return find(family, gates)
-    raise _unknown("cell", name, (*families(), *(cell.name for cell in CELLS)))
+    raise _unknown(name, (*families(), *(cell.name for cell in CELLS)))
 
 
-def _unknown(what: str, name: str, names: tuple[str, ...]) -> InputError:
-    return InputError.of("cells", f"there is no {what} {show(name)}", suggestion(name, names))
+def _unknown(name: str, names: tuple[str, ...]) -> InputError:
+    near = nearest(name, names)
+    offer = f"a family ({listed(families(), 'or')}) or family-gates; `gatesearch cells` lists them"
+    remedy = f"did you mean {near}? Use {offer}" if near else f"use {offer}"
+    return InputError.of("cells", f"there is no cell {show(name)}", remedy)

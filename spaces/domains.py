@@ -1,13 +1,13 @@
 """Domains: what one parameter may be, and how the job file writes it."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pydantic_core import PydanticCustomError
 
 from spaces.fields import Fault, refusal
-from spaces.words import listed, nearest, show, suggestion
+from spaces.words import bracketed, listed, nearest, show, suggestion, unquoted
 
 Value = bool | int | float | str | None
 
@@ -144,10 +144,11 @@ class Rule:
     def _remedy(self, value: Any) -> str:
         if isinstance(value, str) and self.kind == "name":
             return suggestion(value, self.names)
-        if isinstance(value, str) and self.ordered and _reads_as_number(value):
-            return f"write it without quotes: {value.strip()}"
+        number = unquoted(value) if self.ordered else None
+        if number is not None:
+            return f"write it without quotes: {number}"
         if isinstance(value, list):
-            return f"for several values write {{choices: {_inline(value)}}}"
+            return f"for several values write {{choices: {bracketed(value)}}}"
         return f"write {self.words()}"
 
     def schema(self) -> dict[str, Any]:
@@ -179,91 +180,85 @@ def _object(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
     return {**fixed, "properties": properties, "required": required}
 
 
+_MEANT = {"min": "low", "max": "high", "values": "choices", "options": "choices"}
+
+
 def read(rule: Rule, written: Any) -> Domain:
     """Return the domain that a job file's value means. Raises a refusal with all its faults."""
     if isinstance(written, Fixed | Choices | Range):
         written = plain(written)
     if not isinstance(written, dict):
         return Fixed(rule.check(written))
-    forms = "choices" if not rule.ordered else "either choices, or low and high"
     known = ("low", "high", "log", "choices") if rule.ordered else ("choices",)
-    faults = [_unknown_key(key, known) for key in written if key not in known]
+    faults = []
+    for key in (key for key in written if key not in known):
+        near = _MEANT.get(key.lower()) or nearest(key, known)
+        offer = f"did you mean {near}? Valid here: " if near in known else "valid here: "
+        faults.append(Fault(f"unknown key {show(key)}", offer + listed(known), (key,)))
     if "choices" in written:
-        if len(written.keys() & known) > 1:
-            fault = Fault("choices stand alone, without low, high or log", "keep one of the forms")
-            faults.append(fault)
-        return _choices(rule, written["choices"], faults)
-    if not rule.ordered:
-        faults = faults or [Fault("choices is missing", f"write {forms}, or a single value")]
+        domain = _choices(rule, written["choices"], faults)
+        if not written.keys().isdisjoint(("low", "high", "log")) and rule.ordered:
+            rule_text = "choices stand alone, without low, high or log"
+            faults.append(Fault(rule_text, "keep one of the two forms"))
+    elif rule.ordered:
+        domain = _range(rule, written, faults)
+    else:
+        domain = None
+        faults = faults or [Fault("choices is missing", "give choices, or a single value")]
+    if faults or domain is None:
         raise refusal(faults)
-    return _range(rule, written, faults)
+    return domain
 
 
-def _unknown_key(key: str, known: tuple[str, ...]) -> Fault:
-    meant = {"min": "low", "max": "high", "values": "choices", "options": "choices"}
-    near = meant.get(key.lower()) or nearest(key, known)
-    near = near if near in known else None
-    offer = f"did you mean {near}? " if near else ""
-    return Fault(f"unknown key {show(key)}", f"{offer}valid here: {listed(known)}", (key,))
-
-
-def _choices(rule: Rule, written: Any, faults: list[Fault]) -> Domain:
+def _choices(rule: Rule, written: Any, faults: list[Fault]) -> Domain | None:
+    """Return a domain of choices, or note what is wrong with it."""
     if not isinstance(written, list | tuple) or not written:
         rule_text = f"must be a list of at least one value, not {show(written)}"
-        raise refusal([*faults, Fault(rule_text, "write [a, b, c]", ("choices",))])
+        remedy = f"write {bracketed(written)}"
+        faults.append(Fault(rule_text, remedy, ("choices",)))
+        return None
     found: list[Value] = []
     for position, value in enumerate(written):
-        checked = _gather(rule, value, faults, "choices", position)
-        if any(checked == other and type(checked) is type(other) for other in found):
+        try:
+            checked = rule.check(value)
+        except PydanticCustomError as error:
+            faults.extend(_inside(error, "choices", position))
+            continue
+        if checked in found:
             rule_text = f"{show(value)} is listed twice"
             faults.append(Fault(rule_text, "list every value once", ("choices", position)))
         found.append(checked)
-    if faults:
-        raise refusal(faults)
     return Fixed(found[0]) if len(found) == 1 else Choices(tuple(found))
 
 
-def _range(rule: Rule, written: dict[str, Any], faults: list[Fault]) -> Domain:
+def _range(rule: Rule, written: dict[str, Any], faults: list[Fault]) -> Domain | None:
+    """Return a range, or note what is wrong with it."""
+    single = replace(rule, nullable=False)
     ends: dict[str, Any] = {}
     for end in ("low", "high"):
-        if end not in written:
+        if end in written:
+            try:
+                ends[end] = single.check(written[end])
+            except PydanticCustomError as error:
+                faults.extend(_inside(error, end))
+        elif not any(_MEANT.get(key.lower()) == end for key in written):
             form = "give both low and high, or choices, or a single value"
-            faults.append(Fault(f"{end} is missing", form, ()))
-        elif written[end] is None:
-            faults.append(Fault(f"{end} must be a number, not null", "write a number", (end,)))
-        else:
-            ends[end] = _gather(rule, written[end], faults, end)
+            faults.append(Fault(f"{end} is missing", form))
     log = written.get("log", False)
     if not isinstance(log, bool):
-        faults.append(Fault(f"must be true or false, not {show(log)}", "write true", ("log",)))
+        rule_text = f"must be true or false, not {show(log)}"
+        faults.append(Fault(rule_text, "write true or false", ("log",)))
     low, high = ends.get("low"), ends.get("high")
-    if low is not None and high is not None and low > high:
-        faults.append(Fault(f"low {show(low)} is above high {show(high)}", "exchange the two"))
     if low is not None and log is True and low <= 0:
         remedy = "use a low above 0, or leave out log"
         faults.append(Fault(f"a logarithmic range cannot start at {show(low)}", remedy, ("low",)))
-    if faults or low is None or high is None:
-        raise refusal(faults)
+    if low is None or high is None:
+        return None
+    if low > high:
+        faults.append(Fault(f"low {show(low)} is above high {show(high)}", "exchange the two"))
     return Fixed(low) if low == high else Range(low, high, log, integer=rule.kind == "integer")
 
 
-def _gather(rule: Rule, value: Any, faults: list[Fault], *path: str | int) -> Value:
-    """Return a checked value; where it is refused, note its faults and return None."""
-    try:
-        return rule.check(value)
-    except PydanticCustomError as error:
-        assert error.context is not None
-        faults.extend(fault.below(*path) for fault in error.context["faults"])
-        return None
-
-
-def _reads_as_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
-
-
-def _inline(written: list[Any]) -> str:
-    text = ", ".join("null" if v is None else str(v) for v in written[:8])
-    return f"[{text}]" if len(text) < 60 else "[…]"
+def _inside(error: PydanticCustomError, *path: str | int) -> list[Fault]:
+    assert error.context is not None
+    return [fault.below(*path) for fault in error.context["faults"]]

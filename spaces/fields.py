@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from spaces.words import show
 
 Integer = Annotated[int, Field(strict=True)]  #: no text, no true or false
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
@@ -21,6 +23,37 @@ class Section(BaseModel):
 
     #: Where a key may hold one of several sections: "<...>", to be told from keys in error paths.
     form: ClassVar[str] = ""
+
+
+@dataclass(frozen=True, eq=False)
+class ShortForm:
+    """Lets a section be written as a single text, which stands for one key of it.
+
+    what: the section in words. example: how it may be written. schema: the text's JSON Schema.
+    """
+
+    key: str
+    what: str
+    example: str
+    schema: dict[str, Any]
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self._read, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"anyOf": [self.schema, handler(core)]}
+
+    def _read(self, written: Any) -> Any:
+        if isinstance(written, str):
+            return {self.key: written}
+        if isinstance(written, dict | Section):
+            return written
+        rule = f"must be {self.what} or a mapping, not {show(written)}"
+        raise refusal([Fault(rule, f"write {self.example}")])
 
 
 @dataclass(frozen=True)

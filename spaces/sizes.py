@@ -1,5 +1,6 @@
 """Exact numbers of parameters, and hidden sizes that meet a budget of parameters."""
 
+from decimal import Decimal
 from typing import Any
 
 from spaces.cells import Cell, find
@@ -24,7 +25,8 @@ def solve_hidden_size(
     tolerance: largest relative distance from target. None where no hidden size is that near.
     """
     hidden, count = nearest_size(draft, inputs, outputs, target)
-    return hidden if abs(count - target) <= tolerance * target else None
+    part, whole = Decimal(repr(tolerance)).as_integer_ratio()  # exactly what the user wrote
+    return hidden if abs(count - target) * whole <= part * target else None
 
 
 def nearest_size(draft: dict[str, Any], inputs: int, outputs: int, target: int) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Self, get_args
 
-from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
+from pydantic import ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema, core_schema
 
 from spaces.config import Optimizer
@@ -71,6 +71,15 @@ class Budget(Section):
 
 class Space(Section):
     """What may be tried. A key is a single value, {choices: [...]}, or {low, high, log}."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "not": {
+                "required": ["hidden_size", "parameters"],
+                "properties": {"parameters": {"type": "object"}},
+            }
+        }
+    )
 
     depth: Annotated[Domain | None, Key("depth")] = Field(
         None, description="Stacked layers. Default: 1 to 3."

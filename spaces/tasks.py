@@ -179,8 +179,8 @@ class OwnData(TaskSection):
 
     form = "<own data>"
 
-    kind: Literal["classification", "next-token", "next-step"] = Field(
-        description="Predict a class for each sequence, the next symbol, or the next frame."
+    kind: Kind = Field(
+        description="A class or a number for each sequence, the next symbol, or the next frame."
     )
     data: Text = Field(
         description="An .npz file; a relative path starts from the job file's folder."

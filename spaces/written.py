@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from spaces.arms import Arm, Branch
 from spaces.cells import CELLS, Cell, default_gates, families, find, parse
 from spaces.domains import Domain
 from spaces.errors import InputError
-from spaces.fields import Fault, Name, Section, Text, refusal
+from spaces.fields import Fault, Name, Section, ShortForm, Text, refusal
 from spaces.space import Budget, Space
 from spaces.words import show
 
@@ -18,12 +18,11 @@ _CELL = {"enum": _CELL_NAMES, "description": "A cell family, or family-gates."}
 _GATES = {"enum": list(dict.fromkeys(cell.gates for cell in CELLS))}
 
 
+_SHORT = ShortForm("cell", "a cell's name", "lstm, or {cell: lstm}", _CELL)
+
+
 def _listed(written: Any) -> Any:
     return [written] if isinstance(written, str) else written
-
-
-def _mapped(written: Any) -> Any:
-    return {"cell": written} if isinstance(written, str) else written
 
 
 CellName = Annotated[Text, WithJsonSchema(_CELL)]
@@ -57,8 +56,20 @@ class PooledCell(Section):
         return _dump_branch(self.branch())
 
 
+PooledCellWritten = Annotated[PooledCell, _SHORT]
+
+
 class ArmSection(Section):
     """One thing that is compared. Either cell (with gates), or cells (a pooled arm)."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": ["cell"], "properties": {"cell": {"type": "string"}}},
+                {"required": ["cells"], "properties": {"cells": {"type": "array"}}},
+            ]
+        }
+    )
 
     name: Name | None = Field(
         None, description="Default: the cell's name as written. A pooled arm must have one."
@@ -67,11 +78,12 @@ class ArmSection(Section):
     gates: Gates | None = Field(
         None, description="One gate variant or several; default: the family's first one."
     )
-    cells: (
-        Annotated[tuple[Annotated[PooledCell, BeforeValidator(_mapped)], ...], Field(min_length=1)]
-        | None
-    ) = Field(None, description="The trial chooses among these cells itself.")
-    space: Space = Field(Space(), description="Keys that differ from the job's space.")
+    cells: Annotated[tuple[PooledCellWritten, ...], Field(min_length=1)] | None = Field(
+        None, description="The trial chooses among these cells itself."
+    )
+    space: Space = Field(
+        default_factory=Space, description="Keys that differ from the job's space."
+    )
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:
@@ -131,10 +143,7 @@ class ArmSection(Section):
         return {**found, "space": space} if space else found
 
 
-ArmWritten = Annotated[
-    ArmSection,
-    BeforeValidator(_mapped),
-]
+ArmWritten = Annotated[ArmSection, _SHORT]
 
 
 def _branch(name: str, gates: tuple[str, ...] | None) -> Branch:
