@@ -133,10 +133,12 @@ class Symbolic(BuiltIn):
     kind_of_task = "next-token"
     summary = "next symbol of a string of a chosen LZ complexity; generated"
     name: Literal["symbolic"] = Field(description="Built-in task.")
-    complexity: Integer = Field(ge=1, description="LZ complexity of the string.")
-    symbols: Integer = Field(4, ge=1, description="Size of the alphabet.")
+    complexity: Integer = Field(
+        ge=2, description="Codes that LZW emits for the string that is repeated; at least symbols."
+    )
+    symbols: Integer = Field(4, ge=2, description="Size of the alphabet.")
     length: Integer = Field(3500, ge=10, description="Symbols of the whole string.")
-    window: Integer = Field(100, ge=2, description="Symbols of one training sequence.")
+    window: Integer = Field(100, ge=2, description="Symbols that are predicted in one sequence.")
 
     @model_validator(mode="after")
     def _check_window(self) -> Self:
@@ -151,7 +153,7 @@ class Characters(BuiltIn):
     kind_of_task = "next-token"
     summary = "next character of Python's own manual pages; real English prose"
     name: Literal["characters"] = Field(description="Built-in task.")
-    window: Integer = Field(100, ge=2, description="Characters of one training sequence.")
+    window: Integer = Field(100, ge=2, description="Characters that are predicted in one sequence.")
     limit: Integer | None = Field(
         None, ge=1000, description="Characters read from the text's beginning; null is all of it."
     )
