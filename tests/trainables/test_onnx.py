@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 import torch
 
-from spaces.cells import CELLS, Cell
+from spaces.cells import CELLS
 from spaces.config import TrialConfig
 from spaces.tasks import METRICS, Kind, TaskInfo
 from trainables import cells
@@ -19,6 +19,10 @@ from trainables.batches import Batch
 from trainables.models import Model
 from trainables.onnx import OUTPUTS, TOLERANCE, compare, convert
 from trainables.onnx.operators import OPERATORS
+
+Name = tuple[str, str]
+#: Everything that can be trained, by family and gates.
+NAMES = tuple(dict.fromkeys([*((cell.family, cell.gates) for cell in CELLS), *cells.VARIANTS]))
 
 FEATURES, LABELS, LONGEST = 3, 4, 11
 HIDDEN = 4  # as many as labels, so that residual connections start in the first layer there
@@ -41,11 +45,11 @@ def batch_of(info: TaskInfo, lengths: list[int], seed: int = 0) -> Batch:
     return Batch(torch.from_numpy(x), torch.tensor(lengths), torch.zeros(len(lengths)))
 
 
-def model_of(cell: Cell, info: TaskInfo, seed: int = 1, **choices: Any) -> Model:
+def model_of(name: Name, info: TaskInfo, seed: int = 1, **choices: Any) -> Model:
     """Return a model with every parameter drawn at random, biases and gains included."""
     config = TrialConfig(
-        cell=cell.family,
-        gates=cell.gates,
+        cell=name[0],
+        gates=name[1],
         heads=2,
         learning_rate=0.1,
         max_epochs=1,
@@ -56,6 +60,8 @@ def model_of(cell: Cell, info: TaskInfo, seed: int = 1, **choices: Any) -> Model
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.empty_like(parameter).normal_(0, 0.1, generator=generator))
+        for buffer in model.buffers():  # running statistics, as if training had moved them
+            buffer.uniform_(0.5, 1.5, generator=generator)
     return model.eval()
 
 
@@ -65,37 +71,28 @@ def session_of(proto: onnx.ModelProto) -> onnxruntime.InferenceSession:
     )
 
 
-CONFIGURATIONS = [
-    pytest.param(
-        cell, kind, depth, both, residual, id=f"{cell.name}-{kind}-{depth}-{both}-{residual}"
-    )
-    for cell, kind, depth, both, residual in itertools.product(
-        CELLS, KINDS, (1, 2), (False, True), (False, True)
-    )
-    if not both or (cell.bidirectional and kind in ("classification", "regression"))
-]
-
-
-@pytest.mark.parametrize(("cell", "kind", "depth", "both", "residual"), CONFIGURATIONS)
-def test_the_graph_gives_torch_s_outputs(
-    cell: Cell, kind: Kind, depth: int, both: bool, residual: bool
-) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", NAMES, ids="-".join)
+def test_the_graph_gives_torch_s_outputs(name: Name, kind: Kind) -> None:
     info = info_of(kind)
-    model = model_of(cell, info, depth=depth, bidirectional=both, residual=residual)
     batches = [batch_of(info, [11, 7, 4, 1]), batch_of(info, [5], seed=1), batch_of(info, [1, 1])]
-    comparison = compare(convert(model), model, batches)
-    assert comparison.sequences == 7
-    assert comparison.error <= TOLERANCE
+    directions = (False,) if info.causal else (False, True)
+    for depth, both, residual in itertools.product((1, 2), directions, (False, True)):
+        if both and depth > 1 and name in cells.VARIANTS and cells.VARIANTS[name].square:
+            continue  # no such model: the second layer has twice as many inputs as units
+        model = model_of(name, info, depth=depth, bidirectional=both, residual=residual)
+        comparison = compare(convert(model), model, batches)
+        assert comparison.sequences == 7
+        assert comparison.passed, (depth, both, residual, comparison)
 
 
 @pytest.mark.parametrize("both", [False, True])
 @pytest.mark.parametrize("name", OPERATORS, ids="-".join)
 def test_an_operator_is_the_loop_over_the_cell_s_equations(
-    name: tuple[str, str], both: bool, monkeypatch: pytest.MonkeyPatch
+    name: Name, both: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     info = info_of("classification")
-    (cell,) = (c for c in CELLS if (c.family, c.gates) == name)
-    model = model_of(cell, info, depth=2, bidirectional=both)
+    model = model_of(name, info, depth=2, bidirectional=both)
     operator = convert(model)
     monkeypatch.delitem(OPERATORS, name)
     loop = convert(model)
@@ -109,16 +106,15 @@ def test_an_operator_is_the_loop_over_the_cell_s_equations(
 
 
 def test_every_cell_of_the_catalogue_is_exported() -> None:
-    covered = {parameters.values[0].name for parameters in CONFIGURATIONS}
-    assert covered == {cell.name for cell in CELLS}
+    assert {(cell.family, cell.gates) for cell in CELLS} <= set(NAMES)
     assert set(OPERATORS) <= set(cells.VARIANTS)
 
 
-@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)
-def test_time_and_batch_are_free(cell: Cell) -> None:
+@pytest.mark.parametrize("name", NAMES, ids="-".join)
+def test_time_and_batch_are_free(name: Name) -> None:
     info = info_of("next-step")
-    model = model_of(cell, info)
-    batches = [batch_of(info, [steps] * size) for steps, size in ((1, 1), (300, 2), (40, 50))]
+    model = model_of(name, info)
+    batches = [batch_of(info, [steps] * size) for steps, size in ((1, 1), (90, 2), (20, 50))]
     proto = convert(model)
     assert compare(proto, model, batches).passed
     shape = proto.graph.input[0].type.tensor_type.shape
@@ -127,15 +123,14 @@ def test_time_and_batch_are_free(cell: Cell) -> None:
 
 def test_positions_of_a_transformer_hold_for_thousands_of_steps() -> None:
     info = info_of("regression")
-    (cell,) = (c for c in CELLS if c.family == "transformer")
-    model = model_of(cell, info)
+    model = model_of(("transformer", "encoder"), info)
     assert compare(convert(model), model, [batch_of(info, [4000])]).error <= TOLERANCE
 
 
-@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)
-def test_a_sequence_s_output_does_not_depend_on_its_batch(cell: Cell) -> None:
+@pytest.mark.parametrize("name", NAMES, ids="-".join)
+def test_a_sequence_s_output_does_not_depend_on_its_batch(name: Name) -> None:
     info = info_of("classification")
-    model = model_of(cell, info, bidirectional=cell.bidirectional)
+    model = model_of(name, info, bidirectional=True)
     session = session_of(convert(model))
     batch = batch_of(info, [9, 5, 2])
     x, lengths = batch.x.numpy().swapaxes(0, 1), batch.lengths.numpy()
@@ -147,7 +142,7 @@ def test_a_sequence_s_output_does_not_depend_on_its_batch(cell: Cell) -> None:
 
 def test_the_graph_scales_raw_features_as_the_task_did() -> None:
     info = info_of("classification")
-    model = model_of(CELLS[0], info)
+    model = model_of(("rnn", "tanh"), info)
     mean = np.array([5, -2, 0.5], np.float32)
     deviation = np.array([0.1, 30, 1], np.float32)
     proto = convert(model, scaling=(mean, deviation))
@@ -163,7 +158,7 @@ def test_the_graph_scales_raw_features_as_the_task_did() -> None:
 @pytest.mark.parametrize("value", [1.0, math.nan])
 def test_another_model_s_graph_does_not_pass(value: float) -> None:
     info = info_of("classification")
-    model = model_of(CELLS[0], info)
+    model = model_of(("rnn", "tanh"), info)
     proto = convert(model)
     batches = [batch_of(info, [6, 2]), batch_of(info, [3])]
     assert compare(proto, model, batches).passed
@@ -174,7 +169,9 @@ def test_another_model_s_graph_does_not_pass(value: float) -> None:
 
 def test_metadata_and_names_are_kept_in_the_file() -> None:
     for kind in KINDS:
-        proto = convert(model_of(CELLS[0], info_of(kind)), metadata={"format": 1, "name": "größe"})
+        proto = convert(
+            model_of(("rnn", "tanh"), info_of(kind)), metadata={"format": 1, "name": "größe"}
+        )
         (prop,) = proto.metadata_props
         assert (prop.key, prop.value) == (
             "gatesearch",
@@ -184,16 +181,16 @@ def test_metadata_and_names_are_kept_in_the_file() -> None:
         assert [value.name for value in proto.graph.output] == [OUTPUTS[kind]]
 
 
-@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)
-def test_no_node_is_without_use(cell: Cell) -> None:
-    graph = convert(model_of(cell, info_of("classification"))).graph
+@pytest.mark.parametrize("name", NAMES, ids="-".join)
+def test_no_node_is_without_use(name: Name) -> None:
+    graph = convert(model_of(name, info_of("classification"))).graph
     read = {name for node in graph.node for name in node.input} | {graph.output[0].name}
     assert all(read & set(node.output) for node in graph.node)
 
 
 def test_models_of_one_process_do_not_share_anything() -> None:
     info = info_of("classification")
-    models = [model_of(CELLS[2], replace(info, longest=n), seed=n) for n in range(3)]
+    models = [model_of(("lstm", "standard"), replace(info, longest=n), seed=n) for n in range(3)]
     protos = [convert(model) for model in models]
     for model, proto in zip(models, protos, strict=True):
         assert compare(proto, model, [batch_of(info, [12, 2])]).passed

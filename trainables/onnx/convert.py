@@ -96,14 +96,21 @@ def _features(graph: Graph, model: Model, x_TBI: str, steps: Steps) -> str:
     if model.encoder is not None:
         return add_encoder(graph, model.encoder, x_TBI, steps)
     width = model.info.inputs
+    if model.project is not None:
+        x_TBI, width = add_linear(graph, "project", model.project, x_TBI), model.config.hidden_size
     for at, layer in enumerate(model.layers):
         assert isinstance(layer, Recurrent)
         y_TBD = _recurrent(graph, f"layer{at}", layer, x_TBI, steps)
-        new_width = layer.forwards.hidden * (1 + model.bidirectional)
+        new_width = _width(layer)
         if model.config.residual and width == new_width:
             y_TBD = graph.add("Add", x_TBI, y_TBD, name=f"layer{at}/residual")
         x_TBI, width = y_TBD, new_width
     return x_TBI
+
+
+def _width(layer: Recurrent) -> int:
+    one = layer.forwards.variant.width(layer.forwards.hidden)
+    return one if layer.backwards is None else 2 * one
 
 
 def _recurrent(graph: Graph, prefix: str, layer: Recurrent, x_TBI: str, steps: Steps) -> str:
@@ -129,11 +136,11 @@ def _last(graph: Graph, model: Model, y_BTD: str, steps: Steps) -> str:
     at_end_BD = graph.add("GatherND", y_BTD, last_B1, name="readout/end", batch_dims=1)
     if not model.bidirectional:
         return at_end_BD
-    half = graph.ints(model.config.hidden_size)
+    width = model.readout.in_features
+    half, whole = graph.ints(width // 2), graph.ints(width)
     axis, beginning = graph.ints(-1), graph.ints(0)
     forwards = graph.add("Slice", at_end_BD, beginning, half, axis, name="readout/forwards")
     at_start_BD = graph.add("Gather", y_BTD, graph.index(0), name="readout/start", axis=1)
-    whole = graph.ints(2 * model.config.hidden_size)
     backwards = graph.add("Slice", at_start_BD, half, whole, axis, name="readout/backwards")
     return graph.add("Concat", forwards, backwards, name="readout/both", axis=-1)
 

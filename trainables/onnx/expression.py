@@ -2,6 +2,7 @@
 
 from typing import Union
 
+from trainables.cells.equations import NORM_EPSILON
 from trainables.onnx.graph import Graph
 
 Operand = Union["Expression", float, int]
@@ -29,6 +30,8 @@ class Expression:
         return self._node("Add", self, other)
 
     def __radd__(self, other: Operand) -> "Expression":
+        if other == 0:  # where sum() begins
+            return self
         return self._node("Add", other, self)
 
     def __sub__(self, other: Operand) -> "Expression":
@@ -61,14 +64,25 @@ class Expression:
     def relu(self) -> "Expression":
         return self._node("Relu", self)
 
-    def softplus(self) -> "Expression":
-        return self._node("Softplus", self)
-
     def exp(self) -> "Expression":
         return self._node("Exp", self)
 
-    def log(self) -> "Expression":
-        return self._node("Log", self)
+    def log_sigmoid(self) -> "Expression":
+        return -self._node("Softplus", -self)
 
     def maximum(self, other: Operand) -> "Expression":
         return self._node("Max", self, other)
+
+    def norm(self) -> "Expression":
+        """Return the value with mean 0 and variance 1 over its last axis."""
+        centred = self - self._mean()
+        variance = (centred * centred)._mean()
+        return centred / self._node("Sqrt", variance + NORM_EPSILON)
+
+    def matmul(self, matrix: "Expression") -> "Expression":
+        """Return the product of the last axis with a matrix's first one."""
+        return self._node("MatMul", self, matrix)
+
+    def _mean(self) -> "Expression":
+        mean = self.graph.add("ReduceMean", self.name, axes=[-1])
+        return Expression(self.graph, mean)

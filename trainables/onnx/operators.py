@@ -41,10 +41,10 @@ class Operator:
 
 def stacked(layer: Layer, name: str, blocks: Sequence[str | None]) -> Array:
     """Return blocks of a layer's tensor W, R or b in that order; None, or one it lacks, is zero."""
-    hidden = layer.hidden
-    there = getattr(layer.variant, name)
-    width = () if name == "b" else (layer.inputs if name == "W" else hidden,)
-    result = np.zeros((len(blocks) * hidden, *width), np.float32)
+    hidden, variant = layer.hidden, layer.variant
+    there = getattr(variant, name)
+    columns = {"W": (variant.window * layer.inputs,), "R": (variant.width(hidden),), "b": ()}
+    result = np.zeros((len(blocks) * hidden, *columns[name]), np.float32)
     for at, block in enumerate(blocks):
         if block in there:
             tensor = getattr(layer, name).detach().cpu().numpy()
