@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from search.compare.summary import ArmSummary, Comparison, Finalist
 
 #: Spent budgets that differ by more than this factor are worth a sentence.
-_UNEVEN = 1.25
+_UNEVEN = 1.5
 
 
 def describe(figures: "Comparison") -> "Comparison":
@@ -63,7 +63,7 @@ def _findings(figures: "Comparison") -> Iterator[str]:
     )
     if len(confirmed) > 1:
         means = [
-            f"{name} {spread(test.mean, test.deviation)} (n = {count(test.n)})"
+            f"{name} {spread(test.mean, test.deviation)} ({plural(test.n, 'seed')})"
             for _, _, name, test in confirmed
         ]
         yield (
@@ -197,8 +197,13 @@ def _sizes(figures: "Comparison") -> Iterator[str]:
 def _uneven(figures: "Comparison") -> Iterator[str]:
     if len(figures.arms) < 2 or figures.progress == "searching":
         return
-    epochs = [arm.epochs for arm in figures.arms]
-    if figures.budget.unit != "epochs" and max(epochs) > _UNEVEN * max(1, min(epochs)):
+    # A budget equalises one unit; what it cost in the others belongs to the comparison.
+    spent = {
+        "epochs": [float(arm.epochs) for arm in figures.arms],
+        "worker_seconds": [arm.worker_seconds for arm in figures.arms],
+    }
+    spent.pop(figures.budget.unit, None)
+    if any(max(each) > _UNEVEN * min(each) for each in spent.values()):
         yield (
             f"The arms were given {budget(figures)} each. What they trained with it differs: "
             + listing(

@@ -17,6 +17,8 @@ CURVES, POINTS = 450, 1500
 #: Points kept of one curve.
 STEPS = 200
 
+_CUT = "The axis leaves out the worst values, at most a tenth of them; double-click the plot to see all."
+
 
 def sample(ranked: Sequence[Record], most: int, keep: set[int]) -> list[Record]:
     """Return at most about `most` records, even over their ranks, with the kept numbers in."""
@@ -94,7 +96,7 @@ def curves(figures: Comparison, search: Sequence[Record]) -> Figure:
             "each arm, finalists included."
         )
     if span:
-        caption.append("The axis leaves out the farthest values; double-click the plot to see all.")
+        caption.append(_CUT)
     longest = max(
         (record.curve[-1].epoch for record in trained),
     )
@@ -138,17 +140,17 @@ def _stopped(style: Style, records: Iterable[Record], metric: str) -> dict[str, 
 
 
 def clipped(values: Sequence[float], direction: str) -> list[float] | None:
-    """Return a range without the worst twentieth, if that takes up half of the axis or more."""
+    """Return a range without the worst tenth, if that takes up half of the axis or more."""
     if len(values) < 20:
         return None
     ordered = sorted(values)
     low, high = ordered[0], ordered[-1]
     if direction == "maximize":
-        cut = ordered[len(ordered) // 20]
+        cut = ordered[len(ordered) // 10]
         if cut - low < high - cut or high == cut:
             return None
         return [cut - 0.05 * (high - cut), high + 0.05 * (high - cut)]
-    cut = ordered[-1 - len(ordered) // 20]
+    cut = ordered[-1 - len(ordered) // 10]
     if high - cut < cut - low or low == cut:
         return None
     return [low - 0.05 * (cut - low), cut + 0.05 * (cut - low)]
@@ -222,6 +224,8 @@ def _against(
             "each arm, finalists included."
         )
     span = clipped([each.value for each in complete if each.value is not None], figures.direction)
+    if span:
+        caption.append(_CUT)
     axes = layout(
         label,
         f"validation {figures.metric}",

@@ -35,9 +35,9 @@ def table(
         + "</tr>"
         for row in rows
     )
-    words = f"<caption>{_text(caption)}</caption>" if caption else ""
+    title = f"<h3>{_text(caption)}</h3>" if caption else ""
     return (
-        f'<div class="scroll"><table>{words}<thead><tr>{top}</tr></thead>'
+        f'{title}<div class="scroll"><table><thead><tr>{top}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
 

@@ -80,11 +80,12 @@ def made(
     results = Results(folder, job, info, records, phase)
     if phase != "search":
         for arm in job.arms:
-            for best in results.ranked(arm.name)[: job.confirm.finalists]:
-                records += [
-                    _replicate(best, number, info, draw, records)
-                    for number in range(job.confirm.seeds)
-                ]
+            best = results.ranked(arm.name)[: job.confirm.finalists]
+            pairs = [(each, seed) for each in best for seed in range(job.confirm.seeds)]
+            records += [
+                _replicate(each, seed, number, info, draw)
+                for number, (each, seed) in enumerate(pairs)
+            ]
     return Results(folder, job, info, records, phase)
 
 
@@ -114,14 +115,13 @@ def _trial(arm: str, cells: list[str], number: int, info: TaskInfo, draw: random
 
 
 def _replicate(
-    best: Record, number: int, info: TaskInfo, draw: random.Random, records: list[Record]
+    best: Record, replicate: int, number: int, info: TaskInfo, draw: random.Random
 ) -> Record:
-    before = [each for each in records if each.arm == best.arm and each.phase == "confirm"]
-    made = _record(best.arm, best.config, len(before), "confirm", "complete", False, 27, info, draw)
+    made = _record(best.arm, best.config, number, "confirm", "complete", False, 27, info, draw)
     assert made.value is not None
     gap = -0.01 if info.metric.direction == "maximize" else 0.02
     test = {info.metric.name: made.value + gap + draw.gauss(0, 0.004), "loss": 0.21}
-    return Record(**{**vars(made), "finalist": best.number, "replicate": number, "test": test})
+    return Record(**{**vars(made), "finalist": best.number, "replicate": replicate, "test": test})
 
 
 def _record(

@@ -200,6 +200,16 @@ def test_a_search_that_ended_early_did_not_give_equal_chances(tmp_path: Path) ->
     assert any("before its budget of 12 trials" in each for each in figures.cautions)
 
 
+@pytest.mark.parametrize("factor, told", [(1.0, False), (4.0, True)])
+def test_equal_trials_at_unequal_cost_are_told(tmp_path: Path, factor: float, told: bool) -> None:
+    def costs(record: Record) -> Record:
+        slow = factor if record.arm == "gru" else 1.0
+        return replace(record, epochs=10, train_seconds=slow)
+
+    figures = compare(changed(made(tmp_path), costs))
+    assert any("12.0 s and gru 120 epochs in 48.0 s" in each for each in figures.cautions) == told
+
+
 def test_an_extended_job_shows_the_budget_it_ended_with(tmp_path: Path) -> None:
     assert compare(made(tmp_path, trials=30)).budget.amount == 30
 
