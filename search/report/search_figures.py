@@ -17,7 +17,7 @@ CURVES, POINTS = 450, 1500
 #: Points kept of one curve.
 STEPS = 200
 
-_CUT = "The axis leaves out the worst values, at most a tenth of them; double-click the plot to see all."
+_CUT = "The axis leaves out the worst values, at most a tenth; double-click the plot to see all."
 
 
 def sample(ranked: Sequence[Record], most: int, keep: set[int]) -> list[Record]:
