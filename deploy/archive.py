@@ -36,8 +36,7 @@ MOST_BYTES = 256 * 1024**2
 #: Bytes that an archive may unpack to.
 MOST_UNPACKED = 4 * 1024**3
 JOURNAL = "job.journal"
-#: What stays on the cluster: large, and of use only where the job runs.
-LEFT_THERE = {"checkpoints"}
+CHECKPOINTS = "checkpoints"  #: a folder that comes only if it is asked for: it may be large
 FETCH_PREFIX = "gatesearch-fetch-"
 
 
@@ -49,20 +48,23 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m deploy.archive", description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--most-bytes", type=int, default=MOST_BYTES)
+    parser.add_argument("--checkpoints", action="store_true")
     options = parser.parse_args(arguments)
     _drop_old_logs()
-    for line in lines_of(options.folder, options.most_bytes):
+    for line in lines_of(options.folder, options.most_bytes, checkpoints=options.checkpoints):
         os.write(1, line.encode() + b"\n")  # whole lines: stderr goes to the same log
     return 0
 
 
-def lines_of(folder: Path, most_bytes: int = MOST_BYTES) -> Iterator[str]:
+def lines_of(
+    folder: Path, most_bytes: int = MOST_BYTES, *, checkpoints: bool = False
+) -> Iterator[str]:
     """Yield the lines that carry `folder`: a consistent enough picture even of a running job.
 
     Journals only grow and all other files are renamed into place, so each file is whole as of the
     moment when it was opened.
     """
-    files = list(_files(folder)) if folder.is_dir() else []
+    files = list(_files(folder, checkpoints)) if folder.is_dir() else []
     if not files:
         yield _none(
             folder,
@@ -101,11 +103,13 @@ def _none(folder: Path, rule: str, remedy: str) -> str:
     return f"{NONE} {json.dumps({'folder': str(folder), 'rule': rule, 'remedy': remedy})}"
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _files(folder: Path, checkpoints: bool) -> Iterator[Path]:
     for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts
         hidden = any(part.startswith(".") or part.endswith((".tmp", ".lock")) for part in parts)
-        if parts[0] not in LEFT_THERE and not hidden and path.is_file() and not path.is_symlink():
+        if hidden or (parts[0] == CHECKPOINTS and not checkpoints):
+            continue
+        if path.is_file() and not path.is_symlink():
             yield path
 
 

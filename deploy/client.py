@@ -311,8 +311,17 @@ class Client:
 
     # Fetch
 
-    def fetch(self, id_or_name: str, into: Path, *, most_bytes: int = archive.MOST_BYTES) -> Path:
-        """Bring a job's folder (without checkpoints) to `into` and return it as `into/<name>`.
+    def fetch(
+        self,
+        id_or_name: str,
+        into: Path,
+        *,
+        checkpoints: bool = False,
+        most_bytes: int = archive.MOST_BYTES,
+    ) -> Path:
+        """Bring a job's folder to `into` and return it as `into/<name>`.
+
+        With `checkpoints`, what is needed to export other trials than the best comes as well.
 
         Works on a running job too, with what is there so far. An existing folder is replaced only
         by a later state of the same job.
@@ -325,10 +334,12 @@ class Client:
                 "`gatesearch jobs` lists those that have",
             )
         fetch_id = f"{archive.FETCH_PREFIX}{secrets.token_hex(6)}"
-        folder = f"{_shell_root(job.root)}/{job.name}"
+        arguments = f"{_shell_root(job.root)}/{job.name} --most-bytes {int(most_bytes)}"
+        if checkpoints:
+            arguments += " --checkpoints"
         self._post_job(
             {
-                "entrypoint": _module_command(f"{folder} --most-bytes {int(most_bytes)}"),
+                "entrypoint": _module_command(arguments),
                 "submission_id": fetch_id,
                 "metadata": {},
             }

@@ -88,6 +88,11 @@ def test_everything_but_checkpoints_and_half_written_files_comes(
     assert [path.name for path in (tmp_path / "laptop").iterdir()] == ["vowels"]
 
 
+def test_checkpoints_come_if_they_are_asked_for(folder: Path, tmp_path: Path) -> None:
+    arrived = receive(archive.lines_of(folder, checkpoints=True), tmp_path / "laptop")
+    assert (arrived / "checkpoints/7/model.safetensors").read_bytes() == b"large"
+
+
 @settings(max_examples=25, deadline=None)
 @given(cuts=st.lists(st.integers(1, 20_000), max_size=30), noise=st.sampled_from(["", "a warning"]))
 def test_it_does_not_matter_how_the_log_is_cut_into_pieces(cuts: list[int], noise: str) -> None:
