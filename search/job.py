@@ -65,8 +65,10 @@ class JobSpec:
         try:
             file = JobFile.model_validate(source.data)
         except ValidationError as error:
+            told = {problem.place for problem in source.problems}
             found = problems_of(error, source, JobFile)
-            raise InputError([*source.problems, *found]) from None
+            rest = [problem for problem in found if problem.place not in told]
+            raise InputError([*source.problems, *rest]) from None
         if source.problems:
             raise InputError(source.problems)
         return cls(

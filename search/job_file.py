@@ -51,7 +51,7 @@ class SuccessiveHalving(Section):
 
     form = "<successive-halving>"
 
-    kind: Literal["successive-halving"]
+    kind: Literal["successive-halving"] = Field(description="The way of stopping trials.")
     min_epochs: Integer = Field(1, ge=1, description="The first rung.")
     reduction: Integer = Field(3, ge=2, description="One in so many goes on from a rung.")
 
@@ -61,7 +61,7 @@ class Hyperband(Section):
 
     form = "<hyperband>"
 
-    kind: Literal["hyperband"]
+    kind: Literal["hyperband"] = Field(description="The way of stopping trials.")
     min_epochs: Integer = Field(1, ge=1, description="The first rung of the first bracket.")
     reduction: Integer = Field(3, ge=2, description="One in so many goes on from a rung.")
 
@@ -71,7 +71,7 @@ class MedianPruner(Section):
 
     form = "<median>"
 
-    kind: Literal["median"]
+    kind: Literal["median"] = Field(description="The way of stopping trials.")
     min_epochs: Integer = Field(1, ge=1, description="No trial is stopped before.")
 
 
@@ -80,7 +80,7 @@ class PatientPruner(Section):
 
     form = "<patient>"
 
-    kind: Literal["patient"]
+    kind: Literal["patient"] = Field(description="The way of stopping trials.")
     patience: Integer = Field(5, ge=1, description="Epochs without improvement.")
 
 
@@ -89,7 +89,7 @@ class NoPruner(Section):
 
     form = "<none>"
 
-    kind: Literal["none"]
+    kind: Literal["none"] = Field(description="The way of stopping trials.")
 
 
 _PRUNERS = (SuccessiveHalving, Hyperband, MedianPruner, PatientPruner, NoPruner)
@@ -342,7 +342,7 @@ class JobFile(Section):
         """Return settings that are valid but that nothing reads."""
         found = []
         attends = any(cell.attention for arm in self.resolve() for cell in arm.cells)
-        if self.space.heads is not None and not attends:
+        if self.space.heads not in (None, DEFAULTS["heads"]) and not attends:
             found.append("space.heads is read by transformers only, and no arm has one")
         if self.search.control_fraction == 1 and self.search.pruner.kind != "none":
             found.append("search.pruner stops nothing: with control_fraction 1 all are controls")

@@ -1,0 +1,199 @@
+"""Arms: every configuration that an arm can make is valid, and asked for by the rules."""
+
+import random
+from typing import Any
+
+import pytest
+from drawn_spaces import arms, spaces
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter
+
+from spaces.arms import Arm
+from spaces.cells import find
+from spaces.config import TrialConfig
+from spaces.domains import Choices, Domain, Fixed, Range
+from spaces.sizes import parameters
+from spaces.space import DEFAULTS, Space
+from spaces.written import ArmSection, ArmWritten
+
+TRAINING: dict[str, Domain] = {
+    "batch_size": Fixed(32),
+    "optimizer": Fixed("adam"),
+    "weight_decay": Fixed(0.0),
+    "gradient_clip": Fixed(None),
+}
+
+
+def make(written: Any, space: dict[str, Any] | None = None) -> Arm:
+    section: ArmSection = TypeAdapter(ArmWritten).validate_python(written)
+    shared, budget = Space.model_validate(space or {}).over({**DEFAULTS, **TRAINING}, None)
+    return section.resolve(shared, budget, max_epochs=7)
+
+
+class Answers:
+    """Answers questions at random, remembers them, and holds the asker to the rules."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+        self.asked: dict[str, tuple[Domain, Any]] = {}
+
+    def __call__(self, name: str, domain: Domain) -> Any:
+        assert name not in self.asked, f"{name} is asked twice"
+        match domain:
+            case Choices(chosen):
+                answer: Any = self._random.choice(chosen)
+            case Range(low, high, integer=True):
+                answer = self._random.randint(int(low), int(high))
+            case Range(low, high):
+                answer = min(max(self._random.uniform(low, high), low), high)
+            case Fixed():
+                raise AssertionError(f"{name} is fixed and was asked for")
+        self.asked[name] = (domain, answer)
+        return answer
+
+
+@given(arms(), spaces(), st.integers())
+def test_every_configuration_lies_within_its_arm(
+    written: Any, space: dict[str, Any], seed: int
+) -> None:
+    arm, answers = make(written, space), Answers(seed)
+    assume(not arm.faults(causal=False))
+    config = arm.configure(answers)
+    cell = find(config.cell, config.gates)
+    assert cell in arm.cells
+    assert config.max_epochs == 7
+    for key, domain in arm.space.items():
+        if (key != "heads" or cell.attention) and (key != "bidirectional" or cell.bidirectional):
+            assert getattr(config, key) in domain, key
+    for name, (_, answer) in answers.asked.items():
+        if name in TrialConfig.model_fields and name not in ("cell", "gates"):
+            assert getattr(config, name) == answer
+    assert not cell.attention or config.hidden_size % config.heads == 0
+
+
+@given(arms(), spaces(), st.lists(st.integers(), min_size=2, max_size=6))
+def test_a_name_always_has_the_same_domain(
+    written: Any, space: dict[str, Any], seeds: list[int]
+) -> None:
+    arm = make(written, space)
+    for seed in seeds:
+        answers = Answers(seed)
+        arm.configure(answers)
+        for name, (domain, _) in answers.asked.items():
+            assert arm.domains()[name] == domain
+
+
+@given(arms(), spaces(), st.integers())
+def test_the_same_answers_make_the_same_configuration_in_the_same_order(
+    written: Any, space: dict[str, Any], seed: int
+) -> None:
+    arm, first, second = make(written, space), Answers(seed), Answers(seed)
+    assert arm.configure(first) == arm.configure(second)
+    assert list(first.asked) == list(second.asked)
+
+
+@given(arms(), spaces(), st.integers(2_000, 50_000), st.integers())
+def test_a_budget_is_met_by_every_configuration_of_a_checked_arm(
+    written: Any, space: dict[str, Any], target: int, seed: int
+) -> None:
+    space.pop("hidden_size", None)
+    space["parameters"] = {"target": target, "tolerance": 0.1}
+    arm = make(written, space).bind(inputs=12, outputs=9)
+    assume(arm.budget is not None and not arm.budget_faults())
+    config = arm.configure(Answers(seed))
+    assert abs(parameters(config, 12, 9) - target) <= 0.1 * target
+    assert "hidden_size" not in arm.domains()
+
+
+def test_a_pooled_arm_asks_for_its_cell_and_for_gates_by_branch() -> None:
+    written = {
+        "name": "any",
+        "cells": [{"cell": "rnn", "gates": ["tanh", "relu"]}, "lstm", "transformer"],
+    }
+    arm = make(written, {"heads": {"choices": [1, 2]}, "depth": 1, "dropout": 0})
+    assert arm.pooled
+    assert list(arm.domains()) == ["cell", "gates[rnn]", "hidden_size", "learning_rate", "heads"]
+    assert arm.domains()["cell"] == Choices(("rnn", "lstm", "transformer"))
+    assert arm.domains()["gates[rnn]"] == Choices(("tanh", "relu"))
+
+
+def test_heads_are_asked_for_a_transformer_alone() -> None:
+    arm = make({"name": "any", "cells": ["lstm", "transformer"]}, {"heads": {"choices": [1, 2]}})
+    for seed in range(20):
+        answers = Answers(seed)
+        config = arm.configure(answers)
+        assert ("heads" in answers.asked) == (config.cell == "transformer")
+
+
+def test_one_variant_that_is_not_the_default_gives_its_branch_a_name() -> None:
+    arm = make({"name": "any", "cells": ["rnn-tanh", "rnn-relu", {"cell": "lstm"}]})
+    assert [branch.name for branch in arm.branches] == ["rnn", "rnn-relu", "lstm"]
+
+
+def test_an_arm_of_its_own_space_overrides_the_shared_one() -> None:
+    arm = make({"cell": "lstm", "space": {"depth": 5}}, {"depth": {"low": 1, "high": 3}})
+    assert arm.space["depth"] == Fixed(5)
+    assert "depth" not in arm.domains()
+
+
+def test_a_size_of_the_arm_lifts_the_shared_budget_and_the_other_way_round() -> None:
+    budget = {"parameters": {"target": 5000}}
+    assert make({"cell": "lstm", "space": {"hidden_size": 8}}, budget).budget is None
+    arm = make({"cell": "lstm", "space": budget}, {"hidden_size": 8})
+    assert arm.budget is not None
+    assert "hidden_size" not in arm.space
+
+
+def test_an_arm_with_a_budget_must_be_bound_before_it_configures() -> None:
+    with pytest.raises(RuntimeError, match="bind"):
+        make("lstm", {"parameters": {"target": 5000}}).configure(Answers(0))
+
+
+def test_a_budget_that_cannot_be_met_names_combination_nearest_count_and_remedy() -> None:
+    space = {"depth": {"low": 1, "high": 4}, "parameters": {"target": 1500, "tolerance": 0.04}}
+    (fault,) = make("lstm", space).bind(12, 9).budget_faults()
+    assert fault.path == ("parameters",)
+    assert "1,500 parameters ± 4.00%" in fault.rule
+    assert "lstm-standard of depth 2 comes nearest with 1,566 (hidden_size 9)" in fault.rule
+    assert "keep to a depth of 1, 3 or 4, or widen the tolerance to" in fault.remedy
+    tolerance = float(fault.remedy.split("tolerance to ")[1].split(",")[0])
+    wider = {**space, "parameters": {"target": 1500, "tolerance": tolerance}}
+    assert not make("lstm", wider).bind(12, 9).budget_faults()
+
+
+def test_a_budget_over_a_vast_range_of_depths_is_answered_at_once() -> None:
+    space = {"depth": {"low": 1, "high": 10**12}, "parameters": {"target": 20_000}}
+    (fault,) = make("lstm", space).bind(12, 9).budget_faults()
+    assert "of depth 1000000000000 comes nearest" in fault.rule
+    assert len(fault.rule) < 1000
+
+
+@pytest.mark.parametrize("value", [True, {"choices": [True, False]}])
+@pytest.mark.parametrize("cell", ["lstm", "transformer"])
+def test_nothing_sees_the_future_of_a_causal_task(cell: str, value: Any) -> None:
+    (fault,) = make(cell, {"bidirectional": value}).faults(causal=True)
+    assert fault.path == ("bidirectional",)
+    assert "see the future" in fault.rule
+
+
+@pytest.mark.parametrize(
+    ("space", "culprit"),
+    [
+        ({"hidden_size": 30}, "hidden_size 30 of arm transformer is not divisible by its 4 heads"),
+        ({"hidden_size": {"choices": [16, 30]}}, "hidden_size 30"),
+        ({"hidden_size": {"low": 16, "high": 64}}, "hidden_size 17"),
+        ({"hidden_size": 12, "heads": {"choices": [2, 8]}}, "its 8 heads"),
+        ({"hidden_size": 12, "heads": {"low": 1, "high": 10**12}}, "its 5 heads"),
+    ],
+)
+def test_heads_divide_the_width_of_a_transformer(space: dict[str, Any], culprit: str) -> None:
+    (fault,) = make("transformer", space).faults(causal=False)
+    assert culprit in fault.rule
+
+
+def test_any_width_is_fine_with_one_head_or_without_attention() -> None:
+    assert not make("transformer", {"hidden_size": {"low": 1, "high": 9}, "heads": 1}).faults(
+        causal=False
+    )
+    assert not make("lstm", {"hidden_size": 17}).faults(causal=False)
