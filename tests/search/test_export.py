@@ -136,7 +136,7 @@ def test_a_model_that_onnxruntime_runs_differently_is_not_exported(
     from trainables.onnx.operators import OPERATORS
 
     job.add("gru")
-    wrong = replace(OPERATORS["gru", "reset-after"], operator="GRU", activations=("Tanh", "Tanh"))
+    wrong = replace(OPERATORS["gru", "reset-after"], activations=("Tanh", "Tanh"))
     monkeypatch.setitem(OPERATORS, ("gru", "reset-after"), wrong)
     with pytest.raises(ExportError, match=r"differs from the trained one by [\d.e-]+"):
         export(job.results, tmp_path / "out")

@@ -10,7 +10,7 @@ from trainables.cells import Layer
 from trainables.cells.equations import NORM_EPSILON
 from trainables.onnx.expression import Expression
 from trainables.onnx.graph import BOOL, FLOAT, Graph, tensor
-from trainables.onnx.operators import stacked
+from trainables.onnx.operators import parameter, stacked
 from trainables.onnx.steps import Steps
 
 #: The end of a slice that goes to the end of its axis.
@@ -87,13 +87,6 @@ class _Terms:
             parts = [Expression(self._body, name) for name in names]
             self._made[word] = dict(zip(blocks, parts, strict=True))
         return self._made[word]
-
-
-def parameter(layer: Layer, name: str) -> NDArray[np.float32]:
-    """Return a parameter or buffer of a layer as an array."""
-    tensors = {**dict(layer.named_parameters()), **dict(layer.named_buffers())}
-    result: NDArray[np.float32] = tensors[name].detach().cpu().numpy()
-    return result
 
 
 def add_loop(
