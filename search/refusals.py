@@ -20,16 +20,22 @@ _MOST = 50  # problems that are told at once
 #: What people write for the keys of a job file.
 _MEANT = {
     "batch": "batch_size",
+    "cells": "arms",
     "clip": "gradient_clip",
+    "data": "task",
+    "dataset": "task",
     "cpus": "cpus_per_trial",
     "direction": "bidirectional",
     "epochs": "max_epochs",
     "file": "data",
+    "gates": "arms",
     "gpus": "gpus_per_trial",
     "hidden": "hidden_size",
     "hidden_dim": "hidden_size",
     "layers": "depth",
     "lr": "learning_rate",
+    "model": "arms",
+    "models": "arms",
     "n_trials": "trials",
     "num_layers": "depth",
     "path": "data",
@@ -81,9 +87,10 @@ def problems_of(error: ValidationError, source: Source, root: type[Section]) -> 
             found.append(_located(source, path, *_worded(dict(detail), root)))
     found.sort(key=lambda located: located[0])
     problems = list(dict.fromkeys(problem for _, problem in found))
-    if error.error_count() > _MOST:
-        more = f"there are {error.error_count() - _MOST} more problems"
-        problems.append(Problem(source.name, more, "mend these first"))
+    more = len(problems[_MOST:]) + max(0, error.error_count() - _MOST)
+    if more:
+        rule = f"there are {more} more problems"
+        problems[_MOST:] = [Problem(source.name, rule, "mend these first")]
     return problems
 
 
@@ -180,9 +187,9 @@ def _unknown(location: Path_, path: Path_, root: type[Section]) -> tuple[str, st
     homes = list(_homes(root, key))
     if dotted(path) in homes:
         return rule, f"another kind has it, this one has not; v{rest}"
-    near = meant if meant in known else next(iter(homes), None)
+    homes = list(dict.fromkeys([*_homes(root, meant), *homes]))
+    near: str | None = meant if meant in known else listed(homes, "or")
     near = near or nearest(key, known) or nearest(key.split(" ")[0], known)
-    near = near or next(_homes(root, meant), None)
     return rule, f"did you mean {near}? V{rest}" if near else f"remove it; v{rest}"
 
 

@@ -41,7 +41,12 @@ class Url:
         """Return the URL. Raises a refusal; no message repeats a password."""
         offer = listed([f"{name}://…" for name in self._schemes], "or")
         scheme, mark, rest = written.partition("://")
-        if not mark or scheme not in self._schemes or re.search(r"\s", written):
+        if (
+            not mark
+            or scheme not in self._schemes
+            or re.search(r"\s", written)
+            or not rest.isprintable()
+        ):
             rule = f"must be {offer}, not {show(written)}"
             raise refusal([Fault(rule, f"write {offer}, or null")])
         authority = re.split(r"[/?#]", rest)[0]

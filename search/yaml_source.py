@@ -76,8 +76,12 @@ class Source:
 
 def dotted(path: Path_) -> str:
     """Return a path as people write it: arms[1].space.depth."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{_key(part)}" for part in path)
     return text.removeprefix(".")
+
+
+def _key(written: str) -> str:
+    return written if written.isprintable() and len(written) <= 60 else show(written)
 
 
 def read_text(path: Path) -> str:
@@ -229,7 +233,8 @@ class _Builder:
             self.lines[path] = line
             return path
         if top.key is None:
-            self._stop(line, "a key is plain text, not a list or mapping", "check the brackets")
+            remedy = "check brackets and question marks"
+            self._stop(line, "a key is plain text, not a list or mapping", remedy)
         path = (*top.path, top.key)
         top.items[top.key] = value
         top.key = None
@@ -253,7 +258,7 @@ def _syntax(error: yaml.MarkedYAMLError, name: str, text: str) -> Problem:
     mark = error.problem_mark or error.context_mark
     line = mark.line + 1 if mark else 1
     problem = error.problem or error.context or "it cannot be read"
-    remedy = "check indentation, colons and brackets on this line and the one before"
+    remedy = "check indentation, brackets and colons (with a space after) here and just before"
     lines = text.splitlines()
     written = lines[line - 1] if line <= len(lines) else ""
     if "\t" in written[: len(written) - len(written.lstrip())] or "'\\t'" in problem:

@@ -17,7 +17,7 @@ from spaces.words import listed, show
 Ask = Callable[[str, Domain], Any]  #: draws one value: (name, Choices or Range) -> value
 
 _SHOWN = 3  # combinations that are spelt out before the rest is only counted
-_MOST = 2000  # combinations of a budget that are looked at before anything starts
+_MOST = 10_000  # combinations of a budget that are looked at before anything starts
 _WIDEST = 0.25  # tolerance that is still worth proposing
 
 
@@ -112,34 +112,45 @@ class Arm:
             return []
         assert self.sizes is not None
         target, tolerance = self.budget.target, self.budget.tolerance
-        missed: dict[str, int] = {}
-        met: set[int] = set()
-        for draft in islice(self._combinations(), _MOST):
-            if solve_hidden_size(draft, *self.sizes, target, tolerance) is not None:
-                met.add(draft["depth"])
-                continue
-            hidden, count = nearest_size(draft, *self.sizes, target)
-            both = ", bidirectional" if draft["bidirectional"] else ""
-            heads = f", {draft['heads']} heads" if draft["heads"] > 1 else ""
-            combination = f"{draft['cell']}-{draft['gates']} of depth {draft['depth']}{both}{heads}"
-            text = f"{combination} comes nearest with {count:,} (hidden_size {hidden})"
-            missed[text] = abs(count - target)
-        if not missed:
-            return []
-        told = list(missed)[:_SHOWN]
-        if len(missed) > _SHOWN:
-            told.append(f"and {len(missed) - _SHOWN} more")
+        drafts = list(islice(self._combinations(), _MOST + 1))
+        misses = [
+            (draft, *nearest_size(draft, *self.sizes, target))
+            for draft in drafts
+            if solve_hidden_size(draft, *self.sizes, target, tolerance) is None
+        ]
+        if misses:
+            fault = self._missed(self.budget, misses, {draft["depth"] for draft in drafts})
+            return [replace(fault, path=("parameters",))]
+        if len(drafts) > _MOST:
+            rule = f"arm {self.name} has more than {_MOST:,} combinations under its budget"
+            remedy = "narrow the ranges of depth and heads, so that all can be checked"
+            return [Fault(rule, remedy, ("parameters",))]
+        return []
+
+    def _missed(
+        self, budget: Budget, misses: list[tuple[dict[str, Any], int, int]], depths: set[int]
+    ) -> Fault:
+        """Return the fault of combinations (draft, nearest hidden size, its number) that miss."""
+        told = []
+        for draft, hidden, count in misses[:_SHOWN]:
+            text = f"{draft['cell']}-{draft['gates']} of depth {draft['depth']}"
+            text += ", bidirectional" if draft["bidirectional"] else ""
+            text += f", {draft['heads']} heads" if draft["heads"] > 1 else ""
+            told.append(f"{text} comes nearest with {count:,} (hidden_size {hidden})")
+        if len(misses) > _SHOWN:
+            told.append(f"and {len(misses) - _SHOWN} more")
         rule = (
-            f"arm {self.name} cannot always have {target:,} parameters ± {tolerance:.2%}: "
-            f"{'; '.join(told)}"
+            f"arm {self.name} cannot always have {budget.target:,} parameters "
+            f"± {budget.tolerance:.2%}: {'; '.join(told)}"
         )
-        remedy = "move the target"
-        worst = math.ceil(max(missed.values()) / target * 1000) / 1000
-        if worst < _WIDEST:
-            remedy = f"widen the tolerance to {worst}, or {remedy}"
-        if met:
-            remedy = f"keep to a depth of {listed(sorted(met)[: _SHOWN * 3], 'or')}, or {remedy}"
-        return [Fault(rule, remedy, ("parameters",))]
+        remedies = []
+        if good := sorted(depths - {draft["depth"] for draft, _, _ in misses}):
+            remedies.append(f"keep to a depth of {listed(good[: 3 * _SHOWN], 'or')}")
+        worst = max(abs(count - budget.target) for _, _, count in misses)
+        needed = math.ceil(worst / budget.target * 1000) / 1000
+        if needed < _WIDEST:
+            remedies.append(f"widen the tolerance to {needed}")
+        return Fault(rule, ", or ".join([*remedies, "move the target"]))
 
     def _cell_choices(self) -> Choices:
         return Choices(tuple(branch.name for branch in self.branches))

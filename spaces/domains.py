@@ -109,8 +109,11 @@ class Rule:
             bounds.append(f"below {self.below}")
         return f"{text} {' and '.join(bounds)}" + (", or null for off" if self.nullable else "")
 
-    def check(self, value: Any) -> Value:
-        """Return a single value in its canonical type. Raises a refusal."""
+    def check(self, value: Any, *, alone: bool = False) -> Value:
+        """Return a single value in its canonical type. Raises a refusal.
+
+        alone: where it stands for a domain, and so choices or a range could be meant.
+        """
         if value is None and self.nullable:
             return None
         checked: Value | None = None
@@ -122,7 +125,7 @@ class Rule:
             checked = self._number(value)
         if checked is None:
             raise refusal(
-                [Fault(f"must be {self.words()}, not {show(value)}", self._remedy(value))]
+                [Fault(f"must be {self.words()}, not {show(value)}", self._remedy(value, alone))]
             )
         return checked
 
@@ -141,15 +144,16 @@ class Rule:
         except OverflowError:  # an integer that no real number can hold
             return None
 
-    def _remedy(self, value: Any) -> str:
+    def _remedy(self, value: Any, alone: bool) -> str:
         if isinstance(value, str) and self.kind == "name":
             return suggestion(value, self.names)
         number = unquoted(value) if self.ordered else None
         if number is not None:
             return f"write it without quotes: {number}"
-        if isinstance(value, list):
+        if alone and isinstance(value, list):
             return f"for several values write {{choices: {bracketed(value)}}}"
-        return f"write {self.words()}"
+        forms = ", or {low: …, high: …}" if alone and self.ordered else ""
+        return f"write {self.words()}{forms}"
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON Schema of a single value."""
@@ -188,7 +192,7 @@ def read(rule: Rule, written: Any) -> Domain:
     if isinstance(written, Fixed | Choices | Range):
         written = plain(written)
     if not isinstance(written, dict):
-        return Fixed(rule.check(written))
+        return Fixed(rule.check(written, alone=True))
     known = ("low", "high", "log", "choices") if rule.ordered else ("choices",)
     faults = []
     for key in (key for key in written if key not in known):
@@ -217,7 +221,7 @@ def _choices(rule: Rule, written: Any, faults: list[Fault]) -> Domain | None:
         remedy = f"write {bracketed(written)}"
         faults.append(Fault(rule_text, remedy, ("choices",)))
         return None
-    found: list[Value] = []
+    found: dict[Value, None] = {}
     for position, value in enumerate(written):
         try:
             checked = rule.check(value)
@@ -227,8 +231,9 @@ def _choices(rule: Rule, written: Any, faults: list[Fault]) -> Domain | None:
         if checked in found:
             rule_text = f"{show(value)} is listed twice"
             faults.append(Fault(rule_text, "list every value once", ("choices", position)))
-        found.append(checked)
-    return Fixed(found[0]) if len(found) == 1 else Choices(tuple(found))
+        found[checked] = None
+    several = tuple(found)
+    return Fixed(several[0]) if len(several) == 1 else Choices(several)
 
 
 def _range(rule: Rule, written: dict[str, Any], faults: list[Fault]) -> Domain | None:

@@ -191,7 +191,7 @@ class OwnData(TaskSection):
     @field_validator("data")
     @classmethod
     def _check_data(cls, data: str) -> str:
-        if "\0" in data or "://" in data or PurePath(data).suffix.lower() != ".npz":
+        if not data.isprintable() or "://" in data or PurePath(data).suffix.lower() != ".npz":
             rule = f"data is the path of a local .npz file, not {show(data)}"
             raise refusal([Fault(rule, "write the arrays with numpy.savez and name that file")])
         return data

@@ -72,7 +72,10 @@ def suggestion(name: str, names: Iterable[str]) -> str:
 def bracketed(written: Any) -> str:
     """Return how a value, or the values of a list or mapping, are written as a list."""
     values = list(written) if isinstance(written, list | tuple | dict) else [written]
-    simple = all(isinstance(value, str | int | float | None) for value in values)
+    simple = all(
+        value.isprintable() if isinstance(value, str) else isinstance(value, int | float | None)
+        for value in values
+    )
     text = ", ".join(mask(v) if isinstance(v, str) else show(v) for v in values) if simple else ""
     return f"[{text}]" if 0 < len(text) <= _LONGEST else "[a, b]"
 

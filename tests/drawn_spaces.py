@@ -2,9 +2,14 @@
 
 from typing import Any
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from spaces.cells import CELLS, families, variants
+
+# How long an example may take says nothing on a machine that other work shares.
+settings.register_profile("gatesearch", deadline=None)
+settings.load_profile("gatesearch")
 
 NAMES = st.from_regex(r"[a-z0-9-]{1,63}", fullmatch=True)
 
@@ -67,6 +72,19 @@ def arms(*, causal: bool = False) -> st.SearchStrategy[Any]:
     named = st.builds(lambda arm, name: {**arm, "name": name}, long, NAMES)
     own = st.builds(lambda arm, space: {**arm, "space": space}, named, spaces(causal=causal))
     return st.one_of(names, named, own)
+
+
+def drafts() -> st.SearchStrategy[dict[str, Any]]:
+    """Draw what the number of parameters depends on besides the hidden size."""
+    cells = st.sampled_from(CELLS).map(lambda cell: {"cell": cell.family, "gates": cell.gates})
+    rest = st.fixed_dictionaries(
+        {
+            "depth": st.integers(1, 50),
+            "bidirectional": st.booleans(),
+            "heads": st.sampled_from([1, 2, 4, 8]),
+        }
+    )
+    return st.builds(lambda cell, sizes: {**cell, **sizes}, cells, rest)
 
 
 def title(arm: Any) -> str:

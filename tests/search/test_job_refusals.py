@@ -72,6 +72,9 @@ REFUSED: list[tuple[str, str, str, str]] = [
         "unknown key",
         "mean training.max_epochs?",
     ),
+    (HEAD + '"\\e[1m": 1\n', "job.yaml:4: '\\x1b[1m'", "unknown key '\\x1b[1m'", "valid here"),
+    (HEAD + "models: [gru]\n", "job.yaml:4: models", "unknown key", "mean arms?"),
+    (HEAD + "epochs: 3\n", "job.yaml:4: epochs", "unknown key", "training.max_epochs or search"),
     (HEAD + "<<: {}\n", "job.yaml:4: <<", "unknown key '<<'", "valid here: name, task"),
     # types
     ("name: 5\n" + HEAD[8:], "job.yaml:1: name", "text, not 5", '"5"'),
@@ -86,6 +89,13 @@ REFUSED: list[tuple[str, str, str, str]] = [
     (HEAD + "search: {trials: .nan}\n", "job.yaml:4: search.trials", "not nan", "whole number"),
     (HEAD + "search: {wall_clock: .inf}\n", "job.yaml:4: search.wall_clock", "finite", "number"),
     (HEAD + "search: {wall_clock: 1:00}\n", "job.yaml:4: search.wall_clock", "'1:00'", "number"),
+    (HEAD + "search: {seed: 1e400}\n", "job.yaml:4: search.seed", "not inf", "whole number"),
+    (
+        HEAD + "space: {learning_rate: 1e-4..1e-2}\n",
+        "job.yaml:4: space.learning_rate",
+        "'1e-4..1e-2'",
+        "{low: …, high: …}",
+    ),
     (HEAD + "search: [1]\n", "job.yaml:4: search", "a mapping, not a list", "key: value"),
     (HEAD + "space:\n", "job.yaml:4: space", "a mapping, not null", "remove the key"),
     (HEAD + "search: {control_fraction: 2}\n", "job.yaml:4: search.control_fraction", "1", "most"),
@@ -318,6 +328,25 @@ def test_a_password_is_refused_and_never_repeated(section: str) -> None:
     found = problems(rest + section + "\n")
     assert any(problem.place.startswith(f"job.yaml:{rest.count(chr(10)) + 1}") for problem in found)
     assert "s3" not in "".join(map(str, found)).replace("s3://", "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        HEAD + f"space: {{depth: {{choices: [{', '.join(['1'] * 60_000)}]}}}}\n",
+        ARMS[:-1] + f" [{', '.join(['lstm'] * 20_000)}]\n",
+        HEAD + f"x: [{', '.join('x' * 80_000)}]\n",
+        "- " * 100_000,
+        "{" * 200_000,
+        "a: " * 80_000,
+        "'" * 200_001,
+    ],
+    ids=["choices", "arms", "list", "dashes", "braces", "colons", "quotes"],
+)
+def test_a_monstrous_file_is_answered_with_at_most_a_page(text: str) -> None:
+    found = problems(text)
+    assert len(found) <= 51
+    assert all(len(str(problem)) < 2000 for problem in found)
 
 
 @pytest.mark.parametrize(

@@ -197,3 +197,17 @@ def test_any_width_is_fine_with_one_head_or_without_attention() -> None:
         causal=False
     )
     assert not make("lstm", {"hidden_size": 17}).faults(causal=False)
+
+
+def test_a_budget_over_more_combinations_than_can_be_checked_is_refused() -> None:
+    budget = {"target": 10**12, "tolerance": 0.9}
+    space = {"depth": {"low": 1, "high": 10**7}, "parameters": budget}
+    (fault,) = make("lstm", space).bind(12, 9).budget_faults()
+    assert "more than 10,000 combinations" in fault.rule
+
+
+def test_a_depth_that_fails_with_some_heads_is_not_proposed() -> None:
+    space = {"depth": {"low": 1, "high": 2}, "heads": {"choices": [1, 64]}}
+    arm = make("transformer", {**space, "parameters": {"target": 20_000, "tolerance": 0.1}})
+    (fault,) = arm.bind(12, 9).budget_faults()
+    assert "keep to a depth" not in fault.remedy

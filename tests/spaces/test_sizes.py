@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
+from drawn_spaces import drafts
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spaces.cells import CELLS
 from spaces.config import TrialConfig
 from spaces.sizes import nearest_size, parameters, solve_hidden_size
 
@@ -47,21 +47,11 @@ def test_attention_in_both_directions_costs_nothing() -> None:
     assert parameters(one, 12, 9) == parameters(both, 12, 9)
 
 
-DRAFTS = st.fixed_dictionaries(
-    {
-        "cell": st.sampled_from(CELLS),
-        "depth": st.integers(1, 50),
-        "bidirectional": st.booleans(),
-        "heads": st.sampled_from([1, 2, 4, 8]),
-    }
-).map(lambda draft: {**draft, "cell": draft["cell"].family, "gates": draft["cell"].gates})
-
-
 def count(draft: dict[str, Any], hidden_size: int, inputs: int, outputs: int) -> int:
     return parameters(config(**draft, hidden_size=hidden_size), inputs, outputs)
 
 
-@given(DRAFTS, st.integers(1, 300), st.integers(1, 300), st.integers(1, 10**15))
+@given(drafts(), st.integers(1, 300), st.integers(1, 300), st.integers(1, 10**15))
 def test_no_hidden_size_comes_nearer_than_the_solved_one(
     draft: dict[str, Any], inputs: int, outputs: int, target: int
 ) -> None:
@@ -74,7 +64,7 @@ def test_no_hidden_size_comes_nearer_than_the_solved_one(
             assert abs(count(draft, other, inputs, outputs) - target) >= abs(found - target)
 
 
-@given(DRAFTS, st.integers(1, 10**6), st.floats(0, 0.5))
+@given(drafts(), st.integers(1, 10**6), st.floats(0, 0.5))
 def test_a_size_is_solved_exactly_when_one_lies_within_the_tolerance(
     draft: dict[str, Any], target: int, tolerance: float
 ) -> None:
