@@ -304,10 +304,12 @@ class Client:
         A submission that has ended already is returned as it is.
         """
         job = self.find(id_or_name)
-        if job.is_ended:
-            return job
-        self._http.json("POST", f"/api/jobs/{segment(job.id)}/stop")
-        return self.wait(job.id, seconds)
+        deadline = time.monotonic() + seconds
+        while not job.is_ended and (left := deadline - time.monotonic()) > 0:
+            # Asked again, since Ray drops the request while the job's supervisor is starting.
+            self._http.json("POST", f"/api/jobs/{segment(job.id)}/stop")
+            job = self.wait(job.id, min(left, 3.0))
+        return job
 
     # Fetch
 
@@ -359,8 +361,7 @@ class Client:
         path = f"/api/jobs/{segment(submission_id)}"
         try:
             if not self.wait(submission_id, 5.0).is_ended:
-                self._http.json("POST", f"{path}/stop")
-                self.wait(submission_id, STOP_SECONDS)
+                self.stop(submission_id)
             self._http.request("DELETE", path)
         except ClusterError as error:
             self.warnings.append(f"{submission_id} is left on the cluster's list ({error.rule})")

@@ -141,6 +141,11 @@ def test_a_stopped_job_may_end_in_good_order(cluster: Client, job: Path, name: s
     assert cluster.stop(submission.id) == stopped
 
 
+def test_a_job_is_stopped_even_before_it_has_begun(cluster: Client, job: Path, name: str) -> None:
+    submission = cluster.submit(job, name=name, entrypoint="sleep 1000")
+    assert cluster.stop(submission.id).state == "stopped"
+
+
 def test_a_failed_job_shows_its_last_lines(cluster: Client, job: Path, name: str) -> None:
     submission = cluster.submit(
         job, name=name, entrypoint="echo out of memory; echo what a pity >&2; exit 3"

@@ -1,0 +1,173 @@
+"""What starts clusters and servers is consistent, closed to strangers, and holds no password."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import ray
+import yaml
+from packaging.requirements import Requirement
+
+from deploy.client import Client
+from deploy.connection import DEFAULT_ADDRESS
+from search.job import JobSpec
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+DEPLOY = REPOSITORY / "deploy"
+MANIFESTS = sorted(DEPLOY.rglob("*.yaml"))
+DOCKERFILE = (DEPLOY / "image" / "Dockerfile").read_text()
+COMPOSE = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text())
+PINS = dict(
+    line.strip().split("==")
+    for line in (REPOSITORY / "constraints.txt").read_text().splitlines()
+    if "==" in line
+)
+
+
+def kuberay(kind: str) -> dict[str, Any]:
+    parts = [
+        part
+        for file in ("cluster.yaml", "job.yaml")
+        for part in yaml.safe_load_all((DEPLOY / "kuberay" / file).read_text())
+    ]
+    [found] = [part for part in parts if part["kind"] == kind]
+    return dict(found)
+
+
+def cluster_specs() -> list[dict[str, Any]]:
+    """Return what the standing cluster is, and the one that a RayJob brings along."""
+    return [kuberay("RayCluster")["spec"], kuberay("RayJob")["spec"]["rayClusterSpec"]]
+
+
+def pods() -> Iterator[dict[str, Any]]:
+    for spec in cluster_specs():
+        for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
+            yield group["template"]["spec"]
+
+
+def secrets_in(value: Any) -> Iterator[tuple[str, str]]:
+    """Yield every value whose key, or whose variable's name, tells that it is a secret."""
+    if isinstance(value, dict):
+        for name, inner in [*value.items(), (value.get("name"), value.get("value"))]:
+            if isinstance(inner, str) and re.search("(?i)password|secret_.*key|token$", str(name)):
+                yield name, inner
+            yield from secrets_in(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from secrets_in(inner)
+
+
+def image_environment() -> dict[str, str]:
+    [block] = re.findall(r"^ENV ((?:.*\\\n)*.*)$", DOCKERFILE, re.M)
+    return dict(word.split("=", 1) for word in block.replace("\\\n", " ").split())
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: str(path.relative_to(DEPLOY)))
+def test_every_file_says_how_it_is_used_and_holds_no_secret(path: Path) -> None:
+    text = path.read_text()
+    assert list(yaml.safe_load_all(text))
+    assert text.startswith("#")
+    for name, value in secrets_in(list(yaml.safe_load_all(text))):
+        assert value.startswith(("${", "~/")), name  # a variable, or the path of a file
+
+
+def test_the_image_carries_what_it_copies_and_runs_as_nobody_special() -> None:
+    for line in re.findall(r"^COPY (.+)$", DOCKERFILE, re.M):
+        *sources, _ = line.split()
+        for source in sources:
+            assert (REPOSITORY / source).exists(), source
+            ignore = (DEPLOY / "image" / "Dockerfile.dockerignore").read_text().splitlines()
+            assert f"!{source}" in ignore
+    assert re.findall(r"^USER (.+)$", DOCKERFILE, re.M)[-1] == "1000"
+    assert "--constraint constraints.txt" in DOCKERFILE
+
+
+def test_nodes_ask_for_a_token_and_keep_jobs_on_the_volume() -> None:
+    environment = image_environment()
+    assert environment["RAY_AUTH_MODE"] == "token"
+    root = Path(environment["GATESEARCH_ROOT"])
+    for pod in pods():
+        [volume] = [volume for volume in pod["volumes"] if volume["name"] == "runs"]
+        claim = volume["persistentVolumeClaim"]["claimName"]
+        assert claim == kuberay("PersistentVolumeClaim")["metadata"]["name"]
+        for container in pod["containers"]:
+            [mount] = [mount for mount in container["volumeMounts"] if mount["name"] == "runs"]
+            assert Path(mount["mountPath"]) in root.parents
+
+
+def test_the_kubernetes_cluster_is_of_the_ray_version_that_is_locked() -> None:
+    cluster = kuberay("RayCluster")
+    for spec in cluster_specs():
+        assert spec["rayVersion"] == PINS["ray"]
+        assert spec["authOptions"]["mode"] == "token"
+        assert spec["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
+    [version] = re.findall(r'^version = "(.+)"', (REPOSITORY / "pyproject.toml").read_text(), re.M)
+    for pod in pods():
+        assert pod["securityContext"]["runAsNonRoot"]
+        for container in pod["containers"]:
+            assert container["image"] == f"gatesearch:{version}"
+            # Ray reads a container's limits as what it may give away.
+            assert container["resources"]["limits"] == container["resources"]["requests"]
+    policy = kuberay("NetworkPolicy")["spec"]
+    assert policy["podSelector"]["matchLabels"] == {"ray.io/cluster": cluster["metadata"]["name"]}
+    assert policy["policyTypes"] == ["Ingress"]
+
+
+def test_the_kubernetes_job_brings_its_own_job_file_and_resumes_when_it_is_tried_again() -> None:
+    job = kuberay("RayJob")["spec"]
+    [name, text] = next(iter(kuberay("ConfigMap")["data"].items()))
+    JobSpec.loads(text, name)
+    command = job["entrypoint"].split()
+    assert command[:2] == ["gatesearch", "run"] and command[2] == f"/job/{name}"
+    assert job["backoffLimit"] > 0  # each try goes on in the same folder of the volume
+    assert job["shutdownAfterJobFinishes"]
+    head = job["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
+    [mount] = [mount for mount in head["containers"][0]["volumeMounts"] if mount["name"] == "job"]
+    assert mount["mountPath"] == "/job"
+
+
+def test_the_ray_up_file_follows_rays_schema_and_is_closed() -> None:
+    text = (DEPLOY / "ray" / "cluster.yaml").read_text()
+    spec = yaml.safe_load(text)
+    schema = Path(ray.__file__).parent / "autoscaler" / "ray-schema.json"
+    jsonschema.validate(spec, json.loads(schema.read_text()))
+    for command in (*spec["head_start_ray_commands"], *spec["worker_start_ray_commands"]):
+        if "ray start" in command:
+            assert "RAY_AUTH_MODE=token" in command
+    [head] = [line for line in spec["head_start_ray_commands"] if "--head" in line]
+    assert "--dashboard-host=127.0.0.1" in head and "--num-cpus=0" in head
+
+
+def test_compose_publishes_nothing_beyond_this_machine_and_needs_passwords() -> None:
+    for name, service in COMPOSE["services"].items():
+        for port in service.get("ports", []):
+            assert port.startswith("127.0.0.1:"), name
+    text = (DEPLOY / "compose" / "compose.yaml").read_text()
+    needed = set(re.findall(r"\$\{(\w+)", text))
+    assert set(re.findall(r"\$\{(\w+):\?", text)) == needed  # each stops the start if it is not set
+    example = (DEPLOY / "compose" / "example.env").read_text()
+    assert set(re.findall(r"^(\w+)=$", example, re.M)) == needed
+
+
+def test_compose_starts_mlflow_with_what_the_image_has() -> None:
+    project = (REPOSITORY / "pyproject.toml").read_text()
+    named = {Requirement(text).name for text in re.findall(r'^    "([a-z].*)",$', project, re.M)}
+    assert {"mlflow", "psycopg2-binary", "boto3"} <= named
+    mlflow = COMPOSE["services"]["mlflow"]
+    uri = mlflow["environment"]["MLFLOW_BACKEND_STORE_URI"]
+    assert uri.startswith("postgresql+psycopg2://")
+    assert not any("POSTGRES_PASSWORD" in word for word in mlflow["command"])
+    [bucket] = [word for word in mlflow["command"] if word.startswith("--artifacts-destination")]
+    assert f'"{bucket.removeprefix("--artifacts-destination=s3://")}"' in "".join(
+        COMPOSE["services"]["buckets"]["command"]
+    )
+
+
+def test_the_addresses_in_the_instructions_are_the_client_s_own() -> None:
+    for path in ("kuberay/cluster.yaml", "ray/cluster.yaml"):
+        assert f"--address {DEFAULT_ADDRESS}" in (DEPLOY / path).read_text()
+    assert Client(DEFAULT_ADDRESS).address == DEFAULT_ADDRESS
