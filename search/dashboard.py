@@ -139,14 +139,13 @@ def _last_line(log: IO[bytes]) -> str:
 
 def _check_free(host: str, port: int) -> None:
     """Raise InputError unless the address can be listened on."""
+    if not 0 < port < 2**16:
+        raise InputError.of("--port", f"{port} is no port", "give one from 1024 to 65535")
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
-    except OverflowError as error:
-        rule = f"{port} is no port"
-        raise InputError.of("--port", rule, "give one from 1024 to 65535") from error
     except OSError as error:
         rule = f"{host}:{port} cannot be listened on ({error.strerror or error})"
         remedy = "give another one with --port, or end the program that uses it"

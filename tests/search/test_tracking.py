@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from told_jobs import Told, comparable, curve, database
 
-from search import mirror_server, tracking
+from search import tracking
 from search.mirror_runs import LONGEST_NAME, Run, clean_name, clean_params
 from search.mirror_server import DATABASE, RefusedError, Server, environment, mask
 from search.run_ids import Notes, mirror_state, run_ids
@@ -21,26 +21,6 @@ from search.tracking import Follower, check_uri
 from spaces.errors import InputError
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:(mlflow|pydantic|alembic).*")
-
-
-@pytest.fixture(scope="session")
-def schema(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty MLflow database; making one takes seconds."""
-    root = tmp_path_factory.mktemp("schema")
-    before = Path.cwd()
-    os.chdir(root)
-    try:
-        with environment():
-            mirror_server.prepare(root)
-    finally:
-        os.chdir(before)
-    return root / DATABASE
-
-
-@pytest.fixture
-def root(tmp_path: Path, schema: Path) -> Path:
-    shutil.copy(schema, tmp_path / DATABASE)
-    return tmp_path
 
 
 def uri(root: Path) -> str:
