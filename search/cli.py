@@ -60,7 +60,7 @@ def main() -> None:
     except InputError as error:
         code = _complain(str(error), 2)
     except KeyboardInterrupt:
-        code = _complain("Interrupted; nothing is lost. `gatesearch resume NAME` goes on.", 130)
+        code = 130
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output left; Python would complain on exit
         code = 1
@@ -68,6 +68,8 @@ def main() -> None:
         code = exit_.exit_code
     except Exception as error:
         code = _known(error)
+    if code == 130:  # typer has made that of Ctrl-C, or we have
+        _complain("Interrupted; nothing is lost. `gatesearch resume NAME` goes on.", 130)
     sys.exit(code or 0)
 
 

@@ -4,6 +4,7 @@ import logging
 import os
 import secrets
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Iterator
@@ -75,8 +76,10 @@ def _ray(folder: Path, scratch: Path, data: Data) -> Iterator[None]:
         }
     import ray
 
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(logging_level=logging.ERROR, log_to_driver=False, **local)
+        signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own would leave without a word
         yield
     finally:
         ray.shutdown()

@@ -1,0 +1,212 @@
+"""Claims about whole jobs on a real local Ray: files, exit codes, repetition, interruption."""
+
+import json
+import signal
+import sqlite3
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from installed import begin, gatesearch, kill, records, wait_until
+
+from search.job import JobSpec
+from search.journal import JournalReader
+from trainables import tasks
+
+SMALL = """\
+name: small
+task: {name: japanese-vowels}
+arms: [rnn, gru]
+space:
+  depth: 1
+  hidden_size: {choices: [8, 16]}
+  learning_rate: {low: 1e-3, high: 3e-2, log: true}
+training: {max_epochs: 9}
+search: {trials: 6, seed: 3}
+confirm: {finalists: 1, seeds: 2}
+resources: {max_concurrent: 1}
+"""
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the small job was run to its end."""
+    folder = tmp_path_factory.mktemp("ran")
+    (folder / "small.yaml").write_text(SMALL)
+    gatesearch("run", "small.yaml", cwd=folder)
+    return folder
+
+
+def alike(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return records without what differs between runs: times, run ids, checkpoint names."""
+    kept = []
+    for record in listed:
+        curve = [(p["epoch"], p["train_loss"], p["value"], p["metrics"]) for p in record["curve"]]
+        dropped = ("train_seconds", "mlflow_run_id", "checkpoint", "curve")
+        kept.append({k: v for k, v in record.items() if k not in dropped} | {"points": curve})
+    return kept
+
+
+def test_a_job_leaves_its_results_report_and_export(ran: Path) -> None:
+    folder = ran / "runs" / "small"
+    for name in ("job.yaml", "job.journal", "results.parquet", "report.html"):
+        assert (folder / name).stat().st_size > 0, name
+    exported = {path.name for path in (folder / "best").iterdir()}
+    assert {"config.yaml", "weights.safetensors", "model.onnx", "card.md"} <= exported
+    assert not [path for path in folder.rglob("*") if path.suffix in (".pkl", ".pickle", ".pt")]
+
+
+def test_every_trial_is_listed_with_how_it_ended(ran: Path) -> None:
+    listed = records(ran, "small")
+    search = [r for r in listed if r["phase"] == "search"]
+    assert [r["arm"] for r in search].count("rnn") == 6
+    assert [r["arm"] for r in search].count("gru") == 6
+    assert all(r["epochs"] == 9 for r in listed if r["state"] == "complete")
+    assert all(r["state"] in ("complete", "pruned") for r in listed)
+    confirm = [r for r in listed if r["phase"] == "confirm"]
+    assert len(confirm) == 4
+    assert all(0 < r["test"]["accuracy"] <= 1 for r in confirm)
+    assert all(r["test"] is None for r in search), "test data is for the confirm phase alone"
+
+
+def test_mlflow_has_one_run_for_each_trial_under_one_parent(ran: Path) -> None:
+    with sqlite3.connect(ran / "runs" / "mlflow.db") as database:
+        runs = database.execute(
+            "SELECT t.value, COUNT(*) FROM tags t WHERE t.key = 'gatesearch.key' GROUP BY t.value"
+        ).fetchall()
+        parents = database.execute(
+            "SELECT COUNT(DISTINCT value) FROM tags WHERE key = 'mlflow.parentRunId'"
+        ).fetchone()
+    listed = records(ran, "small")
+    counts = dict(runs)
+    for record in listed:
+        key = f"{record['phase']}/{record['arm']}/{record['number']}"
+        assert counts[key] == 1, key
+        assert record["mlflow_run_id"]
+    assert len({record["mlflow_run_id"] for record in listed}) == len(listed)
+    assert parents == (1,)
+
+
+def test_the_pages_that_compare_work_on_it(ran: Path) -> None:
+    compared = json.loads(gatesearch("compare", "small", "--json", cwd=ran))
+    assert {arm["name"] for arm in compared["arms"]} == {"rnn", "gru"}
+    assert "rnn" in gatesearch("compare", "small", cwd=ran)
+    assert "report.html" in gatesearch("report", "small", cwd=ran)
+
+
+def test_a_finished_job_is_not_run_again(ran: Path) -> None:
+    before = records(ran, "small")
+    assert "is finished" in gatesearch("run", "small.yaml", cwd=ran)
+    assert "is finished" in gatesearch("resume", "small", cwd=ran)
+    assert records(ran, "small") == before
+
+
+def test_the_exported_job_file_gives_the_same_value_again(ran: Path) -> None:
+    gatesearch("run", ran / "runs/small/best/config.yaml", "--root", "again", cwd=ran)
+    (name,) = [
+        path.name
+        for path in (ran / "again").iterdir()
+        if path.is_dir()
+        if (path / "job.yaml").is_file()
+    ]
+    (again,) = json.loads(gatesearch("results", name, "--json", "--root", "again", cwd=ran))
+    first = [
+        r for r in records(ran, "small") if r["phase"] == "search" if r["seed"] == again["seed"]
+    ]
+    assert [r["value"] for r in first] == [again["value"]]
+    assert alike([again])[0]["points"] == alike(first)[0]["points"]
+
+
+def test_predict_reads_raw_sequences(ran: Path) -> None:
+    data = tasks.load(JobSpec.load(ran / "small.yaml").task, ran)
+    split = data.validation
+    np.savez(ran / "some.npz", x=split.x, lengths=split.lengths, y=split.y)
+    out = gatesearch("predict", "runs/small/best", "some.npz", "--json", cwd=ran)
+    assert len(json.loads(out)["predictions"]) == len(split)
+
+
+def test_one_job_file_gives_the_same_results_twice(ran: Path, tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text(SMALL)
+    gatesearch("run", "small.yaml", cwd=tmp_path)
+    assert alike(records(tmp_path, "small")) == alike(records(ran, "small"))
+
+
+def test_another_job_of_that_name_is_refused_and_changes_nothing(ran: Path) -> None:
+    (ran / "other.yaml").write_text(SMALL.replace("trials: 6", "trials: 7"))
+    before = (ran / "runs/small/job.journal").read_bytes()
+    said = gatesearch("run", "other.yaml", cwd=ran, code=2)
+    assert "another job named 'small'" in said
+    assert (ran / "runs/small/job.journal").read_bytes() == before
+
+
+def test_refused_input_creates_nothing(tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text(SMALL.replace("depth: 1", "depht: 1"))
+    said = gatesearch("run", "bad.yaml", cwd=tmp_path, code=2)
+    assert "bad.yaml:5" in said
+    assert "depth" in said
+    assert {path.name for path in tmp_path.iterdir()} == {"bad.yaml"}
+
+
+def test_an_arm_that_only_diverges_is_told_with_exit_code_1(tmp_path: Path) -> None:
+    hot = SMALL.replace("{low: 1e-3, high: 3e-2, log: true}", "3e38").replace(
+        "max_epochs: 9", "max_epochs: 9, gradient_clip: null"
+    )
+    (tmp_path / "hot.yaml").write_text(hot)
+    said = gatesearch("run", "hot.yaml", cwd=tmp_path, code=1)
+    assert "no complete trial" in said
+    listed = records(tmp_path, "small")
+    assert {r["state"] for r in listed} == {"diverged"}
+    assert len(listed) == 12
+
+
+def test_a_foreign_search_folder_in_the_working_directory_changes_nothing(
+    ran: Path, tmp_path: Path
+) -> None:
+    for name in ("search", "spaces", "trainables"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit('a foreign package')\n")
+    (tmp_path / "small.yaml").write_text(SMALL)
+    gatesearch("run", "small.yaml", cwd=tmp_path)
+    assert alike(records(tmp_path, "small")) == alike(records(ran, "small"))
+
+
+def test_a_package_that_comes_before_ours_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "spaces").mkdir()
+    (tmp_path / "spaces" / "__init__.py").write_text("")
+    said = gatesearch("cells", cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)}, code=2)
+    assert "PYTHONPATH" in said
+
+
+@pytest.mark.parametrize("groups", [3, 12, 30])
+def test_a_killed_job_resumes_to_the_same_results(ran: Path, tmp_path: Path, groups: int) -> None:
+    (tmp_path / "small.yaml").write_text(SMALL)
+    killed = begin("run", "small.yaml", cwd=tmp_path)
+    journal = tmp_path / "runs/small/job.journal"
+    wait_until(
+        lambda: journal.exists() and len(JournalReader(journal).read()) >= groups,
+        f"the journal has {groups} groups",
+    )
+    kill(killed)
+    gatesearch("resume", "small", cwd=tmp_path)
+    assert alike(records(tmp_path, "small")) == alike(records(ran, "small"))
+
+
+@pytest.mark.parametrize("by", ["SIGTERM", "SIGINT"])
+def test_an_interrupted_job_ends_cleanly_and_resumes(ran: Path, tmp_path: Path, by: str) -> None:
+    (tmp_path / "small.yaml").write_text(SMALL)
+    process = begin("run", "small.yaml", cwd=tmp_path)
+    journal = tmp_path / "runs/small/job.journal"
+    wait_until(lambda: journal.exists() and len(JournalReader(journal).read()) >= 5, "it works")
+    process.send_signal(getattr(signal, by))
+    try:
+        assert process.wait(timeout=60) == 130
+    except subprocess.TimeoutExpired:
+        kill(process)
+        raise
+    said = (tmp_path / "output.log").read_text()
+    assert "gatesearch resume" in said
+    assert "Traceback" not in said
+    gatesearch("resume", "small", cwd=tmp_path)
+    assert alike(records(tmp_path, "small")) == alike(records(ran, "small"))
