@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from search.job import JobSpec
-from search.journal import Journal
+from search.journal import BaseJournal
 from search.ledger import Entry, Ledger, trial_key
 from search.record import Phase, State
 from search.seeds import derive_seed
@@ -27,7 +27,7 @@ from trainables.work import Report, Work
 class Driver:
     """A job in progress, opened from its journal or begun in it."""
 
-    def __init__(self, job: JobSpec, info: TaskInfo, journal: Journal) -> None:
+    def __init__(self, job: JobSpec, info: TaskInfo, journal: BaseJournal) -> None:
         """Take the job over. Raises InputError when the journal holds another job."""
         self.job = job
         self._journal = journal
@@ -350,7 +350,7 @@ class Driver:
 
     def _check_same(self, job: JobSpec, info: TaskInfo) -> None:
         assert self.ledger.info is not None
-        place, remedy = str(self._journal.path.parent), "give the changed job another name"
+        place, remedy = self._journal.place, "give the changed job another name"
         if self.ledger.spec != job.dump():
             raise InputError.of(place, f"another job is named {job.name!r} here", remedy)
         if self.ledger.info.fingerprint != info.fingerprint:

@@ -1,6 +1,7 @@
-"""The job journal: the one truth of a job, on disk. One writer, the driver; any number of readers.
+"""The job journal: the one truth of a job. One writer, the driver; any number of readers.
 
-A line is one atomic group of records:
+BaseJournal and BaseReader are what a journal promises; Journal and JournalReader keep it in a file,
+search/sql_journal.py in PostgreSQL. A line is one atomic group of records:
 
     8 hex digits (CRC-32 of the rest) SPACE JSON array of objects NEWLINE
 
@@ -22,6 +23,7 @@ import os
 import socket
 import time
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -42,7 +44,11 @@ class JournalFencedError(JournalError):
 
 
 class JournalFullError(JournalError):
-    """The file system refused an append; the journal ends with the group before."""
+    """The storage refused an append for want of room; the journal ends with the group before."""
+
+
+class JournalAwayError(JournalError):
+    """The storage cannot be reached: what was committed is kept, the job resumes once it can."""
 
 
 def encode(group: Group) -> bytes:
@@ -65,19 +71,91 @@ def decode(line: bytes) -> Group | None:
     return group if isinstance(group, list) else None
 
 
-class JournalReader:
+class BaseReader(ABC):
     """Reads a journal that may still be growing."""
+
+    @abstractmethod
+    def exists(self) -> bool:
+        """Return whether the job has a journal at all."""
+
+    @abstractmethod
+    def groups(self) -> Iterator[Group]:
+        """Yield the groups that are new since the last call; none where there is no journal yet.
+
+        Raises JournalError where groups are damaged or missing, so that what follows is on top of a
+        gap, and JournalAwayError where the storage is out of reach.
+        """
+
+    def read(self) -> list[Group]:
+        """Return the new groups as a list."""
+        return list(self.groups())
+
+
+class BaseJournal(ABC):
+    """The driver's end of a journal. Holds the job's lock for as long as it is open.
+
+    Records are collected by `append` and stored as one group with `commit`.
+    """
+
+    def __init__(self, place: str, history: list[Group]) -> None:
+        self.place = place  #: for messages: the folder, or the database
+        self._history: list[Group] | None = history
+        self._pending: Group = []
+
+    def take_history(self) -> list[Group]:
+        """Return the groups found on opening, once: they are not kept after that."""
+        history, self._history = self._history or [], None
+        return history
+
+    def append(self, *records: dict[str, Any]) -> None:
+        """Add records to the group that the next commit stores."""
+        self._pending.extend(records)
+
+    def commit(self) -> None:
+        """Store the collected records as one group and wait until it is on disk.
+
+        Raises JournalFencedError when somebody else has written to the journal, JournalFullError
+        when there is no room for the group, JournalAwayError when the storage is out of reach. But
+        for the last, where it may be stored, nothing of the group is.
+        """
+        if self._pending:
+            self._store(encode(self._pending))
+            self._pending = []
+
+    @abstractmethod
+    def _store(self, line: bytes) -> None:
+        """Store one encoded group, whole or not at all."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release the job. What was not committed is dropped."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+class JournalReader(BaseReader):
+    """Reads a journal in a file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._line = 0
         self.offset = 0  #: bytes of whole groups read so far
 
+    def exists(self) -> bool:
+        """Return whether the file is there."""
+        return self._path.is_file()
+
     def groups(self) -> Iterator[Group]:
         """Yield the groups that are new since the last call, up to the first unfinished line.
 
         Raises JournalError where a damaged line has whole lines behind it.
         """
+        if not self.exists():
+            return
         with self._path.open("rb") as file:
             file.seek(self.offset)
             for line in file:
@@ -94,53 +172,28 @@ class JournalReader:
                 self.offset += len(line)
                 yield group
 
-    def read(self) -> list[Group]:
-        """Return the new groups as a list."""
-        return list(self.groups())
 
-
-class Journal:
-    """The driver's end of the journal. Holds the job's lock for as long as it is open.
-
-    Records are collected by `append` and reach the disk as one group with `commit`.
-    """
+class Journal(BaseJournal):
+    """A journal in a file, locked by a second one beside it."""
 
     def __init__(self, path: Path) -> None:
-        """Open for writing, creating the file if need be. Raises JournalBusyError or JournalError."""
+        """Open for writing, made if need be. Raises JournalBusyError or JournalError."""
         self.path = path
-        self._pending: Group = []
         self._lock = _lock(path.with_name(path.name + ".lock"))
         try:
             reader = JournalReader(path)
-            created = not path.exists()
+            created = not reader.exists()
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
             if created:
                 _sync_folder(path.parent)
-            self._replay: list[Group] | None = reader.read()
+            super().__init__(str(path.parent), reader.read())
             self._size = reader.offset
             os.ftruncate(self._file, self._size)  # a torn last line would swallow the next group
         except BaseException:
             os.close(self._lock)
             raise
 
-    def take_history(self) -> list[Group]:
-        """Return the groups found on opening, once: they are not kept after that."""
-        history, self._replay = self._replay or [], None
-        return history
-
-    def append(self, *records: dict[str, Any]) -> None:
-        """Add records to the group that the next commit writes."""
-        self._pending.extend(records)
-
-    def commit(self) -> None:
-        """Write the collected records as one group and wait until the disk has it.
-
-        Raises JournalFencedError when the file is not as this driver left it, and JournalFullError when the
-        group could not be written; in both cases nothing of the group is on disk.
-        """
-        if not self._pending:
-            return
-        line = encode(self._pending)
+    def _store(self, line: bytes) -> None:
         if os.fstat(self._file).st_size != self._size:
             raise JournalFencedError(
                 f"{self.path} was written to by another driver. This one stops; "
@@ -160,18 +213,11 @@ class Journal:
                 "make room, then resume the job."
             ) from error
         self._size += len(line)
-        self._pending = []
 
     def close(self) -> None:
         """Release the job. What was not committed is dropped."""
         os.close(self._file)
         os.close(self._lock)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
 
 
 def _lock(path: Path) -> int:

@@ -34,7 +34,7 @@ from search.job import JobSpec
 from search.job_file import SAMPLERS, Hyperband, SuccessiveHalving
 from search.job_file import MedianPruner as Median
 from search.job_file import PatientPruner as Patient
-from search.journal import Group, Journal
+from search.journal import BaseJournal, Group
 from search.ledger import Ledger
 from search.record import State
 from search.seeds import derive_seed
@@ -59,7 +59,7 @@ _TOLD: dict[State, TrialState] = {
 class JournalBackend(BaseJournalBackend):
     """Optuna's operations as records of the job journal; they reach the disk with its commit."""
 
-    def __init__(self, journal: Journal, history: Sequence[Group]) -> None:
+    def __init__(self, journal: BaseJournal, history: Sequence[Group]) -> None:
         self._journal = journal
         self._unread: deque[dict[str, Any]] = deque(
             record for group in history for record in group if "op_code" in record
@@ -126,7 +126,7 @@ class ArmStudy:
 
 
 def open_studies(
-    job: JobSpec, ledger: Ledger, journal: Journal, history: Sequence[Group]
+    job: JobSpec, ledger: Ledger, journal: BaseJournal, history: Sequence[Group]
 ) -> dict[str, ArmStudy]:
     """Return each arm's study, created where the journal does not have it yet."""
     assert ledger.info is not None
