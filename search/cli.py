@@ -82,7 +82,7 @@ def _known(error: Exception) -> int:
         return 2
     if isinstance(error, click.exceptions.Abort):
         return 130
-    if type(error).__module__ in ("search.journal", "deploy.errors"):
+    if type(error).__module__ in ("search.journal", "deploy.errors", "trainables.onnx.convert"):
         return _complain(str(error), getattr(error, "exit_code", 1))
     raise error
 
@@ -107,6 +107,14 @@ def _check_packages() -> None:
             )
 
 
+def _warn(job: Any) -> None:
+    """Tell of settings that nothing reads."""
+    for warning in job.warnings:
+        Console(stderr=True).print(
+            f"note: {warning}", markup=False, highlight=False, soft_wrap=True
+        )
+
+
 def _print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, allow_nan=False))
 
@@ -121,11 +129,13 @@ def validate(job_file: JobFile) -> None:
     Example: gatesearch validate deploy/jobs/quickstart.yaml
     """
     from search import session
+    from search.compare.numbers import plural
 
     job, data = session.load(job_file)
+    _warn(job)
     info = data.info
     Console().print(
-        f"{escape(str(job_file))} is valid: {len(job.arms)} arms on {escape(info.name)} "
+        f"{escape(str(job_file))} is valid: {plural(len(job.arms), 'arm')} on {escape(info.name)} "
         f"({info.kind}, {len(data.train)} training, {len(data.validation)} validation and "
         f"{len(data.test)} test sequences), decided by {info.metric.name}.",
         soft_wrap=True,
@@ -152,6 +162,7 @@ def run(job_file: JobFile, root: Root = RUNS) -> None:
     from search import session
 
     job, data = session.load(job_file)
+    _warn(job)
     folder = session.begin(job, job_file, root.resolve())
     _execute(job, data, folder)
 

@@ -1,7 +1,7 @@
 """What is raised when the user's input breaks a rule.
 
-    InputError (ValueError)     exit code 2; carries one Problem or several
-        Problem                 place, rule, remedy
+InputError (ValueError)     exit code 2; carries one Problem or several
+    Problem                 place, rule, remedy
 """
 
 from collections.abc import Sequence

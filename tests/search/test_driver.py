@@ -7,10 +7,10 @@ from typing import Any
 
 import optuna
 import pytest
+from driven import INFO, Workers, drive, job, told
 from optuna.storages import JournalStorage
 from optuna.trial import TrialState
 
-from driven import INFO, Workers, drive, job, told
 from search.driver import Driver
 from search.journal import Journal, JournalReader
 from search.ledger import Entry, Ledger
