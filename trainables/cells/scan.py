@@ -1,15 +1,18 @@
 """Runs a cell over whole sequences; the one place that chooses how.
 
-The reference path is the definition: plain torch, one step after the other, on any device. Where
-torch has a kernel of its own for a cell, the kernel is chosen.
+The reference path is the definition: plain torch, one step after the other, on any device. On a CPU
+the compiled engine runs all cells, so that their times can be compared; on other devices, and on
+processors that the engine does not know, torch's own kernels run the cells that they exist for.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from trainables.cells import engine
 from trainables.cells.equations import NORM_EPSILON, State, TensorTerms, cut, norm
 from trainables.cells.variant import Variant
 
@@ -166,6 +169,14 @@ KERNELS: dict[str, Callable[[Parameters, Tensor], Tensor]] = {
 }
 
 
+def path(variant: Variant, x_TBI: Tensor) -> Literal["engine", "kernel", "reference"]:
+    """Return which way a cell is run."""
+    on_cpu = x_TBI.device.type == "cpu" and x_TBI.dtype in (torch.float32, torch.float64)
+    if on_cpu and variant.norm != "layer" and engine.available():
+        return "engine"
+    return "kernel" if variant.name in KERNELS else "reference"
+
+
 def scan(
     variant: Variant,
     parameters: Parameters,
@@ -175,8 +186,13 @@ def scan(
     statistics: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """Return the outputs y_TBH of a layer by the fastest way there is."""
-    kernel = KERNELS.get(variant.name)
-    if kernel is not None:
-        return kernel(parameters, x_TBI)
-    a_TBK = hoist(variant, parameters, seen(variant, x_TBI), statistics)
+    way = path(variant, x_TBI)
+    if way == "kernel":
+        return KERNELS[variant.name](parameters, x_TBI)
+    seen_TBI = seen(variant, x_TBI)
+    if way == "engine":
+        normalised = variant.norm != "none"
+        a_TBK = hoist(variant, parameters, seen_TBI, statistics) if normalised else None
+        return engine.scan(variant, parameters, seen_TBI, a_TBK, lengths_B, hidden)
+    a_TBK = hoist(variant, parameters, seen_TBI, statistics)
     return reference(variant, parameters, x_TBI, a_TBK, lengths_B, hidden)

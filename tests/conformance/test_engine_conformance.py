@@ -1,0 +1,118 @@
+"""The compiled engine is the reference path, forward and backward, at every shape."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from trainables import cells
+from trainables.cells import Layer, Variant, engine, scan
+
+pytestmark = pytest.mark.skipif(not engine.available(), reason="the processor has no AVX2")
+
+#: T, B, I, H: less than a vector, no whole number of vectors, more rows than go at a time, and one
+#: of everything.
+SHAPES = [(5, 4, 3, 5), (7, 9, 4, 21), (4, 70, 35, 40), (3, 1, 1, 1), (2, 6, 17, 130)]
+
+
+COMPILED = [v for v in cells.VARIANTS.values() if v.norm != "layer"]
+
+
+@pytest.fixture(params=COMPILED, ids=lambda variant: variant.name)
+def variant(request: Any) -> Variant:
+    found: Variant = request.param
+    return found
+
+
+def layer_of(variant: Variant, inputs: int, hidden: int, dtype: torch.dtype) -> Layer:
+    draw = torch.Generator().manual_seed(7)
+    layer = Layer(variant, inputs, hidden, draw).to(dtype)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            noise = torch.randn(parameter.shape, dtype=dtype, generator=draw)
+            parameter.add_(0.3 * noise / (hidden**0.5 if parameter.dim() > 1 else 1))
+    return layer
+
+
+def outputs(way: str, layer: Layer, x_TBI: Tensor, lengths_B: Tensor) -> Tensor:
+    variant, hidden = layer.variant, layer.hidden
+    parameters = dict(layer.named_parameters())
+    seen = scan.seen(variant, x_TBI)
+    statistics = None
+    if variant.norm == "batch":
+        statistics = scan.batch_statistics(parameters, x_TBI, lengths_B)
+    a_TBK = scan.hoist(variant, parameters, seen, statistics)
+    if way == "reference":
+        return scan.reference(variant, parameters, x_TBI, a_TBK, lengths_B, hidden)
+    hoisted = a_TBK if variant.norm == "batch" else None
+    return engine.scan(variant, parameters, seen, hoisted, lengths_B, hidden)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-4)])
+@pytest.mark.parametrize("ragged", [False, True])
+def test_values_and_gradients_are_those_of_the_reference_path(
+    variant: Variant,
+    shape: tuple[int, int, int, int],
+    dtype: torch.dtype,
+    tolerance: float,
+    ragged: bool,
+) -> None:
+    T, B, inputs, hidden = shape
+    inputs = hidden if variant.square else inputs
+    layer = layer_of(variant, inputs, hidden, dtype)
+    draw = torch.Generator().manual_seed(8)
+    x_TBI = torch.randn(T, B, inputs, dtype=dtype, generator=draw, requires_grad=True)
+    lengths = torch.randint(1, T + 1, (B,), generator=draw) if ragged else torch.full((B,), T)
+    valid_TB1 = (torch.arange(T)[:, None] < lengths)[..., None]
+    found: list[list[Tensor]] = []
+    for way in ("reference", "engine"):
+        y_TBH = torch.where(valid_TB1, outputs(way, layer, x_TBI, lengths), 0)
+        weight = torch.randn(y_TBH.shape, dtype=dtype, generator=draw.manual_seed(9))
+        wanted = [*layer.parameters(), x_TBI]
+        found.append([y_TBH, *torch.autograd.grad((y_TBH * weight).sum(), wanted)])
+    for expected, got in zip(*found, strict=True):
+        scale = max(1.0, float(expected.detach().abs().max()))
+        torch.testing.assert_close(got, expected, rtol=0, atol=tolerance * scale)
+
+
+def test_the_engine_runs_every_variant_on_this_processor(variant: Variant) -> None:
+    assert scan.path(variant, torch.zeros(1, 1, 1)) == "engine"
+
+
+def test_other_types_go_the_reference_path() -> None:
+    variant = cells.find("lstm", "peephole")
+    assert scan.path(variant, torch.zeros(1, 1, 1, dtype=torch.bfloat16)) == "reference"
+
+
+def test_what_is_not_a_number_stays_so(variant: Variant) -> None:
+    inputs = 4 if variant.square else 3
+    layer = layer_of(variant, inputs, 4, torch.float32)
+    x_TBI = torch.zeros(3, 2, inputs)
+    x_TBI[1, 0, 0] = float("nan")
+    y_TBH = outputs("engine", layer, x_TBI, torch.tensor([3, 3]))
+    if variant.norm != "batch":  # which mixes sequences and steps
+        assert y_TBH[0].isfinite().all()
+        assert y_TBH[:, 1].isfinite().all()
+    assert y_TBH[1:, 0].isnan().any()
+
+
+def test_a_second_derivative_is_refused_rather_than_wrong() -> None:
+    layer = layer_of(cells.find("gru", "reset-after"), 3, 4, torch.float64)
+    x_TBI = torch.randn(3, 2, 3, dtype=torch.float64, requires_grad=True)
+    y_TBH = outputs("engine", layer, x_TBI, torch.tensor([3, 3]))
+    (first,) = torch.autograd.grad(y_TBH.sum(), x_TBI, create_graph=True)
+    with pytest.raises(RuntimeError):
+        torch.autograd.grad(first.sum(), x_TBI)
+
+
+def test_inputs_and_gradients_need_not_be_contiguous() -> None:
+    layer = layer_of(cells.find("lstm", "standard"), 3, 5, torch.float64)
+    x_BTI = torch.randn(2, 4, 3, dtype=torch.float64, requires_grad=True)
+    lengths = torch.tensor([4, 4])
+    found = []
+    for way in ("reference", "engine"):
+        y_TBH = outputs(way, layer, x_BTI.transpose(0, 1), lengths)
+        found.append(torch.autograd.grad(y_TBH.permute(2, 1, 0).sum(), x_BTI)[0])
+    torch.testing.assert_close(*found, rtol=0, atol=1e-12)
