@@ -24,6 +24,7 @@ app = typer.Typer(
     help="Find out which recurrent cell suits your data: search, confirm, compare, export.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    pretty_exceptions_show_locals=False,
     rich_markup_mode="rich",
 )
 
@@ -41,6 +42,7 @@ TokenFile = Annotated[
 ]
 JobId = Annotated[str, typer.Argument(help="A submission id, or a job's name.", metavar="ID")]
 RUNS = Path("runs")
+PIPE_COLUMNS = 200  # of a table that goes to a file or another program
 
 
 class Which(StrEnum):
@@ -260,7 +262,8 @@ def results(
     else:
         from search.listing import trials_table
 
-        Console().print(trials_table(records, found.info.metric.name))
+        console = Console() if sys.stdout.isatty() else Console(width=PIPE_COLUMNS)
+        console.print(trials_table(records, found.info.metric.name, console.width))
 
 
 @app.command()
@@ -327,7 +330,10 @@ def mirror(name: Name, root: Root = RUNS) -> None:
     from search import session, tracking
 
     folder = _folder(name, root)
-    tracking.mirror(folder, session.stored(folder).tracking.uri)
+    state = tracking.mirror(folder, session.stored(folder).tracking.uri)
+    if not state.complete:
+        raise typer.Exit(_complain(f"MLflow is not complete: {state.error or 'no reason'}", 1))
+    print(f"{len(state.runs)} runs are in MLflow.")
 
 
 @app.command()
@@ -398,6 +404,8 @@ def _cluster(address: str | None, token_file: Path | None) -> Iterator[Any]:
     from deploy.client import Client, find_token
 
     with Client(address, find_token(token_file)) as client:
+        for warning in client.warnings:
+            _complain(f"note: {warning}", 0)
         yield client
 
 
@@ -422,6 +430,8 @@ def submit(
     with _cluster(address, token_file) as cluster:
         made = cluster.submit(job_file, data_files, name=job.name, root=cluster_root, again=again)
     print(made.id)
+    if made.continues:
+        _complain(f"It goes on where {made.continues} ended.", 0)
     if not made.started:
         _complain(f"This job was submitted before and is {made.state}; nothing was started.", 0)
 
@@ -492,11 +502,17 @@ def stop(job_id: JobId, address: Address = None, token_file: TokenFile = None) -
 
 @app.command()
 def fetch(
-    job_id: JobId, address: Address = None, token_file: TokenFile = None, root: Root = RUNS
+    job_id: JobId,
+    checkpoints: Annotated[
+        bool, typer.Option("--checkpoints", help="Bring these too; `export` needs them.")
+    ] = False,
+    address: Address = None,
+    token_file: TokenFile = None,
+    root: Root = RUNS,
 ) -> None:
-    """Bring a submitted job's results, report and export to this machine.
+    """Bring a submitted job's results, report and best configuration to this machine.
 
     Example: gatesearch fetch vowels
     """
     with _cluster(address, token_file) as cluster:
-        print(_short(cluster.fetch(job_id, root.resolve())))
+        print(_short(cluster.fetch(job_id, root.resolve(), checkpoints=checkpoints)))

@@ -4,70 +4,95 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from rich import box
 from rich.markup import escape
 from rich.table import Table
 
 from search.record import Record
 from spaces.cells import CELLS, Cell
 
+WIDE = 120  #: columns of a terminal on which configurations are shown too
 
-def trials_table(records: Sequence[Record], metric: str) -> Table:
-    """Return a table with a row a trial: what it is, how it ended, what it is worth."""
-    varying = _varying(records)
-    table = Table()
+
+def trials_table(records: Sequence[Record], metric: str, width: int) -> Table:
+    """Return a table with a row a trial: what it is, how it ended, what it is worth.
+
+    The configurations are left out on a terminal of less than WIDE columns.
+    """
+    notes = ["control: complete, drawn at random and never stopped"]
+    if width < WIDE:
+        notes.append(f"configurations: in {WIDE} columns, or with --json")
+    table = _compact("; ".join(notes))
     for name in ("arm", "trial", "state"):
-        table.add_column(name)
+        table.add_column(name, no_wrap=True)
     for name in (metric, "epochs", "parameters", "seconds"):
-        table.add_column(name, justify="right")
-    for name in varying:
-        table.add_column(name.replace("_", " "), justify="right")
-    table.add_column("why")
+        table.add_column(name, justify="right", no_wrap=True)
+    last = "configuration, and why it failed" if width >= WIDE else "why it failed"
+    table.add_column(last, overflow="fold")
+    varying = {arm: _varying([r for r in records if r.arm == arm]) for arm in _arms(records)}
     for record in records:
-        marks = " control" if record.control else ""
+        trial = str(record.number)
         if record.phase == "confirm":
-            marks = f" of {record.finalist}, seed {record.replicate}"
+            trial = f"{record.finalist}, seed {record.replicate}"
+        shown = varying[record.arm] if width >= WIDE else []
+        settings = [f"{n} {_setting(record.config.get(n))}" for n in shown]
+        reason = (record.reason or "").strip().splitlines()[-1:]
         table.add_row(
             escape(record.arm),
-            f"{record.number}{marks}",
-            record.state,
-            "" if record.value is None else f"{record.value:.5g}",
+            trial,
+            "control" if record.control and record.state == "complete" else record.state,
+            "" if record.value is None else f"{record.value:.4g}",
             str(record.epochs),
             "" if record.parameters is None else f"{record.parameters:,}",
             f"{record.train_seconds:.1f}",
-            *(_setting(record.config.get(name)) for name in varying),
-            escape((record.reason or "").strip().splitlines()[-1][:80]) if record.reason else "",
+            escape(", ".join(settings + [line[:200] for line in reason])),
         )
     return table
 
 
+def _compact(caption: str | None = None) -> Table:
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=caption, caption_justify="left")
+
+
+def _arms(records: Sequence[Record]) -> list[str]:
+    return list(dict.fromkeys(record.arm for record in records))
+
+
 def _varying(records: Sequence[Record]) -> list[str]:
-    """Return the settings in which the trials differ, the arm's own choice of cell aside."""
-    names = records[0].config if records else {}
-    return [n for n in names if len({str(record.config.get(n)) for record in records}) > 1]
+    """Return the settings in which the trials of an arm differ."""
+    return [
+        name
+        for name in records[0].config
+        if len({str(record.config.get(name)) for record in records}) > 1
+    ]
 
 
 def _setting(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else escape(str(value))
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def tasks_table(tasks: Iterable[dict[str, Any]]) -> Table:
     """Return a table of the built-in tasks as `trainables.tasks.describe` gives them."""
-    table = Table()
-    for name in ("task", "kind", "metric", "inputs", "outputs", "options", "source"):
+    table = _compact("your own data: task: {kind: classification, data: FILE.npz}; see the README")
+    for name in ("task", "kind"):
+        table.add_column(name, no_wrap=True)
+    for name in ("what it is", "options"):
         table.add_column(name, overflow="fold")
     for task in tasks:
-        options = ", ".join(f"{key}: {value}" for key, value in task["options"].items())
+        options = [
+            name if option["required"] else f"{name}: {option['default']}"
+            for name, option in task["options"].items()
+            if option["required"] or option["default"] is not None
+        ]
         table.add_row(
-            *(escape(str(task[key])) for key in ("name", "kind", "metric", "inputs", "outputs")),
-            escape(options),
-            escape(task["source"]),
+            *(escape(task[key]) for key in ("name", "kind", "summary")), escape(", ".join(options))
         )
     return table
 
 
 def cells_table() -> Table:
     """Return a table of the catalogue."""
-    table = Table(caption="A = IH + H² + H: one block of I inputs and H units with one bias")
+    table = _compact("A = IH + H² + H: one block of I inputs and H units with one bias")
     for name in ("family", "gates", "parameters a layer", "equations", "source"):
         table.add_column(name, overflow="fold")
     for row in describe_cells():
@@ -92,9 +117,10 @@ def _plain(cell: Cell) -> dict[str, str]:
 
 def jobs_table(jobs: Iterable[Any]) -> Table:
     """Return a table of a cluster's jobs (deploy.client.ClusterJob)."""
-    table = Table()
-    for name in ("id", "job", "state", "submitted", "message"):
-        table.add_column(name, overflow="fold")
+    table = _compact()
+    for name in ("id", "job", "state", "submitted"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("message", overflow="fold")
     for job in jobs:
         submitted = ""
         if job.submitted is not None:
