@@ -8,7 +8,6 @@ import socket
 import time
 from collections import Counter, defaultdict
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from search.job import JobSpec
@@ -358,12 +357,11 @@ class Driver:
             raise InputError.of(place, rule, f"restore the data, or {remedy}")
 
 
-def leftover_checkpoints(ledger: Ledger, folder: Path) -> list[Path]:
-    """Return checkpoints that the journal does not name, or whose trial ended without use."""
-    keep = {
+def used_checkpoints(ledger: Ledger) -> set[str]:
+    """Return the checkpoints that trials may go on from, or be exported from."""
+    return {
         name
         for entry in ledger.entries.values()
         if entry.state in ("running", "complete")
         for name in entry.checkpoints
     }
-    return [path for path in folder.iterdir() if path.name not in keep] if folder.is_dir() else []

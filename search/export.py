@@ -26,6 +26,7 @@ import yaml
 
 from search.record import Record
 from search.results import Results
+from search.storage import checkpoints
 from spaces.cells import find
 from spaces.config import TrialConfig
 from spaces.errors import InputError
@@ -33,8 +34,8 @@ from spaces.tasks import OwnData
 from spaces.words import suggestion
 from trainables import onnx, tasks, weights
 from trainables.batches import Batches
-from trainables.checkpoint import CheckpointError
 from trainables.data import Data
+from trainables.store import CheckpointError, StoreError
 from trainables.training import Training
 
 CONFIG, WEIGHTS, MODEL, CARD = "config.yaml", "weights.safetensors", "model.onnx", "card.md"
@@ -210,9 +211,13 @@ def _training(results: Results, trial: Record, config: TrialConfig, data: Data) 
     remedy = f"train it again: `gatesearch run` a job with this configuration and seed {trial.seed}"
     if trial.checkpoint is None:
         raise InputError.of(place, "a trial is exported from its checkpoint; it has none", remedy)
-    folder = results.folder / "checkpoints" / trial.checkpoint
+    store = checkpoints(results.job, results.folder, results.job_id)
     try:
-        training = Training.restore(folder, config, data, seed=trial.seed)
+        with store.reading(trial.checkpoint) as folder:
+            training = Training.restore(folder, config, data, seed=trial.seed)
+    except StoreError as error:
+        rule = f"a trial is exported from its checkpoint; {error}"
+        raise InputError.of(place, rule, "try again once the store answers") from error
     except CheckpointError as error:
         raise InputError.of(
             place, f"a trial is exported from its checkpoint; {error}", remedy
@@ -220,8 +225,8 @@ def _training(results: Results, trial: Record, config: TrialConfig, data: Data) 
     if training.best is None or training.best.value != trial.value:
         raise InputError.of(
             place,
-            f"{folder} has the value {training.best and training.best.value}; the job's journal "
-            f"has {trial.value}",
+            f"{trial.checkpoint} has the value {training.best and training.best.value}; "
+            f"the job's journal has {trial.value}",
             remedy,
         )
     return training

@@ -1,5 +1,6 @@
 """The job: what is compared on which task, under which budget, and where everything is kept."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from search.refusals import problem_of, problems_of
 from search.yaml_source import Source, parse, read_text
 from spaces.arms import Arm
 from spaces.errors import InputError
+from spaces.fields import Fault
 from spaces.tasks import TaskInfo, TaskSpec
 
 
@@ -94,6 +96,10 @@ class JobSpec:
         """
         return self._file.dump()
 
+    def refusal(self, faults: Iterable[Fault]) -> InputError:
+        """Return the error that tells these faults with their lines in the job file."""
+        return InputError([problem_of(fault, self._source) for fault in faults])
+
     def check(self, info: TaskInfo) -> "JobSpec":
         """Return the job with its arms bound to the task's sizes, which budgets of parameters need.
 
@@ -108,7 +114,7 @@ class JobSpec:
             )
         ]
         if faults:
-            raise InputError([problem_of(fault, self._source) for fault in faults])
+            raise self.refusal(faults)
         return replace(self, arms=arms)
 
 

@@ -15,6 +15,8 @@ Objects without that key are Optuna's own journal records and are passed over he
 record twice changes nothing.
 """
 
+import hashlib
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -88,6 +90,7 @@ class Ledger:
         self.spec: dict[str, Any] | None = None
         self.base = ""  #: the folder that relative paths of the job start from
         self.info: TaskInfo | None = None
+        self.job_id = ""  #: tells this job from others of its name; made by its first driver
         self.generation = 0
         self.phase = "search"
         self.added_trials = 0
@@ -111,6 +114,8 @@ class Ledger:
         match kind:
             case "driver":
                 self.generation = record["generation"]
+                origin = json.dumps([record["pid"], record["host"], record["time"]])
+                self.job_id = self.job_id or hashlib.sha256(origin.encode()).hexdigest()[:16]
             case "job":
                 self.spec = record["spec"]
                 self.base = record["base"]

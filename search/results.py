@@ -5,10 +5,11 @@ from functools import cached_property
 from pathlib import Path
 
 from search.job import JobSpec
-from search.journal import JournalError, JournalReader
+from search.journal import JournalAwayError, JournalError
 from search.ledger import Ledger
 from search.record import Phase, Record, State
 from search.run_ids import run_ids
+from search.storage import open_reader
 from spaces.errors import InputError
 from spaces.tasks import TaskInfo
 from trainables.curve import Epoch
@@ -25,6 +26,7 @@ class Results:
     info: TaskInfo
     records: list[Record]
     phase: str  #: search, confirm, report or done
+    job_id: str = ""  #: tells this job from others of its name
 
     @cached_property
     def search(self) -> list[Record]:
@@ -67,15 +69,17 @@ class Results:
 
 def read(folder: Path) -> Results:
     """Return the results in a job's folder. Raises InputError where there is no readable job."""
-    path = folder / "job.journal"
     remedy = "name a job that was run here, or give the folder of its runs with --root"
-    if not path.is_file():
-        raise InputError.of(str(folder), "there is no job in this folder", remedy)
+    reader = open_reader(folder)
     ledger = Ledger()
     try:
-        ledger.apply_all(JournalReader(path).groups())
+        if not reader.exists():
+            raise InputError.of(str(folder), "there is no job in this folder", remedy)
+        ledger.apply_all(reader.groups())
+    except JournalAwayError as error:
+        raise InputError.of(str(folder), str(error), "try again once it answers") from error
     except JournalError as error:
-        raise InputError.of(str(path), str(error), "see the message") from error
+        raise InputError.of(str(folder), str(error), "see the message") from error
     if ledger.spec is None or ledger.info is None:
         raise InputError.of(str(folder), "the job has not got as far as its first trial", remedy)
     ids = run_ids(folder)
@@ -86,4 +90,5 @@ def read(folder: Path) -> Results:
         info=ledger.info,
         records=[entry.record(metric, ids.get(key)) for key, entry in ledger.entries.items()],
         phase=ledger.phase,
+        job_id=ledger.job_id,
     )

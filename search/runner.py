@@ -8,13 +8,15 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from search.driver import Driver, leftover_checkpoints
+from search.driver import Driver, used_checkpoints
 from search.job import JobSpec
+from search.storage import CHECKPOINTS, checkpoint_place
 from trainables.data import Data, Sequences
+from trainables.store import StoreError, open_store
 
 #: Set before Ray is imported. Tune: no snapshots that nobody reads, no loggers, no handler of its
 #: own for Ctrl-C (the journal is complete at any moment), workers stay in the folder they start in.
@@ -38,10 +40,10 @@ def run_trials(driver: Driver, data: Data, folder: Path) -> None:
 
     Raises what the driver itself met (a full disk, a second driver): a trial's fault never does.
     """
-    checkpoints = folder / "checkpoints"
-    checkpoints.mkdir(exist_ok=True)
-    for path in leftover_checkpoints(driver.ledger, checkpoints):
-        shutil.rmtree(path, ignore_errors=True)
+    checkpoints = checkpoint_place(driver.job, folder, driver.ledger.job_id)
+    if driver.job.storage.checkpoints is None:
+        (folder / CHECKPOINTS).mkdir(exist_ok=True)
+    _clean(driver, checkpoints)
     os.environ.update({name: os.environ.get(name, value) for name, value in _SETTINGS.items()})
     _remove_stale_folders()
     # Short, since Ray keeps its sockets in it and their paths are limited to 107 bytes.
@@ -51,6 +53,13 @@ def run_trials(driver: Driver, data: Data, folder: Path) -> None:
             _fit(driver, data, checkpoints, scratch)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    _clean(driver, checkpoints)
+
+
+def _clean(driver: Driver, checkpoints: str) -> None:
+    """Remove the checkpoints of no more use; what cannot be removed now is left for next time."""
+    with suppress(StoreError):
+        open_store(checkpoints).clean(used_checkpoints(driver.ledger))
 
 
 @contextmanager
@@ -86,7 +95,7 @@ def _ray(folder: Path, scratch: Path, data: Data) -> Iterator[None]:
         os.chdir(before)
 
 
-def _fit(driver: Driver, data: Data, checkpoints: Path, scratch: Path) -> None:
+def _fit(driver: Driver, data: Data, checkpoints: str, scratch: Path) -> None:
     from ray import tune
 
     from search.bridge import Bridge, JobScheduler, JobSearcher
@@ -99,7 +108,7 @@ def _fit(driver: Driver, data: Data, checkpoints: Path, scratch: Path) -> None:
     trainable = tune.with_parameters(
         Worker,
         data=data,
-        checkpoints=str(checkpoints),
+        checkpoints=checkpoints,
         threads=max(1, int(need.cpus_per_trial)),
         device="cuda" if need.gpus_per_trial else "cpu",
     )

@@ -1,7 +1,7 @@
 """From a job file to a finished job, in steps each of which may be the last before a crash.
 
 job.yaml        written first, as the user wrote it, with a line that says where it came from
-job.journal     everything that happens; `resume` goes on from here
+job.journal     everything that happens; `resume` goes on from here (or a database: storage.py)
 results.parquet, report.html, best/     written anew at the end
 """
 
@@ -32,8 +32,10 @@ def load(path: Path) -> tuple[JobSpec, Data]:
 def begin(job: JobSpec, path: Path, root: Path) -> Path:
     """Return the job's folder, made if need be, with job.yaml on disk.
 
-    Raises InputError when another job has that name.
+    Raises InputError when another job has that name, or its storage cannot be used.
     """
+    from search.storage import check
+
     folder = root / job.name
     kept = folder / "job.yaml"
     if kept.exists():
@@ -44,6 +46,7 @@ def begin(job: JobSpec, path: Path, root: Path) -> Path:
                 "choose another name, or another --root; `gatesearch extend` adds budget to a job",
             )
         return folder
+    check(job)
     folder.mkdir(parents=True, exist_ok=True)
     write(kept, f"{FROM}{path.resolve()}\n{path.read_text(encoding='utf-8')}")
     return folder
@@ -76,11 +79,12 @@ def execute(
     """
     from search import tracking
     from search.driver import Driver
-    from search.journal import Journal
     from search.progress import shown
     from search.runner import run_trials
+    from search.storage import check, open_journal
 
-    with Journal(folder / "job.journal") as journal:
+    check(job)
+    with open_journal(job, folder) as journal:
         driver = Driver(job, data.info, journal)
         if trials or seeds:
             driver.extend(trials, seeds)

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from search.journal import JournalError, JournalReader
+from search.journal import JournalError
 from search.mirror_runs import Runs
 from search.mirror_server import (
     LOCAL_URI,
@@ -34,15 +34,16 @@ from search.mirror_server import (
     prepare,
 )
 from search.run_ids import MirrorState, Notes, mirror_state, run_ids
+from search.storage import open_reader
 from spaces.errors import InputError
 
 __all__ = ["Mirror", "MirrorState", "mirror", "mirror_state", "run_ids", "start"]
 
-JOURNAL = "job.journal"
 LOG = "tracking.log"
 LOCK = "tracking.lock"
 LINGER = 600.0  #: seconds that a mirror goes on trying after its driver has ended
 
+PATIENCE = 120.0  #: seconds that a mirror waits for a journal's database
 _PAUSE = 1.0  # seconds between two looks at the journal, at least
 _LONGEST_PAUSE = 16.0  # seconds between two attempts to reach a server
 _HAND_OVER = 60.0  # seconds to wait for the mirror of a former driver to step aside
@@ -112,7 +113,7 @@ def mirror(folder: Path, uri: str | None) -> MirrorState:
     Raises InputError if there is no job, the URI is unfit, or another mirror is at work.
     """
     check_uri(uri)
-    if not (folder / JOURNAL).is_file():
+    if not open_reader(folder).exists():
         remedy = "name a job that was run here, or give the folder of its runs with --root"
         raise InputError.of(str(folder), "there is no job in this folder", remedy)
     command = _command(folder, uri)
@@ -199,7 +200,7 @@ class Follower:
 
     def _begin(self) -> None:
         """(Re)start from the journal's first line."""
-        self._reader = JournalReader(self._folder / JOURNAL)
+        self._reader = open_reader(self._folder, patience=PATIENCE)
         self._runs = Runs()
         self._server = Server(self._uri, self._folder.parent, self._notes)
         self._attempts: Counter[str] = Counter()  # at storing a file

@@ -21,9 +21,12 @@ OWNERS = {
     "ray": {"trainables/tune.py", "search/bridge.py", "search/runner.py"},
     "mlflow": {"search/tracking.py", "search/mirror_", "search/dashboard.py"},
     "plotly": {"search/report/"},
+    "psycopg2": {"search/sql_journal.py"},
+    "boto3": {"trainables/s3_store.py"},
+    "botocore": {"trainables/s3_store.py"},
 }
 LIGHT_COMMANDS = (["--help"], ["validate", "deploy/jobs/quickstart.yaml"], ["submit", "--help"])
-HEAVY = ("torch", "ray", "optuna", "mlflow")
+HEAVY = ("torch", "ray", "optuna", "mlflow", "psycopg2", "boto3")
 
 
 def modules() -> Iterator[Path]:

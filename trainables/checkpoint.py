@@ -19,12 +19,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from trainables.store import CheckpointError as CheckpointError
+
 FORMAT = 1
 TENSORS, STATE = "model.safetensors", "state.json"
-
-
-class CheckpointError(ValueError):
-    """The folder is no whole checkpoint, or none of this configuration, seed and data."""
 
 
 def write(folder: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:

@@ -1,21 +1,19 @@
 """The one file of trainables that knows Ray Tune: a worker that trains slices and reports them.
 
-An actor serves many trials (reset_config), holds the data once per node through Ray's object store,
+An actor serves many trials (take, reset_config), holds the data once per node through Ray's object store,
 and writes its own checkpoints: Tune's are not used, since a job resumes from its journal alone.
 """
 
-import shutil
 import traceback
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import torch
 from ray import tune
 
 from spaces.config import TrialConfig
-from trainables.checkpoint import CheckpointError
 from trainables.data import Data
+from trainables.store import CheckpointError, open_store
 from trainables.training import Training
 from trainables.work import Report, Work
 
@@ -33,10 +31,10 @@ class Worker(tune.Trainable):
     def setup(  # type: ignore[override]
         self, config: dict[str, Any], data: Data, checkpoints: str, threads: int, device: str
     ) -> None:
-        """Take the data (shared, read-only), the folder for checkpoints and the trial's device."""
+        """Take the data (shared, read-only), the place of checkpoints and the trial's device."""
         torch.set_num_threads(threads)
         self._data = data
-        self._folder = Path(checkpoints)
+        self._store = open_store(checkpoints)
         self._device = device
         self._take(config)
 
@@ -44,6 +42,10 @@ class Worker(tune.Trainable):
         """Turn to another trial in the same process."""
         self._take(new_config)
         return True
+
+    def take(self, work: dict[str, Any]) -> None:
+        """Turn to another trial in the same process, without Tune's knowing."""
+        self._take({"work": work})
 
     def _take(self, config: dict[str, Any]) -> None:
         self._work = Work(**config["work"])
@@ -92,9 +94,10 @@ class Worker(tune.Trainable):
         config = TrialConfig(**work.config)
         for name in reversed(work.checkpoints):
             try:
-                return Training.restore(
-                    self._folder / name, config, self._data, seed=work.seed, device=self._device
-                )
+                with self._store.reading(name) as folder:
+                    return Training.restore(
+                        folder, config, self._data, seed=work.seed, device=self._device
+                    )
             except CheckpointError:
                 continue  # half-written or lost: the one before it, or the beginning
         return Training(config, self._data, seed=work.seed, device=self._device)
@@ -102,11 +105,11 @@ class Worker(tune.Trainable):
     def _save(self, training: Training) -> str:
         """Write a checkpoint; the driver has the one before in its journal by now."""
         name = checkpoint_name(self._work, training.epoch)
-        shutil.rmtree(self._folder / name, ignore_errors=True)  # a restart trains the same again
-        training.save(self._folder / name)
+        with self._store.writing(name) as folder:
+            training.save(folder)
         self._written = [n for n in self._written if n != name] + [name]
         for old in self._written[:-2]:
-            shutil.rmtree(self._folder / old, ignore_errors=True)
+            self._store.delete(old)
         self._written = self._written[-2:]
         return name
 
