@@ -11,6 +11,7 @@ from spaces.config import TrialConfig
 from spaces.errors import InputError
 from spaces.sizes import parameters
 from spaces.tasks import METRICS, Kind, TaskInfo
+from trainables.cells import VARIANTS
 from trainables.models import Model
 
 KINDS: tuple[Kind, ...] = ("classification", "regression", "next-token", "next-step")
@@ -19,6 +20,15 @@ KINDS: tuple[Kind, ...] = ("classification", "regression", "next-token", "next-s
 def config(cell: str = "lstm", gates: str = "standard", **changes: Any) -> TrialConfig:
     fields = {"depth": 2, "hidden_size": 8, "learning_rate": 0.01, "max_epochs": 2, "heads": 2}
     return TrialConfig(cell=cell, gates=gates, **{**fields, **changes})
+
+
+def test_the_catalogue_and_the_table_of_cells_name_the_same_variants() -> None:
+    listed = {(cell.family, cell.gates) for cell in CELLS if not cell.attention}
+    assert listed == set(VARIANTS)
+    for cell in CELLS:
+        if not cell.attention:
+            variant = VARIANTS[cell.family, cell.gates]
+            assert (cell.square, cell.width(9)) == (variant.square, variant.width(9))
 
 
 def info(kind: Kind = "classification", inputs: int = 5, outputs: int = 3) -> TaskInfo:
