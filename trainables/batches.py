@@ -56,23 +56,33 @@ class Batches:
 
     def shuffled(self, size: int, seed: int, epoch: int) -> Iterator[Batch]:
         """Yield all sequences once, in batches of the given size (the last may be smaller)."""
+        return map(self.batch, self.shuffled_choices(size, seed, epoch))
+
+    def shuffled_choices(self, size: int, seed: int, epoch: int) -> Iterator[NDArray[np.int64]]:
+        """Yield which sequences stand in each of those batches, the longest first."""
         order = np.random.default_rng([seed, epoch]).permutation(self._usable)
         for start in range(0, len(order), size):
-            yield self._batch(order[start : start + size])
+            yield self._longest_first(order[start : start + size])
 
     def ordered(self, steps: int = EVALUATION_STEPS) -> Iterator[Batch]:
         """Yield all sequences once, longest first, in batches of at most that many padded steps."""
-        order = self._usable[np.argsort(-self._lengths[self._usable], kind="stable")]
+        return map(self.batch, self.ordered_choices(steps))
+
+    def ordered_choices(self, steps: int = EVALUATION_STEPS) -> Iterator[NDArray[np.int64]]:
+        """Yield which sequences stand in each of those batches, the longest first."""
+        order = self._longest_first(self._usable)
         start = 0
         while start < len(order):
             size = max(1, steps // int(self._lengths[order[start]]))
-            yield self._batch(order[start : start + size])
+            yield order[start : start + size]
             start += size
 
-    def _batch(self, chosen: NDArray[np.int64]) -> Batch:
+    def _longest_first(self, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
+        return chosen[np.argsort(-self._lengths[chosen], kind="stable")]
+
+    def batch(self, chosen: NDArray[np.int64]) -> Batch:
+        """Return a batch of the chosen sequences, which must stand longest first."""
         lengths = self._lengths[chosen]
-        longest_first = np.argsort(-lengths, kind="stable")
-        chosen, lengths = chosen[longest_first], lengths[longest_first]
         x, y = self._sequences.x, self._sequences.y
         steps_T1 = np.arange(lengths[0])[:, None]
         padding_TB = steps_T1 >= lengths

@@ -6,6 +6,8 @@ so that a run that was stopped and restored is the run that was never stopped, b
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from torch import Tensor
 from spaces.config import TrialConfig
 from trainables import checkpoint
 from trainables.batches import Batches
-from trainables.cells.dropout import Dropout
+from trainables.cells.dropout import Bits, Dropout
 from trainables.checkpoint import CheckpointError
 from trainables.curve import Epoch
 from trainables.data import Data, Sequences
@@ -32,6 +34,13 @@ def derived(device: torch.device, *key: int) -> torch.Generator:
     """Return a generator on the device whose stream follows from the key alone."""
     state = np.random.SeedSequence(key).generate_state(2, np.uint32)
     return torch.Generator(device).manual_seed(int(state[0]) << 31 ^ int(state[1]))
+
+
+def _mask_bits(device: torch.device, *key: int) -> Bits:
+    """Return the source of dropout masks that follows from the key alone."""
+    if device.type == "cpu":
+        return np.random.SFC64(np.random.SeedSequence(key))
+    return derived(device, *key)
 
 
 def _optimizer(config: TrialConfig, weights: Tensor) -> torch.optim.Optimizer:
@@ -61,25 +70,25 @@ class Training:
         self.curve: list[Epoch] = []
         self.diverged = False
         self.best: Epoch | None = None
-        self._device = torch.device(device)
+        self.device = torch.device(device)
         model = Model(config, data.info, derived(torch.device("cpu"), seed, _WEIGHTS))
-        self._model = model.to(self._device)
+        self.model = model.to(self.device)
         self.parameters = model.count
-        self._weights = torch.nn.Parameter(
+        self.weights = torch.nn.Parameter(
             torch.cat([p.detach().reshape(-1) for p in model.parameters()])
         )
-        self._weights.grad = torch.zeros_like(self._weights)
+        self.weights.grad = torch.zeros_like(self.weights)
         at = 0
         for parameter in model.parameters():
             part = slice(at, at + parameter.numel())
-            parameter.data = self._weights.data[part].view(parameter.shape)
-            parameter.grad = self._weights.grad[part].view(parameter.shape)
+            parameter.data = self.weights.data[part].view(parameter.shape)
+            parameter.grad = self.weights.grad[part].view(parameter.shape)
             at = part.stop
-        self._optimizer = _optimizer(config, self._weights)
-        self._best_weights = self._weights.detach().clone()
+        self.optimizer = _optimizer(config, self.weights)
+        self._best_weights = self.weights.detach().clone()
         self._buffers = dict(model.named_buffers())  # running statistics, where a cell has them
         self._best_buffers = _copies(self._buffers)
-        self._train = Batches(data.train, data.info.kind)
+        self.batches = Batches(data.train, data.info.kind)
 
     @property
     def epoch(self) -> int:
@@ -106,15 +115,21 @@ class Training:
         """Return all metrics on "train", "validation" or "test" with the best epoch's weights."""
         if self.best is None:
             raise ValueError("nothing to evaluate: no epoch was finished")
-        current, buffers = self._weights.detach().clone(), _copies(self._buffers)
+        with self.at_best():
+            return self._evaluate(getattr(self.data, split))
+
+    @contextmanager
+    def at_best(self) -> Iterator[None]:
+        """Put the best epoch's weights in place; those of the last epoch come back afterwards."""
+        current, buffers = self.weights.detach().clone(), _copies(self._buffers)
         self._take(self._best_weights, self._best_buffers)
         try:
-            return self._evaluate(getattr(self.data, split))
+            yield
         finally:
             self._take(current, buffers)
 
     def _take(self, weights: Tensor, buffers: dict[str, Tensor]) -> None:
-        self._weights.data.copy_(weights)
+        self.weights.data.copy_(weights)
         for name, buffer in self._buffers.items():
             buffer.copy_(buffers[name])
 
@@ -133,39 +148,45 @@ class Training:
 
     def _advance_one(self) -> None:
         began = time.perf_counter()
+        train_loss = self._train_epoch(self.epoch + 1)
+        metrics = {} if train_loss is None else self._evaluate(self.data.validation)
+        self.finish_epoch(train_loss, metrics, time.perf_counter() - began)
+
+    def dropout(self, number: int) -> Dropout:
+        """Return an epoch's dropout, its masks at their beginning."""
+        return Dropout(self.config.dropout, _mask_bits(self.device, self.seed, _DROPOUT, number))
+
+    def finish_epoch(
+        self, train_loss: float | None, metrics: dict[str, float], seconds: float
+    ) -> None:
+        """Take an epoch's results into the curve; None for the loss says that it diverged."""
+        if train_loss is None or not all(math.isfinite(value) for value in metrics.values()):
+            self.diverged = True
+            return
         number = self.epoch + 1
-        train_loss = self._train_epoch(number)
-        if train_loss is None:
-            self.diverged = True
-            return
-        metrics = self._evaluate(self.data.validation)
-        if not all(math.isfinite(value) for value in metrics.values()):
-            self.diverged = True
-            return
         metric = self.data.info.metric
         value = metrics[metric.name]
-        seconds = time.perf_counter() - began
         made = time.time_ns() // 1_000_000
         point = Epoch(number, train_loss, value, seconds, made, metrics)
         self.curve.append(point)
         if self.best is None or _better(value, self.best.value, metric.direction):
             self.best = point
-            self._best_weights.copy_(self._weights.detach())
+            self._best_weights.copy_(self.weights.detach())
             self._best_buffers = _copies(self._buffers)
 
     def _train_epoch(self, number: int) -> float | None:
         """Train one epoch; return its mean loss, or None where it diverged."""
-        gradient = self._weights.grad
+        gradient = self.weights.grad
         assert gradient is not None
         clip = self.config.gradient_clip
         score = SCORES[self.data.info.kind]
-        dropout = Dropout(self.config.dropout, derived(self._device, self.seed, _DROPOUT, number))
+        dropout = self.dropout(number)
         total, count = 0.0, 0
-        self._model.train()
-        for batch in self._train.shuffled(self.config.batch_size, self.seed, number):
-            batch = batch.to(self._device)
+        self.model.train()
+        for batch in self.batches.shuffled(self.config.batch_size, self.seed, number):
+            batch = batch.to(self.device)
             gradient.zero_()
-            scored = score(self._model(batch.x, batch.lengths, dropout), batch)
+            scored = score(self.model(batch.x, batch.lengths, dropout), batch)
             (scored.loss / scored.count).backward()  # type: ignore[no-untyped-call]
             norm = float(gradient.norm())
             loss = float(scored.loss.detach())
@@ -173,7 +194,7 @@ class Training:
                 return None
             if clip is not None and norm > clip:
                 gradient.mul_(clip / norm)
-            self._optimizer.step()
+            self.optimizer.step()
             total += loss
             count += scored.count
         return total / count
@@ -181,20 +202,20 @@ class Training:
     def _evaluate(self, sequences: Sequences) -> dict[str, float]:
         kind = self.data.info.kind
         totals = Totals(kind)
-        self._model.eval()
+        self.model.eval()
         with torch.inference_mode():
             for batch in Batches(sequences, kind).ordered():
-                batch = batch.to(self._device)
-                totals.add(SCORES[kind](self._model(batch.x, batch.lengths), batch))
+                batch = batch.to(self.device)
+                totals.add(SCORES[kind](self.model(batch.x, batch.lengths), batch))
         return totals.metrics()
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint to the folder, which is whole once it is there."""
-        tensors = {"weights": self._weights.detach(), "best": self._best_weights}
+        tensors = {"weights": self.weights.detach(), "best": self._best_weights}
         tensors |= {f"buffer.{name}": buffer for name, buffer in self._buffers.items()}
         tensors |= {f"best_buffer.{name}": buffer for name, buffer in self._best_buffers.items()}
         optimizer: dict[str, Any] = {}
-        for name, value in self._optimizer.state.get(self._weights, {}).items():
+        for name, value in self.optimizer.state.get(self.weights, {}).items():
             if isinstance(value, Tensor):
                 tensors[f"optimizer.{name}"] = value
             else:
@@ -241,15 +262,15 @@ class Training:
         self._take(tensors.pop("weights"), buffers)
         self._best_weights.copy_(tensors.pop("best"))
         self._best_buffers = {
-            name: tensors.pop(f"best_buffer.{name}").to(self._device) for name in self._buffers
+            name: tensors.pop(f"best_buffer.{name}").to(self.device) for name in self._buffers
         }
         restored: dict[str, Any] = dict(state["optimizer"])
         for name, tensor in tensors.items():
             # A step count stays on the CPU, as torch's optimizers make it there.
-            device = self._device if tensor.dim() else torch.device("cpu")
+            device = self.device if tensor.dim() else torch.device("cpu")
             restored[name.removeprefix("optimizer.")] = tensor.to(device)
         if restored:
-            self._optimizer.state[self._weights] = restored
+            self.optimizer.state[self.weights] = restored
         self.curve = [Epoch(**point) for point in state["curve"]]
         self.diverged = state["diverged"]
         if state["best_epoch"] is not None:

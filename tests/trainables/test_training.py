@@ -62,7 +62,7 @@ def test_stopped_and_restored_is_never_stopped(
     assert rest.epoch == 2
     assert [point.epoch for point in rest.advance(4)] == [3, 4]
     assert trail(rest) == trail(whole)
-    assert torch.equal(rest._weights, whole._weights)
+    assert torch.equal(rest.weights, whole.weights)
     assert rest.evaluate("test") == whole.evaluate("test")
     assert rest.best is not None
     assert whole.best is not None
@@ -76,7 +76,7 @@ def test_the_same_seed_gives_the_same_run_and_another_does_not(kind: Kind, make_
     for training in (first, again, other):
         training.advance(2)
     assert trail(first) == trail(again)
-    assert torch.equal(first._weights, again._weights)
+    assert torch.equal(first.weights, again.weights)
     assert trail(first) != trail(other)
 
 
