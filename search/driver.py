@@ -13,9 +13,10 @@ from typing import Any
 from search.job import JobSpec
 from search.journal import BaseJournal
 from search.ledger import Entry, Ledger, trial_key
+from search.pruners import rungs
 from search.record import Phase, State
 from search.seeds import derive_seed
-from search.study import open_studies, rungs
+from search.study import open_studies
 from spaces.arms import Arm
 from spaces.config import TrialConfig
 from spaces.errors import InputError
@@ -308,7 +309,8 @@ class Driver:
         record = {"record": "end", "key": entry.key, "state": state, "reason": reason, "test": test}
         self._tell(record, timed=True)
         if entry.phase == "search":
-            self._studies[entry.arm].tell(entry.number, state, entry.value)
+            figures = {"parameters": entry.parameters, "seconds": entry.seconds}
+            self._studies[entry.arm].tell(entry.number, state, entry.value, figures)
         self._live.discard(entry.key)
         count = self._count[entry.phase, entry.arm]
         count["running"] -= 1

@@ -20,7 +20,7 @@ from pydantic import (
 from search.urls import Url
 from spaces.arms import Arm
 from spaces.config import Optimizer
-from spaces.domains import Domain, Fixed
+from spaces.domains import Choices, Domain, Fixed, Range
 from spaces.fields import Fault, Integer, Name, Number, Section, ShortForm, Text, refusal
 from spaces.space import DEFAULTS, Space
 from spaces.tasks import TaskSpec, is_causal
@@ -125,11 +125,14 @@ SAMPLERS = {
     "brute-force": "BruteForceSampler",
 }
 
+#: Those that learn from trials which they have not suggested themselves.
+LEARNERS = ("tpe", "gp", "cmaes")
+
 
 def _sampler(written: str) -> str:
-    classes = {name: short for short, name in SAMPLERS.items()}
-    if written in classes:
-        return classes[written]
+    others = {name: short for short, name in SAMPLERS.items()} | {"cma-es": "cmaes"}
+    if written in others:
+        return others[written]
     dotted = re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", written)
     if written not in SAMPLERS and not dotted:
         remedy = f"{suggestion(written, SAMPLERS)}, or package.module.Class of your own"
@@ -147,6 +150,18 @@ def _one_budget(schema: dict[str, Any]) -> None:
         {"not": {"required": [*pair], "properties": {key: {"type": "number"} for key in pair}}}
         for pair in combinations(BUDGETS, 2)
     ]
+
+
+#: What may be optimized together. The first is the task's metric, the others are to be small.
+Objective = Literal["value", "parameters", "seconds"]
+
+
+class ConstraintsSection(Section):
+    """What every configuration keeps to; one that does not is never trained."""
+
+    parameters: Integer | None = Field(
+        None, ge=1, description="The most trainable parameters of the whole model; null is any."
+    )
 
 
 class SearchSection(Section):
@@ -177,6 +192,17 @@ class SearchSection(Section):
         0.25, ge=0, le=1, description="Share of trials drawn at random and never stopped."
     )
     seed: Integer = Field(0, ge=0, description="Fixes what is tried and every derived seed.")
+    objectives: tuple[Objective, ...] = Field(
+        ("value",),
+        min_length=1,
+        description="What is optimized: value (the metric), then parameters or seconds or both.",
+    )
+    constraints: ConstraintsSection = Field(
+        default_factory=ConstraintsSection, description="Limits of every configuration."
+    )
+    warm_start: Name | None = Field(
+        None, description="A former job in the same root whose trials the samplers learn from."
+    )
     retries: Integer = Field(2, ge=0, description="How often a trial is begun again after a fault.")
     report_timeout: Number | None = Field(
         None, gt=0, description="Seconds without a report after which a trial counts as hung."
@@ -191,6 +217,20 @@ class SearchSection(Section):
         if not given:
             object.__setattr__(self, "trials", 20)  # frozen for everybody but this validator
         return self
+
+    @field_validator("objectives")
+    @classmethod
+    def _check_objectives(cls, objectives: tuple[Objective, ...]) -> tuple[Objective, ...]:
+        if objectives[0] != "value":
+            rule = (
+                f"the first objective must be value, the task's metric, not {show(objectives[0])}"
+            )
+            raise refusal([Fault(rule, "write [value, ...]", (0,))])
+        for place, name in enumerate(objectives):
+            if name in objectives[:place]:
+                rule = f"{show(name)} is listed twice"
+                raise refusal([Fault(rule, "list every objective once", (place,))])
+        return objectives
 
 
 class ConfirmSection(Section):
@@ -330,6 +370,9 @@ class JobFile(Section):
                 f"{show(training.max_epochs)}: no trial could be completed"
             )
             faults.append(Fault(rule, "give several times max_epochs", ("epochs",)))
+        if {"space", "arms"} <= info.data.keys():
+            arms = resolve_arms(info.data["arms"], info.data["space"], training)
+            faults += sampler_faults(search, arms)
         if faults:
             raise refusal(faults)
         return search
@@ -366,6 +409,39 @@ def resolve_arms(
     fixed: dict[str, Domain] = {key: Fixed(getattr(training, key)) for key in SHARED_KEYS}
     shared, budget = space.over({**DEFAULTS, **fixed}, None)
     return tuple(arm.resolve(shared, budget, training.max_epochs) for arm in arms)
+
+
+def sampler_faults(search: SearchSection, arms: tuple[Arm, ...]) -> Iterator[Fault]:
+    """Yield what keeps the sampler from searching the arms' spaces, and what it cannot use."""
+    name, place = search.sampler, ("sampler",)
+    for arm in arms:
+        domains = arm.domains()
+        if name == "cmaes" and arm.pooled:
+            rule = f"cmaes cannot choose between cells, and arm {arm.name} has several"
+            yield Fault(rule, "use tpe, or make every cell an arm of its own", place)
+            continue
+        chosen = [key for key, domain in domains.items() if isinstance(domain, Choices)]
+        endless = [
+            key
+            for key, domain in domains.items()
+            if isinstance(domain, Range) and not domain.integer
+        ]
+        if name == "cmaes" and chosen:
+            rule = f"cmaes searches ranges of numbers, and arm {arm.name} has choices of "
+            remedy = "write them as {low: …, high: …} or as one value, or use tpe"
+            yield Fault(rule + listed(chosen), remedy, place)
+        elif name == "cmaes" and len(domains) < 2:
+            rule = f"cmaes needs two ranges or more, and arm {arm.name} has {len(domains)}"
+            yield Fault(rule, "search more of the space, or use tpe", place)
+        elif name == "brute-force" and endless:
+            rule = f"brute-force lists a space, and in arm {arm.name} {listed(endless)} is endless"
+            yield Fault(rule, "write it as {choices: […]} or as one value, or use tpe", place)
+    if search.warm_start is not None and name not in LEARNERS:
+        rule = f"the sampler {show(name)} learns nothing from trials of a former job"
+        yield Fault(rule, f"use {listed(LEARNERS, 'or')}, or leave out warm_start", ("warm_start",))
+    if len(search.objectives) > 1 and name == "cmaes":
+        rule = "cmaes has one objective only"
+        yield Fault(rule, "use tpe, nsgaii or nsgaiii, or keep to [value]", ("objectives",))
 
 
 def place_faults(

@@ -1,4 +1,4 @@
-"""The arms' Optuna studies, kept in the job's journal. The only place that decides with Optuna.
+"""The arms' Optuna studies, kept in the job's journal: what to try, what to stop, what came out.
 
 How a trial's end is told to Optuna, and why:
 
@@ -6,47 +6,45 @@ How a trial's end is told to Optuna, and why:
     pruned      PRUNED; Optuna ranks it by the step that it reached and its value there
     diverged    PRUNED as well: the sampler learns to stay away, and a value is never NaN
     failed      FAIL: the configuration is not to blame, so samplers ignore it
+
+The study in the journal holds everything and takes one record a new trial. Samplers see it through
+a view (search/view.py), so that a suggestion costs the same at the first trial and the last.
 """
 
-import importlib
-import warnings
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
 import optuna
-from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import (
-    BasePruner,
-    HyperbandPruner,
-    MedianPruner,
-    NopPruner,
-    PatientPruner,
-    SuccessiveHalvingPruner,
-)
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
-from optuna.trial import TrialState
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from search import samplers
+from search.cma import CmaEs
+from search.draws import Drawn, digest, draw, everything, smallest
+from search.history import History, with_objectives
 from search.job import JobSpec
-from search.job_file import SAMPLERS, Hyperband, SuccessiveHalving
-from search.job_file import MedianPruner as Median
-from search.job_file import PatientPruner as Patient
 from search.journal import BaseJournal, Group
 from search.ledger import Ledger
+from search.pruners import make_pruner
 from search.record import State
 from search.seeds import derive_seed
+from search.view import View
 from spaces.arms import Arm
 from spaces.config import TrialConfig
-from spaces.domains import Choices, Domain, Range
-from spaces.errors import InputError
-from spaces.tasks import Direction
+from spaces.sizes import parameters
+from spaces.tasks import TaskInfo
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
-WIDE = 64  #: integer ranges from this width on are drawn as reals
+MODEL_DRAWS = 3  #: suggestions of the sampler before draws at random take over
+RANDOM_DRAWS = 100  #: draws at random before one that is not new is taken
+SMALL = 1000  #: configurations of a space that is listed whole to find those not yet tried
 
 _TOLD: dict[State, TrialState] = {
     "complete": TrialState.COMPLETE,
@@ -82,139 +80,240 @@ class JournalBackend(BaseJournalBackend):
 class ArmStudy:
     """One arm's study: what to try next, whether to go on, what came out."""
 
-    def __init__(
-        self, job: JobSpec, arm: Arm, direction: Direction, storage: JournalStorage
-    ) -> None:
+    def __init__(self, job: JobSpec, arm: Arm, ledger: Ledger, storage: JournalStorage) -> None:
+        assert ledger.info is not None
         self._job = job
         self._arm = arm
+        self._info: TaskInfo = ledger.info
         self._storage = storage
-        self._pruner = make_pruner(job)
         self._study = optuna.create_study(
             study_name=f"{job.name}/{arm.name}",
             storage=storage,
-            direction=direction,
-            pruner=self._pruner,
+            direction=self._info.metric.direction,
             load_if_exists=True,
         )
         self._id = storage.get_study_id_from_name(self._study.study_name)
+        self._maximize = self._info.metric.direction == "maximize"
+        self._pruner = make_pruner(job, self._study)
+        self._former: list[FrozenTrial] = []
+        several = self._objectives if len(job.search.objectives) > 1 else None
+        self._history = History(maximize=self._maximize, fetch=self._trial, objectives=several)
+        self._cma = self._make_cma() if job.search.sampler == "cmaes" else None
+        self._tried = {digest(entry.config) for entry in ledger.arm(arm.name, "search")}
+        self._exhausted = False
+        self._restore()
+
+    def _make_cma(self) -> CmaEs:
+        seed = derive_seed(self._job.search.seed, self._arm.name, "cmaes")
+        return CmaEs(self._arm, seed, self._history.rank, self._former)
+
+    def _restore(self) -> None:
+        for trial in self._former:
+            self._history.ended(trial)
+        trials = self._storage.get_all_trials(self._id, deepcopy=False)
+        for trial in trials:
+            self._pruner.restore(trial)
+            if trial.state.is_finished():
+                self._history.ended(trial)
+            else:
+                self._history.started(trial.number)
+        if self._cma is not None:
+            self._cma.restore(trials)
+
+    # What to try next
 
     def ask(self, number: int, *, control: bool) -> TrialConfig:
-        """Open trial `number` and return its configuration; control trials are drawn at random."""
-        seed = derive_seed(self._job.search.seed, self._arm.name, number)
-        self._study.sampler = RandomSampler(seed=seed) if control else make_sampler(self._job, seed)
-        trial = self._study.ask()
-        assert trial.number == number, (trial.number, number)
+        """Open trial `number` and return its configuration; control trials are drawn at random.
 
-        return self._arm.configure(lambda name, domain: _suggest(trial, name, domain))
+        A suggestion that repeats an earlier configuration of the arm is made again, a few times by
+        the sampler, then at random; a small space is listed, and one of what is left is drawn. In a
+        space of which everything has been tried, repeats are taken as they come: trained with
+        another seed they still tell something. Control trials are never drawn again for that, since
+        they have to be independent draws from the whole space.
+
+        A configuration over the limit of parameters is never returned. One that keeps it exists
+        (open_studies refuses other arms), and is built if chance does not find it.
+        """
+        first = self._propose(number, control=control)
+        drawn = self._settle(number, first.drawn, control=control)
+        for key, value in first.notes.items():
+            self._storage.set_study_system_attr(self._id, key, value)
+        trial = create_trial(
+            state=TrialState.RUNNING,
+            params=drawn.values,
+            distributions=drawn.distributions,
+            system_attrs=first.attributes,
+        )
+        self._study.add_trial(trial)
+        assert self._trial(number).number == number
+        self._history.started(number)
+        self._tried.add(drawn.digest)
+        return drawn.config
+
+    def _propose(self, number: int, *, control: bool) -> "_Proposal":
+        """Return the sampler's first suggestion, with what the sampler wants to be kept."""
+        seed = self._seed(number, 0)
+        if control:
+            return self._draw(number, samplers.uniform(seed))
+        choice = samplers.choose(self._job, self._arm.name, seed)
+        if self._cma is None:
+            return self._draw(number, choice)
+        attributes = self._cma.begin()
+        found = self._draw(number, choice, self._cma.suggest(seed))
+        return replace(found, attributes=attributes)
+
+    def _settle(self, number: int, first: Drawn, *, control: bool) -> Drawn:
+        """Return the first suggestion, or one in its place if it is over a limit or not new."""
+        acceptable = None
+        for attempt in range(MODEL_DRAWS + RANDOM_DRAWS):
+            drawn = self._again(number, attempt, control=control) if attempt else first
+            if self._allowed(drawn):
+                if control or self._exhausted or drawn.digest not in self._tried:
+                    return drawn
+                acceptable = acceptable or drawn
+            if attempt == MODEL_DRAWS - 1 and not control:
+                if (left := self._untried()) is not None and left:
+                    return left[self._seed(number, "left") % len(left)]
+                if self._exhausted and acceptable is not None:
+                    return acceptable
+        if acceptable is not None:
+            return acceptable
+        choice = samplers.uniform(self._seed(number, 0))
+        return self._draw(number, choice, self._smallest[1]).drawn
+
+    def _again(self, number: int, attempt: int, *, control: bool) -> Drawn:
+        seed = self._seed(number, attempt)
+        if control or attempt >= MODEL_DRAWS:
+            return self._draw(number, samplers.uniform(seed)).drawn
+        given = self._cma.suggest(seed) if self._cma is not None else None
+        return self._draw(number, samplers.choose(self._job, self._arm.name, seed), given).drawn
+
+    def _draw(
+        self, number: int, choice: samplers.Choice, given: Mapping[str, Any] | None = None
+    ) -> "_Proposal":
+        """Return what a sampler suggests, but for given values."""
+        view = View(
+            self._study.study_name,
+            self._directions,
+            self._shown(choice.sight),
+            number,
+            self._storage.get_study_system_attrs(self._id),
+        )
+        drawn = draw(self._arm, view.ask(choice.sampler), given or {})
+        # TPE and GP share a running trial's values through attributes; it has them itself here.
+        kept = {k: v for k, v in view.attributes.items() if "relative_params" not in k}
+        return _Proposal(drawn, kept, view.written)
+
+    def _shown(self, sight: samplers.Sight) -> list[FrozenTrial]:
+        """Return the trials that a sampler sees."""
+        if sight == "nothing":
+            return []
+        trials = self._history.window() if sight == "window" else self._history.whole()
+        return with_objectives(trials, self._objectives) if self._several else trials
+
+    def _objectives(self, trial: FrozenTrial) -> list[float] | None:
+        """Return an ended trial's values, less is better, or None for one that has no value."""
+        if trial.state != TrialState.COMPLETE or trial.value is None:
+            return None
+        value = -trial.value if self._maximize else trial.value
+        names = self._job.search.objectives[1:]
+        if not all(name in trial.user_attrs for name in names):
+            return None
+        return [value, *(float(trial.user_attrs[name]) for name in names)]
+
+    @property
+    def _several(self) -> bool:
+        return len(self._job.search.objectives) > 1
+
+    @property
+    def _directions(self) -> list[StudyDirection]:
+        if self._several:
+            return [StudyDirection.MINIMIZE] * len(self._job.search.objectives)
+        return self._study.directions
+
+    def _seed(self, number: int, attempt: int | str) -> int:
+        names = (attempt,) if attempt else ()
+        return derive_seed(self._job.search.seed, self._arm.name, number, *names)
+
+    def _allowed(self, drawn: Drawn) -> bool:
+        most = self._job.search.constraints.parameters
+        return most is None or parameters(drawn.config, *self._sizes) <= most
+
+    def _untried(self) -> list[Drawn] | None:
+        """Return what is left of a small space, or None for one that is not small."""
+        if self._all is None:
+            return None
+        left = [d for d in self._all if d.digest not in self._tried and self._allowed(d)]
+        self._exhausted = not left
+        return left
+
+    @cached_property
+    def _all(self) -> list[Drawn] | None:
+        return everything(self._arm, SMALL)
+
+    @cached_property
+    def _smallest(self) -> tuple[int, dict[str, Any]]:
+        return smallest(self._arm, *self._sizes)
+
+    @property
+    def _sizes(self) -> tuple[int, int]:
+        return self._info.inputs, self._info.outputs
+
+    # What to stop, and what came out
 
     def report(self, number: int, epoch: int, value: float) -> bool:
         """Store an intermediate value; return whether the pruner would stop the trial there."""
         trial_id = self._trial_id(number)
         self._storage.set_trial_intermediate_value(trial_id, epoch, value)
-        return self._pruner.prune(self._study, self._storage.get_trial(trial_id))
+        stop, attributes = self._pruner.judge(self._storage.get_trial(trial_id))
+        for key, stored in attributes.items():
+            self._storage.set_trial_system_attr(trial_id, key, stored)
+        return stop
 
-    def tell(self, number: int, state: State, value: float | None) -> None:
-        """Close a trial as the table above says; telling it twice changes nothing."""
+    def tell(
+        self,
+        number: int,
+        state: State,
+        value: float | None,
+        figures: Mapping[str, float | None] | None = None,
+    ) -> None:
+        """Close a trial as the table above says; telling it twice changes nothing.
+
+        figures: parameters and seconds, kept where they are objectives of the job.
+        """
         trial_id = self._trial_id(number)
         if self._storage.get_trial(trial_id).state.is_finished():
             return
+        for name in self._job.search.objectives[1:]:
+            if figures and figures.get(name) is not None:
+                self._storage.set_trial_user_attr(trial_id, name, figures[name])
         values = [value] if state == "complete" and value is not None else None
         self._storage.set_trial_state_values(trial_id, _TOLD[state], values)
+        trial = self._storage.get_trial(trial_id)
+        self._pruner.ended(trial)
+        self._history.ended(trial)
+        if self._cma is not None and state != "failed":
+            self._cma.ended(trial)
+
+    def _trial(self, number: int) -> FrozenTrial:
+        return self._storage.get_trial(self._trial_id(number))
 
     def _trial_id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
+
+
+@dataclass(frozen=True)
+class _Proposal:
+    """A configuration, and what the sampler wants to be kept with its trial and with the study."""
+
+    drawn: Drawn
+    attributes: dict[str, Any]
+    notes: dict[str, Any]
 
 
 def open_studies(
     job: JobSpec, ledger: Ledger, journal: BaseJournal, history: Sequence[Group]
 ) -> dict[str, ArmStudy]:
     """Return each arm's study, created where the journal does not have it yet."""
-    assert ledger.info is not None
     storage = JournalStorage(JournalBackend(journal, history))
-    direction = ledger.info.metric.direction
-    return {arm.name: ArmStudy(job, arm, direction, storage) for arm in job.arms}
-
-
-def _suggest(trial: optuna.Trial, name: str, domain: Domain) -> Any:
-    """Draw one value. Wide integer ranges are drawn as reals, which costs TPE 100 times less."""
-    if isinstance(domain, Choices):
-        return trial.suggest_categorical(name, domain.values)
-    assert isinstance(domain, Range), domain
-    low, high = domain.low, domain.high
-    if not domain.integer:
-        return trial.suggest_float(name, low, high, log=domain.log)
-    if high - low < WIDE:
-        return trial.suggest_int(name, int(low), int(high), log=domain.log)
-    drawn = round(trial.suggest_float(name, low - 0.499, high + 0.499, log=domain.log))
-    return min(max(drawn, int(low)), int(high))
-
-
-def make_sampler(job: JobSpec, seed: int) -> BaseSampler:
-    """Return the job's sampler for one suggestion. Raises InputError for an unknown one."""
-    name = job.search.sampler
-    if name == "random":
-        return RandomSampler(seed=seed)
-    if name == "tpe":
-        # A quarter of a small budget is explored at random, never more than Optuna's own 10.
-        startup = min(10, max(3, (job.search.trials or 40) // 4))
-        with warnings.catch_warnings():
-            # Grouping (needed where the cell decides which parameters there are) is experimental.
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            return TPESampler(
-                n_startup_trials=startup,
-                multivariate=True,
-                group=True,
-                constant_liar=True,
-                seed=seed,
-            )
-    return _named_sampler(SAMPLERS.get(name, name), seed)
-
-
-def _named_sampler(name: str, seed: int) -> BaseSampler:
-    """Return a sampler by its class's name in optuna.samplers, or by dotted name."""
-    module, _, attribute = name.rpartition(".")
-    remedy = "use tpe, random, gp, a class of optuna.samplers, or package.module.Class"
-    try:
-        cls = getattr(importlib.import_module(module or "optuna.samplers"), attribute)
-    except (ImportError, AttributeError) as error:
-        rule = f"there is no sampler {name!r}"
-        raise InputError.of("search.sampler", rule, remedy) from error
-    if not (isinstance(cls, type) and issubclass(cls, BaseSampler)):
-        raise InputError.of("search.sampler", f"{name!r} is not an Optuna sampler", remedy)
-    try:
-        return cls(seed=seed)  # type: ignore[call-arg]
-    except (TypeError, ImportError) as error:
-        rule = f"the sampler {name!r} cannot be made with a seed alone: {error}"
-        raise InputError.of("search.sampler", rule, remedy) from error
-
-
-def make_pruner(job: JobSpec) -> BasePruner:
-    """Return the pruner of the job, for one arm."""
-    match job.search.pruner:
-        case SuccessiveHalving(min_epochs=first, reduction=reduction):
-            return SuccessiveHalvingPruner(min_resource=first, reduction_factor=reduction)
-        case Hyperband(min_epochs=first, reduction=reduction):
-            last = job.training.max_epochs
-            return HyperbandPruner(first, last, reduction_factor=reduction)
-        case Median(min_epochs=first):
-            return MedianPruner(n_warmup_steps=first - 1)
-        case Patient(patience=patience):
-            return PatientPruner(None, patience=patience)
-    return NopPruner()
-
-
-def rungs(job: JobSpec) -> list[int] | None:
-    """Return the epochs at which the pruner may stop a trial; None means after every one."""
-    match job.search.pruner:
-        case (
-            SuccessiveHalving(min_epochs=rung, reduction=reduction)
-            | Hyperband(min_epochs=rung, reduction=reduction)
-        ):
-            epochs = []
-            while rung < job.training.max_epochs:
-                epochs.append(rung)
-                rung *= reduction
-            return epochs
-        case Median() | Patient():
-            return None
-    return []
+    return {arm.name: ArmStudy(job, arm, ledger, storage) for arm in job.arms}

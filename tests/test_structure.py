@@ -17,7 +17,16 @@ ALLOWED = {
     "deploy": {"deploy"},
 }
 OWNERS = {
-    "optuna": {"search/study.py", "search/importance.py"},
+    "optuna": {
+        "search/study.py",
+        "search/view.py",
+        "search/history.py",
+        "search/draws.py",
+        "search/samplers.py",
+        "search/cma.py",
+        "search/pruners.py",
+        "search/importance.py",
+    },
     "ray": {"trainables/tune.py", "search/bridge.py", "search/runner.py"},
     "mlflow": {"search/tracking.py", "search/mirror_", "search/dashboard.py"},
     "plotly": {"search/report/"},

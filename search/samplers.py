@@ -1,0 +1,111 @@
+"""What is tried next: Optuna's samplers by name, made afresh for every suggestion.
+
+A sampler's randomness comes from a seed of the suggestion's own, and what it knows from the study:
+a resumed job therefore suggests what an undisturbed one would have.
+
+    sees a window     tpe, gp             their cost grows with the trials that they see
+    sees everything   nsgaii, nsgaiii, qmc, brute-force, and classes by dotted name
+    sees nothing      random
+    is not Optuna's   cmaes               search/cma.py: Optuna's keeps pickles in the study
+"""
+
+import importlib
+import warnings
+from dataclasses import dataclass
+from typing import Literal
+
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import (
+    BaseSampler,
+    GPSampler,
+    NSGAIIISampler,
+    NSGAIISampler,
+    QMCSampler,
+    RandomSampler,
+    TPESampler,
+)
+
+from search.job import JobSpec
+from search.job_file import SAMPLERS
+from search.seeds import derive_seed
+from spaces.errors import InputError
+
+Sight = Literal["window", "whole", "nothing"]
+
+_REMEDY = "use tpe, random, gp, a class of optuna.samplers, or package.module.Class"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A sampler for one suggestion, and how much of the arm's history it is shown."""
+
+    sampler: BaseSampler
+    sight: Sight
+
+
+def choose(job: JobSpec, arm: str, seed: int) -> Choice:
+    """Return the job's sampler for one suggestion of an arm. Raises InputError for an unknown one.
+
+    seed: of the suggestion.
+    """
+    trials = job.search.trials or 40
+    # A quarter of a small budget is explored at random, never more than Optuna's own 10.
+    startup = min(10, max(3, trials // 4))
+    population = min(50, max(8, trials // 8))
+    with warnings.catch_warnings():
+        # Grouping (needed where the cell decides which parameters there are) is experimental.
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        match job.search.sampler:
+            case "random" | "cmaes":  # what CMA-ES leaves open is drawn at random
+                return Choice(RandomSampler(seed=seed), "nothing")
+            case "tpe":
+                tpe = TPESampler(
+                    n_startup_trials=startup,
+                    multivariate=True,
+                    group=True,
+                    constant_liar=True,
+                    seed=seed,
+                )
+                return Choice(tpe, "window")
+            case "gp":
+                # In a pooled arm, what only some cells have is drawn at random: no need to say so.
+                gp = GPSampler(seed=seed, n_startup_trials=startup, warn_independent_sampling=False)
+                return Choice(gp, "window")
+            case "nsgaii":
+                return Choice(NSGAIISampler(seed=seed, population_size=population), "whole")
+            case "nsgaiii":
+                return Choice(NSGAIIISampler(seed=seed, population_size=population), "whole")
+            case "qmc":
+                # One scrambled sequence an arm, of which every suggestion takes the next point.
+                sequence = derive_seed(job.search.seed, arm, "sequence")
+                qmc = QMCSampler(
+                    seed=sequence,
+                    scramble=True,
+                    independent_sampler=RandomSampler(seed=seed),
+                    warn_independent_sampling=False,
+                )
+                return Choice(qmc, "whole")
+            case name:
+                return Choice(_named(SAMPLERS.get(name, name), seed), "whole")
+
+
+def uniform(seed: int) -> Choice:
+    """Return uniform draws, for control trials and for what a model cannot answer."""
+    return Choice(RandomSampler(seed=seed), "nothing")
+
+
+def _named(name: str, seed: int) -> BaseSampler:
+    """Return a sampler by its class's name in optuna.samplers, or by dotted name."""
+    module, _, attribute = name.rpartition(".")
+    try:
+        cls = getattr(importlib.import_module(module or "optuna.samplers"), attribute)
+    except (ImportError, AttributeError) as error:
+        rule = f"there is no sampler {name!r}"
+        raise InputError.of("search.sampler", rule, _REMEDY) from error
+    if not (isinstance(cls, type) and issubclass(cls, BaseSampler)):
+        raise InputError.of("search.sampler", f"{name!r} is not an Optuna sampler", _REMEDY)
+    try:
+        return cls(seed=seed)  # type: ignore[call-arg]
+    except (TypeError, ImportError) as error:
+        rule = f"the sampler {name!r} cannot be made with a seed alone: {error}"
+        raise InputError.of("search.sampler", rule, _REMEDY) from error
