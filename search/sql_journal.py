@@ -67,7 +67,7 @@ _REMEDIES = (
     ),
     (r'database "[^"]*" does not exist', "make the database (createdb), or name another"),
     (r'role "[^"]*" does not exist', "name a user of the server: postgresql://USER@host/database"),
-    (r"SSL|certificate", "check sslmode and sslrootcert in the URL"),
+    (r"\bSSL\b|certificate", "check sslmode and sslrootcert in the URL"),
     (
         r"refused|timeout|timed out|translate|route|unreachable|No such file|resolve",
         "start the server, or correct host and port; it must be reached from where the job runs",

@@ -9,8 +9,9 @@ from typing import Any
 
 from search.driver import Driver
 from search.job import JobSpec
-from search.journal import Journal, JournalReader
 from search.ledger import Ledger
+from search.sql_journal import SqlReader
+from search.storage import open_journal, open_reader
 from spaces.tasks import Metric, TaskInfo
 from trainables.work import Report, Work
 
@@ -118,13 +119,16 @@ class Workers:
 def drive(job: JobSpec, folder: Path, **options: Any) -> Ledger:
     """Run a job to its end (or through `most_reports`) and return what its journal says."""
     most = options.pop("most_reports", 100_000)
-    with Journal(folder / "job.journal") as journal:
+    with open_journal(job, folder) as journal:
         Workers(Driver(job, INFO, journal), **options).run(most)
-    return told(folder)
+    return told(folder, job)
 
 
-def told(folder: Path) -> Ledger:
-    """Return what a reader makes of the journal in a folder."""
+def told(folder: Path, job: JobSpec | None = None) -> Ledger:
+    """Return what a reader makes of the journal in a folder, or of the job's in its database."""
     ledger = Ledger()
-    ledger.apply_all(JournalReader(folder / "job.journal").groups())
+    if job is not None and job.storage.study is not None:
+        ledger.apply_all(SqlReader(job.storage.study, job.name).groups())
+    else:
+        ledger.apply_all(open_reader(folder).groups())
     return ledger

@@ -1,8 +1,10 @@
-"""Claims about the job journal: what a crash, a full disk or a second driver can do to it."""
+"""Claims about the job journal: what a crash, a full disk or a second driver can do to it.
+
+The first part holds for every journal there is (journals.py), the second for the file.
+"""
 
 import json
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from journals import InFile, InPostgres, Kept
 
 from search.journal import (
     Journal,
@@ -26,22 +29,134 @@ from search.journal import (
 GROUPS = [[{"record": "a", "n": 1}, {"op_code": 4}], [{"record": "b"}], [{"record": "ü\n"}]]
 
 
-def write(path: Path, groups: list[list[dict[str, Any]]] = GROUPS) -> None:
-    with Journal(path) as journal:
+@pytest.fixture(params=["file", "postgres"])
+def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Kept:
+    """A journal that is not there yet."""
+    if request.param == "file":
+        return InFile(tmp_path / "job.journal")
+    server = request.getfixturevalue("postgres")
+    return InPostgres(server, server.database())
+
+
+def write(kept: Kept, groups: list[list[dict[str, Any]]] = GROUPS) -> None:
+    with kept.open() as journal:
         for group in groups:
             journal.append(*group)
             journal.commit()
 
 
-def test_groups_are_read_back_as_written(tmp_path: Path) -> None:
-    path = tmp_path / "job.journal"
-    write(path)
-    assert JournalReader(path).read() == GROUPS
+def test_groups_are_read_back_as_written(kept: Kept) -> None:
+    assert not kept.reader().exists()
+    assert kept.reader().read() == []
+    write(kept)
+    assert kept.reader().exists()
+    assert kept.reader().read() == GROUPS
+    with kept.open() as journal:
+        assert journal.take_history() == GROUPS
+        assert journal.take_history() == []
+
+
+def test_a_reader_goes_on_where_it_was(kept: Kept) -> None:
+    reader = kept.reader()
+    with kept.open() as journal:
+        for group in GROUPS:
+            assert reader.read() == []
+            journal.append(*group)
+            journal.commit()
+            assert reader.read() == [group]
+
+
+def test_every_driver_goes_on_behind_the_one_before(kept: Kept) -> None:
+    for group in GROUPS:
+        write(kept, [group])
+    assert kept.reader().read() == GROUPS
+
+
+def test_uncommitted_records_are_not_there(kept: Kept) -> None:
+    with kept.open() as journal:
+        journal.append({"record": "lost"})
+    assert kept.reader().read() == []
+
+
+def test_nothing_to_commit_is_no_group(kept: Kept) -> None:
+    with kept.open() as journal:
+        journal.commit()
+    assert kept.reader().read() == []
+
+
+def test_damage_in_the_middle_is_refused_with_its_place(kept: Kept) -> None:
+    write(kept)
+    kept.damage(1)
+    with pytest.raises(JournalError, match=r"journal:2: this line is dam|group 2 of .* changed"):
+        kept.open()
+    with pytest.raises(JournalError):
+        kept.reader().read()
+    with pytest.raises(JournalError, match=r"damaged|changed"):  # the lock was let go of
+        kept.open()
+
+
+def test_a_second_driver_is_refused_and_told_who_holds_the_job(kept: Kept) -> None:
+    with kept.open(), pytest.raises(JournalBusyError, match=f"process {os.getpid()} on "):
+        kept.open()
+    kept.open().close()
+
+
+def test_the_lock_of_a_killed_driver_is_free_at_once(kept: Kept) -> None:
+    program = f"import time\n{kept.opening}print('held', flush=True); time.sleep(600)"
+    holder = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    with holder, holder.stdout:
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(JournalBusyError, match=f"process {holder.pid} on "):
+            kept.open()
+        holder.kill()
+        holder.wait()
+    kept.open().close()
+
+
+def test_a_driver_that_was_superseded_stops_before_it_writes(kept: Kept) -> None:
+    write(kept, GROUPS[:1])
+    with kept.open() as journal:
+        kept.intrude([{"record": "driver", "generation": 2}])
+        journal.append({"record": "late"})
+        with pytest.raises(JournalFencedError, match="the other one goes on with the job"):
+            journal.commit()
+    assert kept.reader().read() == [GROUPS[0], [{"record": "driver", "generation": 2}]]
+
+
+def test_a_full_disk_leaves_no_half_group(kept: Kept) -> None:
+    write(kept)
+    with kept.open() as journal:
+        journal.append({"record": "too much"})
+        with kept.full(), pytest.raises(JournalFullError, match="make room"):
+            journal.commit()
+        assert kept.reader().read() == GROUPS
+        journal.commit()
+    assert kept.reader().read() == [*GROUPS, [{"record": "too much"}]]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_that_json_lacks_never_reach_the_journal(kept: Kept, value: float) -> None:
+    with kept.open() as journal:
+        journal.append({"value": value})
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            journal.commit()
+    assert kept.reader().read() == []
+
+
+def test_numbers_and_texts_survive_to_the_last_bit(kept: Kept) -> None:
+    values = [0.1, 1.0, 1, -0.0, 1e308, 5e-324, 2**70, "\x00 \u2028 '\\ é 🜁", None, True]
+    write(kept, [[{"values": values}]])
+    ((record,),) = kept.reader().read()
+    assert list(map(repr, record["values"])) == list(map(repr, values))
+
+
+# In a file
 
 
 def test_every_torn_ending_leaves_the_groups_before_it(tmp_path: Path) -> None:
     path = tmp_path / "job.journal"
-    write(path)
+    write(InFile(path))
     whole = path.read_bytes()
     two = len(encode(GROUPS[0])) + len(encode(GROUPS[1]))
     for cut in range(two, len(whole)):
@@ -56,23 +171,11 @@ def test_every_torn_ending_leaves_the_groups_before_it(tmp_path: Path) -> None:
 
 def test_zeros_at_the_end_after_a_power_cut_are_cut_off(tmp_path: Path) -> None:
     path = tmp_path / "job.journal"
-    write(path)
+    write(InFile(path))
     with path.open("ab") as file:
         file.write(bytes(4096))
     with Journal(path) as journal:
         assert journal.take_history() == GROUPS
-
-
-def test_damage_in_the_middle_is_refused_with_its_line(tmp_path: Path) -> None:
-    path = tmp_path / "job.journal"
-    write(path)
-    whole = bytearray(path.read_bytes())
-    whole[len(encode(GROUPS[0])) + 20] ^= 1
-    path.write_bytes(whole)
-    with pytest.raises(JournalError, match=r"job\.journal:2: this line is damaged"):
-        Journal(path)
-    Path(path).write_bytes(b"".join(map(encode, GROUPS)))
-    Journal(path).close()  # the failed opening has let go of the lock
 
 
 def test_a_reader_waits_for_the_rest_of_a_line(tmp_path: Path) -> None:
@@ -84,75 +187,6 @@ def test_a_reader_waits_for_the_rest_of_a_line(tmp_path: Path) -> None:
     path.write_bytes(line + encode(GROUPS[1]))
     assert reader.read() == GROUPS[1:2]
     assert reader.read() == []
-
-
-def test_uncommitted_records_are_not_there(tmp_path: Path) -> None:
-    path = tmp_path / "job.journal"
-    with Journal(path) as journal:
-        journal.append({"record": "lost"})
-    assert path.read_bytes() == b""
-
-
-def test_a_second_driver_is_refused_and_told_who_holds_the_job(tmp_path: Path) -> None:
-    path = tmp_path / "job.journal"
-    with Journal(path), pytest.raises(JournalBusyError, match=f"process {os.getpid()} on "):
-        Journal(path)
-    Journal(path).close()
-
-
-def test_the_lock_of_a_killed_driver_is_free_at_once(tmp_path: Path) -> None:
-    path = tmp_path / "job.journal"
-    program = (
-        "import sys, time; from pathlib import Path; from search.journal import Journal\n"
-        "journal = Journal(Path(sys.argv[1])); print('held', flush=True); time.sleep(600)"
-    )
-    holder = subprocess.Popen(
-        [sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE, text=True
-    )
-    assert holder.stdout is not None
-    with holder, holder.stdout:
-        assert holder.stdout.readline() == "held\n"
-        with pytest.raises(JournalBusyError):
-            Journal(path)
-        holder.kill()
-        holder.wait()
-    Journal(path).close()
-
-
-def test_a_driver_that_was_superseded_stops_before_it_writes(tmp_path: Path) -> None:
-    path = tmp_path / "job.journal"
-    with Journal(path) as journal:
-        with path.open("ab") as other:  # as on a file system without locks
-            other.write(encode([{"record": "driver", "generation": 2}]))
-        journal.append({"record": "late"})
-        with pytest.raises(JournalFencedError):
-            journal.commit()
-    assert JournalReader(path).read() == [[{"record": "driver", "generation": 2}]]
-
-
-def test_a_full_disk_leaves_no_half_group(tmp_path: Path) -> None:
-    path = tmp_path / "job.journal"
-    write(path)
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    with Journal(path) as journal:
-        journal.append({"record": "too much"})
-        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 10, before[1]))
-        try:
-            with pytest.raises(JournalFullError, match="make room, then resume"):
-                journal.commit()
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        assert JournalReader(path).read() == GROUPS
-        journal.commit()
-    assert JournalReader(path).read()[-1] == [{"record": "too much"}]
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_numbers_that_json_lacks_never_reach_the_file(tmp_path: Path, value: float) -> None:
-    with Journal(tmp_path / "job.journal") as journal:
-        journal.append({"value": value})
-        with pytest.raises(ValueError, match="not JSON compliant"):
-            journal.commit()
 
 
 json_values = st.recursive(
