@@ -44,6 +44,7 @@ LOCK = "tracking.lock"
 LINGER = 600.0  #: seconds that a mirror goes on trying after its driver has ended
 
 PATIENCE = 120.0  #: seconds that a mirror waits for a journal's database
+_HEAD_START = 15.0  # seconds that Ray and the workers have to themselves before MLflow is imported
 _PAUSE = 1.0  # seconds between two looks at the journal, at least
 _LONGEST_PAUSE = 16.0  # seconds between two attempts to reach a server
 _HAND_OVER = 60.0  # seconds to wait for the mirror of a former driver to step aside
@@ -196,6 +197,7 @@ class Follower:
         self._alive = alive
         self._linger = linger
         self._notes = Notes(folder)
+        self._began = time.monotonic()
         self._begin()
 
     def _begin(self) -> None:
@@ -227,6 +229,9 @@ class Follower:
             done = self._ours_seen and self._runs.ledger.phase == "done"
             ended = self._alive is None or not live or done
             self._runs.live(live)
+            if not ended and self._starting_up():
+                self._pause(_PAUSE, watch=live)
+                continue
             failures = 0 if self._tell_all(ended) else failures + 1
             if ended and not failures:
                 self._notes.complete(not self._refused)
@@ -237,6 +242,11 @@ class Follower:
                     return self._give_up()
             wait = min(_PAUSE * 2**failures, _LONGEST_PAUSE) if failures else _PAUSE
             self._pause(max(wait, time.monotonic() - began), watch=live)
+
+    def _starting_up(self) -> bool:
+        """Whether Ray and the workers may still be starting, which MLflow's imports would delay."""
+        begun = any(entry.epoch for entry in self._runs.ledger.entries.values())
+        return not begun and time.monotonic() - self._began < _HEAD_START
 
     def _pause(self, seconds: float, *, watch: bool) -> None:
         """Sleep; with `watch`, until the driver ends at most."""
