@@ -220,7 +220,7 @@ class S3Store(Store):
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
             )
-            self._made = boto3.client("s3", config=config)
+            self._made = boto3.Session().client("s3", config=config)  # the default one is shared
         return self._made
 
 
