@@ -75,6 +75,16 @@ def main() -> None:
     sys.exit(code or 0)
 
 
+#: Modules whose exceptions are messages for people.
+_KNOWN = (
+    "search.journal",
+    "search.bridge",
+    "trainables.store",
+    "trainables.onnx.convert",
+    "deploy.errors",
+)
+
+
 def _known(error: Exception) -> int:
     """Return the exit code of an exception that has words of its own; raise any other."""
     import click
@@ -84,7 +94,7 @@ def _known(error: Exception) -> int:
         return 2
     if isinstance(error, click.exceptions.Abort):
         return 130
-    if type(error).__module__ in ("search.journal", "deploy.errors", "trainables.onnx.convert"):
+    if type(error).__module__ in _KNOWN:
         return _complain(str(error), getattr(error, "exit_code", 1))
     raise error
 

@@ -21,6 +21,7 @@ from spaces.arms import Arm
 from spaces.config import TrialConfig
 from spaces.errors import InputError
 from spaces.tasks import TaskInfo
+from trainables.store import StoreError
 from trainables.work import Report, Work
 
 
@@ -227,10 +228,15 @@ class Driver:
     # What was reported
 
     def report(self, report: Report) -> bool:
-        """Take a report in; return whether the trial goes on. Told twice, it changes nothing."""
+        """Take a report in; return whether the trial goes on. Told twice, it changes nothing.
+
+        Raises StoreError when a worker cannot keep its checkpoint: no other trial could either.
+        """
         entry = self.ledger.entries.get(report.key)
         if entry is None or entry.state != "running" or report.generation != self.generation:
             return False
+        if report.halt is not None:
+            raise StoreError(f"{report.halt} Nothing is lost: see to it, then resume the job.")
         if report.failure is not None:
             self._retry_or_fail(entry, report.failure)
             return False
@@ -255,11 +261,17 @@ class Driver:
         self._journal.commit()
         return entry.state == "running"
 
-    def lost(self, key: str, reason: str) -> None:
-        """Take in that a trial's worker is gone: it goes on elsewhere, a few times at most."""
+    def lost(self, key: str, reason: str, *, node_lost: bool = False) -> None:
+        """Take in that a trial's worker is gone: the trial goes on elsewhere from its checkpoint.
+
+        Every loss counts against search.retries, but one: if the whole node is gone (pre-empted,
+        crashed, taken away) and the trial has got further since its last loss, it is not to blame.
+        A trial that takes node after node down with it gets no further and so fails in the end.
+        """
         entry = self.ledger.entries[key]
         if entry.state == "running" and key in self._live:
-            self._retry_or_fail(entry, reason)
+            forgiven = node_lost and entry.epoch > (entry.lost_at or 0)
+            self._retry_or_fail(entry, reason, counted=not forgiven)
 
     def _store_points(self, entry: Entry, points: list[dict[str, Any]]) -> int | None:
         """Store intermediate values in the arm's study; return the epoch of a pruning, if any."""
@@ -289,10 +301,11 @@ class Driver:
     def _broke(self, arm: str) -> bool:
         return self.unit != "trials" and self.spent(arm) >= self.budget
 
-    def _retry_or_fail(self, entry: Entry, reason: str) -> None:
+    def _retry_or_fail(self, entry: Entry, reason: str, *, counted: bool = True) -> None:
         self._live.discard(entry.key)
-        if entry.retries < self.job.search.retries:
-            self._tell({"record": "retry", "key": entry.key, "reason": reason}, timed=True)
+        if not counted or entry.retries < self.job.search.retries:
+            record = {"record": "retry", "key": entry.key, "reason": reason, "counted": counted}
+            self._tell(record, timed=True)
             self._waiting.append(entry)
         else:
             self._end(entry, "failed", reason=reason)

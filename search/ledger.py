@@ -6,7 +6,7 @@ Record kinds, each an object with the key "record":
     job     spec, base, task                      the job, its file's folder, its data's shape
     trial   key, phase, arm, number, control, config, seed, finalist, replicate, time
     report  key, generation, epochs, checkpoint, parameters
-    retry   key, reason, time                     a trial was lost and starts from its checkpoint
+    retry   key, reason, counted, time            a trial was lost and goes on from its checkpoint
     end     key, state, reason, test, time
     extend  trials, seeds, time                   budget added to a finished job
     phase   phase, time                           search, confirm, report or done
@@ -51,7 +51,8 @@ class Entry:
     value: float | None = None  #: best so far
     parameters: int | None = None
     checkpoints: list[str] = field(default_factory=list)  #: the latest last, at most two
-    retries: int = 0
+    retries: int = 0  #: that count against search.retries
+    lost_at: int | None = None  #: the epoch of the latest loss
     test: dict[str, float] | None = None
     reason: str | None = None
 
@@ -126,7 +127,8 @@ class Ledger:
                 self._reported(record)
             case "retry":
                 entry = self.entries[record["key"]]
-                entry.retries += 1
+                entry.retries += record.get("counted", True)
+                entry.lost_at = entry.epoch
                 entry.reason = record["reason"]
             case "end":
                 self._ended(record)

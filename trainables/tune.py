@@ -1,7 +1,8 @@
 """The one file of trainables that knows Ray Tune: a worker that trains slices and reports them.
 
-An actor serves many trials (take, reset_config), holds the data once per node through Ray's object store,
-and writes its own checkpoints: Tune's are not used, since a job resumes from its journal alone.
+An actor serves many trials (take, reset_config), holds the data once per node through Ray's object
+store, and writes its own checkpoints: Tune's are not used, since a job resumes from its journal
+alone.
 """
 
 import traceback
@@ -13,7 +14,7 @@ from ray import tune
 
 from spaces.config import TrialConfig
 from trainables.data import Data
-from trainables.store import CheckpointError, open_store
+from trainables.store import CheckpointError, StoreError, open_store
 from trainables.training import Training
 from trainables.work import Report, Work
 
@@ -53,15 +54,22 @@ class Worker(tune.Trainable):
         self._written: list[str] = list(self._work.checkpoints)
 
     def step(self) -> dict[str, Any]:
-        """Train one slice. A trial's own exception is an answer too, so that the actor lives on."""
+        """Train one slice. A trial's own exception is an answer too, so that the actor lives on.
+
+        But for those after which it is not known what works: memory or an accelerator gave out.
+        """
+        work = self._work
         try:
             report = self._slice()
+        except StoreError as error:
+            self._training = None
+            report = Report(work.key, work.generation, [], halt=str(error))
         except Exception as error:
             self._training = None
+            if isinstance(error, MemoryError) or self._device != "cpu":
+                raise
             lines = traceback.format_exception(error, limit=-8)
-            report = Report(
-                self._work.key, self._work.generation, [], failure="".join(lines)[-4000:]
-            )
+            report = Report(work.key, work.generation, [], failure="".join(lines)[-4000:])
         return {"report": [report.as_dict()]}
 
     def _slice(self) -> Report:
@@ -105,8 +113,11 @@ class Worker(tune.Trainable):
     def _save(self, training: Training) -> str:
         """Write a checkpoint; the driver has the one before in its journal by now."""
         name = checkpoint_name(self._work, training.epoch)
-        with self._store.writing(name) as folder:
-            training.save(folder)
+        try:
+            with self._store.writing(name) as folder:
+                training.save(folder)
+        except OSError as error:
+            raise StoreError(f"no checkpoint could be written: {error}") from error
         self._written = [n for n in self._written if n != name] + [name]
         for old in self._written[:-2]:
             self._store.delete(old)

@@ -33,6 +33,7 @@ class Report:
     diverged: bool = False
     test: dict[str, float] | None = None
     failure: str | None = None  #: the exception that ended it
+    halt: str | None = None  #: why no trial can go on: there is nowhere to keep checkpoints
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain JSON types."""
