@@ -27,7 +27,7 @@ OWNERS = {
         "search/pruners.py",
         "search/importance.py",
     },
-    "ray": {"trainables/tune.py", "search/bridge.py", "search/runner.py"},
+    "ray": {"trainables/tune.py", "search/bridge.py", "search/runner.py", "search/nodes.py"},
     "mlflow": {"search/tracking.py", "search/mirror_", "search/dashboard.py"},
     "plotly": {"search/report/"},
     "psycopg2": {"search/sql_journal.py"},
