@@ -74,18 +74,21 @@ class Layer(nn.Module):
 
         Batch norm, where a cell has it, is that of evaluation.
         """
-        parameters = dict(self.named_parameters())
+        parameters = self._tensors()
         return scan.step(self.variant, parameters, x_BI, state, self._running())
 
     def forward(self, x_TBI: Tensor, lengths_B: Tensor) -> Tensor:
         """Return the outputs y_TBH; what stands beyond a sequence's length means nothing."""
-        parameters = dict(self.named_parameters())
+        parameters = self._tensors()
         statistics = self._running()
         if statistics is not None and self.training:
             running, statistics = statistics, scan.batch_statistics(parameters, x_TBI, lengths_B)
             for kept, new in zip(running, statistics, strict=True):
                 kept.lerp_(new.detach(), scan.MOMENTUM)
         return scan.scan(self.variant, parameters, x_TBI, lengths_B, self.hidden, statistics)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {name: p for name, p in self._parameters.items() if p is not None}
 
     def _running(self) -> tuple[Tensor, Tensor] | None:
         if self.variant.norm != "batch":

@@ -4,8 +4,8 @@ Both take one array of 64-bit words: sizes and addresses, by the names of FORWAR
 of all arrays over time are the sequences still running, step after step (longest sequences first):
 step t has n[t] rows from off[t] on.
 
-    x [N, I]   y, dy [N, P]   D [N, sums, H]   hoisted [N, |W|, H]
-    tape [N, slots, H]: the state's fields but the output, then what the backward pass reads
+    x [N, I]   y, dy [N, P]   D [N, sums · H]   hoisted [N, |W|, H]
+    tape [N, slots · H]: the state's fields but the output, then what the backward pass reads
     vectors, dvectors [·, H]   initial [fields, H]   carry [fields, B, H]   across [·, B, H]
     W, R, P: the layer's matrices   panels, tmp: room to work in
 """

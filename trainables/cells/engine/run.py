@@ -1,9 +1,7 @@
 """The compiled scan as an autograd function: torch in, torch out.
 
-Sequences are laid side by side, the longest first, and only the steps that exist are kept: N rows
-in all, those of step t from off[t] on. Input and recurrent products, gates and their derivatives
-are made step by step in compiled code; the gradients of the matrices are one product each, after
-the last step.
+Input and recurrent products, gates and their derivatives are made step by step in compiled code;
+the gradients of the matrices are one product each, after the last step.
 """
 
 import ctypes
@@ -12,15 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from trainables.cells.engine.compile import Scan, compiled, kind, lanes, whole_product
-from trainables.cells.engine.emit import BACKWARD, FORWARD, Plan, Run
+from trainables.cells.engine import room
+from trainables.cells.engine.compile import Scan, compiled, lanes, whole_product
+from trainables.cells.engine.emit import BACKWARD, FORWARD, Plan
 from trainables.cells.engine.product import ACCUMULATED, WIDEST
+from trainables.cells.engine.steps import Steps, padded, rows, steps_of
 from trainables.cells.engine.trace import Node
 from trainables.cells.variant import Variant
 
@@ -29,76 +27,38 @@ TMP_BYTES = 20_480
 
 
 @dataclass(frozen=True)
-class Steps:
-    """Which sequences run at which step, and where their rows are."""
+class _WholeRun:
+    """Sums that are neighbours, and whose blocks are neighbours in their matrix: one product."""
 
-    steps: int
-    counts: NDArray[np.int64]  #: [T] sequences that still run
-    offsets: NDArray[np.int64]  #: [T] the first row of each step
-    rows: int  #: in all
-    index: Tensor | None  #: [N] the rows' places in [T · B]; None where they are all of it
-    previous: Tensor | None  #: [N - counts[0]] the row one step before, from the second step on
+    matrix: str
+    first: int  #: sum
+    block: int
+    count: int
 
-
-@functools.lru_cache(maxsize=256)
-def _steps(content: bytes, steps: int) -> Steps:
-    lengths = np.frombuffer(content, np.int64)
-    batch = len(lengths)
-    if int(lengths.min()) == steps:
-        offsets = np.arange(steps, dtype=np.int64) * batch
-        return Steps(steps, np.full(steps, batch), offsets, steps * batch, None, None)
-    order = np.argsort(-lengths, kind="stable")
-    longest = int(lengths[order[0]])
-    running_TB = np.arange(longest)[:, None] < lengths[order]
-    counts = running_TB.sum(axis=1)
-    offsets = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    step_N, place_N = np.nonzero(running_TB)
-    index = torch.from_numpy(step_N * batch + order[place_N])
-    later = step_N > 0
-    previous = torch.from_numpy(offsets[step_N[later] - 1] + place_N[later])
-    return Steps(longest, counts, offsets, int(counts.sum()), index, previous)
+    def rows(self, hidden: int) -> slice:
+        """Return the rows of the matrix; a projection's are all that there are."""
+        if self.matrix == "P":
+            return slice(0, hidden)
+        return slice(self.block * hidden, (self.block + self.count) * hidden)
 
 
-def _even(most: int, blocks: int) -> int:
-    """Return the size of groups of at most that many, all as equal as can be."""
-    groups = -(-blocks // most)
-    return -(-blocks // groups)
-
-
-class _Call:
-    """The sizes and addresses that a compiled function is called with."""
-
-    def __init__(self, scan: Scan, steps: Steps, batch: int, H: int, P: int) -> None:
-        self._words: dict[str, int] = {
-            "T": steps.steps,
-            "B": batch,
-            "H": H,
-            "P": P,
-            "product": scan.product,
-            "off": steps.offsets.ctypes.data,
-            "n": steps.counts.ctypes.data,
-        }
-        self._scan = scan
-
-    def give(self, **words: int | Tensor) -> None:
-        for name, word in words.items():
-            self._words[name] = word.data_ptr() if isinstance(word, Tensor) else word
-
-    def group(self, widest_run: int, slots: int, width: int) -> int:
-        """Choose how many vectors of units go together; return the numbers that tmp must hold."""
-        lanes = self._scan.kind.lanes
-        group = _even(max(1, WIDEST // widest_run), -(-width // lanes))
-        row = slots * group * lanes
-        chunk = max(12, TMP_BYTES // (row * self._scan.kind.bytes))
-        self.give(group=group, chunk=chunk)
-        return row * chunk
-
-    def array(self, names: tuple[str, ...]) -> Any:
-        return (ctypes.c_int64 * len(names))(*[self._words.get(name, 0) for name in names])
-
-
-def _padded(width: int, lanes: int) -> int:
-    return -(-width // lanes) * lanes
+@functools.cache
+def _whole_runs(plan: Plan, source: Node) -> list[_WholeRun]:
+    found: list[_WholeRun] = []
+    for run in plan.runs(source):
+        names = {"W": plan.variant.W, "R": plan.variant.R, "P": ("P",)}[run.matrix]
+        for offset, block in enumerate(run.blocks):
+            place, at = names.index(block), run.first + offset
+            last = found[-1] if found else None
+            if (
+                last is not None
+                and last.matrix == run.matrix
+                and (last.block + last.count, last.first + last.count) == (place, at)
+            ):
+                found[-1] = _WholeRun(run.matrix, last.first, last.block, last.count + 1)
+            else:
+                found.append(_WholeRun(run.matrix, at, place, 1))
+    return found
 
 
 class _Sizes:
@@ -107,9 +67,13 @@ class _Sizes:
     def __init__(self, plan: Plan) -> None:
         t = plan.trace
         stages = range(t.first, t.last + 1)
-        runs = [run for source in t.sources for stage in stages
-                for run in plan.runs(source, plan.sums_of(stage))]  # fmt: skip
-        self.widest_run = max(len(run.blocks) for run in runs) if runs else 1
+        runs = [
+            run
+            for source in t.sources
+            for stage in stages
+            for run in plan.runs(source, plan.sums_of(stage))
+        ]
+        self.widest_run = max((len(run.blocks) for run in runs), default=1)
         self.slots = max(1, *(len(plan.sums_of(stage)) for stage in stages), 1)
         self.slots_behind = max(1, *(len(plan.sources_behind(stage)) for stage in stages), 1)
         self.products = sum(len(run.blocks) for run in runs)
@@ -121,217 +85,223 @@ def _sizes(plan: Plan) -> _Sizes:
     return _Sizes(plan)
 
 
+def _even(most: int, blocks: int) -> int:
+    """Return the size of groups of at most that many, all as equal as can be."""
+    groups = -(-blocks // most)
+    return -(-blocks // groups)
+
+
+class _Program:
+    """A compiled scan at one size: all that does not change from call to call."""
+
+    def __init__(self, scan: Scan, inputs: int, hidden: int) -> None:
+        plan, variant, t = scan.plan, scan.plan.variant, scan.plan.trace
+        self.scan, self.plan, self.variant = scan, plan, variant
+        self.inputs, self.hidden, self.width = inputs, hidden, variant.width(hidden)
+        self.dtype = torch.float64 if scan.kind.double else torch.float32
+        self.lanes = scan.kind.lanes
+        self.names = names(variant)
+        found = _sizes(plan)
+        self.tape_row, self.D_row = len(plan.tape) * hidden, len(t.sums) * hidden
+        whole = self._up(hidden)
+        self.forward_panels = found.products * max(inputs, hidden) * whole
+        self.backward_panels = found.products * hidden * whole
+        sizes = {"I": inputs, "H": hidden, "P": self.width, "product": scan.product}
+        group, chunk, self.forward_tmp = self._group(found.widest_run, found.slots)
+        self._forward = self._template(FORWARD, {**sizes, "group": group, "chunk": chunk})
+        group, chunk, self.backward_tmp = self._group(1, found.slots_behind)
+        self._backward = self._template(BACKWARD, {**sizes, "group": group, "chunk": chunk})
+        self.initial = torch.tensor(found.initial, dtype=self.dtype).unsqueeze(1).repeat(1, hidden)
+        self.wholes = [
+            (source, whole, whole.rows(hidden))
+            for source in t.sources
+            for whole in _whole_runs(plan, source)
+        ]
+        self.hoisted = variant.norm != "none"
+        self._accumulate = whole_product("accumulate", scan.kind.double)
+        self._apply = whole_product("apply", scan.kind.double)
+
+    def _up(self, width: int) -> int:
+        return -(-width // self.lanes) * self.lanes
+
+    def _group(self, widest_run: int, slots: int) -> tuple[int, int, int]:
+        """Return the vectors of units that go together, the rows, and the room they take."""
+        group = _even(max(1, WIDEST // widest_run), -(-self.hidden // self.lanes))
+        row = slots * group * self.lanes
+        chunk = max(12, TMP_BYTES // (row * self.scan.kind.bytes))
+        return group, chunk, row * chunk
+
+    @staticmethod
+    def _template(
+        words: tuple[str, ...], known: dict[str, int]
+    ) -> tuple[list[int], dict[str, int]]:
+        return [known.get(word, 0) for word in words], {word: i for i, word in enumerate(words)}
+
+    def call(self, backward: bool, steps: Steps, tensors: dict[str, Tensor], dx_row: int) -> None:
+        """Run one of the compiled functions."""
+        template, at = self._backward if backward else self._forward
+        words = template.copy()
+        words[at["T"]], words[at["B"]] = steps.steps, steps.first
+        words[at["off"]], words[at["n"]] = steps.offsets.ctypes.data, steps.counts.ctypes.data
+        for name, tensor in tensors.items():
+            words[at[name]] = tensor.data_ptr()
+        if backward:
+            words[at["dx_row"]] = dx_row
+        run = self.scan.backward if backward else self.scan.forward
+        run((ctypes.c_int64 * len(words))(*words))
+
+    def vectors(self, parameters: Mapping[str, Tensor]) -> Tensor:
+        """Return all vectors, one after the other, biases first."""
+        parts = [parameters[name] for name in self.variant.vectors]
+        if not self.hoisted and self.variant.b:
+            parts.insert(0, parameters["b"])
+        if not parts:
+            return self.initial
+        return parts[0].detach() if len(parts) == 1 else torch.cat(parts).detach()
+
+    def matrices(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the matrices by the words that the compiled functions know them by."""
+        words = {"W": "W", "R": "R", "P": "P_matrix"}
+        return {words[name]: parameters[name] for name in words if name in parameters}
+
+    def zeros(self, height: int, columns: int) -> Tensor:
+        """Return zeros whose rows have room for whole vectors."""
+        return torch.zeros(height, self._up(columns), dtype=self.dtype)[:, :columns]
+
+    def accumulate(self, C: Tensor, A: Tensor, X: Tensor) -> None:
+        """Add Aᵀ X to C [M, width], which has room for whole vectors; A [N, M], X [N, width]."""
+        self._many_rows(self._accumulate, C, A, X, ACCUMULATED)
+
+    def apply(self, C: Tensor, A: Tensor, M: Tensor) -> None:
+        """Add A M to C [N, width], which has room for whole vectors; A [N, K], M [K, width]."""
+        self._many_rows(self._apply, C, A, M, A.shape[1])
+
+    def _many_rows(self, product: Any, C: Tensor, A: Tensor, B: Tensor, K: int) -> None:
+        width = B.shape[1]
+        panel = room.take(K * self._up(width), self.dtype)
+        product(
+            C.data_ptr(), C.stride(0), A.data_ptr(), A.stride(0), B.data_ptr(), B.stride(0),
+            len(A), A.shape[1], width, _even(WIDEST, -(-width // self.lanes)), panel.data_ptr(),
+        )  # fmt: skip
+        room.give_back(panel)
+
+    def values(self, source: Node, steps: Steps, y_NP: Tensor, tape: Tensor) -> tuple[Tensor, int]:
+        """Return what a source was at each row, and the first row at which it was not zero."""
+        hidden, plan = self.hidden, self.plan
+        if source.word != "state":
+            slot = plan.tape[source] * hidden
+            return tape[:, slot : slot + hidden], 0
+        after = y_NP
+        if source.name != self.variant.output:
+            slot = plan.field_slots[source.name] * hidden
+            after = tape[:, slot : slot + hidden]
+        if steps.previous is None:
+            return after[: steps.rows - steps.first], steps.first
+        return after.index_select(0, steps.previous), steps.first
+
+    def hoisted_gradient(self, D: Tensor) -> Tensor:
+        """Return the gradient of the hoisted part of the input."""
+        starts = [node.start[1] if node.start else "" for node in self.plan.trace.sums]
+        at = [starts.index(k) * self.hidden for k in self.variant.W]
+        return torch.cat([D[:, start : start + self.hidden] for start in at], dim=1)
+
+
+@functools.lru_cache(maxsize=256)
+def _program(scan: Scan, inputs: int, hidden: int) -> _Program:
+    return _Program(scan, inputs, hidden)
+
+
 class _Scanned(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        scan: Scan,
+        program: _Program,
         steps: Steps,
-        batch: int,
-        hidden: int,
         x_NI: Tensor,
         hoisted_NK: Tensor | None,
         *tensors: Tensor,
     ) -> Tensor:
-        plan, variant = scan.plan, scan.plan.variant
-        sizes = _sizes(plan)
-        parameters = dict(zip(_names(variant), tensors, strict=True))
-        width = variant.width(hidden)
-        vectors = _vectors(plan, parameters, x_NI)
-        initial = torch.tensor(sizes.initial, dtype=x_NI.dtype).unsqueeze(1).repeat(1, hidden)
-        y_NP = x_NI.new_empty(steps.rows, width)
-        tape = x_NI.new_empty(steps.rows, len(plan.tape) * hidden)
-        call = _Call(scan, steps, batch, hidden, width)
-        tmp = x_NI.new_empty(call.group(sizes.widest_run, sizes.slots, hidden))
-        wide = scan.kind.lanes
-        inputs = x_NI.shape[1]
-        room = sizes.products * (max(inputs, hidden) * _padded(hidden, wide))
-        panels = x_NI.new_empty(room)
-        call.give(I=inputs, x=x_NI, y=y_NP, tape=tape, vectors=vectors, initial=initial,
-                  panels=panels, tmp=tmp)  # fmt: skip
-        _give_matrices(call, parameters)
+        dtype = program.dtype
+        parameters = dict(zip(program.names, tensors, strict=True))
+        vectors = program.vectors(parameters)
+        y_NP = x_NI.new_empty(steps.rows, program.width)
+        tape = room.Lent(steps.rows * program.tape_row, dtype)
+        tmp = room.take(program.forward_tmp, dtype)
+        panels = room.take(program.forward_panels, dtype)
+        arrays = {"x": x_NI, "y": y_NP, "tape": tape.buffer, "vectors": vectors, "tmp": tmp}
+        arrays |= {"initial": program.initial, "panels": panels, **program.matrices(parameters)}
         if hoisted_NK is not None:
-            call.give(hoisted=hoisted_NK)
-        scan.forward(call.array(FORWARD))
-        ctx.save_for_backward(x_NI, y_NP, tape, vectors, initial, *tensors)
-        ctx.constants = scan, steps, batch, hidden, hoisted_NK is not None
+            arrays["hoisted"] = hoisted_NK
+        program.call(False, steps, arrays, 0)
+        room.give_back(tmp)
+        room.give_back(panels)
+        ctx.save_for_backward(x_NI, y_NP, vectors, *tensors)
+        ctx.constants = program, steps, tape
         return y_NP
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        scan, steps, batch, hidden, hoisted = ctx.constants
-        x_NI, y_NP, tape, vectors, initial, *tensors = ctx.saved_tensors
-        plan, variant = scan.plan, scan.plan.variant
-        sizes, t = _sizes(plan), plan.trace
-        dy_NP = gradients[0].contiguous()
-        parameters = dict(zip(_names(variant), tensors, strict=True))
-        D = x_NI.new_empty(steps.rows, len(t.sums) * hidden)
-        carry = x_NI.new_zeros(max(1, len(plan.fields)), batch, hidden)
-        across = x_NI.new_empty(len(plan.across), batch, hidden)
-        dvectors = torch.zeros_like(vectors)
-        wide = scan.kind.lanes
-        dx_NI = _room(x_NI, wide) if plan.backward.input is not None else None
-        call = _Call(scan, steps, batch, hidden, y_NP.shape[1])
-        tmp = x_NI.new_empty(call.group(1, sizes.slots_behind, hidden))
-        room = sizes.products * hidden * _padded(hidden, wide)
-        panels = x_NI.new_empty(room)
-        call.give(dx_row=0 if dx_NI is None else dx_NI.stride(0))
-        call.give(I=x_NI.shape[1], x=x_NI, y=y_NP, tape=tape, vectors=vectors, initial=initial,
-                  panels=panels, tmp=tmp, dy=dy_NP, D=D, carry=carry, across=across,
-                  dvectors=dvectors)  # fmt: skip
-        if dx_NI is not None:
-            call.give(dx=dx_NI)
-        _give_matrices(call, parameters)
-        scan.backward(call.array(BACKWARD))
+        program, steps, lent = ctx.constants
+        x_NI, y_NP, vectors, *tensors = ctx.saved_tensors
+        plan, hidden, dtype, N = program.plan, program.hidden, program.dtype, steps.rows
+        parameters = dict(zip(program.names, tensors, strict=True))
+        matrices = program.matrices(parameters)
+        tape = lent.buffer[: N * program.tape_row].view(N, -1)
+        D_room = room.take(N * program.D_row, dtype)
+        D = D_room[: N * program.D_row].view(N, -1)
+        shape = steps.first, hidden
+        carry = torch.zeros(max(1, len(plan.fields)), *shape, dtype=dtype)
+        across = room.take(len(plan.across) * steps.first * hidden, dtype)
+        dvectors = torch.zeros(len(plan.vectors), hidden, dtype=dtype)
+        tmp = room.take(program.backward_tmp, dtype)
+        panels = room.take(program.backward_panels, dtype)
+        arrays = {"x": x_NI, "y": y_NP, "tape": tape, "vectors": vectors, "tmp": tmp, "D": D}
+        arrays |= {"initial": program.initial, "panels": panels, **matrices}
+        arrays |= {"dy": gradients[0].contiguous(), "carry": carry, "across": across}
+        arrays["dvectors"] = dvectors
+        dx_NI, dx_row = None, 0
+        wants_dx = ctx.needs_input_grad[2] and not program.hoisted
+        if wants_dx or plan.backward.input is not None:
+            dx_NI = program.zeros(N, program.inputs)
+            dx_row = dx_NI.stride(0)
+            arrays["dx"] = dx_NI
+        program.call(True, steps, arrays, dx_row)
 
-        found = {name: _room(tensor, wide) for name, tensor in parameters.items()
-                 if name in ("W", "R", "P")}  # fmt: skip
-        wants_dx = ctx.needs_input_grad[4]
-        if wants_dx and dx_NI is None:
-            dx_NI = _room(x_NI, wide)
-        for source in t.sources:
-            for run in _whole_runs(plan, source):
-                rows = run.rows(hidden)
-                D_run = D[:, run.first * hidden : run.first * hidden + rows.stop - rows.start]
-                if source.word == "input":
-                    accumulate(found["W"][rows], D_run, x_NI)
-                    if wants_dx:
-                        assert dx_NI is not None
-                        apply(dx_NI, D_run, parameters["W"][rows])
-                    continue
-                D_run = D_run[:, : found[run.matrix].shape[0]]
-                values, first = _values(plan, source, steps, y_NP, tape, hidden)
-                accumulate(found[run.matrix][rows], D_run[first:], values)
-        at = 0
-        if variant.norm == "none" and variant.b:
-            at = len(variant.b)
-            found["b"] = dvectors[:at].reshape(-1)
-        for name in variant.vectors:
-            found[name] = dvectors[at]
-            at += 1
-        dhoisted = _hoisted_gradient(plan, D, hidden) if hoisted else None
-        none = (None, None, None, None)
-        return (*none, dx_NI, dhoisted, *(found.get(name) for name in _names(variant)))
-
-
-def _room(like: Tensor, lanes: int) -> Tensor:
-    """Return zeros of a matrix's shape whose rows have room for whole vectors."""
-    rows, columns = like.shape
-    return like.new_zeros(rows, _padded(columns, lanes))[:, :columns]
-
-
-def _whole(name: str, C: Tensor, A: Tensor, B: Tensor, sizes: tuple[int, int, int], K: int) -> None:
-    double = C.dtype == torch.float64
-    wide = kind(double).lanes
-    group = _even(WIDEST, -(-sizes[2] // wide))
-    panel = C.new_empty(K * _padded(sizes[2], wide))
-    whole_product(name, double)(
-        C.data_ptr(), C.stride(0), A.data_ptr(), A.stride(0), B.data_ptr(), B.stride(0),
-        *sizes, group, panel.data_ptr(),
-    )  # fmt: skip
-
-
-def accumulate(C: Tensor, A: Tensor, X: Tensor) -> None:
-    """Add Aᵀ X to C [M, width], which has room for whole vectors; A is [N, M], X [N, width]."""
-    _whole("accumulate", C, A, X, (len(A), A.shape[1], X.shape[1]), ACCUMULATED)
-
-
-def apply(C: Tensor, A: Tensor, M: Tensor) -> None:
-    """Add A M to C [N, width], which has room for whole vectors; A is [N, K], M [K, width]."""
-    _whole("apply", C, A, M, (len(A), A.shape[1], M.shape[1]), A.shape[1])
-
-
-@dataclass(frozen=True)
-class _WholeRun:
-    """A run of sums whose blocks are neighbours in their matrix too."""
-
-    matrix: str
-    first: int
-    block: int
-    count: int
-
-    def rows(self, hidden: int) -> slice:
-        if self.matrix == "P":
-            return slice(0, hidden)
-        return slice(self.block * hidden, (self.block + self.count) * hidden)
-
-
-@functools.cache
-def _whole_runs(plan: Plan, source: Node) -> list[_WholeRun]:
-    found: list[_WholeRun] = []
-    for run in plan.runs(source):
-        names = _blocks(plan.variant, run)
-        for offset, block in enumerate(run.blocks):
-            place, last = names.index(block), found[-1] if found else None
-            sum_ = run.first + offset
-            if (
-                last is not None
-                and last.matrix == run.matrix
-                and last.block + last.count == place
-                and last.first + last.count == sum_
-            ):
-                found[-1] = _WholeRun(run.matrix, last.first, last.block, last.count + 1)
+        found = {
+            name: program.zeros(*parameters[name].shape)
+            for name in ("W", "R", "P")
+            if name in parameters
+        }
+        for source, whole, part in program.wholes:
+            into = found[whole.matrix][part]
+            column = whole.first * hidden
+            D_part = D[:, column : column + len(into)]
+            if source.word == "input":
+                program.accumulate(into, D_part, x_NI)
+                if wants_dx:
+                    assert dx_NI is not None
+                    program.apply(dx_NI, D_part, parameters["W"][part])
             else:
-                found.append(_WholeRun(run.matrix, sum_, place, 1))
-    return found
+                values, first = program.values(source, steps, y_NP, tape)
+                program.accumulate(into, D_part[first:], values)
+        biases = 0 if program.hoisted else len(program.variant.b)
+        if biases:
+            found["b"] = dvectors[:biases].reshape(-1)
+        for at, name in enumerate(program.variant.vectors, start=biases):
+            found[name] = dvectors[at]
+        dhoisted = program.hoisted_gradient(D) if program.hoisted else None
+        for buffer in (D_room, across, tmp, panels):
+            room.give_back(buffer)
+        return (None, None, dx_NI, dhoisted, *(found.get(name) for name in program.names))
 
 
-def _blocks(variant: Variant, run: Run) -> tuple[str, ...]:
-    return {"W": variant.W, "R": variant.R, "P": ("P",)}[run.matrix]
-
-
-def _names(variant: Variant) -> list[str]:
+def names(variant: Variant) -> list[str]:
     """Return the parameters that the scan itself reads."""
+    found = list(variant.shapes(1, 1))
     if variant.norm == "none":
-        return list(variant.shapes(1, 1))
-    return [name for name in variant.shapes(1, 1) if name not in ("W", "b", "gain_x")]
-
-
-def _vectors(plan: Plan, parameters: dict[str, Tensor], like: Tensor) -> Tensor:
-    """Return all vectors [·, H] under each other, biases first."""
-    names = list(plan.variant.vectors)
-    parts = [parameters[name] for name in names]
-    if plan.variant.norm == "none" and plan.variant.b:
-        parts.insert(0, parameters["b"])
-    if not parts:
-        return like.new_empty(0, 1)
-    joined = parts[0] if len(parts) == 1 else torch.cat(parts)
-    return joined.detach().contiguous().view(len(plan.vectors), -1)
-
-
-def _give_matrices(call: _Call, parameters: dict[str, Tensor]) -> None:
-    for name, word in (("W", "W"), ("R", "R"), ("P", "P_matrix")):
-        if name in parameters:
-            call.give(**{word: parameters[name]})
-
-
-def _values(
-    plan: Plan, source: Node, steps: Steps, y_NP: Tensor, tape: Tensor, hidden: int
-) -> tuple[Tensor, int]:
-    """Return what a source was at each row, and the first row at which it was not zero."""
-    if source.word != "state":
-        slot = plan.tape[source]
-        return tape[:, slot * hidden : (slot + 1) * hidden], 0
-    first = int(steps.counts[0])
-    if source.name == plan.variant.output:
-        after = y_NP
-    else:
-        slot = plan.field_slots[source.name]
-        after = tape[:, slot * hidden : (slot + 1) * hidden]
-    if steps.previous is None:
-        return after[: steps.rows - first], first
-    return after.index_select(0, steps.previous), first
-
-
-def _hoisted_gradient(plan: Plan, D: Tensor, hidden: int) -> Tensor:
-    blocks = [node.start[1] for node in plan.trace.sums if node.start is not None]
-    if tuple(blocks) == plan.variant.W:
-        return D
-    parts = [
-        D[:, blocks.index(k) * hidden : (blocks.index(k) + 1) * hidden] for k in plan.variant.W
-    ]
-    return torch.cat(parts, dim=1)
+        return found
+    return [name for name in found if name not in ("W", "b", "gain_x")]
 
 
 def available() -> bool:
@@ -351,21 +321,14 @@ def scan(
 
     a_TBK is the hoisted input part for variants that normalise it, None for all others.
     """
-    T, B, _ = x_TBI.shape
-    steps = _steps(lengths_B.numpy().tobytes(), T)
+    T = x_TBI.shape[0]
+    steps = steps_of(lengths_B, T)
     compiled_scan = compiled(variant, x_TBI.dtype == torch.float64)
-    x_NI = _rows(x_TBI, steps)
-    a_NK = None if a_TBK is None else _rows(a_TBK, steps)
-    tensors = [parameters[name].contiguous() for name in _names(variant)]
+    program = _program(compiled_scan, x_TBI.shape[-1], hidden)
+    x_NI = rows(x_TBI, steps)
+    a_NK = None if a_TBK is None else rows(a_TBK, steps)
+    tensors = [parameters[name].contiguous() for name in program.names]
     y_NP: Tensor = _Scanned.apply(  # type: ignore[no-untyped-call]
-        compiled_scan, steps, B, hidden, x_NI, a_NK, *tensors
+        program, steps, x_NI, a_NK, *tensors
     )
-    if steps.index is None:
-        return y_NP.view(T, B, -1)
-    padded = y_NP.new_zeros(T * B, y_NP.shape[1])
-    return padded.index_copy(0, steps.index, y_NP).view(T, B, -1)
-
-
-def _rows(values_TBK: Tensor, steps: Steps) -> Tensor:
-    flat = values_TBK.reshape(-1, values_TBK.shape[-1])
-    return flat.contiguous() if steps.index is None else flat.index_select(0, steps.index)
+    return padded(y_NP, steps, T)

@@ -1,0 +1,45 @@
+"""Room to work in that is used again: memory that was just written is in the caches and mapped."""
+
+import threading
+
+import torch
+from torch import Tensor
+
+#: Buffers kept for later, at most, in each thread.
+KEPT = 12
+
+_kept = threading.local()
+
+
+def _size_class(numbers: int) -> int:
+    """Return the numbers that a buffer holds: a quarter of a power of two more at most."""
+    quarter = max(1024, 1 << max(0, numbers.bit_length() - 3))
+    return -(-numbers // quarter) * quarter
+
+
+def take(numbers: int, dtype: torch.dtype) -> Tensor:
+    """Return a vector of at least that many numbers, whatever they are."""
+    size = _size_class(numbers)
+    free: list[Tensor] = _kept.__dict__.setdefault("free", [])
+    for index, buffer in enumerate(free):
+        if len(buffer) == size and buffer.dtype == dtype:
+            return free.pop(index)
+    return torch.empty(size, dtype=dtype)
+
+
+def give_back(buffer: Tensor) -> None:
+    """Keep a buffer for later; the one that was kept longest makes place."""
+    free: list[Tensor] = _kept.__dict__.setdefault("free", [])
+    free.append(buffer)
+    if len(free) > KEPT:
+        free.pop(0)
+
+
+class Lent:
+    """A buffer that goes back once nothing refers to this any more."""
+
+    def __init__(self, numbers: int, dtype: torch.dtype) -> None:
+        self.buffer = take(numbers, dtype)
+
+    def __del__(self) -> None:
+        give_back(self.buffer)
