@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from search.driver import Driver, used_checkpoints
 from search.job import JobSpec
@@ -18,6 +18,11 @@ from search.nodes import check_shared
 from search.storage import CHECKPOINTS, checkpoint_place
 from trainables.data import Data, Sequences
 from trainables.store import StoreError, open_store
+
+if TYPE_CHECKING:
+    from ray.tune import Trainable, Tuner
+
+    from search.bridge import Bridge
 
 #: Set before Ray is imported. Tune: no snapshots that nobody reads, no loggers, no handler of its
 #: own for Ctrl-C (the journal is complete at any moment), workers stay in the folder they start in.
@@ -34,12 +39,18 @@ _SETTINGS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 _TEMP_PREFIX = "gatesearch-"
+MOST_FALLS = 5  #: of Tune itself, one after the other and without a report between them
 
 
-def run_trials(driver: Driver, data: Data, folder: Path) -> None:
+def run_trials(
+    driver: Driver, data: Data, folder: Path, worker: "type[Trainable] | None" = None
+) -> None:
     """Run everything that the job still asks for; return when all of it has ended.
 
-    Raises what the driver itself met (a full disk, a second driver): a trial's fault never does.
+    worker: what trains, made and called like trainables.tune.Worker, which it is by default.
+
+    Raises what the driver itself met (a full disk, a second driver), and bridge.RunError where Ray
+    has gone: a trial's fault never does.
     """
     checkpoints = checkpoint_place(driver.job, folder, driver.ledger.job_id)
     if driver.job.storage.checkpoints is None:
@@ -52,7 +63,7 @@ def run_trials(driver: Driver, data: Data, folder: Path) -> None:
     try:
         with _ray(folder, scratch, data):
             check_shared(driver.job, folder)
-            _fit(driver, data, checkpoints, scratch)
+            _fit(driver, data, checkpoints, scratch, worker)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     _clean(driver, checkpoints)
@@ -97,25 +108,61 @@ def _ray(folder: Path, scratch: Path, data: Data) -> Iterator[None]:
         os.chdir(before)
 
 
-def _fit(driver: Driver, data: Data, checkpoints: str, scratch: Path) -> None:
+def _fit(
+    driver: Driver,
+    data: Data,
+    checkpoints: str,
+    scratch: Path,
+    worker: "type[Trainable] | None",
+) -> None:
+    """Have Tune run until all is done, again where Tune itself falls over a fault of a trial.
+
+    An actor that Ray ends for want of memory does that: Tune's controller does not know the error.
+    """
     from ray import tune
 
-    from search.bridge import Bridge, JobScheduler, JobSearcher
+    from search.bridge import Bridge, RunError, shortened
     from trainables.tune import Worker
 
-    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # trials' faults are in the results
     need = driver.job.resources
-    slots = _Slots(driver.job)
-    bridge = Bridge(driver, slots)
     trainable = tune.with_parameters(
-        Worker,
+        worker or Worker,
         data=data,
         checkpoints=checkpoints,
         threads=max(1, int(need.cpus_per_trial)),
         device="cuda" if need.gpus_per_trial else "cpu",
     )
-    tuner = tune.Tuner(
-        tune.with_resources(trainable, {"cpu": need.cpus_per_trial, "gpu": need.gpus_per_trial}),
+    resources = {"cpu": need.cpus_per_trial, "gpu": need.gpus_per_trial}
+    trainable = tune.with_resources(trainable, resources)
+    slots = _Slots(driver.job)
+    falls = 0
+    while not driver.finished:
+        bridge = Bridge(driver, slots)
+        fell: Exception | None = None
+        try:
+            _tuner(trainable, bridge, scratch).fit()
+        except Exception as error:
+            fell = error
+        if bridge.broken is not None:
+            raise bridge.broken
+        if fell is not None:
+            reason = shortened(str(fell.__cause__ or fell))
+            bridge.ended_all(reason)
+            falls = 1 if bridge.reports else falls + 1
+            if falls > MOST_FALLS:
+                raise RunError(
+                    f"Ray cannot run the trials: {reason} Nothing is lost: resume the job."
+                ) from fell
+
+
+def _tuner(trainable: Any, bridge: "Bridge", scratch: Path) -> "Tuner":
+    from ray import tune
+
+    from search.bridge import BrokenStopper, JobScheduler, JobSearcher
+
+    return tune.Tuner(
+        trainable,
         tune_config=tune.TuneConfig(
             search_alg=JobSearcher(bridge),
             scheduler=JobScheduler(bridge),
@@ -123,15 +170,13 @@ def _fit(driver: Driver, data: Data, checkpoints: str, scratch: Path) -> None:
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(
-            name=driver.job.name,
-            storage_path=str(scratch / "tune"),
+            name=bridge.driver.job.name,
+            storage_path=tempfile.mkdtemp(prefix="tune-", dir=scratch),
             verbose=0,
+            stop=BrokenStopper(bridge),
             failure_config=tune.FailureConfig(max_failures=0),
         ),
     )
-    tuner.fit()
-    if bridge.broken is not None:
-        raise bridge.broken
 
 
 class _Slots:

@@ -56,7 +56,8 @@ class Worker(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """Train one slice. A trial's own exception is an answer too, so that the actor lives on.
 
-        But for those after which it is not known what works: memory or an accelerator gave out.
+        But for those after which it is not known what still works, such as torch's own when memory
+        or an accelerator give out: they end it, and the trial is begun again in another process.
         """
         work = self._work
         try:
@@ -66,7 +67,7 @@ class Worker(tune.Trainable):
             report = Report(work.key, work.generation, [], halt=str(error))
         except Exception as error:
             self._training = None
-            if isinstance(error, MemoryError) or self._device != "cpu":
+            if isinstance(error, (MemoryError, OSError, RuntimeError)):
                 raise
             lines = traceback.format_exception(error, limit=-8)
             report = Report(work.key, work.generation, [], failure="".join(lines)[-4000:])
