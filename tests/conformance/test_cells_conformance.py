@@ -102,3 +102,25 @@ def test_gradients_are_those_of_finite_differences(variant: Variant) -> None:
 
     values = [parameter.detach().requires_grad_() for parameter in layer.parameters()]
     assert torch.autograd.gradcheck(run, (x_TBI.requires_grad_(), *values))
+
+
+def test_batch_norm_is_over_the_valid_steps_and_moves_the_running_statistics() -> None:
+    variant = cells.find("gru", "light")
+    layer, x_TBI = layer_of(variant), batch(variant)
+    before = layer.get_buffer("running_mean").clone()
+    valid = torch.arange(5)[:, None] < LENGTHS
+    Wx_NK = x_TBI[valid] @ layer.get_parameter("W").T
+    with torch.no_grad():
+        found = layer.train()(x_TBI, LENGTHS)
+        moved = layer.get_buffer("running_mean").clone()
+        torch.testing.assert_close(moved, 0.9 * before + 0.1 * Wx_NK.mean(0))
+        layer.get_buffer("running_mean").copy_(Wx_NK.mean(0))
+        layer.get_buffer("running_variance").copy_(Wx_NK.var(0, correction=0))
+        expected = layer.eval()(x_TBI, LENGTHS)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
+def test_a_single_step_in_training_has_no_statistics_of_its_own() -> None:
+    layer = layer_of(cells.find("gru", "light")).train()
+    y_TBH = layer(torch.ones(1, 1, 3, dtype=torch.float64), torch.tensor([1]))
+    assert y_TBH.isfinite().all()

@@ -39,10 +39,11 @@ def outputs(way: str, layer: Layer, x_TBI: Tensor, lengths_B: Tensor) -> Tensor:
     variant, hidden = layer.variant, layer.hidden
     parameters = dict(layer.named_parameters())
     seen = scan.seen(variant, x_TBI)
-    statistics = None
     if variant.norm == "batch":
-        statistics = scan.batch_statistics(parameters, x_TBI, lengths_B)
-    a_TBK = scan.hoist(variant, parameters, seen, statistics)
+        running = torch.zeros_like(layer.running_mean), torch.ones_like(layer.running_variance)
+        a_TBK = scan.batch_normed(variant, parameters, seen, lengths_B, running)
+    else:
+        a_TBK = scan.hoist(variant, parameters, seen)
     if way == "reference":
         return scan.reference(variant, parameters, x_TBI, a_TBK, lengths_B, hidden)
     hoisted = a_TBK if variant.norm == "batch" else None

@@ -79,13 +79,15 @@ class Layer(nn.Module):
 
     def forward(self, x_TBI: Tensor, lengths_B: Tensor) -> Tensor:
         """Return the outputs y_TBH; what stands beyond a sequence's length means nothing."""
-        parameters = self._tensors()
-        statistics = self._running()
-        if statistics is not None and self.training:
-            running, statistics = statistics, scan.batch_statistics(parameters, x_TBI, lengths_B)
-            for kept, new in zip(running, statistics, strict=True):
-                kept.lerp_(new.detach(), scan.MOMENTUM)
-        return scan.scan(self.variant, parameters, x_TBI, lengths_B, self.hidden, statistics)
+        return scan.scan(
+            self.variant,
+            self._tensors(),
+            x_TBI,
+            lengths_B,
+            self.hidden,
+            self._running(),
+            self.training,
+        )
 
     def _tensors(self) -> dict[str, Tensor]:
         return {name: p for name, p in self._parameters.items() if p is not None}

@@ -67,14 +67,29 @@ def hoist(
     return scaled_TBK if b_K is None else scaled_TBK + b_K
 
 
-def batch_statistics(
-    parameters: Parameters, x_TBI: Tensor, lengths_B: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return mean and variance [K] of Wx over the valid steps of a batch."""
-    steps_T1 = torch.arange(x_TBI.shape[0], device=x_TBI.device).unsqueeze(1)
-    valid_NK = functional.linear(x_TBI[steps_T1 < lengths_B], parameters["W"])
-    variance_K, mean_K = torch.var_mean(valid_NK, dim=0, correction=0)
-    return mean_K, variance_K
+def batch_normed(
+    variant: Variant,
+    parameters: Parameters,
+    x_TBI: Tensor,
+    lengths_B: Tensor,
+    statistics: tuple[Tensor, Tensor],
+) -> Tensor:
+    """Return a_TBK in training: Wx normalised over the valid steps of the batch.
+
+    The running mean and variance are moved towards the batch's; where there is but one step in all,
+    which has no variance, they take its place.
+    """
+    valid_TB = torch.arange(x_TBI.shape[0], device=x_TBI.device).unsqueeze(1) < lengths_B
+    whole = bool(valid_TB.all())
+    Wx_NK = functional.linear(x_TBI.flatten(0, 1) if whole else x_TBI[valid_TB], parameters["W"])
+    gain_K, b_K = parameters["gain_x"], bias(variant, parameters)
+    a_NK = functional.batch_norm(
+        Wx_NK, *statistics, gain_K, b_K, len(Wx_NK) > 1, MOMENTUM, NORM_EPSILON
+    )
+    if whole:
+        return a_NK.view(*x_TBI.shape[:2], -1)
+    zeros_TBK = a_NK.new_zeros(*x_TBI.shape[:2], a_NK.shape[-1])
+    return zeros_TBK.index_put((valid_TB,), a_NK)
 
 
 def initial_state(variant: Variant, x_TBI: Tensor, hidden: int) -> State:
@@ -184,15 +199,24 @@ def scan(
     lengths_B: Tensor,
     hidden: int,
     statistics: tuple[Tensor, Tensor] | None = None,
+    training: bool = False,
 ) -> Tensor:
-    """Return the outputs y_TBH of a layer by the fastest way there is."""
+    """Return the outputs y_TBH of a layer by the fastest way there is.
+
+    statistics: running mean and variance [K] of Wx, for cells with batch norm; in training they are
+    moved, and the batch's own are used.
+    """
     way = path(variant, x_TBI)
     if way == "kernel":
         return KERNELS[variant.name](parameters, x_TBI)
     seen_TBI = seen(variant, x_TBI)
+    if way == "engine" and variant.norm == "none":
+        return engine.scan(variant, parameters, seen_TBI, None, lengths_B, hidden)
+    if variant.norm == "batch" and training:
+        assert statistics is not None
+        a_TBK = batch_normed(variant, parameters, seen_TBI, lengths_B, statistics)
+    else:
+        a_TBK = hoist(variant, parameters, seen_TBI, statistics)
     if way == "engine":
-        normalised = variant.norm != "none"
-        a_TBK = hoist(variant, parameters, seen_TBI, statistics) if normalised else None
         return engine.scan(variant, parameters, seen_TBI, a_TBK, lengths_B, hidden)
-    a_TBK = hoist(variant, parameters, seen_TBI, statistics)
     return reference(variant, parameters, x_TBI, a_TBK, lengths_B, hidden)
