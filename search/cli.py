@@ -216,9 +216,10 @@ def _take_up(name: str, root: Path, *, trials: int = 0, seeds: int = 0) -> None:
 
 def _execute(job: Any, data: Any, folder: Path, *, trials: int = 0, seeds: int = 0) -> None:
     from search import session
+    from search.interrupts import interruptible
 
     console = Console()
-    with session.interruptible():
+    with interruptible():
         sound = session.execute(job, data, folder, console, trials=trials, seeds=seeds)
     where = "" if folder.parent == RUNS.resolve() else f" --root {_short(folder.parent)}"
     console.print(
@@ -231,7 +232,7 @@ def _execute(job: Any, data: Any, folder: Path, *, trials: int = 0, seeds: int =
     )
     if not sound:
         raise typer.Exit(
-            _complain("An arm has no complete trial; `gatesearch results` shows the reasons.", 1)
+            _complain("An arm has no complete trial, or nothing could be exported.", 1)
         )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
 
+from search.interrupts import interruptible
 from search.mirror_server import ARTIFACTS, DATABASE, LOCAL_URI
 from spaces.errors import InputError
 
@@ -40,7 +41,7 @@ def serve(root: Path, host: str = "127.0.0.1", port: int = 5000) -> None:
         remedy = "run a job first, or give the folder of its runs with --root"
         raise InputError.of(str(root), "there are no runs here", remedy)
     _check_free(host, port)
-    with suppress(KeyboardInterrupt), _interruptible(), TemporaryFile() as log:
+    with suppress(KeyboardInterrupt), interruptible(), TemporaryFile() as log:
         _prepare(root)
         with _server(root, host, port, log) as server:
             _wait_for(server, host, port)
@@ -156,17 +157,3 @@ def _url(host: str, port: int) -> str:
     """Return the address to open; a server on all interfaces is on the loopback one as well."""
     shown = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let SIGTERM end the dashboard as Ctrl-C does."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

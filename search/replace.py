@@ -13,6 +13,14 @@ def replace_file(path: Path, content: bytes) -> None:
         draft.write_bytes(content)
 
 
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a draft beside `path` to write to; at the end it takes the file's place.
@@ -26,6 +34,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield draft
         os.fsync(handle)
         draft.replace(path)
+        _sync(path.parent)  # or the name may be lost where the content is not
     except BaseException:
         draft.unlink(missing_ok=True)
         raise

@@ -6,14 +6,12 @@ results.parquet, report.html, best/     written anew at the end
 """
 
 import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
 
 from search.job import JobSpec
+from search.replace import replace_file
 from spaces.errors import InputError
 from trainables import tasks
 from trainables.data import Data
@@ -48,7 +46,8 @@ def begin(job: JobSpec, path: Path, root: Path) -> Path:
         return folder
     check(job)
     folder.mkdir(parents=True, exist_ok=True)
-    write(kept, f"{FROM}{path.resolve()}\n{path.read_text(encoding='utf-8')}")
+    text = path.read_text(encoding="utf-8")
+    replace_file(kept, f"{FROM}{path.resolve()}\n{text}".encode())
     return folder
 
 
@@ -75,7 +74,8 @@ def execute(
 ) -> bool:
     """Run what is left of a job and write its report and export; with an extension, add it first.
 
-    Returns whether every arm has a complete trial. Raises InputError and JournalError.
+    Returns whether every arm has a complete trial and the best one is exported. Raises InputError
+    and JournalError.
     """
     from search import tracking
     from search.driver import Driver
@@ -86,6 +86,7 @@ def execute(
     check(job)
     with open_journal(job, folder) as journal:
         driver = Driver(job, data.info, journal)
+        exported = True
         if trials or seeds:
             driver.extend(trials, seeds)
         if driver.ledger.phase == "done":
@@ -95,7 +96,7 @@ def execute(
             if not driver.finished:
                 with shown(driver, console):
                     run_trials(driver, data, folder)
-            conclude(folder, console)
+            exported = conclude(folder, console)
             driver.done()
             console.print("Waiting for the last figures to reach MLflow ...")
             if not mirror.wait(MIRROR_SECONDS):
@@ -103,50 +104,33 @@ def execute(
                     f"MLflow is behind; `gatesearch mirror {job.name}` fills it in. "
                     "No result is lost: they are in the journal."
                 )
-        return all(driver.finalists(arm.name, 1) for arm in job.arms)
+        return exported and all(driver.finalists(arm.name, 1) for arm in job.arms)
 
 
-def conclude(folder: Path, console: Console) -> None:
-    """Write results.parquet, report.html and best/ from the journal, and show the final table."""
+def conclude(folder: Path, console: Console) -> bool:
+    """Write results.parquet, report.html and best/ from the journal, and show the final table.
+
+    Returns whether the best configuration could be exported, or there is none. What stands in the
+    way of an export (a checkpoint that was deleted, say) is told and ends nothing.
+    """
     from search import results
     from search.compare import compare
     from search.compare.tables import final_table
     from search.export import export
     from search.report import write_report
     from search.tables import write_parquet
+    from trainables.onnx import ExportError
 
     found = results.read(folder)
     write_parquet(found, folder / "results.parquet")
     write_report(found, folder / "report.html")
+    problem = None
     if found.best() is not None:
-        export(found, folder / "best", force=True)
+        try:
+            export(found, folder / "best", force=True)
+        except (InputError, ExportError) as error:
+            problem = str(error)
     console.print(final_table(compare(found)))
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Let SIGTERM end the job as Ctrl-C does: in a state from which it resumes."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def write(path: Path, text: str) -> None:
-    """Write a file so that it is on disk whole, or not there, whatever happens."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    if problem is not None:
+        console.print(f"The best configuration was not exported.\n{problem}", markup=False)
+    return problem is None
