@@ -1,0 +1,154 @@
+"""Claims about whole jobs whose journal is in PostgreSQL and whose checkpoints are in S3."""
+
+import json
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from installed import begin, gatesearch, kill, records, wait_until
+from servers import S3, Postgres
+
+from search.sql_journal import SqlReader
+
+SMALL = """\
+name: stored
+task: {name: japanese-vowels}
+arms: [rnn, gru]
+space:
+  depth: 1
+  hidden_size: {choices: [8, 16]}
+  learning_rate: {low: 1e-3, high: 3e-2, log: true}
+training: {max_epochs: 9}
+search: {trials: 4, seed: 3}
+confirm: {finalists: 1, seeds: 1}
+resources: {max_concurrent: 1}
+"""
+
+
+def job_file(folder: Path, study: str | None = None, bucket: str | None = None) -> None:
+    storage = {
+        "study": study,
+        "checkpoints": None if bucket is None else f"s3://{bucket}/team",
+    }
+    (folder / "stored.yaml").write_text(f"{SMALL}storage: {json.dumps(storage)}\n")
+
+
+def alike(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return records without what differs between runs: times, run ids, checkpoint names."""
+    kept = []
+    for record in listed:
+        curve = [(p["epoch"], p["train_loss"], p["value"], p["metrics"]) for p in record["curve"]]
+        dropped = ("train_seconds", "mlflow_run_id", "checkpoint", "curve")
+        kept.append({k: v for k, v in record.items() if k not in dropped} | {"points": curve})
+    return kept
+
+
+@dataclass(frozen=True)
+class Ran:
+    """One job, run in its folder without a break, and with both servers and a kill."""
+
+    here: Path  #: without servers
+    there: Path
+    url: str
+    bucket: str
+
+
+@pytest.fixture(scope="module")
+def environment(server_of_databases: Postgres, server_of_buckets: S3) -> Iterator[None]:
+    """Passwords and endpoint in the environment, as a user sets them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PGPASSWORD", server_of_databases.password)
+        for name, value in server_of_buckets.environment.items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture(scope="module")
+def ran(
+    tmp_path_factory: pytest.TempPathFactory,
+    server_of_databases: Postgres,
+    server_of_buckets: S3,
+    environment: None,
+) -> Ran:
+    """The job, run both ways; the one with servers was killed with -9 and resumed."""
+    url, bucket = server_of_databases.database(), server_of_buckets.bucket()
+    here, there = tmp_path_factory.mktemp("here"), tmp_path_factory.mktemp("there")
+    job_file(here)
+    gatesearch("run", "stored.yaml", cwd=here)
+    job_file(there, url, bucket)
+    killed = begin("run", "stored.yaml", cwd=there)
+    wait_until(lambda: len(SqlReader(url, "stored").read()) >= 15, "the journal has 15 groups")
+    kill(killed)
+    gatesearch("resume", "stored", cwd=there)
+    return Ran(here, there, url, bucket)
+
+
+def test_a_killed_job_resumes_from_both_servers_to_the_same_results(ran: Ran) -> None:
+    listed = records(ran.there, "stored")
+    assert alike(listed) == alike(records(ran.here, "stored"))
+    assert all(record["mlflow_run_id"] for record in listed)
+    folder = ran.there / "runs" / "stored"
+    assert (folder / "best" / "model.onnx").is_file()
+    assert not (folder / "job.journal").exists()
+    assert not (folder / "checkpoints").exists()
+
+
+def test_a_bucket_holds_the_checkpoints_of_use_below_a_folder_of_the_job(
+    ran: Ran, server_of_buckets: S3
+) -> None:
+    keys = [key.split("/") for key in server_of_buckets.keys(ran.bucket)]
+    assert {key[0] for key in keys} == {"team"}
+    (job,) = {key[1] for key in keys}
+    assert job.startswith("stored-")
+    complete = [r for r in records(ran.there, "stored") if r["state"] == "complete"]
+    kept = {key[2] for key in keys if key[3] == "manifest.json"}
+    assert {record["checkpoint"] for record in complete} <= kept
+    assert len(kept) <= 2 * len(complete), "those of pruned trials are gone"
+
+
+def test_a_lost_machine_loses_nothing(ran: Ran, tmp_path: Path) -> None:
+    """The job file and the servers are enough to go on from anywhere."""
+    (tmp_path / "stored.yaml").write_bytes((ran.there / "stored.yaml").read_bytes())
+    assert "is finished" in gatesearch("run", "stored.yaml", cwd=tmp_path)
+    assert alike(records(tmp_path, "stored")) == alike(records(ran.here, "stored"))
+    gatesearch("export", "stored", "--out", "exported", cwd=tmp_path)
+    assert (tmp_path / "exported" / "config.yaml").is_file()
+
+
+def test_a_database_that_is_away_is_told_and_costs_nothing(
+    ran: Ran, server_of_databases: Postgres
+) -> None:
+    before = records(ran.there, "stored")
+    server_of_databases.stop(signal.SIGQUIT)
+    try:
+        for command in ("results", "compare", "report", "resume"):
+            said = gatesearch(command, "stored", cwd=ran.there, code=2)
+            assert "start the server" in said or "once it answers" in said
+            assert "Traceback" not in said
+            assert server_of_databases.password not in said
+    finally:
+        server_of_databases.start()
+    assert records(ran.there, "stored") == before
+
+
+def test_storage_that_cannot_be_used_is_refused_before_anything_starts(
+    tmp_path: Path, postgres: Postgres, s3: S3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, bucket = postgres.database(), s3.bucket()
+    job_file(tmp_path, url, f"{bucket}-not-there")
+    monkeypatch.setenv("PGPASSWORD", "hunter2")
+    said = gatesearch("run", "stored.yaml", cwd=tmp_path, code=2)
+    assert "stored.yaml:12: storage.study" in said
+    assert "password authentication failed" in said
+    assert "set PGPASSWORD or PGPASSFILE" in said
+    assert "stored.yaml:12: storage.checkpoints" in said
+    assert "make the bucket" in said
+    assert "hunter2" not in said
+    assert {path.name for path in tmp_path.iterdir()} == {"stored.yaml"}
+    assert postgres.run(url, "SELECT count(*) FROM pg_tables WHERE tablename ~ 'gatesearch'") == [
+        (0,)
+    ]
+    assert s3.keys(bucket) == []
