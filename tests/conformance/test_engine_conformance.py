@@ -16,10 +16,7 @@ pytestmark = pytest.mark.skipif(not engine.available(), reason="the processor ha
 SHAPES = [(5, 4, 3, 5), (7, 9, 4, 21), (4, 70, 35, 40), (3, 1, 1, 1), (2, 6, 17, 130)]
 
 
-COMPILED = [v for v in cells.VARIANTS.values() if v.norm != "layer"]
-
-
-@pytest.fixture(params=COMPILED, ids=lambda variant: variant.name)
+@pytest.fixture(params=cells.VARIANTS.values(), ids=lambda variant: variant.name)
 def variant(request: Any) -> Variant:
     found: Variant = request.param
     return found

@@ -187,7 +187,7 @@ KERNELS: dict[str, Callable[[Parameters, Tensor], Tensor]] = {
 def path(variant: Variant, x_TBI: Tensor) -> Literal["engine", "kernel", "reference"]:
     """Return which way a cell is run."""
     on_cpu = x_TBI.device.type == "cpu" and x_TBI.dtype in (torch.float32, torch.float64)
-    if on_cpu and variant.norm != "layer" and engine.available():
+    if on_cpu and engine.available():
         return "engine"
     return "kernel" if variant.name in KERNELS else "reference"
 
@@ -210,7 +210,7 @@ def scan(
     if way == "kernel":
         return KERNELS[variant.name](parameters, x_TBI)
     seen_TBI = seen(variant, x_TBI)
-    if way == "engine" and variant.norm == "none":
+    if way == "engine" and variant.norm != "batch":
         return engine.scan(variant, parameters, seen_TBI, None, lengths_B, hidden)
     if variant.norm == "batch" and training:
         assert statistics is not None

@@ -8,7 +8,7 @@ stages behind them, so that the backward pass falls into the same stages, the la
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from trainables.cells.engine.trace import HEAVY, LEAVES, Node, Trace, walk
+from trainables.cells.engine.trace import HEAVY, LEAVES, Node, Trace, group_of, walk
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class Backward:
     vectors: dict[str, Node]  #: of parameter vectors and biases, a term for each sequence
     input: Node | None  #: of the input, without what comes through W
     stages: dict[Node, int]  #: of every value that depends on an adjoint
+    groups: dict[str, list[tuple[Node, Node]]]  #: normalised values and their adjoints, by group
     kept: list[Node]  #: values of the forward pass that are kept for this, or for a later stage
 
 
@@ -39,8 +40,11 @@ def differentiate(trace: Trace) -> Backward:
         if source.word not in LEAVES:
             give(source, graph.leaf("product", str(index)))
     forward = list(walk(trace.after.values()))
+    groups: dict[str, list[tuple[Node, Node]]] = {}
     for node in reversed(forward):
         if node in terms:
+            if node.word == "norm":
+                groups.setdefault(group_of(node.arguments[1]), []).append((node, terms[node]))
             for argument, term in _pulled(node, terms[node]):
                 give(argument, term)
 
@@ -53,7 +57,8 @@ def differentiate(trace: Trace) -> Backward:
     into_input = terms.get(graph.leaf("input"))
     roots = [*sums, *state.values(), *vectors.values(), *([into_input] if into_input else [])]
     stages = _stages(trace, roots)
-    return Backward(sums, state, vectors, into_input, stages, _kept(trace, roots, stages))
+    kept = _kept(trace, roots, stages)
+    return Backward(sums, state, vectors, into_input, stages, groups, kept)
 
 
 def _pulled(node: Node, g: Node) -> list[tuple[Node, Node]]:
@@ -84,7 +89,12 @@ def _pulled(node: Node, g: Node) -> list[tuple[Node, Node]]:
             ahead = a[0] - a[1]
             first = graph.make("where_positive", (ahead, g))
             return [(a[0], first), (a[1], g - first)]
-        case "sum" | "state" | "vector" | "input" | "const":
+        case "norm":
+            value, _, scale = a
+            group = group_of(scale)
+            of_g, of_gn = graph.leaf("row", f"g {group}"), graph.leaf("row", f"gn {group}")
+            return [(value, scale * (g - of_g - node * of_gn))]
+        case "sum" | "row" | "state" | "vector" | "input" | "const":
             return []
     raise NotImplementedError(node.word)
 
@@ -100,6 +110,8 @@ def _stages(trace: Trace, roots: Iterable[Node]) -> dict[Node, int]:
         if node.word == "adjoint":
             later = any(s.word == "state" and s.name == node.name for s in sources)
             stages[node] = trace.last if later else trace.stages[trace.after[node.name]]
+        elif node.word == "row" and node.name.startswith("g"):
+            stages[node] = max(trace.stages[v] for v in trace.graph.groups[group_of(node)])
         elif node.word == "product":
             stages[node] = trace.stages[sources[int(node.name)]]
         else:

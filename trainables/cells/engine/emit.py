@@ -7,6 +7,7 @@ step t has n[t] rows from off[t] on.
     x [N, I]   y, dy [N, P]   D [N, sums · H]   hoisted [N, |W|, H]
     tape [N, slots · H]: the state's fields but the output, then what the backward pass reads
     vectors, dvectors [·, H]   initial [fields, H]   carry [fields, B, H]   across [·, B, H]
+    row_values [N, 2 · groups]   row_sums [B, 2 · groups]: of what is normalised over units
     W, R, P: the layer's matrices   panels, tmp: room to work in
 """
 
@@ -21,15 +22,16 @@ from trainables.cells.engine.adjoint import Backward, differentiate
 from trainables.cells.engine.ir import I64, Code, Kind
 from trainables.cells.engine.product import POINTER, each_group, pack_columns, pack_rows
 from trainables.cells.engine.trace import Node, Trace, runs, trace
+from trainables.cells.equations import NORM_EPSILON
 from trainables.cells.variant import Variant
 
 SIZES = ("T", "B", "I", "H", "P", "group", "chunk")
 #: Where the matrix product is; compiled once for all variants.
 PRODUCT = "product"
 ARRAYS = (PRODUCT, "off", "n", "x", "y", "tape", "vectors", "initial", "hoisted", "W", "R",
-          "P_matrix", "panels", "tmp")  # fmt: skip
+          "P_matrix", "panels", "tmp", "row_values")  # fmt: skip
 FORWARD = SIZES + ARRAYS
-BACKWARD = (*FORWARD, "dy", "D", "carry", "across", "dvectors", "dx", "dx_row")
+BACKWARD = (*FORWARD, "dy", "D", "carry", "across", "dvectors", "dx", "dx_row", "row_sums")
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,17 @@ class Run:
     matrix: str
     first: int  #: sum
     blocks: tuple[str, ...]
+
+
+def pieces(variant: Variant) -> dict[str, list[str]]:
+    """Return the parameters that are vectors, each with the names of its blocks of H."""
+    found = {name: [name] for name in variant.vectors}
+    if variant.norm == "layer":
+        found["gain_x"] = [f"gain_x_{block}" for block in variant.W]
+        found["gain_R"] = [f"gain_R_{block}" for block in variant.R]
+    if variant.norm != "batch" and variant.b:
+        found = {"b": [f"b_{block}" for block in variant.b], **found}
+    return found
 
 
 class Plan:
@@ -56,8 +69,9 @@ class Plan:
         for node in (*(t.after[name] for name in stored), *self.backward.kept):
             self.tape.setdefault(node, len(self.tape))
         self.field_slots = {name: self.tape[t.after[name]] for name in stored}
-        biases = [f"b_{block}" for block in variant.b] if variant.norm == "none" else []
-        self.vectors = [*biases, *variant.vectors]
+        self.pieces = pieces(variant)
+        self.vectors = [name for names in self.pieces.values() for name in names]
+        self.groups = list(t.graph.groups)
         self.across = self._across()
 
     def runs(self, source: Node, sums: Iterable[int] | None = None) -> list[Run]:
@@ -238,9 +252,46 @@ class _Function:
                 return b.select(b.fcmp_ordered(">", a[0], a[1]), a[0], a[1])
             case "where_positive":
                 return code.positive(a[0], a[1])
+            case "norm":
+                return b.fmul(b.fsub(a[0], a[1]), a[2])
             case "sigmoid" | "tanh" | "exp" | "log_sigmoid":
                 return getattr(code, node.word)(a[0])
         raise NotImplementedError(node.word)
+
+    def row_number(self, array: str, row: ir.Value, index: int) -> ir.Value:
+        """Return the address of a number that a sequence has for a group."""
+        b, length = self.code.builder, self.code.integer(2 * len(self.plan.groups))
+        return self.code.at(self.word[array], b.add(b.mul(row, length), self.code.integer(index)))
+
+    def row_value(self, node: Node, row: ir.Value, absolute: ir.Value) -> ir.Value:
+        """Return a leaf "row", the same for all units."""
+        kind, group = node.name.split(" ", 1)
+        index = 2 * self.plan.groups.index(group) + (kind in ("scale", "gn"))
+        if kind in ("mean", "scale"):
+            return self.code.spread(self.row_number("row_values", absolute, index))
+        return self.code.spread(self.row_number("row_sums", row, index))
+
+    def means(
+        self,
+        count: int,
+        sums: int,
+        terms: Callable[[int, ir.Value, ir.Value], list[ir.Value]],
+    ) -> list[ir.Value]:
+        """Return means over all units of `count` values.
+
+        terms gets a value's number, a unit and the mask from it on; a vector for each sum it gives.
+        """
+        code, b, zero = self.code, self.code.builder, self.code.integer(0)
+        none, lanes = code.splat(0.0), code.integer(self.kind.lanes)
+        totals: list[ir.Value] = [none] * sums
+        for number in range(count):
+            with code.carrying(zero, self.H, totals, lanes) as (unit, carried, after):
+                mask = code.lanes_below(unit, self.H)
+                for index, value in enumerate(terms(number, unit, mask)):
+                    carried[index] = b.fadd(carried[index], b.select(mask, value, none))
+            totals = after
+        numbers = b.sitofp(b.mul(self.H, code.integer(count)), self.kind.scalar)
+        return [b.fdiv(code.total(total), numbers) for total in totals]
 
     def rows_of(
         self, stage: int, rows: ir.Value, slots: int, before: Callable[..., None],
@@ -369,6 +420,8 @@ class _Forward(_Function):
                             return loaded[node.name]
                         case "input":
                             return code.load(self.array("x", absolute, self.I, unit), mask)
+                        case "row":
+                            return self.row_value(node, here, absolute)
                     if t.stages.get(node, stage) < stage and node in plan.tape:
                         return code.load(self.slot(absolute, node, unit), mask)
                     if node.word == "sum":
@@ -386,7 +439,36 @@ class _Forward(_Function):
                     value = self.evaluate(out, memo, leaf)
                     code.store(value, self.array("y", absolute, self.P, unit), mask)
 
+        for index, group in enumerate(plan.groups):
+            values = t.graph.groups[group]
+            if max(t.stages[value] for value in values) + 1 == stage:
+                self._normalise(index, values, rows, base)
         self.rows_of(stage, rows, max(len(sums), 1), before, body)
+
+    def _normalise(
+        self, index: int, values: tuple[Node, ...], rows: ir.Value, base: ir.Value
+    ) -> None:
+        """Write mean and reciprocal deviation of a group, for each sequence."""
+        code, b, number = self.code, self.code.builder, self.kind.scalar
+        with code.loop(code.integer(0), rows) as row:
+            absolute = b.add(base, row)
+
+            def value(which: int, unit: ir.Value, mask: ir.Value) -> list[ir.Value]:
+                return [code.load(self.slot(absolute, values[which], unit), mask)]
+
+            (mean,) = self.means(len(values), 1, value)
+            spread = code.spread_value(mean)
+
+            def square(which: int, unit: ir.Value, mask: ir.Value) -> list[ir.Value]:
+                away = b.fsub(value(which, unit, mask)[0], spread)
+                return [b.fmul(away, away)]
+
+            (variance,) = self.means(len(values), 1, square)
+            above = b.fadd(variance, ir.Constant(number, NORM_EPSILON))
+            root = code.call(f"llvm.sqrt.f{8 * self.kind.bytes}", number, [above])
+            scale = b.fdiv(ir.Constant(number, 1.0), root)
+            b.store(mean, self.row_number("row_values", absolute, 2 * index))
+            b.store(scale, self.row_number("row_values", absolute, 2 * index + 1))
 
     def _source(
         self,
@@ -535,6 +617,8 @@ class _Backward(_Function):
                             return loaded[node.name]
                         case "input":
                             return code.load(self.array("x", absolute, self.I, unit), mask)
+                        case "row":
+                            return self.row_value(node, here, absolute)
                     if node in plan.tape:
                         return code.load(self.slot(absolute, node, unit), mask)
                     if node is t.after[plan.variant.output]:
@@ -581,7 +665,29 @@ class _Backward(_Function):
                 place = self.vector("dvectors", name, unit)
                 code.store(b.fadd(code.load(place, mask), total), place, mask)
 
+        for index, group in enumerate(plan.groups):
+            if max(t.stages[value] for value in t.graph.groups[group]) == stage:
+                self._normalise(index, back.groups[group], rows, base)
         self.rows_of(stage, rows, max(len(sources), 1), before, body)
+
+    def _normalise(
+        self, index: int, pairs: list[tuple[Node, Node]], rows: ir.Value, base: ir.Value
+    ) -> None:
+        """Write the means of g and of g times the normalised value, for each sequence."""
+        code, b, plan = self.code, self.code.builder, self.plan
+        with code.loop(code.integer(0), rows) as row:
+            absolute = b.add(base, row)
+            mean, scale = (self.row_value(n, row, absolute) for n in pairs[0][0].arguments[1:])
+
+            def both(which: int, unit: ir.Value, mask: ir.Value) -> list[ir.Value]:
+                node, adjoint = pairs[which]
+                slot = b.mul(code.integer(plan.across[adjoint]), self.word["B"])
+                g = code.load(self.array("across", b.add(slot, row), self.H, unit), mask)
+                value = code.load(self.slot(absolute, node.arguments[0], unit), mask)
+                return [g, b.fmul(g, b.fmul(b.fsub(value, mean), scale))]
+
+            for offset, found in enumerate(self.means(len(pairs), 2, both)):
+                b.store(found, self.row_number("row_sums", row, 2 * index + offset))
 
 
 def emit(plan: Plan, kind: Kind) -> str:

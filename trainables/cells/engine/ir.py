@@ -140,10 +140,27 @@ class Code:
     def store_all(self, value: ir.Value, pointer: ir.Value) -> None:
         self.builder.store(value, pointer, align=self.kind.bytes)
 
+    def total(self, vector: ir.Value) -> ir.Value:
+        """Return the sum over all lanes."""
+        b, lanes = self.builder, self.kind.lanes
+        while lanes > 1:
+            lanes //= 2
+            undefined = ir.Constant(vector.type, ir.Undefined)
+            low, high = (
+                ir.Constant(ir.VectorType(I32, lanes), list(range(start, start + lanes)))
+                for start in (0, lanes)
+            )
+            halves = (b.shuffle_vector(vector, undefined, half) for half in (low, high))
+            vector = b.fadd(*halves)
+        return b.extract_element(vector, ir.Constant(I32, 0))
+
     def spread(self, pointer: ir.Value) -> ir.Value:
         """Return a vector that holds the number at the address in every lane."""
+        return self.spread_value(self.builder.load(pointer, typ=self.kind.scalar))
+
+    def spread_value(self, number: ir.Value) -> ir.Value:
+        """Return a vector that holds the number in every lane."""
         b = self.builder
-        number = b.load(pointer, typ=self.kind.scalar)
         undefined = ir.Constant(self.kind.vector, ir.Undefined)
         one = b.insert_element(undefined, number, ir.Constant(I32, 0))
         zeros = ir.Constant(ir.VectorType(I32, self.kind.lanes), [0] * self.kind.lanes)

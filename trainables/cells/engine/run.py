@@ -117,7 +117,8 @@ class _Program:
             for source in t.sources
             for whole in _whole_runs(plan, source)
         ]
-        self.hoisted = variant.norm != "none"
+        self.hoisted = variant.norm == "batch"
+        self.rows = 2 * len(plan.groups)  #: numbers that a sequence has at a step
         self._accumulate = whole_product("accumulate", scan.kind.double)
         self._apply = whole_product("apply", scan.kind.double)
 
@@ -152,9 +153,7 @@ class _Program:
 
     def vectors(self, parameters: Mapping[str, Tensor]) -> Tensor:
         """Return all vectors, one after the other, biases first."""
-        parts = [parameters[name] for name in self.variant.vectors]
-        if not self.hoisted and self.variant.b:
-            parts.insert(0, parameters["b"])
+        parts = [parameters[name] for name in self.plan.pieces]
         if not parts:
             return self.initial
         return parts[0].detach() if len(parts) == 1 else torch.cat(parts).detach()
@@ -225,13 +224,15 @@ class _Scanned(torch.autograd.Function):
         parameters = dict(zip(program.names, tensors, strict=True))
         vectors = program.vectors(parameters)
         y_NP = x_NI.new_empty(steps.rows, program.width)
-        tape = room.Lent(steps.rows * program.tape_row, dtype)
+        tape = room.Lent(steps.rows * (program.tape_row + program.rows), dtype)
         tmp = room.take(program.forward_tmp, dtype)
         panels = room.take(program.forward_panels, dtype)
         arrays = {"x": x_NI, "y": y_NP, "tape": tape.buffer, "vectors": vectors, "tmp": tmp}
         arrays |= {"initial": program.initial, "panels": panels, **program.matrices(parameters)}
         if hoisted_NK is not None:
             arrays["hoisted"] = hoisted_NK
+        if program.rows:
+            arrays["row_values"] = tape.buffer[steps.rows * program.tape_row :]
         program.call(False, steps, arrays, 0)
         room.give_back(tmp)
         room.give_back(panels)
@@ -260,6 +261,9 @@ class _Scanned(torch.autograd.Function):
         arrays |= {"initial": program.initial, "panels": panels, **matrices}
         arrays |= {"dy": gradients[0].contiguous(), "carry": carry, "across": across}
         arrays["dvectors"] = dvectors
+        if program.rows:
+            arrays["row_values"] = lent.buffer[N * program.tape_row :]
+            arrays["row_sums"] = torch.empty(steps.first * program.rows, dtype=dtype)
         dx_NI, dx_row = None, 0
         wants_dx = ctx.needs_input_grad[2] and not program.hoisted
         if wants_dx or plan.backward.input is not None:
@@ -285,11 +289,10 @@ class _Scanned(torch.autograd.Function):
             else:
                 values, first = program.values(source, steps, y_NP, tape)
                 program.accumulate(into, D_part[first:], values)
-        biases = 0 if program.hoisted else len(program.variant.b)
-        if biases:
-            found["b"] = dvectors[:biases].reshape(-1)
-        for at, name in enumerate(program.variant.vectors, start=biases):
-            found[name] = dvectors[at]
+        at = 0
+        for name, blocks in plan.pieces.items():
+            found[name] = dvectors[at : at + len(blocks)].view(-1)
+            at += len(blocks)
         dhoisted = program.hoisted_gradient(D) if program.hoisted else None
         for buffer in (D_room, across, tmp, panels):
             room.give_back(buffer)
@@ -299,7 +302,7 @@ class _Scanned(torch.autograd.Function):
 def names(variant: Variant) -> list[str]:
     """Return the parameters that the scan itself reads."""
     found = list(variant.shapes(1, 1))
-    if variant.norm == "none":
+    if variant.norm != "batch":
         return found
     return [name for name in found if name not in ("W", "b", "gain_x")]
 

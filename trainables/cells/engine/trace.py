@@ -4,19 +4,25 @@ Every value of the graph is one number a unit, for all units alike. A Sum stands
 matrices with the input, the state or other values, and what they are added to; all else is done
 unit by unit. A Sum whose product reads a computed value has to wait until that value is there for
 all units, so that the graph falls into stages: 1, and 2 for candidates behind a reset gate; stage 0
-is for what is done to the state before any product.
+is for what is done to the state before any product. Normalisation over units waits for its values
+too: a leaf "row" is a number of a sequence, mean or reciprocal deviation of a group of them.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise, permutations
 
+from trainables.cells.equations import Blocks
 from trainables.cells.variant import Variant
 
 #: Words whose results are kept for the backward pass rather than made again.
 HEAVY = frozenset({"sigmoid", "tanh", "exp", "log_sigmoid", "div", "sum"})
-#: Unit-by-unit words by the number of their arguments, with what they mean.
-LEAVES = frozenset({"const", "state", "vector", "input", "adjoint", "product"})
+#: Words of what a step is given.
+LEAVES = frozenset({"const", "state", "vector", "input", "adjoint", "product", "row"})
+
+
+#: Sums of which all orders are tried.
+MANY = 6
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,11 @@ class Node:
     def maximum(self, other: "Operand") -> "Node":
         return self._make("maximum", other)
 
+    def norm(self) -> "Node":
+        name = f"value {self.number}"
+        self.graph.groups[name] = (self,)
+        return self.graph.normalised(self, name)
+
 
 Operand = Node | float | int
 
@@ -93,6 +104,7 @@ class Graph:
 
     def __init__(self) -> None:
         self._nodes: dict[object, Node] = {}
+        self.groups: dict[str, tuple[Node, ...]] = {}  #: values normalised together, by name
 
     def _once(self, key: object, make: Callable[[int], Node]) -> Node:
         if key not in self._nodes:
@@ -114,6 +126,11 @@ class Graph:
         """Return a start (bias or hoisted part) plus products."""
         key = ("sum", start, tuple((p.matrix, p.block, p.source.number) for p in products))
         return self._once(key, lambda n: Node(self, n, "sum", start=start, products=products))
+
+    def normalised(self, value: Node, group: str) -> Node:
+        """Return a value of a group with the group's mean 0 and variance 1."""
+        mean, scale = self.leaf("row", f"mean {group}"), self.leaf("row", f"scale {group}")
+        return self.make("norm", (value, mean, scale))
 
     def make(self, word: str, arguments: tuple[Node, ...]) -> Node:
         """Return a word applied to values; sums add up to one sum."""
@@ -149,8 +166,11 @@ class _Terms:
 
     def x(self, block: str) -> Node:
         variant, graph = self._variant, self._graph
-        if variant.norm != "none":
+        if variant.norm == "batch":
             return graph.sum(("hoisted", block), ())
+        if variant.norm == "layer":
+            normal = self._normal("W", variant.W, block, graph.leaf("input"))
+            return graph.leaf("vector", f"gain_x_{block}") * normal + self.p(f"b_{block}")
         start = ("bias", block) if block in variant.b else None
         if block not in variant.W:
             return graph.leaf("vector", f"b_{block}")
@@ -178,7 +198,15 @@ class _Terms:
         return self._graph.sum(None, (Product("P", "P", value),))
 
     def normed(self, block: str) -> Node:
-        raise NotImplementedError("normalisation over units has no place in this graph")
+        normal = self._normal("R", self._variant.R, block, self._h)
+        return self.x(block) + self.p(f"gain_R_{block}") * normal
+
+    def _normal(self, matrix: str, blocks: Blocks, block: str, source: Node) -> Node:
+        """Return a block of a product that is normalised over all its blocks together."""
+        graph = self._graph
+        products = {k: graph.sum(None, (Product(matrix, k, source),)) for k in blocks}
+        graph.groups[matrix] = tuple(products.values())
+        return graph.normalised(products[block], matrix)
 
 
 @dataclass(frozen=True)
@@ -245,15 +273,28 @@ def trace(variant: Variant) -> Trace:
     computed = [node for node in nodes if node.word not in LEAVES]
     sources = {p.source for node in nodes for p in node.products if p.source in set(computed)}
     level: dict[Node, int] = {}
+
+    def level_of(node: Node) -> int:
+        if node not in level:
+            below = [level_of(argument) for argument in node.arguments]
+            for product in node.products:
+                below.append(level_of(product.source) + 1 if product.source in sources else 1)
+            if node.word == "row":
+                below = [level_of(value) + 1 for value in graph.groups[group_of(node)]]
+            level[node] = max(below, default=1 if node.word == "sum" else 0)
+        return level[node]
+
     for node in nodes:
-        below = [level[argument] for argument in node.arguments]
-        for product in node.products:
-            below.append(level[product.source] + 1 if product.source in sources else 1)
-        level[node] = max(below, default=1 if node.word == "sum" else 0)
+        level_of(node)
     early = any(level[source] == 0 for source in sources)
     stages = {n: level[n] if level[n] or early else 1 for n in computed}
     sums = [node for node in nodes if node.word == "sum"]
     return Trace(variant, graph, after, stages, _arranged(variant, sums))
+
+
+def group_of(row: Node) -> str:
+    """Return the group whose number a leaf "row" is."""
+    return row.name.split(" ", 1)[1]
 
 
 def runs(places: Iterable[int]) -> list[tuple[int, int]]:
@@ -270,7 +311,8 @@ def runs(places: Iterable[int]) -> list[tuple[int, int]]:
 def _arranged(variant: Variant, sums: list[Node]) -> list[Node]:
     """Return sums in an order in which each source's products stand together.
 
-    Among such orders, one that breaks the matrices' own order of blocks the least.
+    Among such orders, one that breaks the matrices' own order of blocks the least. Of more sums
+    than can be tried in all orders, each has one product.
     """
 
     def breaks(order: Iterable[Node]) -> tuple[int, int]:
@@ -290,5 +332,9 @@ def _arranged(variant: Variant, sums: list[Node]) -> list[Node]:
         inverted = sum(one > two for row in ordered.values() for one, two in pairwise(row))
         return apart, inverted
 
+    if len(sums) > MANY:
+        names = {"W": variant.W, "R": variant.R}
+        return sorted(sums, key=lambda s: [("WR".index(p.matrix), names[p.matrix].index(p.block))
+                                           for p in s.products])  # fmt: skip
     best: tuple[Node, ...] = min(permutations(sums), key=breaks)
     return list(best)
