@@ -2,6 +2,7 @@
 
 from bisect import insort
 from collections.abc import Callable, Iterable, Sequence
+from statistics import median
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -107,6 +108,25 @@ class History:
         return sorted([*ended, *running], key=lambda trial: trial.number)
 
 
+def with_estimates(trials: Iterable[FrozenTrial], *, maximize: bool) -> list[FrozenTrial]:
+    """Return trials with pruned ones as complete ones, for models that know no others.
+
+    Where most trials are pruned, such a model would learn from few. A pruned trial's value is its
+    last one, but no better than the median of the complete ones': it was none of the best.
+    """
+    shown = list(trials)
+    known = [t.value for t in shown if t.state == TrialState.COMPLETE and t.value is not None]
+    if not known:
+        return shown
+    worse, middle = (min if maximize else max), median(known)
+    return [
+        _copy(trial, TrialState.COMPLETE, [worse(trial.intermediate_values[step], middle)])
+        if trial.state == TrialState.PRUNED and (step := trial.last_step) is not None
+        else trial
+        for trial in shown
+    ]
+
+
 def dominates(one: Sequence[float], other: Sequence[float]) -> bool:
     """Return whether one is nowhere worse than the other, and somewhere better; less is better."""
     return all(a <= b for a, b in zip(one, other, strict=True)) and list(one) != list(other)
@@ -123,13 +143,17 @@ def with_objectives(trials: Iterable[FrozenTrial], objectives: Objectives) -> li
         state = trial.state
         if state == TrialState.COMPLETE and values is None:
             state = TrialState.PRUNED
-        copy = create_trial(
-            state=state,
-            values=values,
-            params=trial.params,
-            distributions=trial.distributions,
-            system_attrs=trial.system_attrs,
-        )
-        copy.number, copy._trial_id = trial.number, trial._trial_id
-        shown.append(copy)
+        shown.append(_copy(trial, state, values))
     return shown
+
+
+def _copy(trial: FrozenTrial, state: TrialState, values: list[float] | None) -> FrozenTrial:
+    copy = create_trial(
+        state=state,
+        values=values,
+        params=trial.params,
+        distributions=trial.distributions,
+        system_attrs=trial.system_attrs,
+    )
+    copy.number, copy._trial_id = trial.number, trial._trial_id
+    return copy

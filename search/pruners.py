@@ -10,6 +10,7 @@ All of them work on one arm: trials of different arms never compete.
 """
 
 import math
+import warnings
 from abc import ABC, abstractmethod
 from bisect import insort
 from collections import Counter, defaultdict
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from zlib import crc32
 
 import numpy as np
+from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import PatientPruner
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
@@ -182,7 +184,9 @@ class Patience(Pruner):
 
     def __init__(self, patience: int, study: Study) -> None:
         self._study = study
-        self._pruner = PatientPruner(None, patience=patience)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            self._pruner = PatientPruner(None, patience=patience)
 
     def judge(self, trial: FrozenTrial) -> tuple[bool, Attributes]:
         """Ask Optuna's pruner, which reads this trial alone."""

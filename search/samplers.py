@@ -3,10 +3,13 @@
 A sampler's randomness comes from a seed of the suggestion's own, and what it knows from the study:
 a resumed job therefore suggests what an undisturbed one would have.
 
-    sees a window     tpe, gp             their cost grows with the trials that they see
-    sees everything   nsgaii, nsgaiii, qmc, brute-force, and classes by dotted name
-    sees nothing      random
-    is not Optuna's   cmaes               search/cma.py: Optuna's keeps pickles in the study
+    tpe           sees a window of trials, since its cost grows with them
+    gp            sees a window too, with estimates in place of pruned trials' values: it would
+                  pass them over
+    random        sees nothing
+    cmaes         is not Optuna's, which keeps pickles in the study: search/cma.py
+    all others    see everything, at a cost that is their own; nsgaii and nsgaiii learn from
+                  complete trials alone
 """
 
 import importlib
@@ -30,7 +33,8 @@ from search.job_file import SAMPLERS
 from search.seeds import derive_seed
 from spaces.errors import InputError
 
-Sight = Literal["window", "whole", "nothing"]
+#: What of an arm's history a sampler is shown; complete: a window with pruned trials estimated.
+Sight = Literal["window", "complete", "whole", "nothing"]
 
 _REMEDY = "use tpe, random, gp, a class of optuna.samplers, or package.module.Class"
 
@@ -70,7 +74,7 @@ def choose(job: JobSpec, arm: str, seed: int) -> Choice:
             case "gp":
                 # In a pooled arm, what only some cells have is drawn at random: no need to say so.
                 gp = GPSampler(seed=seed, n_startup_trials=startup, warn_independent_sampling=False)
-                return Choice(gp, "window")
+                return Choice(gp, "complete")
             case "nsgaii":
                 return Choice(NSGAIISampler(seed=seed, population_size=population), "whole")
             case "nsgaiii":

@@ -27,7 +27,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from search import samplers
 from search.cma import CmaEs
 from search.draws import Drawn, digest, draw, everything, smallest
-from search.history import History, with_objectives
+from search.history import History, with_estimates, with_objectives
 from search.job import JobSpec
 from search.journal import BaseJournal, Group
 from search.ledger import Ledger
@@ -208,8 +208,12 @@ class ArmStudy:
         """Return the trials that a sampler sees."""
         if sight == "nothing":
             return []
-        trials = self._history.window() if sight == "window" else self._history.whole()
-        return with_objectives(trials, self._objectives) if self._several else trials
+        trials = self._history.whole() if sight == "whole" else self._history.window()
+        if self._several:
+            return with_objectives(trials, self._objectives)
+        if sight == "complete":
+            return with_estimates(trials, maximize=self._maximize)
+        return trials
 
     def _objectives(self, trial: FrozenTrial) -> list[float] | None:
         """Return an ended trial's values, less is better, or None for one that has no value."""

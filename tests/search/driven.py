@@ -61,6 +61,7 @@ class Workers:
 
     driver: Driver
     slots: int = 1
+    value: Callable[[Work, int], float] = curve_value
     seconds: Callable[[Work], float] = lambda work: 0.01  #: of one epoch
     diverges: Callable[[Work, int], bool] = lambda work, epoch: False
     fails: Callable[[Work], bool] = lambda work: False
@@ -94,7 +95,7 @@ class Workers:
         for epoch in range(begin + 1, end + 1):
             if self.diverges(work, epoch):
                 return Report(work.key, work.generation, points, diverged=True)
-            value = curve_value(work, epoch)
+            value = self.value(work, epoch)
             points.append(
                 {
                     "epoch": epoch,
