@@ -95,6 +95,19 @@ class Batches:
             targets = torch.from_numpy(y[chosen])
         return Batch(padded, torch.from_numpy(lengths), targets)
 
+    def lengths(self, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how many steps of the chosen sequences are read."""
+        return self._lengths[chosen]
+
+    def steps(self, chosen: NDArray[np.int64], steps: NDArray[np.int64]) -> Tensor:
+        """Return x at the given steps of the chosen sequences, one row for each pair."""
+        return torch.from_numpy(self._sequences.x[self._sequences.starts[chosen] + steps])
+
+    def targets(self, chosen: NDArray[np.int64]) -> Tensor:
+        """Return the chosen sequences' targets, for tasks with one a sequence."""
+        assert self._sequences.y is not None
+        return torch.from_numpy(self._sequences.y[chosen])
+
 
 def _padded(
     x: NDArray[np.generic], at_TB: NDArray[np.int64], padding_TB: NDArray[np.bool_]

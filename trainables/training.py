@@ -43,18 +43,18 @@ def _mask_bits(device: torch.device, *key: int) -> Bits:
     return derived(device, *key)
 
 
-def _optimizer(config: TrialConfig, weights: Tensor) -> torch.optim.Optimizer:
+def make_optimizer(config: TrialConfig, weights: list[Tensor]) -> torch.optim.Optimizer:
     """Return the optimizer with torch's defaults for all that the configuration does not say."""
     rate, decay = config.learning_rate, config.weight_decay
     match config.optimizer:
         case "adam":
-            return torch.optim.Adam([weights], lr=rate, weight_decay=decay, fused=True)
+            return torch.optim.Adam(weights, lr=rate, weight_decay=decay, fused=True)
         case "adamw":
-            return torch.optim.AdamW([weights], lr=rate, weight_decay=decay, fused=True)
+            return torch.optim.AdamW(weights, lr=rate, weight_decay=decay, fused=True)
         case "sgd":
-            return torch.optim.SGD([weights], lr=rate, weight_decay=decay)
+            return torch.optim.SGD(weights, lr=rate, weight_decay=decay)
         case "rmsprop":
-            return torch.optim.RMSprop([weights], lr=rate, weight_decay=decay)
+            return torch.optim.RMSprop(weights, lr=rate, weight_decay=decay)
 
 
 class Training:
@@ -84,7 +84,7 @@ class Training:
             parameter.data = self.weights.data[part].view(parameter.shape)
             parameter.grad = self.weights.grad[part].view(parameter.shape)
             at = part.stop
-        self.optimizer = _optimizer(config, self.weights)
+        self.optimizer = make_optimizer(config, [self.weights])
         self._best_weights = self.weights.detach().clone()
         self._buffers = dict(model.named_buffers())  # running statistics, where a cell has them
         self._best_buffers = _copies(self._buffers)

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+#: Probabilities are rounded to one in so many, the numbers of 16 bits; the scale is exact for them.
+_LEVELS = 2**16
 #: Source of random bits: NumPy's for masks on the CPU, where it is several times faster than
 #: torch's, torch's for masks on a device.
 Bits = np.random.BitGenerator | torch.Generator
@@ -36,15 +38,20 @@ class Dropout:
     @property
     def scale(self) -> float:
         """What kept values are multiplied by."""
-        return 1 / (1 - self.probability)
+        return _LEVELS / self._limit
+
+    @property
+    def _limit(self) -> int:
+        """How many of the levels are kept: at least one, so that the scale is finite."""
+        return max(1, round((1 - self.probability) * _LEVELS))
 
     def kept(self, shape: tuple[int, ...]) -> Tensor:
         """Return which values of that shape are kept, drawn afresh: booleans."""
-        keep = 1 - self.probability
         if isinstance(self.bits, torch.Generator):
             device = self.bits.device
-            return torch.rand(shape, generator=self.bits, device=device) < keep
+            levels = torch.randint(_LEVELS, shape, generator=self.bits, device=device)
+            return levels < self._limit
         assert self.bits is not None
         count = math.prod(shape)
-        drawn = self.bits.random_raw((count + 1) // 2).view(np.uint32)[:count]
-        return torch.from_numpy(drawn < np.uint32(keep * 2**32)).view(shape)
+        drawn = self.bits.random_raw(-(-count // 4)).view(np.uint16)[:count]
+        return torch.from_numpy(drawn <= np.uint16(self._limit - 1)).view(shape)

@@ -1,0 +1,224 @@
+"""Fused replicas: each member is, to the bit, what it would be alone, whoever trains beside it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from spaces.config import TrialConfig
+from spaces.tasks import Kind
+from trainables import fused
+from trainables.cells import VARIANTS, Layer, Variant
+from trainables.cells import engine as scan_engine
+from trainables.cells.fused import FusedLayer
+from trainables.data import Data
+from trainables.fused import OWN, SHARED, Fused, can_fuse
+from trainables.room import Room
+from trainables.rows import Rows
+from trainables.training import Training
+
+#: Cells whose members train one after the other: they normalise over batch or layer, or attend.
+ONE_BY_ONE = {("gru", "light"), ("lstm", "layer-norm"), ("transformer", "encoder")}
+CELLS = [*VARIANTS, ("transformer", "encoder")]
+
+needs_engine = pytest.mark.skipif(
+    not scan_engine.available(), reason="the scan engine does not run on this processor"
+)
+
+
+def config(cell: str = "gru", gates: str = "reset-after", **changes: Any) -> TrialConfig:
+    fields = {"depth": 2, "hidden_size": 6, "dropout": 0.2, "learning_rate": 0.02}
+    fields |= {"batch_size": 7, "max_epochs": 40, "heads": 2}
+    return TrialConfig(cell=cell, gates=gates, **{**fields, **changes})
+
+
+def told(training: Training) -> list[tuple[int, float, dict[str, float]]]:
+    return [(p.epoch, p.train_loss, p.metrics) for p in training.curve]
+
+
+def assert_same(member: Training, alone: Training) -> None:
+    assert told(member) == told(alone)
+    assert torch.equal(member.weights, alone.weights)
+    assert member.diverged == alone.diverged
+    assert (member.best and member.best.epoch) == (alone.best and alone.best.epoch)
+
+
+def assert_fused_is_alone(configs: list[TrialConfig], data: Data, epochs: int = 2) -> Fused:
+    """Train the configurations with seeds of their own, together and alone, and compare."""
+    together = Fused([Training(c, data, seed=seed) for seed, c in enumerate(configs)])
+    points = together.advance(epochs)
+    tests = together.evaluate("test")
+    for seed, (c, member) in enumerate(zip(configs, together.members, strict=True)):
+        alone = Training(c, data, seed=seed)
+        found = alone.advance(epochs)
+        assert [p.epoch for p in points[seed]] == [p.epoch for p in found]
+        assert_same(member, alone)
+        assert tests[seed] == (alone.evaluate("test") if alone.best else None)
+    return together
+
+
+@needs_engine
+@pytest.mark.parametrize("cell", CELLS, ids="-".join)
+def test_only_known_cells_are_trained_one_after_the_other(cell: tuple[str, str]) -> None:
+    assert can_fuse(config(*cell)) == (cell not in ONE_BY_ONE)
+
+
+def test_every_setting_is_either_shared_or_a_members_own() -> None:
+    assert set(TrialConfig.model_fields) == SHARED | OWN
+    assert not SHARED & OWN
+
+
+@pytest.mark.parametrize("cell", CELLS, ids="-".join)
+def test_every_cell_is_fused_as_it_is_alone(cell: tuple[str, str], make_data: Any) -> None:
+    assert_fused_is_alone([config(*cell)] * 3, make_data())
+
+
+@pytest.mark.parametrize("kind", ["classification", "regression", "next-token", "next-step"])
+@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize(
+    "cell", [("lstm", "peephole"), ("gru", "mut1"), ("linear", "qrnn")], ids="-".join
+)
+def test_every_kind_of_task_is_fused_as_it_is_alone(
+    kind: Kind, residual: bool, cell: tuple[str, str], make_data: Any
+) -> None:
+    assert_fused_is_alone([config(*cell, residual=residual)] * 3, make_data(kind))
+
+
+@pytest.mark.parametrize("hidden_size", [5, 16])
+@pytest.mark.parametrize(
+    "cell",
+    [("lstm", "standard"), ("lstm", "projected"), ("gru", "mut2"), ("linear", "qrnn")],
+    ids="-".join,
+)
+def test_both_directions_are_fused_as_they_are_alone(
+    hidden_size: int, cell: tuple[str, str], make_data: Any
+) -> None:
+    chosen = config(*cell, bidirectional=True, residual=True, depth=3, hidden_size=hidden_size)
+    assert_fused_is_alone([chosen] * 3, make_data())
+
+
+def test_members_may_differ_in_all_that_is_not_their_shape(make_data: Any) -> None:
+    changes: list[dict[str, Any]] = [
+        {},
+        {"learning_rate": 0.1},
+        {"dropout": 0.0},
+        {"optimizer": "sgd", "weight_decay": 0.01},
+        {"optimizer": "rmsprop", "gradient_clip": None},
+        {"optimizer": "adamw", "gradient_clip": 0.01},
+        {"max_epochs": 2},
+    ]
+    assert_fused_is_alone([config(**change) for change in changes], make_data(), epochs=3)
+
+
+def test_sequences_of_one_length_need_no_padding(make_data: Any) -> None:
+    assert_fused_is_alone([config()] * 2, make_data(longest=2))
+
+
+def test_members_that_do_not_fit_into_memory_at_once_take_turns(
+    make_data: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fused, "MOST_NUMBERS", 2 * 9 * 7 * 6 * 2)  # two members' batches
+    assert_fused_is_alone([config()] * 5, make_data())
+
+
+def test_a_diverged_member_drops_out_and_disturbs_nobody(make_data: Any, tmp_path: Path) -> None:
+    steady = config("rnn", "relu", optimizer="sgd", gradient_clip=None)
+    wild = steady.model_copy(update={"learning_rate": 1e12})
+    configs = [steady, wild, steady]
+    together = assert_fused_is_alone(configs, make_data("regression"), epochs=4)
+    assert [member.diverged for member in together.members] == [False, True, False]
+    points = together.advance(6)
+    assert [len(found) for found in points] == [2, 0, 2]
+
+
+def test_what_a_member_saves_is_continued_alone_or_in_other_company(
+    make_data: Any, tmp_path: Path
+) -> None:
+    data, chosen = make_data(), config()
+    first = Fused([Training(chosen, data, seed=seed) for seed in range(3)])
+    first.advance(2)
+    for seed, member in enumerate(first.members):
+        member.save(tmp_path / str(seed))
+
+    def restored(seed: int) -> Training:
+        return Training.restore(tmp_path / str(seed), chosen, data, seed=seed)
+
+    latecomer = Training(chosen, data, seed=9)
+    single, others = restored(0), Fused([latecomer, restored(2), restored(1)])
+    single.advance(4)
+    points = others.advance(4)
+    assert [len(found) for found in points] == [4, 2, 2]
+    for seed, member in [(0, single), (9, latecomer), (2, others.members[1])]:
+        alone = Training(chosen, data, seed=seed)
+        alone.advance(4)
+        assert_same(member, alone)
+
+
+def test_time_that_is_up_ends_an_advance_for_all(make_data: Any) -> None:
+    together = Fused([Training(config(), make_data(), seed=seed) for seed in range(2)])
+    assert [len(found) for found in together.advance(5, seconds=0.0)] == [1, 1]
+    assert all(point.seconds > 0 for member in together.members for point in member.curve)
+
+
+def test_other_shapes_and_other_data_are_refused(make_data: Any) -> None:
+    data = make_data()
+    first = Training(config(), data, seed=0)
+    with pytest.raises(ValueError, match="differ in hidden_size: 6 and 8"):
+        Fused([first, Training(config(hidden_size=8), data, seed=1)])
+    with pytest.raises(ValueError, match="differ in their data"):
+        Fused([first, Training(config(), make_data(count=9), seed=1)])
+
+
+@needs_engine
+@pytest.mark.parametrize(
+    "variant",
+    [v for v in VARIANTS.values() if (v.family, v.gates) not in ONE_BY_ONE],
+    ids=lambda variant: variant.name,
+)
+def test_layers_fused_in_float64_give_outputs_and_gradients_of_layers_alone(
+    variant: Variant,
+) -> None:
+    """Each model's own lengths, to 1e-12 where the issue of replicas asks for 1e-9."""
+    inputs = 4 if variant.square else 3
+    draw = torch.Generator().manual_seed(4)
+    layers = [Layer(variant, inputs, 4, draw).double() for _ in range(3)]
+    for layer in layers:
+        _lay_end_to_end(layer)
+    lengths = torch.tensor([[5, 3, 3, 1], [4, 4, 2, 2], [6, 1, 1, 1]])
+    rows = Rows(lengths.numpy())
+    width = variant.window * inputs
+    x = torch.randn(len(rows), width, dtype=torch.float64, generator=draw)
+    dy = torch.randn(len(rows), variant.width(4), dtype=torch.float64, generator=draw)
+    layer_of_all = FusedLayer(layers, Room(torch.float64))
+    who = torch.arange(3).numpy()
+    trace = layer_of_all.forward(rows, who, x)
+    dx = layer_of_all.backward(rows, who, trace, dy, wants_dx=True)
+    assert dx is not None
+    found = [[p.grad for p in layer.parameters()] for layer in layers]
+    padded_x, padded_dy = rows.pad(x), rows.pad(dy)
+    padded_y, padded_dx = rows.pad(trace.y), rows.pad(dx)
+    for k, layer in enumerate(layers):
+        x_TBI = padded_x[k].requires_grad_()
+        parameters = dict(layer.named_parameters())
+        y_TBH = scan_engine.scan(variant, parameters, x_TBI, None, lengths[k], 4)
+        torch.testing.assert_close(padded_y[k], y_TBH, rtol=0, atol=1e-12)
+        wanted = torch.autograd.grad(
+            y_TBH, [x_TBI, *layer.parameters()], padded_dy[k], allow_unused=True
+        )
+        expected: list[Tensor] = [t for t in wanted if t is not None]
+        given = [padded_dx[k], *(g for g in found[k] if g is not None)]
+        for ours, theirs in zip(given, expected, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+
+
+def _lay_end_to_end(layer: Layer) -> None:
+    """Put a layer's parameters into one vector, and its gradients, as a training does."""
+    weights = torch.cat([p.detach().reshape(-1) for p in layer.parameters()])
+    gradient, at = torch.zeros_like(weights), 0
+    for parameter in layer.parameters():
+        part = slice(at, at + parameter.numel())
+        parameter.data = weights[part].view(parameter.shape)
+        parameter.grad = gradient[part].view(parameter.shape)
+        at = part.stop

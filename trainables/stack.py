@@ -1,0 +1,175 @@
+"""The layers of several models at once, between their inputs and their readouts.
+
+Shapes are suffixes: N rows of all models, K models, B sequences a model, D features.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from trainables import cells
+from trainables.cells.dropout import Dropout
+from trainables.cells.fused import FusedLayer, Trace
+from trainables.models import Recurrent
+from trainables.room import Room
+from trainables.rows import Rows
+from trainables.training import Training
+
+
+@dataclass
+class Run:
+    """A forward pass of all layers, and what its backward pass needs."""
+
+    rows: Rows
+    who: list[int]
+    features: Tensor
+    projected: list[Tensor]
+    traces: list[list[Trace]]
+    masks: list[Tensor | None]
+    skips: list[bool]  #: whether a layer's input was added to its output
+
+
+class Stack:
+    """All members' layers, run without autograd. What a run returns is good until the next run."""
+
+    def __init__(self, members: Sequence[Training]) -> None:
+        self._members = members
+        first = members[0].model
+        self._info, self._residual = members[0].data.info, members[0].config.residual
+        self._dtype = first.readout.weight.dtype
+        self._room = Room(self._dtype)
+        self._layers: list[list[FusedLayer]] = []
+        for depth in range(len(first.layers)):
+            recurrent = [_recurrent(member, depth) for member in members]
+            layers = [FusedLayer([layer.forwards for layer in recurrent], self._room)]
+            if first.bidirectional:
+                layers.append(FusedLayer([_backwards(layer) for layer in recurrent], self._room))
+            self._layers.append(layers)
+
+    def run(self, rows: Rows, who: list[int], x: Tensor, dropouts: Sequence[Dropout] = ()) -> Run:
+        """Return the last layer's outputs [N, D] of the members in `who`, one for each model."""
+        run = Run(rows, who, x, [], [], [], [])
+        models = np.array(who)
+        if not x.is_floating_point():
+            x = functional.one_hot(x, self._info.inputs)
+        x = x.to(self._dtype)
+        if self._members[0].model.project is not None:
+            x = self._project(run, x)
+        for depth, layers in enumerate(self._layers):
+            traces = []
+            for layer, backwards in zip(layers, (False, True), strict=False):
+                read = x.index_select(0, rows.reversed) if backwards else x
+                traces.append(layer.forward(rows, models, _seen(rows, read, layer.variant.window)))
+            y = traces[0].y
+            if len(traces) == 2:
+                y = torch.cat([y, traces[1].y.index_select(0, rows.reversed)], dim=1)
+            mask = self._mask(depth, rows, dropouts, y.shape[1])
+            if mask is not None:
+                y = torch.mul(y, mask, out=self._room.take((depth, "masked"), *y.shape))
+            skip = self._residual and x.shape == y.shape
+            x = x + y if skip else y
+            run.traces.append(traces)
+            run.masks.append(mask)
+            run.skips.append(skip)
+        run.features = x
+        return run
+
+    def back(self, run: Run, d: Tensor) -> None:
+        """Add the gradients of all parameters before the readout, given that of the features.
+
+        Where more than two terms meet they are added in autograd's order: the one that was
+        computed from last comes first.
+        """
+        rows, models = run.rows, np.array(run.who)
+        for depth in range(len(self._layers) - 1, -1, -1):
+            layers, mask = self._layers[depth], run.masks[depth]
+            terms = [d] if run.skips[depth] else []
+            if mask is not None:
+                d = torch.mul(d, mask, out=self._room.take("d", *mask.shape))
+            wants_dx = depth > 0 or bool(run.projected)
+            width = layers[0].width
+            for direction in range(len(layers) - 1, -1, -1):
+                layer, trace = layers[direction], run.traces[depth][direction]
+                dy = d[:, direction * width : (direction + 1) * width]
+                if direction:
+                    dy = dy.index_select(0, rows.reversed)
+                dx = layer.backward(rows, models, trace, dy, wants_dx=wants_dx)
+                if dx is None or not wants_dx:
+                    continue
+                parts = _unseen(rows, dx, layer.variant.window)
+                terms += [_total(parts).index_select(0, rows.reversed)] if direction else parts
+            if wants_dx:
+                d = _total(terms)
+        if run.projected:
+            torch.autograd.backward(run.projected, rows.pad(d))
+
+    def _mask(
+        self, depth: int, rows: Rows, dropouts: Sequence[Dropout], width: int
+    ) -> Tensor | None:
+        """Return factors 0 or 1 / keep, drawn for each member's padded batch as they are alone."""
+        if not any(dropout.active for dropout in dropouts):
+            return None
+        mask = self._room.take((depth, "mask"), len(rows), width)
+        for dropout, part, steps in zip(dropouts, rows.slices(), rows.steps.tolist(), strict=True):
+            if dropout.active:
+                kept = dropout.kept((steps * rows.batch, width))
+                mask[part] = kept.index_select(0, rows.padded[part])
+            else:
+                mask[part] = 1
+        scales = [dropout.scale if dropout.active else 1.0 for dropout in dropouts]
+        if len(set(scales)) == 1:
+            return mask.mul_(scales[0])
+        for scale, part in zip(scales, rows.slices(), strict=True):
+            mask[part] *= scale
+        return mask
+
+    def _project(self, run: Run, x: Tensor) -> Tensor:
+        """Return every member's input projection, made of its padded batch as it is alone."""
+        for i, padded in zip(run.who, run.rows.pad(x), strict=True):
+            project = self._members[i].model.project
+            assert project is not None
+            run.projected.append(project(padded))
+        return run.rows.unpad([projected.detach() for projected in run.projected])
+
+
+def _recurrent(member: Training, depth: int) -> Recurrent:
+    layer = member.model.layers[depth]
+    assert isinstance(layer, Recurrent)
+    return layer
+
+
+def _backwards(layer: Recurrent) -> cells.Layer:
+    assert layer.backwards is not None
+    return layer.backwards
+
+
+def _total(terms: list[Tensor]) -> Tensor:
+    total = terms[0]
+    for term in terms[1:]:
+        total = total + term
+    return total
+
+
+def _seen(rows: Rows, x: Tensor, window: int) -> Tensor:
+    """Return what input matrices multiply: the input, and what came before it."""
+    parts = [x]
+    for back in range(1, window):
+        here, there = rows.earlier(back)
+        parts.append(torch.zeros_like(x).index_copy_(0, here, x.index_select(0, there)))
+    return torch.cat(parts, dim=1) if window > 1 else x
+
+
+def _unseen(rows: Rows, d: Tensor, window: int) -> list[Tensor]:
+    """Return the terms of the input's gradient, the furthest back first."""
+    width = d.shape[1] // window
+    terms = []
+    for back in range(window - 1, 0, -1):
+        here, there = rows.earlier(back)
+        part = d[:, back * width : (back + 1) * width]
+        zeros = d.new_zeros(len(d), width)
+        terms.append(zeros.index_copy_(0, there, part.index_select(0, here)))
+    return [*terms, d[:, :width]]
