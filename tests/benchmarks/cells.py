@@ -51,6 +51,7 @@ LITTLE = 0.3
 SO_LITTLE = "so little arithmetic that autograd's and Python's fixed costs and memory decide"
 #: Why another row may not reach nn.LSTM's speed for its arithmetic.
 CAUSES = {
+    "lstm-layer-norm": "three normalisations over all units write and read every value once more",
     "gru-light": "batch norm of the input's part goes through torch's own operations",
 }
 

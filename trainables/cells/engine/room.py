@@ -5,8 +5,10 @@ import threading
 import torch
 from torch import Tensor
 
-#: Buffers kept for later, at most, in each thread.
-KEPT = 12
+#: Buffers of one size, and sizes, that are kept for later, at most, in each thread.
+KEPT, SIZES = 4, 24
+
+_Class = tuple[int, torch.dtype]
 
 _kept = threading.local()
 
@@ -20,19 +22,19 @@ def _size_class(numbers: int) -> int:
 def take(numbers: int, dtype: torch.dtype) -> Tensor:
     """Return a vector of at least that many numbers, whatever they are."""
     size = _size_class(numbers)
-    free: list[Tensor] = _kept.__dict__.setdefault("free", [])
-    for index, buffer in enumerate(free):
-        if len(buffer) == size and buffer.dtype == dtype:
-            return free.pop(index)
-    return torch.empty(size, dtype=dtype)
+    free: dict[_Class, list[Tensor]] = _kept.__dict__.setdefault("free", {})
+    found = free.get((size, dtype))
+    return found.pop() if found else torch.empty(size, dtype=dtype)
 
 
 def give_back(buffer: Tensor) -> None:
-    """Keep a buffer for later; the one that was kept longest makes place."""
-    free: list[Tensor] = _kept.__dict__.setdefault("free", [])
-    free.append(buffer)
-    if len(free) > KEPT:
-        free.pop(0)
+    """Keep a buffer for later. Sizes that came first make place where there are too many."""
+    free: dict[_Class, list[Tensor]] = _kept.__dict__.setdefault("free", {})
+    found = free.setdefault((buffer.numel(), buffer.dtype), [])
+    if len(found) < KEPT:
+        found.append(buffer)
+    if len(free) > SIZES:
+        free.pop(next(iter(free)))
 
 
 class Lent:

@@ -105,7 +105,8 @@ class _Program:
         self.tape_row, self.D_row = len(plan.tape) * hidden, len(t.sums) * hidden
         whole = self._up(hidden)
         self.forward_panels = found.products * max(inputs, hidden) * whole
-        self.backward_panels = found.products * hidden * whole
+        longest = max(ACCUMULATED, found.products * hidden)
+        self.backward_panels = longest * max(whole, self._up(inputs))
         sizes = {"I": inputs, "H": hidden, "P": self.width, "product": scan.product}
         group, chunk, self.forward_tmp = self._group(found.widest_run, found.slots)
         self._forward = self._template(FORWARD, {**sizes, "group": group, "chunk": chunk})
@@ -167,22 +168,20 @@ class _Program:
         """Return zeros whose rows have room for whole vectors."""
         return torch.zeros(height, self._up(columns), dtype=self.dtype)[:, :columns]
 
-    def accumulate(self, C: Tensor, A: Tensor, X: Tensor) -> None:
+    def accumulate(self, C: Tensor, A: Tensor, X: Tensor, panel: Tensor) -> None:
         """Add Aᵀ X to C [M, width], which has room for whole vectors; A [N, M], X [N, width]."""
-        self._many_rows(self._accumulate, C, A, X, ACCUMULATED)
+        self._many_rows(self._accumulate, C, A, X, panel)
 
-    def apply(self, C: Tensor, A: Tensor, M: Tensor) -> None:
+    def apply(self, C: Tensor, A: Tensor, M: Tensor, panel: Tensor) -> None:
         """Add A M to C [N, width], which has room for whole vectors; A [N, K], M [K, width]."""
-        self._many_rows(self._apply, C, A, M, A.shape[1])
+        self._many_rows(self._apply, C, A, M, panel)
 
-    def _many_rows(self, product: Any, C: Tensor, A: Tensor, B: Tensor, K: int) -> None:
-        width = B.shape[1]
-        panel = room.take(K * self._up(width), self.dtype)
+    def _many_rows(self, product: Any, C: Tensor, A: Tensor, B: Tensor, panel: Tensor) -> None:
+        (rows, height), width = A.shape, B.shape[1]
         product(
             C.data_ptr(), C.stride(0), A.data_ptr(), A.stride(0), B.data_ptr(), B.stride(0),
-            len(A), A.shape[1], width, _even(WIDEST, -(-width // self.lanes)), panel.data_ptr(),
+            rows, height, width, _even(WIDEST, -(-width // self.lanes)), panel.data_ptr(),
         )  # fmt: skip
-        room.give_back(panel)
 
     def values(self, source: Node, steps: Steps, y_NP: Tensor, tape: Tensor) -> tuple[Tensor, int]:
         """Return what a source was at each row, and the first row at which it was not zero."""
@@ -282,13 +281,13 @@ class _Scanned(torch.autograd.Function):
             column = whole.first * hidden
             D_part = D[:, column : column + len(into)]
             if source.word == "input":
-                program.accumulate(into, D_part, x_NI)
+                program.accumulate(into, D_part, x_NI, panels)
                 if wants_dx:
                     assert dx_NI is not None
-                    program.apply(dx_NI, D_part, parameters["W"][part])
+                    program.apply(dx_NI, D_part, parameters["W"][part], panels)
             else:
                 values, first = program.values(source, steps, y_NP, tape)
-                program.accumulate(into, D_part[first:], values)
+                program.accumulate(into, D_part[first:], values, panels)
         at = 0
         for name, blocks in plan.pieces.items():
             found[name] = dvectors[at : at + len(blocks)].view(-1)
