@@ -1,11 +1,16 @@
 """The decisions of a running job: what runs next, what stops, what is told. Knows nothing of Ray.
 
-Every decision is in the journal, on disk, before it is handed out. Called by one thread.
+Every decision is in the journal before it is handed out. Called by one thread.
+
+New trials are on disk before they are handed out. What is reported is written at once, and flushed
+with the next new trial or FLUSH_SECONDS later: nothing is lost if the driver is killed, and if the
+machine loses its power, the last second is trained again.
 """
 
 import os
 import socket
 import time
+from bisect import insort
 from collections import Counter, defaultdict
 from dataclasses import asdict
 from typing import Any
@@ -23,6 +28,8 @@ from spaces.errors import InputError
 from spaces.tasks import TaskInfo
 from trainables.store import StoreError
 from trainables.work import Report, Work
+
+FLUSH_SECONDS = 1.0  #: between two flushes of the journal, at most, while reports come in
 
 
 class Driver:
@@ -48,17 +55,24 @@ class Driver:
         )
         self._studies = open_studies(job, self.ledger, journal, history)
         journal.commit()
+        self._flushed = time.monotonic()
         self._rungs = rungs(job)
         entries = self.ledger.entries.values()
         self._waiting = [entry for entry in entries if entry.state == "running"]  # to go on
         self._live: set[str] = set()
         self._count: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-        self._spent: defaultdict[str, float] = defaultdict(
-            float
-        )  # epochs, or worker seconds, of the search
+        # Epochs or worker seconds of an arm's search: of all its trials, and of those that ended.
+        self._spent: defaultdict[str, float] = defaultdict(float)
+        self._spent_by_ended: defaultdict[str, float] = defaultdict(float)
+        self._best: defaultdict[str, list[tuple[tuple[float, int, int], Entry]]] = defaultdict(list)
+        self._replicated: set[tuple[str, int | None, int | None]] = set()
         for entry in entries:
             self._count[entry.phase, entry.arm][entry.state] += 1
             self._spend(entry, entry.epoch, entry.seconds)
+            if entry.phase == "confirm":
+                self._replicated.add((entry.arm, entry.finalist, entry.replicate))
+            if entry.state != "running":
+                self._rank(entry)
 
     # What runs next
 
@@ -69,8 +83,12 @@ class Driver:
 
     def next(self) -> Work | None:
         """Return the next piece of work, or None when there is none (yet): see `finished`."""
-        if self._waiting:
-            return self._start(self._waiting.pop(0))
+        while self._waiting:
+            waiting = self._waiting.pop(0)
+            if (reason := self._cut_short(waiting)) is None:
+                return self._start(waiting)
+            self._end(waiting, "pruned", reason=reason)
+            self._journal.commit()
         if self.ledger.phase == "search":
             arm = self._poorest_arm()
             if arm is not None:
@@ -88,11 +106,24 @@ class Driver:
         return None
 
     def _poorest_arm(self) -> Arm | None:
-        """Return the arm that has spent least of its budget, or None when all is spent."""
+        """Return the arm that has spent least of its budget, or None when all is spent.
+
+        What its running trials have been handed counts as spent: each will cost about as much as
+        those that have ended. Else all free slots would go to one arm until it first reports.
+        """
         if self._out_of_time():
             return None
         open_arms = [arm for arm in self.job.arms if not self.spent(arm.name) >= self.budget]
-        return min(open_arms, key=lambda arm: self.spent(arm.name), default=None)
+        return min(open_arms, key=lambda arm: self._bound(arm.name), default=None)
+
+    def _bound(self, arm: str) -> tuple[float, int]:
+        """Return what an arm will have spent when its running trials end, and their number."""
+        spent, count = self.spent(arm), self._count["search", arm]
+        running, ended = count["running"], count.total() - count["running"]
+        if self.unit == "trials" or not ended:
+            return spent, running
+        by_ended = self._spent_by_ended[arm]
+        return max(spent, by_ended * (1 + running / ended)), running
 
     @property
     def budget(self) -> float:
@@ -147,16 +178,12 @@ class Driver:
         finalists = {
             arm.name: self.finalists(arm.name, self.job.confirm.finalists) for arm in self.job.arms
         }
-        made = {
-            (entry.arm, entry.finalist, entry.replicate)
-            for entry in self.ledger.entries.values()
-            if entry.phase == "confirm"
-        }
         for replicate in range(seeds):
             for arm, chosen in finalists.items():
                 for finalist in chosen:
-                    if (arm, finalist.number, replicate) in made:
+                    if (arm, finalist.number, replicate) in self._replicated:
                         continue
+                    self._replicated.add((arm, finalist.number, replicate))
                     return self._born(
                         "confirm",
                         arm,
@@ -171,14 +198,18 @@ class Driver:
 
     def finalists(self, arm: str, number: int) -> list[Entry]:
         """Return an arm's best complete trials; ties go to fewer parameters, then the earlier."""
-        sign = -1 if self._maximize else 1
-        complete = [
-            entry
-            for entry in self.ledger.arm(arm, "search")
-            if entry.state == "complete" and entry.value is not None
-        ]
-        complete.sort(key=lambda e: (sign * (e.value or 0.0), e.parameters or 0, e.number))
-        return complete[:number]
+        return [entry for _, entry in self._best[arm][:number]]
+
+    def _rank(self, entry: Entry) -> None:
+        """Take an ended trial in: what it spent, and its rank among the arm's complete ones."""
+        if entry.phase != "search":
+            return
+        cost = entry.epoch if self.unit == "epochs" else entry.seconds
+        self._spent_by_ended[entry.arm] += cost
+        if entry.state == "complete" and entry.value is not None:
+            value = -entry.value if self._maximize else entry.value
+            rank = (value, entry.parameters or 0, entry.number)
+            insort(self._best[entry.arm], (rank, entry), key=lambda ranked: ranked[0])
 
     def _born(
         self,
@@ -258,7 +289,11 @@ class Driver:
         )
         self._spend(entry, entry.epoch - known, entry.seconds - seconds)
         self._decide(entry, report, pruned=pruned_at is not None)
-        self._journal.commit()
+        now = time.monotonic()
+        flush = now - self._flushed >= FLUSH_SECONDS
+        self._journal.commit(flush=flush)
+        if flush:
+            self._flushed = now
         return entry.state == "running"
 
     def lost(self, key: str, reason: str, *, node_lost: bool = False) -> None:
@@ -293,13 +328,18 @@ class Driver:
             self._end(entry, "complete", test=report.test)
         elif pruned:
             self._end(entry, "pruned")
-        elif entry.phase == "search" and self._out_of_time():
-            self._end(entry, "pruned", reason="the job's wall-clock limit was reached")
-        elif entry.phase == "search" and self._broke(entry.arm):
-            self._end(entry, "pruned", reason="the arm's budget was spent")
+        elif (reason := self._cut_short(entry)) is not None:
+            self._end(entry, "pruned", reason=reason)
 
-    def _broke(self, arm: str) -> bool:
-        return self.unit != "trials" and self.spent(arm) >= self.budget
+    def _cut_short(self, entry: Entry) -> str | None:
+        """Return why a trial may not go on whatever it has reached, if so."""
+        if entry.phase != "search":
+            return None
+        if self._out_of_time():
+            return "the job's wall-clock limit was reached"
+        if self.unit != "trials" and self.spent(entry.arm) >= self.budget:
+            return "the arm's budget was spent"
+        return None
 
     def _retry_or_fail(self, entry: Entry, reason: str, *, counted: bool = True) -> None:
         self._live.discard(entry.key)
@@ -328,11 +368,27 @@ class Driver:
         count = self._count[entry.phase, entry.arm]
         count["running"] -= 1
         count[state] += 1
+        self._rank(entry)
 
     # Bookkeeping
 
     def extend(self, trials: int, seeds: int) -> None:
-        """Add budget to the job: trials an arm, seeds a finalist."""
+        """Add budget to the job: trials an arm, seeds a finalist.
+
+        Raises InputError where the job could not use it.
+        """
+        faults: list[tuple[str, str, str]] = []
+        if trials and self.unit != "trials":
+            rule = f"the job's budget is in {self.unit}, not in trials"
+            faults.append(("--trials", rule, "start a job of its own with a greater budget"))
+        elif trials and self._out_of_time():
+            rule = "the job's wall-clock limit is reached: no more trials would be started"
+            faults.append(("--trials", rule, "start a job of its own with a greater limit"))
+        if seeds and not self.job.confirm.finalists:
+            rule = "the job confirms no finalists"
+            faults.append(("--seeds", rule, "start a job of its own with confirm.finalists"))
+        for fault in faults:
+            raise InputError.of(*fault)
         self._tell({"record": "extend", "trials": trials, "seeds": seeds}, timed=True)
         self._journal.commit()
 

@@ -111,20 +111,23 @@ class BaseJournal(ABC):
         """Add records to the group that the next commit stores."""
         self._pending.extend(records)
 
-    def commit(self) -> None:
+    def commit(self, *, flush: bool = True) -> None:
         """Store the collected records as one group and wait until it is on disk.
+
+        With flush=False a file's group is written but not waited for: it outlives this process,
+        and the machine once a later commit has flushed it. The order of groups is kept either way.
 
         Raises JournalFencedError when somebody else has written to the journal, JournalFullError
         when there is no room for the group, JournalAwayError when the storage is out of reach. But
         for the last, where it may be stored, nothing of the group is.
         """
         if self._pending:
-            self._store(encode(self._pending))
+            self._store(encode(self._pending), flush=flush)
             self._pending = []
 
     @abstractmethod
-    def _store(self, line: bytes) -> None:
-        """Store one encoded group, whole or not at all."""
+    def _store(self, line: bytes, *, flush: bool) -> None:
+        """Store one encoded group, whole or not at all; flush: see commit."""
 
     @abstractmethod
     def close(self) -> None:
@@ -193,7 +196,7 @@ class Journal(BaseJournal):
             os.close(self._lock)
             raise
 
-    def _store(self, line: bytes) -> None:
+    def _store(self, line: bytes, *, flush: bool) -> None:
         if os.fstat(self._file).st_size != self._size:
             raise JournalFencedError(
                 f"{self.path} was written to by another driver. This one stops; "
@@ -203,7 +206,8 @@ class Journal(BaseJournal):
             written = 0
             while written < len(line):
                 written += os.write(self._file, line[written:])
-            os.fdatasync(self._file)
+            if flush:
+                os.fdatasync(self._file)
         except OSError as error:
             os.ftruncate(self._file, self._size)
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):

@@ -156,7 +156,7 @@ class SqlJournal(BaseJournal):
         self._last = len(history)
         return history
 
-    def _store(self, line: bytes) -> None:
+    def _store(self, line: bytes, *, flush: bool) -> None:
         number, text = self._last + 1, line.decode().rstrip("\n")
 
         def insert() -> None:
