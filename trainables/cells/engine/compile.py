@@ -64,6 +64,11 @@ def product_address(double: bool) -> int:
     return _product(double)[1]
 
 
+def whole_address(name: str, double: bool) -> int:
+    """Return where apply or accumulate is."""
+    return int(_product(double)[0].get_function_address(name))
+
+
 @functools.cache
 def whole_product(name: str, double: bool) -> Callable[..., None]:
     """Return one of the matrix products over many rows: apply or accumulate."""

@@ -7,6 +7,8 @@ step t has n[t] rows from off[t] on.
     x [N, I]   y, dy [N, P]   D [N, sums · H]   hoisted [N, |W|, H]
     tape [N, slots · H]: the state's fields but the output, then what the backward pass reads
     vectors, dvectors [·, H]   initial [fields, H]   carry [fields, B, H]   across [·, B, H]
+    segments [segment_count, 3]: rows of D, the row before the first of them, how many; of all
+    steps but the first, in stretches in which the rows before are neighbours too
     row_values [N, 2 · groups]   row_sums [B, 2 · groups]: of what is normalised over units
     W, R, P: the layer's matrices   panels, tmp: room to work in
 """
@@ -31,7 +33,10 @@ PRODUCT = "product"
 ARRAYS = (PRODUCT, "off", "n", "x", "y", "tape", "vectors", "initial", "hoisted", "W", "R",
           "P_matrix", "panels", "tmp", "row_values")  # fmt: skip
 FORWARD = SIZES + ARRAYS
-BACKWARD = (*FORWARD, "dy", "D", "carry", "across", "dvectors", "dx", "dx_row", "row_sums")
+BACKWARD = (*FORWARD, "dy", "D", "carry", "across", "dvectors", "dx", "dx_row", "row_sums",
+            "accumulate", "apply", "N", "dW", "dW_row", "dR", "dR_row", "dP", "dP_row", "wants_dx",
+            "segments", "segment_count")  # fmt: skip
+NUMBERS = (*SIZES, "dx_row", "N", "dW_row", "dR_row", "dP_row", "wants_dx", "segment_count")
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,22 @@ class Run:
     matrix: str
     first: int  #: sum
     blocks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class WholeRun:
+    """Sums that are neighbours, and whose blocks are neighbours in their matrix: one product."""
+
+    matrix: str
+    first: int  #: sum
+    block: int
+    count: int
+
+    def rows(self, hidden: int) -> slice:
+        """Return the rows of the matrix; a projection's are all that there are."""
+        if self.matrix == "P":
+            return slice(0, hidden)
+        return slice(self.block * hidden, (self.block + self.count) * hidden)
 
 
 def pieces(variant: Variant) -> dict[str, list[str]]:
@@ -89,6 +110,24 @@ class Plan:
                 result.append(Run(source, matrix, first, blocks))
         return result
 
+    def whole_runs(self, source: Node) -> list["WholeRun"]:
+        """Return the runs of a source in which blocks are neighbours in their matrix too."""
+        found: list[WholeRun] = []
+        for run in self.runs(source):
+            names = {"W": self.variant.W, "R": self.variant.R, "P": ("P",)}[run.matrix]
+            for offset, block in enumerate(run.blocks):
+                place, at = names.index(block), run.first + offset
+                last = found[-1] if found else None
+                if (
+                    last is not None
+                    and last.matrix == run.matrix
+                    and (last.block + last.count, last.first + last.count) == (place, at)
+                ):
+                    found[-1] = WholeRun(run.matrix, last.first, last.block, last.count + 1)
+                else:
+                    found.append(WholeRun(run.matrix, at, place, 1))
+        return found
+
     def sums_of(self, stage: int) -> list[int]:
         """Return the sums that are made in a stage."""
         stages = self.trace.stages
@@ -135,9 +174,11 @@ class _Function:
         self.word: dict[str, ir.Value] = {}
         for index, argument in enumerate(names):
             address = b.gep(function.args[0], [self.code.integer(index)], source_etype=I64)
-            type_ = I64 if argument in (*SIZES, "dx_row") else POINTER
+            type_ = I64 if argument in NUMBERS else POINTER
             if argument == PRODUCT:
                 type_ = product.TYPE.as_pointer()
+            if argument in ("accumulate", "apply"):
+                type_ = product.MANY_ROWS.as_pointer()
             self.word[argument] = b.load(address, typ=type_)
         self.H, self.P, self.I = (self.word[k] for k in "HPI")
         self.tape_row = b.mul(self.H, self.code.integer(len(plan.tape)))
@@ -530,7 +571,67 @@ class _Backward(_Function):
             previous = self.previous(is_first, before)
             for stage in range(t.last, t.first - 1, -1):
                 self._stage(stage, rows, base, rows_behind, base_behind, previous, panels)
+        asked = b.icmp_signed("!=", b.ptrtoint(self.word["accumulate"], I64), zero)
+        with b.if_then(asked):
+            self._whole_products()
         b.ret_void()
+
+    def _whole_products(self) -> None:
+        """Add the gradients of the matrices, and that of the input through W, over all rows."""
+        code, plan = self.code, self.plan
+        b, zero = code.builder, code.integer(0)
+        for source in plan.trace.sources:
+            for run in plan.whole_runs(source):
+                height = self.P if run.matrix == "P" else self.H
+                count = b.mul(height, code.integer(run.count))
+                first_row = b.mul(height, code.integer(run.block))
+                column = b.mul(self.H, code.integer(run.first))
+                row_length = self.word[f"d{run.matrix}_row"]
+                C = self.array(f"d{run.matrix}", first_row, row_length, zero)
+                if source.word == "state":
+                    self._over_segments(source, C, row_length, column, count)
+                    continue
+                A = self.array("D", zero, self.D_row, column)
+                X, X_row, width = self.word["x"], self.I, self.I
+                if source.word != "input":
+                    X, X_row, width = self.slot(zero, source, zero), self.tape_row, self.H
+                N = self.word["N"]
+                self._many("accumulate", C, row_length, A, X, X_row, N, count, width)
+                if source.word == "input":
+                    W = self.array("W", first_row, self.I, zero)
+                    wanted = b.icmp_signed("!=", self.word["wants_dx"], zero)
+                    with b.if_then(wanted):
+                        dx, dx_row = self.word["dx"], self.word["dx_row"]
+                        self._many("apply", dx, dx_row, A, W, self.I, N, count, width)
+
+    def _over_segments(
+        self, source: Node, C: ir.Value, C_row: ir.Value, column: ir.Value, count: ir.Value
+    ) -> None:
+        """Add the gradient of a matrix that a field of the state was multiplied with."""
+        code, b, zero = self.code, self.code.builder, self.code.integer(0)
+        with code.loop(zero, self.word["segment_count"]) as segment:
+            at = b.mul(segment, code.integer(3))
+            first, before, rows = (
+                self.whole("segments", b.add(at, code.integer(offset))) for offset in range(3)
+            )
+            A = self.array("D", first, self.D_row, column)
+            if source.name == self.plan.variant.output:
+                X, X_row, width = self.array("y", before, self.P, zero), self.P, self.P
+            else:
+                node = self.plan.trace.after[source.name]
+                X, X_row, width = self.slot(before, node, zero), self.tape_row, self.H
+            self._many("accumulate", C, C_row, A, X, X_row, rows, count, width)
+
+    def _many(self, name: str, C: ir.Value, C_row: ir.Value, A: ir.Value, *rest: ir.Value) -> None:
+        """Call accumulate or apply; rest is B, its row length, rows, A's columns, B's columns."""
+        code, b = self.code, self.code.builder
+        B, B_row, rows, columns, width = rest
+        lanes, widest = code.integer(self.kind.lanes), code.integer(product.WIDEST)
+        vectors = b.sdiv(b.add(width, b.sub(lanes, code.integer(1))), lanes)
+        groups = b.sdiv(b.add(vectors, b.sub(widest, code.integer(1))), widest)
+        group = b.sdiv(b.add(vectors, b.sub(groups, code.integer(1))), groups)
+        arguments = [C, C_row, A, self.D_row, B, B_row, rows, columns, width, group]
+        b.call(self.word[name], [*arguments, self.word["panels"]])
 
     def _stage(
         self,

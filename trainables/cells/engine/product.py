@@ -24,6 +24,8 @@ POINTER = ir.PointerType()
 TYPE = ir.FunctionType(ir.VoidType(), [POINTER, I64, POINTER, I64, POINTER, I64, I64, I64])
 
 
+#: Type of apply and accumulate.
+MANY_ROWS = ir.FunctionType(ir.VoidType(), [POINTER, I64] * 3 + [I64] * 4 + [POINTER])
 #: Rows of A and X that accumulate takes at a time: what of them stays in the caches.
 ACCUMULATED = 256
 
@@ -42,8 +44,7 @@ def _apply(module: ir.Module, kind: Kind, product: ir.Function) -> None:
 
     C is [N, width up to whole vectors], A [N, K], M [K, width].
     """
-    types = [POINTER, I64] * 3 + [I64] * 4 + [POINTER]
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), types), "apply")
+    function = ir.Function(module, MANY_ROWS, "apply")
     code = Code(function, kind)
     b, zero = code.builder, code.integer(0)
     C, ldc, A, lda, M, ldm, N, K, width, group, panel = function.args
@@ -60,8 +61,7 @@ def _accumulate(module: ir.Module, kind: Kind, product: ir.Function) -> None:
 
     C is [M, width up to whole vectors], A [N, M], X [N, width].
     """
-    types = [POINTER, I64] * 3 + [I64] * 4 + [POINTER]
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), types), "accumulate")
+    function = ir.Function(module, MANY_ROWS, "accumulate")
     code = Code(function, kind)
     b, zero = code.builder, code.integer(0)
     C, ldc, A, lda, X, ldx, N, M, width, group, panel = function.args

@@ -1,13 +1,12 @@
 """The compiled scan as an autograd function: torch in, torch out.
 
 Input and recurrent products, gates and their derivatives are made step by step in compiled code;
-the gradients of the matrices are one product each, after the last step.
+the gradients of the matrices are one product each, after the last step, in the same call.
 """
 
 import ctypes
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,8 +14,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from trainables.cells.engine import room
-from trainables.cells.engine.compile import Scan, compiled, lanes, whole_product
-from trainables.cells.engine.emit import BACKWARD, FORWARD, Plan
+from trainables.cells.engine.compile import Scan, compiled, lanes, whole_address, whole_product
+from trainables.cells.engine.emit import BACKWARD, FORWARD, Plan, WholeRun
 from trainables.cells.engine.product import ACCUMULATED, WIDEST
 from trainables.cells.engine.steps import Steps, padded, rows, steps_of
 from trainables.cells.engine.trace import Node
@@ -26,39 +25,9 @@ from trainables.cells.variant import Variant
 TMP_BYTES = 20_480
 
 
-@dataclass(frozen=True)
-class _WholeRun:
-    """Sums that are neighbours, and whose blocks are neighbours in their matrix: one product."""
-
-    matrix: str
-    first: int  #: sum
-    block: int
-    count: int
-
-    def rows(self, hidden: int) -> slice:
-        """Return the rows of the matrix; a projection's are all that there are."""
-        if self.matrix == "P":
-            return slice(0, hidden)
-        return slice(self.block * hidden, (self.block + self.count) * hidden)
-
-
 @functools.cache
-def _whole_runs(plan: Plan, source: Node) -> list[_WholeRun]:
-    found: list[_WholeRun] = []
-    for run in plan.runs(source):
-        names = {"W": plan.variant.W, "R": plan.variant.R, "P": ("P",)}[run.matrix]
-        for offset, block in enumerate(run.blocks):
-            place, at = names.index(block), run.first + offset
-            last = found[-1] if found else None
-            if (
-                last is not None
-                and last.matrix == run.matrix
-                and (last.block + last.count, last.first + last.count) == (place, at)
-            ):
-                found[-1] = _WholeRun(run.matrix, last.first, last.block, last.count + 1)
-            else:
-                found.append(_WholeRun(run.matrix, at, place, 1))
-    return found
+def _whole_runs(plan: Plan, source: Node) -> list[WholeRun]:
+    return plan.whole_runs(source)
 
 
 class _Sizes:
@@ -108,6 +77,7 @@ class _Program:
         longest = max(ACCUMULATED, found.products * hidden)
         self.backward_panels = longest * max(whole, self._up(inputs))
         sizes = {"I": inputs, "H": hidden, "P": self.width, "product": scan.product}
+        sizes |= {name: whole_address(name, scan.kind.double) for name in ("accumulate", "apply")}
         group, chunk, self.forward_tmp = self._group(found.widest_run, found.slots)
         self._forward = self._template(FORWARD, {**sizes, "group": group, "chunk": chunk})
         group, chunk, self.backward_tmp = self._group(1, found.slots_behind)
@@ -118,10 +88,10 @@ class _Program:
             for source in t.sources
             for whole in _whole_runs(plan, source)
         ]
-        self.hoisted = variant.norm == "batch"
-        self.rows = 2 * len(plan.groups)  #: numbers that a sequence has at a step
         self._accumulate = whole_product("accumulate", scan.kind.double)
         self._apply = whole_product("apply", scan.kind.double)
+        self.hoisted = variant.norm == "batch"
+        self.rows = 2 * len(plan.groups)  #: numbers that a sequence has at a step
 
     def _up(self, width: int) -> int:
         return -(-width // self.lanes) * self.lanes
@@ -139,7 +109,9 @@ class _Program:
     ) -> tuple[list[int], dict[str, int]]:
         return [known.get(word, 0) for word in words], {word: i for i, word in enumerate(words)}
 
-    def call(self, backward: bool, steps: Steps, tensors: dict[str, Tensor], dx_row: int) -> None:
+    def call(
+        self, backward: bool, steps: Steps, tensors: dict[str, Tensor], sizes: dict[str, int]
+    ) -> None:
         """Run one of the compiled functions."""
         template, at = self._backward if backward else self._forward
         words = template.copy()
@@ -147,8 +119,8 @@ class _Program:
         words[at["off"]], words[at["n"]] = steps.offsets.ctypes.data, steps.counts.ctypes.data
         for name, tensor in tensors.items():
             words[at[name]] = tensor.data_ptr()
-        if backward:
-            words[at["dx_row"]] = dx_row
+        for name, size in sizes.items():
+            words[at[name]] = size
         run = self.scan.backward if backward else self.scan.forward
         run((ctypes.c_int64 * len(words))(*words))
 
@@ -167,35 +139,6 @@ class _Program:
     def zeros(self, height: int, columns: int) -> Tensor:
         """Return zeros whose rows have room for whole vectors."""
         return torch.zeros(height, self._up(columns), dtype=self.dtype)[:, :columns]
-
-    def accumulate(self, C: Tensor, A: Tensor, X: Tensor, panel: Tensor) -> None:
-        """Add Aᵀ X to C [M, width], which has room for whole vectors; A [N, M], X [N, width]."""
-        self._many_rows(self._accumulate, C, A, X, panel)
-
-    def apply(self, C: Tensor, A: Tensor, M: Tensor, panel: Tensor) -> None:
-        """Add A M to C [N, width], which has room for whole vectors; A [N, K], M [K, width]."""
-        self._many_rows(self._apply, C, A, M, panel)
-
-    def _many_rows(self, product: Any, C: Tensor, A: Tensor, B: Tensor, panel: Tensor) -> None:
-        (rows, height), width = A.shape, B.shape[1]
-        product(
-            C.data_ptr(), C.stride(0), A.data_ptr(), A.stride(0), B.data_ptr(), B.stride(0),
-            rows, height, width, _even(WIDEST, -(-width // self.lanes)), panel.data_ptr(),
-        )  # fmt: skip
-
-    def values(self, source: Node, steps: Steps, y_NP: Tensor, tape: Tensor) -> tuple[Tensor, int]:
-        """Return what a source was at each row, and the first row at which it was not zero."""
-        hidden, plan = self.hidden, self.plan
-        if source.word != "state":
-            slot = plan.tape[source] * hidden
-            return tape[:, slot : slot + hidden], 0
-        after = y_NP
-        if source.name != self.variant.output:
-            slot = plan.field_slots[source.name] * hidden
-            after = tape[:, slot : slot + hidden]
-        if steps.previous is None:
-            return after[: steps.rows - steps.first], steps.first
-        return after.index_select(0, steps.previous), steps.first
 
     def hoisted_gradient(self, D: Tensor) -> Tensor:
         """Return the gradient of the hoisted part of the input."""
@@ -232,7 +175,7 @@ class _Scanned(torch.autograd.Function):
             arrays["hoisted"] = hoisted_NK
         if program.rows:
             arrays["row_values"] = tape.buffer[steps.rows * program.tape_row :]
-        program.call(False, steps, arrays, 0)
+        program.call(False, steps, arrays, {})
         room.give_back(tmp)
         room.give_back(panels)
         ctx.save_for_backward(x_NI, y_NP, vectors, *tensors)
@@ -263,31 +206,21 @@ class _Scanned(torch.autograd.Function):
         if program.rows:
             arrays["row_values"] = lent.buffer[N * program.tape_row :]
             arrays["row_sums"] = torch.empty(steps.first * program.rows, dtype=dtype)
-        dx_NI, dx_row = None, 0
+        sizes = {"N": N, "segment_count": len(steps.segments)}
+        sizes["segments"] = steps.segments.ctypes.data
+        dx_NI = None
         wants_dx = ctx.needs_input_grad[2] and not program.hoisted
         if wants_dx or plan.backward.input is not None:
             dx_NI = program.zeros(N, program.inputs)
-            dx_row = dx_NI.stride(0)
             arrays["dx"] = dx_NI
-        program.call(True, steps, arrays, dx_row)
-
-        found = {
-            name: program.zeros(*parameters[name].shape)
-            for name in ("W", "R", "P")
-            if name in parameters
-        }
-        for source, whole, part in program.wholes:
-            into = found[whole.matrix][part]
-            column = whole.first * hidden
-            D_part = D[:, column : column + len(into)]
-            if source.word == "input":
-                program.accumulate(into, D_part, x_NI, panels)
-                if wants_dx:
-                    assert dx_NI is not None
-                    program.apply(dx_NI, D_part, parameters["W"][part], panels)
-            else:
-                values, first = program.values(source, steps, y_NP, tape)
-                program.accumulate(into, D_part[first:], values, panels)
+            sizes |= {"dx_row": dx_NI.stride(0), "wants_dx": int(wants_dx)}
+        found = {}
+        for name in ("W", "R", "P"):
+            if name in parameters:
+                found[name] = program.zeros(*parameters[name].shape)
+                arrays[f"d{name}"] = found[name]
+                sizes[f"d{name}_row"] = found[name].stride(0)
+        program.call(True, steps, arrays, sizes)
         at = 0
         for name, blocks in plan.pieces.items():
             found[name] = dvectors[at : at + len(blocks)].view(-1)

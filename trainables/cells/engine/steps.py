@@ -19,6 +19,9 @@ class Steps:
     first: int  #: sequences that run at the first step: all
     rows: int  #: in all
     index: Tensor | None  #: [N] the rows' places in [T · B]; None where they are all of it
+    segments: NDArray[np.int64]
+    #: [·, 3] stretches of rows from the second step on whose rows one step before are neighbours
+    #: too: the first row, the row before it, how many
     previous: Tensor | None  #: [N - first] the row one step before, from the second step on
 
 
@@ -29,7 +32,9 @@ def _steps(content: bytes, steps: int) -> Steps:
     if int(lengths.min()) == steps:
         offsets = np.arange(steps, dtype=np.int64) * batch
         counts = np.full(steps, batch, np.int64)
-        return Steps(steps, counts, offsets, batch, steps * batch, None, None)
+        every = steps * batch
+        segments = np.array([[batch, 0, every - batch]], np.int64)
+        return Steps(steps, counts, offsets, batch, every, None, segments, None)
     order = np.argsort(-lengths, kind="stable")
     longest = int(lengths[order[0]])
     running_TB = np.arange(longest)[:, None] < lengths[order]
@@ -39,7 +44,17 @@ def _steps(content: bytes, steps: int) -> Steps:
     index = torch.from_numpy(step_N * batch + order[place_N])
     later = step_N > 0
     previous = torch.from_numpy(offsets[step_N[later] - 1] + place_N[later])
-    return Steps(longest, counts, offsets, batch, len(step_N), index, previous)
+    segments = _segments(counts, offsets)
+    return Steps(longest, counts, offsets, batch, len(step_N), index, segments, previous)
+
+
+def _segments(counts: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return Steps.segments: rows before are neighbours where no sequence ended in between."""
+    new = np.flatnonzero(np.concatenate([[True], counts[1:-1] != counts[:-2]])) + 1
+    if len(counts) < 2:
+        return np.zeros((0, 3), np.int64)
+    ends = np.append(offsets[new[1:]], offsets[-1] + counts[-1])
+    return np.stack([offsets[new], offsets[new - 1], ends - offsets[new]], axis=1)
 
 
 def steps_of(lengths_B: Tensor, steps: int) -> Steps:
