@@ -2,10 +2,10 @@
 
     python tests/benchmarks/cells.py [--out bench-cells.json] [--rounds 30] [--shapes 3] [--only x]
 
-One thread. All are measured in one run, in turn, round after round, each warmed up by an untimed
-pass right before; a figure is the median of CPU time (on one thread that is wall time on an idle
-machine, and it stays right on a busy one). The input asks for its gradient, as below another layer.
-Ratios above 1: ours is faster.
+One thread. All are measured in one run, in turn, in a new order each round, each warmed up by an
+untimed pass right before; a figure is the median of CPU time (on one thread that is wall time on an
+idle machine, and it stays right on a busy one). The input asks for its gradient, as below another
+layer. Ratios above 1: ours is faster.
 
 A row's work is its multiply-adds over those of the standard LSTM; a cell that needs as many inputs
 as units has its input projection counted and timed. "work x ratio" of at least 1 says that a cell
@@ -17,6 +17,7 @@ import importlib.metadata
 import importlib.util
 import json
 import platform
+import random
 import statistics
 import sys
 import time
@@ -48,7 +49,8 @@ PEERS = {
 }
 #: Work below which a call's fixed costs decide, and the cause that is given then.
 LITTLE = 0.3
-SO_LITTLE = "so little arithmetic that autograd's and Python's fixed costs and memory decide"
+SO_LITTLE = "little arithmetic: fixed costs of Python and autograd, and memory, decide"
+SMALL = "gates and memory traffic are a larger share of it than of the standard LSTM"
 #: Why another row may not reach nn.LSTM's speed for its arithmetic.
 CAUSES = {
     "lstm-layer-norm": "three normalisations over all units write and read every value once more",
@@ -117,8 +119,11 @@ def medians(runs: dict[str, Callable[[], None]], rounds: int) -> dict[str, float
         run()
         times[name].append(time.process_time() - began)
     every = {name: 10 if name.startswith("torchrecurrent") else 1 for name in runs}
+    order, draw = list(runs), random.Random(0)
     for number in range(rounds):
-        for name, run in runs.items():
+        draw.shuffle(order)  # what a neighbour leaves in the caches is nobody's fate
+        for name in order:
+            run = runs[name]
             if number % every[name] == 0:
                 if every[name] == 1:
                     run()
@@ -160,8 +165,7 @@ def measure(shape: tuple[int, int, int, int], rounds: int, only: str) -> list[di
             "path": scan.path(variant, torch.zeros(1, 1, 1)),
         }
         if per_work < 1:
-            nearly = "within the noise of the measurement" if per_work > 0.9 else "not known"
-            cause = SO_LITTLE if share < LITTLE else nearly
+            cause = SO_LITTLE if share < LITTLE else SMALL
             row["cause"] = CAUSES.get(variant.name, cause)
         rows.append(row)
     print(f"\nT={T} B={B} I={inputs} H={hidden}   nn.LSTM {found['nn.LSTM']:.2f} ms, ", end="")

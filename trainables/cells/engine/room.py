@@ -7,6 +7,8 @@ from torch import Tensor
 
 #: Buffers of one size, and sizes, that are kept for later, at most, in each thread.
 KEPT, SIZES = 4, 24
+#: Numbers of the largest buffer that is kept; larger ones are few, and memory is for the trials.
+LARGEST = 1 << 23
 
 _Class = tuple[int, torch.dtype]
 
@@ -29,6 +31,8 @@ def take(numbers: int, dtype: torch.dtype) -> Tensor:
 
 def give_back(buffer: Tensor) -> None:
     """Keep a buffer for later. Sizes that came first make place where there are too many."""
+    if buffer.numel() > LARGEST:
+        return
     free: dict[_Class, list[Tensor]] = _kept.__dict__.setdefault("free", {})
     found = free.setdefault((buffer.numel(), buffer.dtype), [])
     if len(found) < KEPT:
