@@ -310,7 +310,8 @@ def _table(cursor: Any) -> int:
     cursor.execute(find, (_TABLE,))
     (found,) = cursor.fetchone()
     if found is None:
-        with suppress(errors.UniqueViolation, errors.DuplicateTable):  # two jobs at one moment
+        # Another job may make it at this moment; what that looks like depends on how far it is.
+        with suppress(errors.UniqueViolation, errors.DuplicateTable, errors.DuplicateObject):
             cursor.execute(_CREATE)
         cursor.execute(find, (_TABLE,))
         (found,) = cursor.fetchone()

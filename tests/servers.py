@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import json
 import os
+import pwd
 import secrets
 import shutil
 import signal
@@ -45,6 +46,7 @@ class Postgres:
 
     folder: Path
     port: int
+    durable: bool = False  #: wait for the disk: tests end servers, not machines
     password: str = field(default_factory=lambda: secrets.token_hex(8), repr=False)
     process: "subprocess.Popen[bytes] | None" = None
     made: int = 0  #: databases made so far
@@ -104,6 +106,7 @@ class Postgres:
             unix_socket_directories = '{self.folder}'
             shared_buffers = 16MB
             max_connections = 40
+            fsync = {"on" if self.durable else "off"}
         """
         with (data / "postgresql.conf").open("a") as file:
             file.write(settings)
@@ -127,10 +130,10 @@ class Postgres:
 
 
 @contextlib.contextmanager
-def running_postgres() -> Iterator[Postgres]:
-    """Start a server, yield it, end it."""
+def running_postgres(*, durable: bool = False) -> Iterator[Postgres]:
+    """Start a server, yield it, end it. durable: have it wait for the disk."""
     folder = Path(tempfile.mkdtemp(prefix="gs-pg-", dir="/tmp"))
-    server = Postgres(folder, *free_ports(1))
+    server = Postgres(folder, *free_ports(1), durable)
     try:
         folder.chmod(0o777)
         server.start()
@@ -155,7 +158,9 @@ def _binaries(folder: Path) -> tuple[Path, dict[str, Any]]:
             libraries = package.with_name(f"{package.name}.libs")
             shutil.copytree(libraries, folder / libraries.name, symlinks=True)
         package = copy
-    return package / programs, {"user": "nobody", "group": "nogroup", "extra_groups": []}
+    nobody = pwd.getpwnam("nobody")
+    run_as = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+    return package / programs, run_as
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ def main() -> None:
         local = Path(folder) / "checkpoints"
         local.mkdir()
         found["checkpoint, folder"] = store_times(str(local), options.checkpoints)
-    with running_postgres() as postgres, environment(PGPASSWORD=postgres.password):
+    with running_postgres(durable=True) as postgres, environment(PGPASSWORD=postgres.password):
         url = postgres.database()
         found["commit, postgresql"] = journal_times(SqlJournal(url, "job"), options.groups)
         found["open, postgresql"] = round(timed(lambda: SqlReader(url, "job").read()))

@@ -79,7 +79,7 @@ class InPostgres:
     server: Postgres
     url: str
     job: str = "vowels"
-    patience: float = 20.0
+    patience: float = 100.0  # that only a hang reaches
 
     @property
     def opening(self) -> str:
