@@ -175,7 +175,7 @@ def run(job_file: JobFile, root: Root = RUNS) -> None:
 
     job, data = session.load(job_file)
     _warn(job)
-    folder = session.begin(job, job_file, root.resolve())
+    folder = session.begin(job, data.info, job_file, root.resolve())
     _execute(job, data, folder)
 
 

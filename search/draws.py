@@ -18,7 +18,6 @@ from optuna.distributions import (
 from spaces.arms import Arm
 from spaces.config import TrialConfig
 from spaces.domains import Choices, Domain, Range, values
-from spaces.sizes import parameters
 
 WIDE = 64  #: integer ranges from this width on are drawn as reals, which costs TPE 100 times less
 
@@ -151,45 +150,3 @@ def _next_question(arm: Arm, answers: Mapping[str, Any]) -> _OpenError | None:
     except _OpenError as question:
         return question
     return None
-
-
-#: What the number of parameters depends on, by the name of a question.
-_SIZES = ("depth", "hidden_size", "bidirectional", "heads")
-
-
-def smallest(arm: Arm, inputs: int, outputs: int) -> tuple[int, dict[str, Any]]:
-    """Return the least number of parameters in an arm, and the answers that lead to it.
-
-    Only questions of size are answered; what else there is makes no difference.
-    """
-    best: tuple[int, dict[str, Any]] | None = None
-    domains = arm.domains()
-    sizes = {
-        name: min(map(_number, domain.values)) if isinstance(domain, Choices) else int(domain.low)
-        for name, domain in domains.items()
-        if name in _SIZES and isinstance(domain, Choices | Range)
-    }
-    for cells in _cells(domains):
-        answers = {**sizes, **cells}
-
-        def ask(name: str, domain: Domain, answers: dict[str, Any] = answers) -> Any:
-            return answers.get(name, domain.low if isinstance(domain, Range) else values(domain)[0])
-
-        number = parameters(arm.configure(ask), inputs, outputs)
-        if best is None or number < best[0]:
-            best = number, answers
-    assert best is not None
-    return best
-
-
-def _number(value: Any) -> int:
-    return int(value)  # a flag, or whole
-
-
-def _cells(domains: Mapping[str, Domain]) -> Iterator[dict[str, Any]]:
-    """Yield every choice of a cell and its gates."""
-    chosen: list[dict[str, Any]] = [{}]
-    for name, domain in domains.items():
-        if name == "cell" or name.startswith("gates"):
-            chosen = [{**one, name: value} for one in chosen for value in values(domain)]
-    yield from chosen

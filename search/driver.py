@@ -22,6 +22,7 @@ from search.pruners import rungs
 from search.record import Phase, State
 from search.seeds import derive_seed
 from search.study import open_studies
+from search.warm_start import Former
 from spaces.arms import Arm
 from spaces.config import TrialConfig
 from spaces.errors import InputError
@@ -35,8 +36,17 @@ FLUSH_SECONDS = 1.0  #: between two flushes of the journal, at most, while repor
 class Driver:
     """A job in progress, opened from its journal or begun in it."""
 
-    def __init__(self, job: JobSpec, info: TaskInfo, journal: BaseJournal) -> None:
-        """Take the job over. Raises InputError when the journal holds another job."""
+    def __init__(
+        self,
+        job: JobSpec,
+        info: TaskInfo,
+        journal: BaseJournal,
+        former: Former = dict,
+    ) -> None:
+        """Take the job over. Raises InputError when the journal holds another job.
+
+        former: returns the trials of a former job to learn from, if the journal lacks them.
+        """
         self.job = job
         self._journal = journal
         history = journal.take_history()
@@ -53,7 +63,7 @@ class Driver:
             {"record": "driver", "generation": self.generation, "pid": os.getpid(), "host": host},
             timed=True,
         )
-        self._studies = open_studies(job, self.ledger, journal, history)
+        self._studies = open_studies(job, self.ledger, journal, history, former)
         journal.commit()
         self._flushed = time.monotonic()
         self._rungs = rungs(job)

@@ -15,6 +15,7 @@ from search.job_file import (
     StorageSection,
     TrackingSection,
     TrainingSection,
+    limit_faults,
     place_faults,
 )
 from search.refusals import problem_of, problems_of
@@ -103,7 +104,8 @@ class JobSpec:
     def check(self, info: TaskInfo) -> "JobSpec":
         """Return the job with its arms bound to the task's sizes, which budgets of parameters need.
 
-        Raises InputError for combinations of a space that cannot meet their budget.
+        Raises InputError for combinations of a space that cannot meet their budget, and for arms
+        all of whose models are over the limit of parameters.
         """
         arms = tuple(arm.bind(info.inputs, info.outputs) for arm in self.arms)
         faults = [
@@ -113,6 +115,8 @@ class JobSpec:
                 self._file.arms[number], number, self._file.space, arm.budget_faults()
             )
         ]
+        if not faults and (most := self.search.constraints.parameters) is not None:
+            faults = [fault for arm in arms for fault in limit_faults(arm, most)]
         if faults:
             raise self.refusal(faults)
         return replace(self, arms=arms)

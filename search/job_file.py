@@ -22,6 +22,7 @@ from spaces.arms import Arm
 from spaces.config import Optimizer
 from spaces.domains import Choices, Domain, Fixed, Range
 from spaces.fields import Fault, Integer, Name, Number, Section, ShortForm, Text, refusal
+from spaces.smallest import smallest
 from spaces.space import DEFAULTS, Space
 from spaces.tasks import TaskSpec, is_causal
 from spaces.words import listed, show, suggestion
@@ -356,6 +357,9 @@ class JobFile(Section):
         if training is None:
             return search
         faults = []
+        if search.warm_start is not None and search.warm_start == info.data.get("name"):
+            rule = "a job cannot start warm from itself"
+            faults.append(Fault(rule, "name a former job, or leave it out", ("warm_start",)))
         least = getattr(search.pruner, "min_epochs", 1)
         if least > training.max_epochs:
             rule = (
@@ -442,6 +446,20 @@ def sampler_faults(search: SearchSection, arms: tuple[Arm, ...]) -> Iterator[Fau
     if len(search.objectives) > 1 and name == "cmaes":
         rule = "cmaes has one objective only"
         yield Fault(rule, "use tpe, nsgaii or nsgaiii, or keep to [value]", ("objectives",))
+
+
+def limit_faults(arm: Arm, most: int) -> Iterator[Fault]:
+    """Yield what keeps an arm, bound to a task, from keeping a limit of parameters."""
+    assert arm.sizes is not None
+    least, answers = smallest(arm, *arm.sizes)
+    if least > most:
+        of = ", ".join(f"{name} {show(value)}" for name, value in answers.items())
+        rule = (
+            f"no model of arm {arm.name} has at most {most:,} parameters: "
+            f"the smallest has {least:,}" + (f" ({of})" if of else "")
+        )
+        remedy = f"raise the limit to {least:,} or more, or let the space include smaller ones"
+        yield Fault(rule, remedy, ("search", "constraints", "parameters"))
 
 
 def place_faults(

@@ -13,6 +13,7 @@ from rich.console import Console
 from search.job import JobSpec
 from search.replace import replace_file
 from spaces.errors import InputError
+from spaces.tasks import TaskInfo
 from trainables import tasks
 from trainables.data import Data
 
@@ -27,11 +28,13 @@ def load(path: Path) -> tuple[JobSpec, Data]:
     return job.check(data.info), data
 
 
-def begin(job: JobSpec, path: Path, root: Path) -> Path:
+def begin(job: JobSpec, info: TaskInfo, path: Path, root: Path) -> Path:
     """Return the job's folder, made if need be, with job.yaml on disk.
 
-    Raises InputError when another job has that name, or its storage cannot be used.
+    Raises InputError when another job has that name, its storage cannot be used, or the job to
+    start warm from is of no use.
     """
+    from search import warm_start
     from search.storage import check
 
     folder = root / job.name
@@ -45,6 +48,7 @@ def begin(job: JobSpec, path: Path, root: Path) -> Path:
             )
         return folder
     check(job)
+    warm_start.find(job, info, root)
     folder.mkdir(parents=True, exist_ok=True)
     text = path.read_text(encoding="utf-8")
     replace_file(kept, f"{FROM}{path.resolve()}\n{text}".encode())
@@ -82,10 +86,11 @@ def execute(
     from search.progress import shown
     from search.runner import run_trials
     from search.storage import check, open_journal
+    from search.warm_start import find
 
     check(job)
     with open_journal(job, folder) as journal:
-        driver = Driver(job, data.info, journal)
+        driver = Driver(job, data.info, journal, lambda: find(job, data.info, folder.parent))
         exported = True
         if trials or seeds:
             driver.extend(trials, seeds)

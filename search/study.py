@@ -13,6 +13,7 @@ a view (search/view.py), so that a suggestion costs the same at the first trial 
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
@@ -26,7 +27,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search import samplers
 from search.cma import CmaEs
-from search.draws import Drawn, digest, draw, everything, smallest
+from search.draws import Drawn, digest, draw, everything, repeat
 from search.history import History, with_estimates, with_objectives
 from search.job import JobSpec
 from search.journal import BaseJournal, Group
@@ -35,9 +36,11 @@ from search.pruners import make_pruner
 from search.record import State
 from search.seeds import derive_seed
 from search.view import View
+from search.warm_start import Former, FormerTrial
 from spaces.arms import Arm
 from spaces.config import TrialConfig
 from spaces.sizes import parameters
+from spaces.smallest import smallest
 from spaces.tasks import TaskInfo
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -80,7 +83,15 @@ class JournalBackend(BaseJournalBackend):
 class ArmStudy:
     """One arm's study: what to try next, whether to go on, what came out."""
 
-    def __init__(self, job: JobSpec, arm: Arm, ledger: Ledger, storage: JournalStorage) -> None:
+    def __init__(
+        self,
+        job: JobSpec,
+        arm: Arm,
+        ledger: Ledger,
+        storage: JournalStorage,
+        former: Sequence[FrozenTrial] = (),
+    ) -> None:
+        """former: trials of another job that the sampler learns from as well."""
         assert ledger.info is not None
         self._job = job
         self._arm = arm
@@ -95,7 +106,7 @@ class ArmStudy:
         self._id = storage.get_study_id_from_name(self._study.study_name)
         self._maximize = self._info.metric.direction == "maximize"
         self._pruner = make_pruner(job, self._study)
-        self._former: list[FrozenTrial] = []
+        self._former = former
         several = self._objectives if len(job.search.objectives) > 1 else None
         self._history = History(maximize=self._maximize, fetch=self._trial, objectives=several)
         self._cma = self._make_cma() if job.search.sampler == "cmaes" else None
@@ -316,8 +327,56 @@ class _Proposal:
 
 
 def open_studies(
-    job: JobSpec, ledger: Ledger, journal: BaseJournal, history: Sequence[Group]
+    job: JobSpec,
+    ledger: Ledger,
+    journal: BaseJournal,
+    history: Sequence[Group],
+    former: Former = dict,
 ) -> dict[str, ArmStudy]:
-    """Return each arm's study, created where the journal does not have it yet."""
+    """Return each arm's study, created where the journal does not have it yet.
+
+    former: returns the trials to start warm from; called where the journal does not hold them.
+    """
     storage = JournalStorage(JournalBackend(journal, history))
-    return {arm.name: ArmStudy(job, arm, ledger, storage) for arm in job.arms}
+    kept = _former_trials(job, ledger, storage, former) if job.search.warm_start else {}
+    return {
+        arm.name: ArmStudy(job, arm, ledger, storage, kept.get(arm.name, ())) for arm in job.arms
+    }
+
+
+def _former_trials(
+    job: JobSpec, ledger: Ledger, storage: JournalStorage, former: Former
+) -> dict[str, list[FrozenTrial]]:
+    """Return the former job's trials by arm, from studies of their own, which are made at first.
+
+    Their numbers are below 0, so that they come before the arm's own and are none of them.
+    """
+    assert ledger.info is not None
+    direction = ledger.info.metric.direction
+    names = {arm.name: f"{job.name}/{arm.name}@{job.search.warm_start}" for arm in job.arms}
+    known = {study.study_name for study in storage.get_all_studies()}
+    found = former() if not known >= set(names.values()) else {}
+    kept = {}
+    for arm in job.arms:
+        name = names[arm.name]
+        study = optuna.create_study(
+            study_name=name, storage=storage, direction=direction, load_if_exists=True
+        )
+        if name not in known:
+            study.add_trials(_stored(arm, trial) for trial in found.get(arm.name, ()))
+        trials = [copy(trial) for trial in study.get_trials(deepcopy=False)]
+        for trial in trials:
+            trial.number -= len(trials)
+        kept[arm.name] = trials
+    return kept
+
+
+def _stored(arm: Arm, trial: FormerTrial) -> FrozenTrial:
+    drawn = repeat(arm, trial.answers)
+    return create_trial(
+        state=_TOLD[trial.state],
+        value=trial.value,
+        params=drawn.values,
+        distributions=drawn.distributions,
+        intermediate_values=dict([trial.last]) if trial.last is not None else {},
+    )

@@ -3,12 +3,13 @@
 import math
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from search.compare import words
+from search.pareto import pareto
 from search.record import Record, State
 
 if TYPE_CHECKING:
@@ -126,6 +127,17 @@ class PairedDifference:
 
 
 @dataclass(frozen=True)
+class FrontPoint:
+    """A trial of the Pareto front: no other one beats it in all of the job's objectives."""
+
+    arm: str
+    number: int
+    value: float
+    parameters: int | None
+    train_seconds: float
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Everything the terminal, `compare --json` and the report say about a job's arms."""
 
@@ -142,6 +154,7 @@ class Comparison:
     findings: tuple[str, ...] = field(default=())  #: what can be said, in words
     cautions: tuple[str, ...] = field(default=())  #: what a reader must know before using it
     not_claimed: tuple[str, ...] = field(default=())  #: what these figures do not show
+    front: tuple[FrontPoint, ...] = field(default=())  #: where the job has several objectives
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON types; no value is NaN or infinite."""
@@ -180,8 +193,17 @@ def compare(results: "Results") -> Comparison:
         budget=_budget(results),
         arms=arms,
         differences=tuple(_differences(arms, metric.direction)),
+        front=tuple(_front(results)),
     )
     return words.describe(figures)
+
+
+def _front(results: "Results") -> Iterator[FrontPoint]:
+    objectives = results.job.search.objectives
+    for each in pareto(results.search, objectives) if len(objectives) > 1 else ():
+        value = finite(each.value)
+        if value is not None:
+            yield FrontPoint(each.arm, each.number, value, each.parameters, each.train_seconds)
 
 
 def _budget(results: "Results") -> Budget:

@@ -62,6 +62,7 @@ class Workers:
     driver: Driver
     slots: int = 1
     value: Callable[[Work, int], float] = curve_value
+    size: Callable[[Work], int] = lambda work: 100  #: parameters
     seconds: Callable[[Work], float] = lambda work: 0.01  #: of one epoch
     diverges: Callable[[Work, int], bool] = lambda work, epoch: False
     fails: Callable[[Work], bool] = lambda work: False
@@ -112,7 +113,7 @@ class Workers:
             work.generation,
             points,
             checkpoint=f"{work.key.replace('/', '-')}-g{work.generation}-e{end}",
-            parameters=100,
+            parameters=self.size(work),
             test={"accuracy": curve_value(work, end)} if work.test and end == last else None,
         )
 

@@ -1,0 +1,238 @@
+"""What a suggestion costs as an arm grows, and that the window behind it costs no quality.
+
+    python tests/benchmarks/ask_cost.py [--trials 100,1000,10000] [--seeds 20] [--out FILE.json]
+
+Cost: one suggestion of a job's own study, against Optuna's grouped TPE on the same trials in the
+same run, in CPU time of one thread (on an idle machine that is wall time). Ratios above 1: ours is
+faster. Beside it, what a trial's report and end cost on the journal's study.
+
+Quality: TPE that sees a window of trials against TPE that sees all of them, on a synthetic space of
+eight parameters with noise and an interaction, seeds paired, longer than a window. The figure is
+the true value of the best configuration found; the interval is a bootstrap over seeds of the
+median difference.
+"""
+
+import argparse
+import json
+import math
+import statistics
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.samplers import TPESampler
+from optuna.storages import JournalStorage
+from optuna.trial import TrialState, create_trial
+
+from search.history import History
+from search.job import JobSpec
+from search.journal import Journal
+from search.ledger import Ledger
+from search.seeds import derive_seed
+from search.study import ArmStudy, JournalBackend
+from spaces.tasks import Metric, TaskInfo
+
+INFO = TaskInfo(
+    name="synthetic",
+    kind="classification",
+    inputs=12,
+    outputs=9,
+    longest=29,
+    metric=Metric("accuracy", "maximize"),
+    fingerprint="f" * 64,
+)
+JOB: dict[str, Any] = {
+    "name": "ask-cost",
+    "task": {"name": "japanese-vowels"},
+    "arms": ["lstm"],
+    "space": {
+        "depth": {"low": 1, "high": 3},
+        "hidden_size": {"low": 8, "high": 512},
+        "learning_rate": {"low": 1e-4, "high": 3e-2, "log": True},
+        "dropout": {"low": 0.0, "high": 0.5},
+        "batch_size": {"low": 8, "high": 64},
+        "weight_decay": {"low": 1e-6, "high": 1e-2, "log": True},
+        "optimizer": {"choices": ["adam", "adamw", "sgd"]},
+        "gradient_clip": {"choices": [None, 1.0, 5.0]},
+    },
+    "training": {"max_epochs": 9},
+    "search": {"trials": 10_000},
+}
+SPACE: dict[str, BaseDistribution] = {
+    **{f"x{n}": FloatDistribution(0, 1) for n in range(5)},
+    "rate": FloatDistribution(1e-4, 1e-1, log=True),
+    "depth": IntDistribution(1, 4),
+    "kind": CategoricalDistribution(["a", "b", "c"]),
+}
+NOISE = 0.02
+
+
+def cost(sizes: list[int], asks: int) -> list[dict[str, float]]:
+    """Return a row of figures, in ms, for each number of trials."""
+    job = JobSpec.loads(json.dumps(JOB))
+    ledger = Ledger()
+    ledger.info = INFO
+    stock = optuna.create_study(direction="maximize")
+    rows = []
+    with tempfile.TemporaryDirectory() as folder, Journal(Path(folder) / "j") as journal:
+        storage = JournalStorage(JournalBackend(journal, []))
+        study = ArmStudy(job, job.arms[0], ledger, storage)
+        trial_ms: list[float] = []
+        for number in range(max(sizes)):
+            config = study.ask(number, control=True)  # at random, to get there soon
+            value = 0.5 - abs(math.log10(config.learning_rate) + 2.5) / 9 - config.dropout / 9
+            value += derive_seed(0, number) / 2**32 / 20
+            begun = time.process_time()
+            stopped = any(study.report(number, e, value * (1 - 0.5**e)) for e in range(1, 10))
+            study.tell(number, "pruned" if stopped else "complete", value)
+            trial_ms.append(1e3 * (time.process_time() - begun))
+            journal.commit()
+            stock.add_trial(plain(study, number))
+            if number + 1 in sizes:
+                ours = timed(lambda n: study._propose(n, control=False), number + 1, asks)
+                theirs = timed(lambda n: ask_stock(stock, n), number + 1, max(3, asks // 8))
+                rows.append(
+                    {
+                        "trials": number + 1,
+                        "ours_ms": statistics.median(ours),
+                        "ours_worst_ms": max(ours),
+                        "stock_ms": statistics.median(theirs),
+                        "ratio": statistics.median(theirs) / statistics.median(ours),
+                        "reports_and_end_ms": statistics.median(trial_ms[-100:]),
+                    }
+                )
+                show(rows[-1])
+    return rows
+
+
+def plain(study: ArmStudy, number: int) -> optuna.trial.FrozenTrial:
+    """Return a trial as a stock study has it: with whole numbers as such."""
+    kept = study._trial(number)
+    params, distributions = dict(kept.params), dict(kept.distributions)
+    params["hidden_size"] = min(max(round(params["hidden_size"]), 8), 512)
+    distributions["hidden_size"] = IntDistribution(8, 512)
+    return create_trial(
+        state=kept.state,
+        value=kept.value,
+        params=params,
+        distributions=distributions,
+        intermediate_values=kept.intermediate_values,
+    )
+
+
+def ask_stock(study: optuna.Study, number: int) -> None:
+    study.sampler = tpe(number)
+    trial = study.ask(distributions(study))
+    study.tell(trial, state=TrialState.FAIL)
+
+
+def distributions(study: optuna.Study) -> dict[str, BaseDistribution]:
+    return study.get_trials(deepcopy=False)[0].distributions
+
+
+def timed(ask: Callable[[int], Any], number: int, times: int) -> list[float]:
+    """Return CPU times of asks, in ms, after one that is not counted."""
+    ask(number)
+    found = []
+    for _ in range(times):
+        begun = time.process_time()
+        ask(number)
+        found.append(1e3 * (time.process_time() - begun))
+    return found
+
+
+def tpe(seed: int) -> TPESampler:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return TPESampler(multivariate=True, group=True, constant_liar=True, seed=seed)
+
+
+def truth(params: dict[str, Any]) -> float:
+    """Return the value without noise, to be minimized; at best 0."""
+    centre = {"a": 0.3, "b": 0.6, "c": 0.8}[params["kind"]]
+    bowl = sum((params[f"x{n}"] - centre) ** 2 for n in range(3))
+    valley = (params["x3"] + params["x4"] - 1) ** 2 + 0.1 * (params["x3"] - 0.7) ** 2
+    rate = ((math.log10(params["rate"]) + 2.5) / 3) ** 2
+    return bowl + valley + rate + 0.05 * abs(params["depth"] - 2) + 0.1 * (params["kind"] != "b")
+
+
+def search(seed: int, trials: int, window: bool) -> float:
+    """Return the true value of the configuration that measured best."""
+    history = History(maximize=False, fetch=lambda number: asked[number])
+    asked: dict[int, Any] = {}
+    best = (math.inf, math.inf)
+    for number in range(trials):
+        study = optuna.create_study(sampler=tpe(derive_seed(seed, number)))
+        shown = history.window() if window else history.whole()
+        study.add_trials(shown)
+        trial = study.ask(SPACE)
+        noise = np.random.default_rng((seed, number)).normal(scale=NOISE)
+        value = truth(trial.params) + noise
+        best = min(best, (value, truth(trial.params)))
+        ended = create_trial(value=value, params=trial.params, distributions=SPACE)
+        ended.number = number
+        history.ended(ended)
+    return best[1]
+
+
+def quality(seeds: int, trials: int) -> dict[str, Any]:
+    """Return the figures of windowed and full TPE over paired seeds."""
+    pairs = []
+    for seed in range(seeds):
+        pairs.append((search(seed, trials, True), search(seed, trials, False)))
+        print(f"  seed {seed}: window {pairs[-1][0]:.4f}, all {pairs[-1][1]:.4f}", flush=True)
+    differences = np.array([window - whole for window, whole in pairs])
+    draws = np.random.default_rng(0).integers(len(pairs), size=(10_000, len(pairs)))
+    low, high = np.quantile(np.median(differences[draws], axis=1), [0.025, 0.975])
+    return {
+        "seeds": seeds,
+        "trials": trials,
+        "window": statistics.median(window for window, _ in pairs),
+        "all": statistics.median(whole for _, whole in pairs),
+        "difference": float(np.median(differences)),
+        "interval": [float(low), float(high)],
+        "window_at_least_as_good": int((differences <= 0).sum()),
+    }
+
+
+def show(row: dict[str, float]) -> None:
+    print(
+        f"{row['trials']:>6} trials: suggestion {row['ours_ms']:.1f} ms "
+        f"(worst {row['ours_worst_ms']:.1f}), stock {row['stock_ms']:.1f} ms, "
+        f"ratio {row['ratio']:.1f}; reports and end {row['reports_and_end_ms']:.2f} ms",
+        flush=True,
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", default="100,1000,10000")
+    parser.add_argument("--asks", type=int, default=40)
+    parser.add_argument("--seeds", type=int, default=20, help="of the comparison; 0 leaves it out")
+    parser.add_argument("--length", type=int, default=500, help="trials of the comparison")
+    parser.add_argument("--out", type=Path)
+    given = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    found: dict[str, Any] = {"cost": cost([int(n) for n in given.trials.split(",")], given.asks)}
+    if given.seeds:
+        found["quality"] = quality(given.seeds, given.length)
+        print(json.dumps(found["quality"]))
+    if given.out:
+        given.out.write_text(json.dumps(found, indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
