@@ -1,5 +1,6 @@
 """The compiled engine is the reference path, forward and backward, at every shape."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -37,7 +38,8 @@ def outputs(way: str, layer: Layer, x_TBI: Tensor, lengths_B: Tensor) -> Tensor:
     parameters = dict(layer.named_parameters())
     seen = scan.seen(variant, x_TBI)
     if variant.norm == "batch":
-        running = torch.zeros_like(layer.running_mean), torch.ones_like(layer.running_variance)
+        mean = layer.get_buffer("running_mean")
+        running = torch.zeros_like(mean), torch.ones_like(mean)
         a_TBK = scan.batch_normed(variant, parameters, seen, lengths_B, running)
     else:
         a_TBK = scan.hoist(variant, parameters, seen)
@@ -114,3 +116,22 @@ def test_inputs_and_gradients_need_not_be_contiguous() -> None:
         y_TBH = outputs(way, layer, x_BTI.transpose(0, 1), lengths)
         found.append(torch.autograd.grad(y_TBH.permute(2, 1, 0).sum(), x_BTI)[0])
     torch.testing.assert_close(*found, rtol=0, atol=1e-12)
+
+
+def test_scans_in_several_threads_do_not_disturb_each_other() -> None:
+    variants = [cells.find("gru", gates) for gates in ("reset-after", "mut3", "slim-3")]
+    layers = [layer_of(variant, 3, 20, torch.float64) for variant in variants]
+    x_TBI = torch.randn(30, 9, 3, dtype=torch.float64)
+    lengths = torch.arange(22, 31)
+
+    def gradients(layer: Layer) -> list[Tensor]:
+        for _ in range(20):
+            y_TBH = outputs("engine", layer, x_TBI, lengths)
+            found = torch.autograd.grad(y_TBH.square().sum(), list(layer.parameters()))
+        return [y_TBH.detach(), *found]
+
+    alone = [gradients(layer) for layer in layers]
+    with ThreadPoolExecutor(len(layers)) as pool:
+        together = list(pool.map(gradients, layers))
+    for expected, got in zip(alone, together, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(expected, got, strict=True))
