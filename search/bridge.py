@@ -3,9 +3,9 @@
 Both pass everything to the driver and hold nothing that is not in the journal. Tune pickles them
 into snapshots of its own, which are never read: their state is empty.
 
-To Tune a trial is a slot: a worker that is handed one piece of work after the other. A trial of
-Tune's costs its controller tens of milliseconds and tens of kilobytes, for good; a hand-over is one
-message to a worker that is there already.
+To Tune a trial is a slot: a worker that is handed one piece of work after the other, or replicates
+of a finalist to train at once. A trial of Tune's costs its controller tens of milliseconds and tens
+of kilobytes, for good; a hand-over is one message to a worker that is there already.
 """
 
 import time
@@ -36,7 +36,7 @@ class RunError(Exception):
 class Slot:
     """What a worker is doing."""
 
-    key: str  #: of the trial in hand
+    keys: set[str]  #: of the trials in hand
     heard: float  #: when it was last heard of, by time.monotonic()
     began: bool = False  #: whether there is a process that could be heard of
     hung: str | None = None  #: set when it was ended because it hung
@@ -55,45 +55,50 @@ class Bridge:
     def suggest(self, tune_id: str) -> dict[str, Any] | str | None:
         """Return a Tune config, None to be asked again, or Searcher.FINISHED."""
         work = self._take(tune_id)
-        if work is not None:
-            return {"work": work.as_dict()}
+        if work:
+            return {"work": [piece.as_dict() for piece in work]}
         over = self.broken is not None or self.driver.finished
         return str(Searcher.FINISHED) if over else None
 
-    def report(self, tune_id: str, plain: dict[str, Any]) -> Work | bool:
-        """Hand a worker's report to the driver.
+    def report(self, tune_id: str, plain: list[dict[str, Any]]) -> list[Work] | bool:
+        """Hand a worker's reports on its trials to the driver.
 
-        Returns whether the trial goes on; or, where it does not, what the worker is to do next.
+        Returns whether one of them goes on; or, where none does, what the worker is to do next.
         """
-        report = Report(**plain)
         slot = self.busy.get(tune_id)
-        if self.broken is not None or slot is None or slot.key != report.key:
+        if self.broken is not None or slot is None:
+            return False
+        reports = [report for each in plain if (report := Report(**each)).key in slot.keys]
+        if not reports:
             return False
         slot.heard = time.monotonic()
         self.reports += 1
         try:
-            if self.driver.report(report):
-                return True
+            slot.keys.difference_update([r.key for r in reports if not self.driver.report(r)])
         except BaseException as error:
             self.broken = error
             return False
+        if slot.keys:
+            return True
         del self.busy[tune_id]
         work = self._take(tune_id)
-        if work is None:
+        if not work:
             return False
         self.busy[tune_id].began = True
         return work
 
-    def _take(self, tune_id: str) -> Work | None:
-        if self.broken is not None or len(self.busy) >= self.slots():
-            return None  # a trial chosen now would not know what the running ones will find
+    def _take(self, tune_id: str) -> list[Work]:
+        slots = self.slots()
+        if self.broken is not None or len(self.busy) >= slots:
+            return []  # a trial chosen now would not know what the running ones will find
         try:
-            work = self.driver.next()
+            first = self.driver.next()
+            work = [] if first is None else [first, *self.driver.beside(first, slots)]
         except BaseException as error:
             self.broken = error
-            return None
-        if work is not None:
-            self.busy[tune_id] = Slot(work.key, time.monotonic())
+            return []
+        if work:
+            self.busy[tune_id] = Slot({piece.key for piece in work}, time.monotonic())
         return work
 
     def ended(self, tune_id: str, reason: str | None = None, *, node_lost: bool = False) -> None:
@@ -103,7 +108,8 @@ class Bridge:
             return
         why = slot.hung or reason or "its worker went away without a word"
         try:
-            self.driver.lost(slot.key, why, node_lost=node_lost and slot.hung is None)
+            for key in sorted(slot.keys):
+                self.driver.lost(key, why, node_lost=node_lost and slot.hung is None)
         except BaseException as error:
             self.broken = error
 
@@ -174,11 +180,11 @@ class JobScheduler(FIFOScheduler):
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Hand the report on; stop the trial, or have its worker turn to the next, as told."""
         assert self._bridge is not None
-        next_ = self._bridge.report(trial.trial_id, result["report"][0])
-        if isinstance(next_, Work):
+        next_ = self._bridge.report(trial.trial_id, result["report"])
+        if isinstance(next_, list):
             # Calls of one caller reach an actor in order: before the next step that Tune asks for.
             actor: Any = trial.temporary_state.ray_actor
-            actor.take.remote(next_.as_dict())
+            actor.take.remote([work.as_dict() for work in next_])
         return str(TrialScheduler.CONTINUE if next_ else TrialScheduler.STOP)
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:

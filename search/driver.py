@@ -28,7 +28,7 @@ from spaces.config import TrialConfig
 from spaces.errors import InputError
 from spaces.tasks import TaskInfo
 from trainables.store import StoreError
-from trainables.work import Report, Work
+from trainables.work import MOST_MEMBERS, Report, Work, company_pays
 
 FLUSH_SECONDS = 1.0  #: between two flushes of the journal, at most, while reports come in
 
@@ -115,6 +115,40 @@ class Driver:
             self._enter("report")
         return None
 
+    def beside(self, work: Work, slots: int) -> list[Work]:
+        """Return more replicates of the same finalist, to be trained at once with the given one.
+
+        A finalist's replicates fall into a block for every slot, the same ones after a resume. None
+        are returned where training together takes no less time, and none that were lost before
+        with their worker, for which they may have been too much. Each is, to the bit, what it would
+        be alone.
+        """
+        first, need = self.ledger.entries[work.key], self.job.resources
+        assert self.ledger.info is not None
+        config = TrialConfig(**first.config)
+        if first.replicate is None or first.lost_at is not None or need.gpus_per_trial:
+            return []
+        if not company_pays(config, self.ledger.info.longest):
+            return []
+        seeds = self.job.confirm.seeds + self.ledger.added_seeds
+        size = min(-(-seeds // slots), MOST_MEMBERS)
+        start = first.replicate - first.replicate % size
+        waiting = {
+            (entry.arm, entry.finalist, entry.replicate): entry
+            for entry in self._waiting
+            if entry.lost_at is None
+        }
+        found = []
+        for replicate in range(start, min(start + size, seeds)):
+            key = first.arm, first.finalist, replicate
+            if key in waiting:
+                found.append(waiting[key])
+            elif key not in self._replicated:
+                found.append(self._replicate(first.arm, first.finalist, config, replicate))
+        taken = {entry.key for entry in found}
+        self._waiting = [entry for entry in self._waiting if entry.key not in taken]
+        return [self._start(entry) for entry in found]
+
     def _poorest_arm(self) -> Arm | None:
         """Return the arm that has spent least of its budget, or None when all is spent.
 
@@ -193,18 +227,29 @@ class Driver:
                 for finalist in chosen:
                     if (arm, finalist.number, replicate) in self._replicated:
                         continue
-                    self._replicated.add((arm, finalist.number, replicate))
-                    return self._born(
-                        "confirm",
-                        arm,
-                        self._count["confirm", arm].total(),
-                        TrialConfig(**finalist.config),
-                        # The same for every arm: what is random but not the arm is paired.
-                        derive_seed(self.job.search.seed, "confirm", replicate),
-                        finalist=finalist.number,
-                        replicate=replicate,
-                    )
+                    config = TrialConfig(**finalist.config)
+                    return self._replicate(arm, finalist.number, config, replicate)
         return None
+
+    def _replicate(
+        self, arm: str, finalist: int | None, config: TrialConfig, replicate: int
+    ) -> Entry:
+        """Begin a replicate. Its number follows from what it is, not from when it is begun."""
+        chosen = [entry.number for entry in self.finalists(arm, self.job.confirm.finalists)]
+        number = replicate * len(chosen) + chosen.index(finalist) if finalist in chosen else 0
+        while trial_key("confirm", arm, number) in self.ledger.entries:
+            number += 1  # of a finalist from before the job was extended
+        self._replicated.add((arm, finalist, replicate))
+        return self._born(
+            "confirm",
+            arm,
+            number,
+            config,
+            # The same for every arm: what is random but not the arm is paired.
+            derive_seed(self.job.search.seed, "confirm", replicate),
+            finalist=finalist,
+            replicate=replicate,
+        )
 
     def finalists(self, arm: str, number: int) -> list[Entry]:
         """Return an arm's best complete trials; ties go to fewer parameters, then the earlier."""

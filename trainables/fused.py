@@ -19,11 +19,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spaces.config import TrialConfig
-from trainables import cells
+from trainables import work
 from trainables.batches import Batch, Batches
 from trainables.cells import engine
 from trainables.cells.dropout import Dropout
-from trainables.cells.fused import fusable
 from trainables.curve import Epoch
 from trainables.data import Sequences
 from trainables.metrics import SCORES, Scored, Totals
@@ -41,16 +40,13 @@ OWN = frozenset(
 SHARED = frozenset(
     {"cell", "gates", "depth", "hidden_size", "bidirectional", "residual", "heads", "batch_size"}
 )
-#: Padded steps times units times layers of the members that are run at once, at most: more would
-#: not fit into caches, and gains nothing where batches are as large as that.
-MOST_NUMBERS = 1_000_000
 
 
 def can_fuse(config: TrialConfig, device: str = "cpu") -> bool:
     """Return whether members of that configuration train together, not one after the other."""
-    if config.cell == "transformer" or torch.device(device).type != "cpu":
+    if (config.cell, config.gates) in work.ONE_BY_ONE or torch.device(device).type != "cpu":
         return False
-    return engine.available() and fusable(cells.find(config.cell, config.gates))
+    return engine.available()
 
 
 class Fused:
@@ -138,11 +134,12 @@ class Fused:
             for i in who
         ]
         totals, count = dict.fromkeys(who, 0.0), 0
+        longest = self._data.info.longest
         live = list(who)
         for chosen in zip(*choices, strict=True):
             by_member = dict(zip(who, chosen, strict=True))
             scores: dict[int, Scored] = {}
-            for some in self._portions(live, int(self._data.info.longest) * len(chosen[0])):
+            for some in self._portions(live, work.numbers(self.members[0].config, longest)):
                 scores |= self._gradients(some, np.stack([by_member[i] for i in some]), dropouts)
             live = self._update(live, scores)
             for i in live:
@@ -152,11 +149,11 @@ class Fused:
             count += scores[live[0]].count
         return {i: totals[i] / count if i in live else None for i in who}
 
-    def _portions(self, who: list[int], steps: int) -> list[list[int]]:
+    def _portions(self, who: list[int], numbers: int) -> list[list[int]]:
         """Return members in portions that fit into memory, and hence into caches."""
-        numbers = steps * self.members[0].config.hidden_size * self.members[0].config.depth
-        most = max(1, MOST_NUMBERS // numbers)
-        return [who[start : start + most] for start in range(0, len(who), most)]
+        portions = -(-len(who) * numbers // work.MOST_NUMBERS)
+        size = -(-len(who) // max(1, portions))
+        return [who[start : start + size] for start in range(0, len(who), size)]
 
     def _gradients(
         self, who: list[int], chosen: Whole, dropouts: dict[int, Dropout]
@@ -216,8 +213,10 @@ class Fused:
         batches = Batches(sequences, self._kind)
         with torch.no_grad():
             for ours in batches.ordered_choices():
-                steps = int(batches.lengths(ours)[0]) * len(ours)
-                for some in self._portions(who, steps):
+                config = self.members[0].config.model_copy(update={"batch_size": len(ours)})
+                for some in self._portions(
+                    who, work.numbers(config, int(batches.lengths(ours)[0]))
+                ):
                     chosen = np.tile(ours, (len(some), 1))
                     rows = Rows(batches.lengths(chosen))
                     run = self._stack.run(rows, some, _read(batches, chosen, rows))

@@ -15,7 +15,7 @@ class Room:
         """Return [rows, columns] of whatever was there; taking a name again takes it away."""
         numbers = rows * columns
         buffer = self._buffers.get(name)
-        if buffer is None or len(buffer) < numbers:
+        if buffer is None or buffer.numel() < numbers:
             buffer = torch.empty(numbers + numbers // 8, dtype=self._dtype)
             self._buffers[name] = buffer
         return buffer[:numbers].view(rows, columns)

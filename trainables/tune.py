@@ -1,8 +1,8 @@
 """The one file of trainables that knows Ray Tune: a worker that trains slices and reports them.
 
-An actor serves many trials (take, reset_config), holds the data once per node through Ray's object
-store, and writes its own checkpoints: Tune's are not used, since a job resumes from its journal
-alone.
+An actor serves many trials (take, reset_config), one after the other or replicates of a finalist at
+once. It holds the data once per node through Ray's object store, and writes its own checkpoints:
+Tune's are not used, since a job resumes from its journal alone.
 """
 
 import traceback
@@ -13,8 +13,10 @@ import torch
 from ray import tune
 
 from spaces.config import TrialConfig
+from trainables.curve import Epoch
 from trainables.data import Data
-from trainables.store import CheckpointError, StoreError, open_store
+from trainables.fused import Fused
+from trainables.store import CheckpointError, Store, StoreError, open_store
 from trainables.training import Training
 from trainables.work import Report, Work
 
@@ -26,8 +28,71 @@ def checkpoint_name(work: Work, epoch: int) -> str:
     return f"{work.key.replace('/', '-')}-g{work.generation}-e{epoch}"
 
 
+class _Trial:
+    """One trial in hand."""
+
+    def __init__(self, work: Work, data: Data, store: Store, device: str) -> None:
+        self.work = work
+        self._store = store
+        self._written: list[str] = list(work.checkpoints)
+        self.training = self._begin(data, device)
+        self.told = False  #: whether its end was reported
+
+    def _begin(self, data: Data, device: str) -> Training:
+        work = self.work
+        config = TrialConfig(**work.config)
+        for name in reversed(work.checkpoints):
+            try:
+                with self._store.reading(name) as folder:
+                    return Training.restore(folder, config, data, seed=work.seed, device=device)
+            except CheckpointError:
+                continue  # half-written or lost: the one before it, or the beginning
+        return Training(config, data, seed=work.seed, device=device)
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing left to train."""
+        return self.training.diverged or self.training.epoch >= self.training.config.max_epochs
+
+    @property
+    def next_report(self) -> int:
+        """The epoch at which to report next."""
+        epoch, last = self.training.epoch, self.training.config.max_epochs
+        if self.work.rungs is None:
+            return epoch + 1
+        return min((rung for rung in self.work.rungs if rung > epoch), default=last)
+
+    def report(self, points: list[Epoch]) -> Report:
+        """Write a checkpoint and return the report of a slice."""
+        training, work = self.training, self.work
+        tested = work.test and self.ended and training.best is not None
+        return Report(
+            key=work.key,
+            generation=work.generation,
+            epochs=[asdict(point) for point in points],
+            checkpoint=None if training.diverged else self._save(),
+            parameters=training.parameters,
+            diverged=training.diverged,
+            test=training.evaluate("test") if tested else None,
+        )
+
+    def _save(self) -> str:
+        """Write a checkpoint; the driver has the one before in its journal by now."""
+        name = checkpoint_name(self.work, self.training.epoch)
+        try:
+            with self._store.writing(name) as folder:
+                self.training.save(folder)
+        except OSError as error:
+            raise StoreError(f"no checkpoint could be written: {error}") from error
+        self._written = [n for n in self._written if n != name] + [name]
+        for old in self._written[:-2]:
+            self._store.delete(old)
+        self._written = self._written[-2:]
+        return name
+
+
 class Worker(tune.Trainable):
-    """Trains the trial that its config holds under "work"."""
+    """Trains the trials that its config holds under "work": one, or replicates of one finalist."""
 
     def setup(  # type: ignore[override]
         self, config: dict[str, Any], data: Data, checkpoints: str, threads: int, device: str
@@ -37,21 +102,18 @@ class Worker(tune.Trainable):
         self._data = data
         self._store = open_store(checkpoints)
         self._device = device
-        self._take(config)
+        self.take(config["work"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Turn to another trial in the same process."""
-        self._take(new_config)
+        """Turn to other trials in the same process."""
+        self.take(new_config["work"])
         return True
 
-    def take(self, work: dict[str, Any]) -> None:
-        """Turn to another trial in the same process, without Tune's knowing."""
-        self._take({"work": work})
-
-    def _take(self, config: dict[str, Any]) -> None:
-        self._work = Work(**config["work"])
-        self._training: Training | None = None
-        self._written: list[str] = list(self._work.checkpoints)
+    def take(self, work: list[dict[str, Any]]) -> None:
+        """Turn to other trials in the same process, without Tune's knowing."""
+        self._work = [Work(**plain) for plain in work]
+        self._trials: list[_Trial] = []
+        self._together: Fused | None = None
 
     def step(self) -> dict[str, Any]:
         """Train one slice. A trial's own exception is an answer too, so that the actor lives on.
@@ -59,71 +121,35 @@ class Worker(tune.Trainable):
         But for those after which it is not known what still works, such as torch's own when memory
         or an accelerator give out: they end it, and the trial is begun again in another process.
         """
-        work = self._work
         try:
-            report = self._slice()
+            reports = self._slice()
         except StoreError as error:
-            self._training = None
-            report = Report(work.key, work.generation, [], halt=str(error))
+            reports = self._give_up(halt=str(error))
         except Exception as error:
-            self._training = None
             if isinstance(error, (MemoryError, OSError, RuntimeError)):
                 raise
             lines = traceback.format_exception(error, limit=-8)
-            report = Report(work.key, work.generation, [], failure="".join(lines)[-4000:])
-        return {"report": [report.as_dict()]}
+            reports = self._give_up(failure="".join(lines)[-4000:])
+        return {"report": [report.as_dict() for report in reports]}
 
-    def _slice(self) -> Report:
-        work = self._work
-        if self._training is None:
-            self._training = self._begin()
-        training = self._training
-        last = training.config.max_epochs
-        points = []
-        if training.epoch < last and not training.diverged:
-            points = training.advance(self._next_report(training.epoch, last), SLICE_SECONDS)
-        ended = training.diverged or training.epoch >= last
-        return Report(
-            key=work.key,
-            generation=work.generation,
-            epochs=[asdict(point) for point in points],
-            checkpoint=None if training.diverged else self._save(training),
-            parameters=training.parameters,
-            diverged=training.diverged,
-            test=training.evaluate("test") if work.test and ended and training.best else None,
-        )
+    def _slice(self) -> list[Report]:
+        """Train all that has not ended, and report on each."""
+        if self._together is None:
+            begun = [_Trial(work, self._data, self._store, self._device) for work in self._work]
+            self._trials, self._together = begun, Fused([trial.training for trial in begun])
+        until = min((trial.next_report for trial in self._trials if not trial.ended), default=0)
+        found = self._together.advance(until, SLICE_SECONDS)
+        reports = []
+        for trial, points in zip(self._trials, found, strict=True):
+            if not trial.told:
+                reports.append(trial.report(points))
+                trial.told = trial.ended
+        return reports
 
-    def _next_report(self, epoch: int, last: int) -> int:
-        if self._work.rungs is None:
-            return epoch + 1
-        return min((rung for rung in self._work.rungs if rung > epoch), default=last)
-
-    def _begin(self) -> Training:
-        work = self._work
-        config = TrialConfig(**work.config)
-        for name in reversed(work.checkpoints):
-            try:
-                with self._store.reading(name) as folder:
-                    return Training.restore(
-                        folder, config, self._data, seed=work.seed, device=self._device
-                    )
-            except CheckpointError:
-                continue  # half-written or lost: the one before it, or the beginning
-        return Training(config, self._data, seed=work.seed, device=self._device)
-
-    def _save(self, training: Training) -> str:
-        """Write a checkpoint; the driver has the one before in its journal by now."""
-        name = checkpoint_name(self._work, training.epoch)
-        try:
-            with self._store.writing(name) as folder:
-                training.save(folder)
-        except OSError as error:
-            raise StoreError(f"no checkpoint could be written: {error}") from error
-        self._written = [n for n in self._written if n != name] + [name]
-        for old in self._written[:-2]:
-            self._store.delete(old)
-        self._written = self._written[-2:]
-        return name
+    def _give_up(self, *, halt: str | None = None, failure: str | None = None) -> list[Report]:
+        """Return that no trial in hand can go on."""
+        self._together = None
+        return [Report(w.key, w.generation, [], halt=halt, failure=failure) for w in self._work]
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Do nothing: see the module's docstring. Tune calls it at the end of a reused trial."""

@@ -3,6 +3,29 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from spaces.config import TrialConfig
+
+#: Cells whose trainings gain nothing from company: they normalise over a batch or a layer, or
+#: attend to all steps at once, outside the compiled scan.
+ONE_BY_ONE = frozenset({("gru", "light"), ("lstm", "layer-norm"), ("transformer", "encoder")})
+#: Padded steps times units times layers of the trainings that are run at once, at most: more would
+#: not fit into caches, and gains nothing where batches are as large as that.
+MOST_NUMBERS = 1_000_000
+#: Trainings at once, at most; what is saved by company is saved by fewer already.
+MOST_MEMBERS = 16
+
+
+def numbers(config: TrialConfig, longest: int) -> int:
+    """Return the padded steps of a batch times units times layers; longest: steps of a sequence."""
+    return config.batch_size * longest * config.hidden_size * config.depth
+
+
+def company_pays(config: TrialConfig, longest: int) -> bool:
+    """Return whether trainings of this shape take less time together, on a CPU."""
+    if (config.cell, config.gates) in ONE_BY_ONE:
+        return False
+    return 2 * numbers(config, longest) <= MOST_NUMBERS
+
 
 @dataclass(frozen=True)
 class Work:

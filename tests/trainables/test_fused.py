@@ -9,7 +9,7 @@ from torch import Tensor
 
 from spaces.config import TrialConfig
 from spaces.tasks import Kind
-from trainables import fused
+from trainables import work
 from trainables.cells import VARIANTS, Layer, Variant
 from trainables.cells import engine as scan_engine
 from trainables.cells.fused import FusedLayer
@@ -18,9 +18,8 @@ from trainables.fused import OWN, SHARED, Fused, can_fuse
 from trainables.room import Room
 from trainables.rows import Rows
 from trainables.training import Training
+from trainables.work import ONE_BY_ONE, company_pays
 
-#: Cells whose members train one after the other: they normalise over batch or layer, or attend.
-ONE_BY_ONE = {("gru", "light"), ("lstm", "layer-norm"), ("transformer", "encoder")}
 CELLS = [*VARIANTS, ("transformer", "encoder")]
 
 needs_engine = pytest.mark.skipif(
@@ -61,8 +60,15 @@ def assert_fused_is_alone(configs: list[TrialConfig], data: Data, epochs: int = 
 
 @needs_engine
 @pytest.mark.parametrize("cell", CELLS, ids="-".join)
-def test_only_known_cells_are_trained_one_after_the_other(cell: tuple[str, str]) -> None:
-    assert can_fuse(config(*cell)) == (cell not in ONE_BY_ONE)
+def test_cells_that_the_scan_holds_whole_are_trained_together(cell: tuple[str, str]) -> None:
+    whole = cell in VARIANTS and VARIANTS[cell].norm == "none"
+    assert can_fuse(config(*cell)) == whole
+    assert company_pays(config(*cell), longest=29) == whole
+
+
+def test_company_does_not_pay_where_one_batch_fills_the_caches() -> None:
+    assert company_pays(config(hidden_size=64, batch_size=32), longest=29)
+    assert not company_pays(config(hidden_size=128, batch_size=256), longest=100)
 
 
 def test_every_setting_is_either_shared_or_a_members_own() -> None:
@@ -119,7 +125,7 @@ def test_sequences_of_one_length_need_no_padding(make_data: Any) -> None:
 def test_members_that_do_not_fit_into_memory_at_once_take_turns(
     make_data: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fused, "MOST_NUMBERS", 2 * 9 * 7 * 6 * 2)  # two members' batches
+    monkeypatch.setattr(work, "MOST_NUMBERS", 2 * 9 * 7 * 6 * 2)  # two members' batches
     assert_fused_is_alone([config()] * 5, make_data())
 
 

@@ -20,7 +20,6 @@ from trainables.cells.engine.compile import compiled
 from trainables.cells.engine.product import ACCUMULATED, WIDEST
 from trainables.cells.engine.trace import Node
 from trainables.cells.layer import Layer
-from trainables.cells.variant import Variant
 from trainables.room import Room
 from trainables.rows import Rows
 
@@ -35,14 +34,6 @@ class Trace:
     x: Tensor  #: [N, I]
     y: Tensor  #: [N, P]
     tape: Tensor  #: [N, the scan's own]
-
-
-def fusable(variant: Variant) -> bool:
-    """Return whether layers of that cell can be run at once where the engine runs.
-
-    Cells that normalise Wx do so before the scan, over the batch or the layer, and are left out.
-    """
-    return variant.norm == "none"
 
 
 class FusedLayer:
