@@ -6,6 +6,8 @@ Exit codes: 0 done, 1 the job failed or an arm has no complete trial, 2 the inpu
 
 import importlib.util
 import json
+import os
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,6 +44,7 @@ TokenFile = Annotated[
 ]
 JobId = Annotated[str, typer.Argument(help="A submission id, or a job's name.", metavar="ID")]
 RUNS = Path("runs")
+INTERRUPTED = 130  # the exit code after Ctrl-C, as shells have it
 PIPE_COLUMNS = 200  # of a table that goes to a file or another program
 
 
@@ -62,16 +65,13 @@ def main() -> None:
     except InputError as error:
         code = _complain(str(error), 2)
     except KeyboardInterrupt:
-        code = 130
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output left; Python would complain on exit
-        code = 1
+        code = INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes at exit
     except typer.Exit as exit_:
         code = exit_.exit_code
     except Exception as error:
         code = _known(error)
-    if code == 130:  # typer has made that of Ctrl-C, or we have
-        _complain("Interrupted; nothing is lost. `gatesearch resume NAME` goes on.", 130)
     sys.exit(code or 0)
 
 
@@ -87,15 +87,15 @@ _KNOWN = (
 
 def _known(error: Exception) -> int:
     """Return the exit code of an exception that has words of its own; raise any other."""
-    import click
-
-    if isinstance(error, click.ClickException):
-        error.show()
+    if hasattr(error, "show") and hasattr(error, "format_message"):
+        error.show()  # what is wrong with the command line; typer brings a click of its own
         return 2
-    if isinstance(error, click.exceptions.Abort):
-        return 130
+    if type(error).__name__ == "Abort":
+        return INTERRUPTED
     if type(error).__module__ in _KNOWN:
         return _complain(str(error), getattr(error, "exit_code", 1))
+    if isinstance(error, OSError) and error.filename is not None:
+        return _complain(f"{error.filename}: {error.strerror}", 1)
     raise error
 
 
@@ -119,9 +119,11 @@ def _check_packages() -> None:
             )
 
 
-def _warn(job: Any) -> None:
-    """Tell of settings that nothing reads."""
-    for warning in job.warnings:
+def _warn(job: Any, data: Any) -> None:
+    """Tell of settings that nothing reads and of data that is hard to learn from."""
+    from trainables.data import scale_notes
+
+    for warning in (*job.warnings, *scale_notes(data)):
         Console(stderr=True).print(
             f"note: {warning}", markup=False, highlight=False, soft_wrap=True
         )
@@ -144,7 +146,7 @@ def validate(job_file: JobFile) -> None:
     from search.compare.numbers import plural
 
     job, data = session.load(job_file)
-    _warn(job)
+    _warn(job, data)
     info = data.info
     Console().print(
         f"{escape(str(job_file))} is valid: {plural(len(job.arms), 'arm')} on {escape(info.name)} "
@@ -174,7 +176,7 @@ def run(job_file: JobFile, root: Root = RUNS) -> None:
     from search import session
 
     job, data = session.load(job_file)
-    _warn(job)
+    _warn(job, data)
     folder = session.begin(job, data.info, job_file, root.resolve())
     _execute(job, data, folder)
 
@@ -210,6 +212,8 @@ def _take_up(name: str, root: Path, *, trials: int = 0, seeds: int = 0) -> None:
 
     folder = _folder(name, root)
     job = session.stored(folder)
+    if trials:
+        session.check_extension(job, folder)
     data = tasks.load(job.task, job.base)
     _execute(job.check(data.info), data, folder, trials=trials, seeds=seeds)
 
@@ -219,17 +223,21 @@ def _execute(job: Any, data: Any, folder: Path, *, trials: int = 0, seeds: int =
     from search.interrupts import interruptible
 
     console = Console()
-    with interruptible():
-        sound = session.execute(job, data, folder, console, trials=trials, seeds=seeds)
-    where = "" if folder.parent == RUNS.resolve() else f" --root {_short(folder.parent)}"
-    console.print(
-        f"report     {_short(folder / 'report.html')}\n"
-        f"export     {_short(folder / 'best')}\n"
-        f"dashboard  gatesearch dashboard{where}",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
+    root = shlex.quote(str(_short(folder.parent)))
+    where = "" if folder.parent == RUNS.resolve() else f" --root {root}"
+    try:
+        with interruptible():
+            sound = session.execute(job, data, folder, console, trials=trials, seeds=seeds)
+    except KeyboardInterrupt:
+        again = f"gatesearch resume {job.name}{where}"
+        raise typer.Exit(
+            _complain(f"Interrupted; nothing is lost. `{again}` goes on.", INTERRUPTED)
+        ) from None
+    places = [f"report     {_short(folder / 'report.html')}"]
+    if (folder / "best").is_dir():
+        places.append(f"export     {_short(folder / 'best')}")
+    places.append(f"dashboard  gatesearch dashboard{where}")
+    console.print("\n".join(places), markup=False, highlight=False, soft_wrap=True)
     if not sound:
         raise typer.Exit(
             _complain("An arm has no complete trial, or nothing could be exported.", 1)
@@ -249,7 +257,7 @@ def _folder(name: str, root: Path) -> Path:
         names = sorted(path.parent.name for path in root.glob("*/job.yaml"))
         there = f"there are {listed(names)}" if names else "there are no jobs"
         rule = f"there is no job named {name!r} in {root}: {there}"
-        raise InputError.of("NAME", rule, "name one of them, or give another folder with --root")
+        raise InputError.of(name, rule, "name one of them, or give another folder with --root")
     return folder
 
 

@@ -49,6 +49,7 @@ class _View:
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
         self._began = time.monotonic()
+        self._working: float | None = None  # when the first epoch was reported
         self._ended_before = sum(e.state != "running" for e in driver.ledger.entries.values())
 
     def table(self) -> RenderableType:
@@ -68,7 +69,7 @@ class _View:
             best = next(iter(driver.finalists(arm.name, 1)), None)
             row = [
                 arm.name,
-                f"{driver.spent(arm.name):g} of {driver.budget:g} {driver.unit}",
+                f"{self._done(arm.name)} of {driver.budget:g} {driver.unit}",
                 *(str(count[s]) for s in ("running", "complete", "pruned", "diverged", "failed")),
                 "-" if best is None or best.value is None else f"{best.value:.4g}",
             ]
@@ -92,19 +93,31 @@ class _View:
             best = next(iter(driver.finalists(arm.name, 1)), None)
             value = "" if best is None or best.value is None else f", best {best.value:.4g}"
             arms.append(
-                f"{arm.name} {driver.spent(arm.name):g}/{driver.budget:g} {driver.unit} "
+                f"{arm.name} {self._done(arm.name)}/{driver.budget:g} {driver.unit} "
                 f"({count['running']} running, {count['pruned']} pruned{value})"
             )
         return f"{driver.ledger.phase}: {'; '.join(arms)}; {self._clock(entries)}"
 
+    def _done(self, arm: str) -> str:
+        """Return what of its budget an arm has behind it."""
+        if self._driver.unit != "trials":
+            return f"{self._driver.spent(arm):.4g}"
+        count = self._driver.counts("search", arm)
+        return str(count.total() - count["running"])
+
     def _clock(self, entries: list[Entry]) -> str:
-        elapsed = time.monotonic() - self._began
-        left = self._seconds_left(entries, elapsed)
+        now = time.monotonic()
+        if self._working is None and any(entry.epoch for entry in entries):
+            self._working = now
+        elapsed = now - self._began
+        if self._working is None:
+            return f"starting Ray and its workers, {_clock(elapsed)} elapsed"
+        left = self._seconds_left(entries, now - self._working)
         return f"{_clock(elapsed)} elapsed" + (
             "" if left is None else f", about {_clock(left)} left"
         )
 
-    def _seconds_left(self, entries: list[Entry], elapsed: float) -> float | None:
+    def _seconds_left(self, entries: list[Entry], worked: float) -> float | None:
         """Extrapolate from the rate of this session; None while there is nothing to go by."""
         driver = self._driver
         ended = [entry for entry in entries if entry.state != "running"]
@@ -112,7 +125,7 @@ class _View:
         complete = [entry.seconds for entry in ended if entry.state == "complete"]
         if here < 2 or not complete:
             return None
-        wall_per_worker_second = elapsed / max(1e-9, sum(e.seconds for e in ended[-here:]))
+        wall_per_worker_second = worked / max(1e-9, sum(e.seconds for e in ended[-here:]))
         search = [entry for entry in ended if entry.phase == "search"]
         mean = sum(entry.seconds for entry in search) / max(1, len(search))
         spent = sum(min(driver.spent(arm.name), driver.budget) for arm in driver.job.arms)

@@ -5,12 +5,15 @@ job.journal     everything that happens; `resume` goes on from here (or a databa
 results.parquet, report.html, best/     written anew at the end
 """
 
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from search.job import JobSpec
+from search.ledger import Ledger
 from search.replace import replace_file
 from spaces.errors import InputError
 from spaces.tasks import TaskInfo
@@ -31,8 +34,8 @@ def load(path: Path) -> tuple[JobSpec, Data]:
 def begin(job: JobSpec, info: TaskInfo, path: Path, root: Path) -> Path:
     """Return the job's folder, made if need be, with job.yaml on disk.
 
-    Raises InputError when another job has that name, its storage cannot be used, or the job to
-    start warm from is of no use.
+    Raises InputError when another job has that name, or its storage, its sampler or the job to
+    start warm from cannot be used.
     """
     from search import warm_start
     from search.storage import check
@@ -40,19 +43,61 @@ def begin(job: JobSpec, info: TaskInfo, path: Path, root: Path) -> Path:
     folder = root / job.name
     kept = folder / "job.yaml"
     if kept.exists():
-        if stored(folder).dump() != job.dump():
+        changes = differences(stored(folder).dump(), job.dump())
+        if changes:
+            shown = "; ".join(changes[:3]) + ("; ..." if len(changes) > 3 else "")
             raise InputError.of(
                 str(kept),
-                f"another job named {job.name!r} is there already",
+                f"another job named {job.name!r} is there already: {shown}",
                 "choose another name, or another --root; `gatesearch extend` adds budget to a job",
             )
         return folder
     check(job)
     warm_start.find(job, info, root)
+    if "." in job.search.sampler:  # one of the user's own
+        from search.samplers import check_sampler
+
+        check_sampler(job)
     folder.mkdir(parents=True, exist_ok=True)
     text = path.read_text(encoding="utf-8")
     replace_file(kept, f"{FROM}{path.resolve()}\n{text}".encode())
     return folder
+
+
+def differences(before: Any, now: Any, place: str = "") -> list[str]:
+    """Return where two plain structures differ, as "training.max_epochs was 27 and is 20"."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = [*before, *(key for key in now if key not in before)]
+        below = f"{place}." if place else ""
+        return [
+            text
+            for key in keys
+            for text in differences(before.get(key), now.get(key), f"{below}{key}")
+        ]
+    return [] if before == now else [f"{place} was {_brief(before)} and is {_brief(now)}"]
+
+
+def _brief(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def check_extension(job: JobSpec, folder: Path) -> None:
+    """Raise InputError where more trials would never be run."""
+    from search.storage import open_reader
+
+    place, remedy = "--trials", "run a job of another name with `search: {warm_start: NAME}`"
+    if job.search.trials is None:
+        unit = "epochs" if job.search.epochs is not None else "worker seconds"
+        rule = f"each arm of this job has a budget of {unit}, not of trials"
+        raise InputError.of(place, rule, remedy)
+    if job.search.wall_clock is None:
+        return
+    ledger = Ledger()
+    ledger.apply_all(open_reader(folder).groups())
+    if ledger.search_seconds >= job.search.wall_clock:
+        rule = f"the job's wall_clock of {job.search.wall_clock:g} s is spent"
+        raise InputError.of(place, rule, remedy)
 
 
 def stored(folder: Path) -> JobSpec:
@@ -106,8 +151,9 @@ def execute(
             console.print("Waiting for the last figures to reach MLflow ...")
             if not mirror.wait(MIRROR_SECONDS):
                 console.print(
-                    f"MLflow is behind; `gatesearch mirror {job.name}` fills it in. "
-                    "No result is lost: they are in the journal."
+                    "MLflow has not got everything yet. No result is lost: they are in the "
+                    "journal. A process in the background goes on trying for ten minutes; "
+                    f"after that `gatesearch mirror {job.name}` fills it in."
                 )
         return exported and all(driver.finalists(arm.name, 1) for arm in job.arms)
 

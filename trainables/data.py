@@ -54,3 +54,31 @@ def fingerprint(*splits: Sequences) -> str:
             digest.update(f"{array.dtype.str}{array.shape}".encode())
             digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+def scale_notes(data: Data) -> list[str]:
+    """Return what about the training data's scale will hinder learning, in words for the user.
+
+    Inputs and targets of a network learn well near mean 0 and deviation 1. Nothing is changed.
+    """
+    arrays = {"x": data.train.x, "y": data.train.y if data.info.kind == "regression" else None}
+    notes = []
+    for name, array in arrays.items():
+        if array is None or not np.issubdtype(array.dtype, np.floating):
+            continue
+        columns = array.reshape(len(array), -1).astype(np.float64)
+        mean, deviation = columns.mean(axis=0), columns.std(axis=0)
+        flat = np.flatnonzero(deviation == 0)
+        varied = np.where(deviation == 0, 1.0, deviation)
+        off = (deviation > 0) & ((varied > 100) | (varied < 0.01) | (abs(mean) > 10 * varied))
+        for column in np.flatnonzero(off)[:1]:
+            more = f" (and {off.sum() - 1} more)" if off.sum() > 1 else ""
+            notes.append(
+                f"{name}: feature {column}{more} has mean {mean[column]:.3g} and deviation "
+                f"{deviation[column]:.3g} in the training part; standardise it with these, or "
+                "training may get nowhere"
+            )
+        if len(flat):
+            more = f" and {len(flat) - 1} more" if len(flat) > 1 else ""
+            notes.append(f"{name}: feature {flat[0]}{more} never changes in the training part")
+    return notes

@@ -1,6 +1,7 @@
 """A comparison on the terminal."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -23,7 +24,7 @@ def final_table(figures: Comparison) -> RenderableType:
         best, leader = arm.best, arm.leader
         test = leader.test if leader else None
         table.add_row(
-            Text(arm.name),
+            Text(_named(arm, best.config if best else None)),
             value(best.value if best else None),
             count(best.parameters if best else None),
             seconds(best.train_seconds if best else None),
@@ -75,7 +76,7 @@ def _confirmed(figures: Comparison) -> RenderableType:
     for arm, finalist in _finalists(figures.arms):
         test, validation = finalist.test, finalist.validation
         table.add_row(
-            Text(arm.name),
+            Text(_named(arm, finalist.config)),
             str(finalist.number),
             value(validation.mean if validation else None),
             spread(test.mean, test.deviation) if test else ABSENT,
@@ -102,6 +103,11 @@ def _paired(figures: Comparison) -> RenderableType:
             Text(each.favours or "neither"),
         )
     return _titled(title, table)
+
+
+def _named(arm: ArmSummary, config: dict[str, Any] | None) -> str:
+    """Return an arm's name, with the cell where the trial chose it."""
+    return f"{arm.name} ({config['cell']})" if arm.pooled and config else arm.name
 
 
 def _finalists(arms: Iterable[ArmSummary]) -> Iterable[tuple[ArmSummary, Finalist]]:

@@ -96,9 +96,10 @@ def _against(figures: "Comparison", best: str) -> Iterator[str]:
 def _found(figures: "Comparison", arm: "ArmSummary") -> str:
     if arm.best is None:
         return f"{arm.name}: no trial has been trained to its end, so there is nothing to say."
+    cell = f" (a {arm.best.config['cell']})" if arm.pooled else ""
     said = (
-        f"{arm.name}: best validation {figures.metric} {value(arm.best.value)} in the search, by "
-        f"trial {arm.best.number} with {_parameters(arm.best.parameters)} in "
+        f"{arm.name}{cell}: best validation {figures.metric} {value(arm.best.value)} in the "
+        f"search, by trial {arm.best.number} with {_parameters(arm.best.parameters)} in "
         f"{seconds(arm.best.train_seconds)}"
     )
     confirmed = arm.leader is not None and arm.leader.test is not None
