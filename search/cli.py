@@ -62,6 +62,7 @@ def main() -> None:
     try:
         _check_packages()
         code = app(standalone_mode=False)
+        sys.stdout.flush()  # so that a reader that has gone is met here
     except InputError as error:
         code = _complain(str(error), 2)
     except KeyboardInterrupt:

@@ -46,10 +46,13 @@ def serve(root: Path, host: str = "127.0.0.1", port: int = 5000) -> None:
         with _server(root, host, port, log) as server:
             _wait_for(server, host, port)
             if server.poll() is None:
-                print(f"MLflow shows the runs in {root} at {_url(host, port)}{_PAGE}")
-                print("Ctrl-C ends it.")
+                print(f"MLflow shows the runs in {root} at {_url(host, port)}{_PAGE}", flush=True)
+                print("Ctrl-C ends it.", flush=True)
                 if host not in _LOOPBACK:
-                    print("Everybody who reaches this address may read, change and delete them.")
+                    print(
+                        "Everybody who reaches this address may read, change and delete them.",
+                        flush=True,
+                    )
                 sys.stdout.flush()
             server.wait()
             rule = f"MLflow's server ended by itself: {_last_line(log)}"

@@ -1,6 +1,6 @@
 """A small writer of ONNX graphs: values are names, parameters are initializers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -92,14 +92,16 @@ class Graph:
     ) -> onnx.ModelProto:
         """Return the finished model, checked by onnx with its shapes inferred.
 
-        Nodes that no output depends on are left out.
+        Nodes and initializers that no output depends on are left out.
         """
+        nodes = self._needed({output.name for output in outputs})
+        used = _used(nodes)
         graph = helper.make_graph(
-            self._needed({output.name for output in outputs}),
+            nodes,
             "gatesearch",
             list(inputs),
             list(outputs),
-            initializer=self.initializers,
+            initializer=[value for value in self.initializers if value.name in used],
         )
         model = helper.make_model(
             graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="gatesearch"
@@ -125,3 +127,15 @@ class Graph:
 def tensor(name: str, element: int, shape: Sequence[int | str]) -> onnx.ValueInfoProto:
     """Return the type of a graph's input or output; a dimension given by a word is dynamic."""
     return helper.make_tensor_value_info(name, element, list(shape))
+
+
+def _used(nodes: Iterable[onnx.NodeProto]) -> set[str]:
+    """Return the names that nodes read, those inside of loop bodies included."""
+    names: set[str] = set()
+    for node in nodes:
+        names.update(node.input)
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                names |= _used(attribute.g.node)
+                names.update(output.name for output in attribute.g.output)
+    return names
