@@ -132,19 +132,13 @@ def dominates(one: Sequence[float], other: Sequence[float]) -> bool:
     return all(a <= b for a, b in zip(one, other, strict=True)) and list(one) != list(other)
 
 
-def with_objectives(trials: Iterable[FrozenTrial], objectives: Objectives) -> list[FrozenTrial]:
-    """Return trials as a study of several objectives has them.
+def with_objectives(trial: FrozenTrial, objectives: Objectives) -> FrozenTrial:
+    """Return an ended trial as a study of several objectives has it.
 
     There, Optuna knows neither values nor a rank of pruned trials: they are the worst, all alike.
     """
-    shown = []
-    for trial in trials:
-        values = objectives(trial) if trial.state == TrialState.COMPLETE else None
-        state = trial.state
-        if state == TrialState.COMPLETE and values is None:
-            state = TrialState.PRUNED
-        shown.append(_copy(trial, state, values))
-    return shown
+    values = objectives(trial)
+    return _copy(trial, TrialState.PRUNED if values is None else TrialState.COMPLETE, values)
 
 
 def _copy(trial: FrozenTrial, state: TrialState, values: list[float] | None) -> FrozenTrial:

@@ -15,10 +15,10 @@ from search.job_file import (
     StorageSection,
     TrackingSection,
     TrainingSection,
-    limit_faults,
     place_faults,
 )
 from search.refusals import problem_of, problems_of
+from search.sampler_rules import limit_faults
 from search.yaml_source import Source, parse, read_text
 from spaces.arms import Arm
 from spaces.errors import InputError

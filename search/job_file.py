@@ -17,12 +17,12 @@ from pydantic import (
     model_validator,
 )
 
+from search.sampler_rules import sampler_faults
 from search.urls import Url
 from spaces.arms import Arm
 from spaces.config import Optimizer
-from spaces.domains import Choices, Domain, Fixed, Range
+from spaces.domains import Domain, Fixed
 from spaces.fields import Fault, Integer, Name, Number, Section, ShortForm, Text, refusal
-from spaces.smallest import smallest
 from spaces.space import DEFAULTS, Space
 from spaces.tasks import TaskSpec, is_causal
 from spaces.words import listed, show, suggestion
@@ -126,9 +126,6 @@ SAMPLERS = {
     "brute-force": "BruteForceSampler",
 }
 
-#: Those that learn from trials which they have not suggested themselves.
-LEARNERS = ("tpe", "gp", "cmaes")
-
 
 def _sampler(written: str) -> str:
     others = {name: short for short, name in SAMPLERS.items()} | {"cma-es": "cmaes"}
@@ -157,6 +154,8 @@ def _one_budget(schema: dict[str, Any]) -> None:
 Objective = Literal["value", "parameters", "seconds"]
 
 
+# Latency has no limit here: measured beside running trials it would depend on them, and two runs of
+# a job would not try the same. It is measured for the finalists, alone on the machine.
 class ConstraintsSection(Section):
     """What every configuration keeps to; one that does not is never trained."""
 
@@ -376,7 +375,9 @@ class JobFile(Section):
             faults.append(Fault(rule, "give several times max_epochs", ("epochs",)))
         if {"space", "arms"} <= info.data.keys():
             arms = resolve_arms(info.data["arms"], info.data["space"], training)
-            faults += sampler_faults(search, arms)
+            faults += sampler_faults(
+                search.sampler, search.objectives, search.warm_start is not None, arms
+            )
         if faults:
             raise refusal(faults)
         return search
@@ -413,53 +414,6 @@ def resolve_arms(
     fixed: dict[str, Domain] = {key: Fixed(getattr(training, key)) for key in SHARED_KEYS}
     shared, budget = space.over({**DEFAULTS, **fixed}, None)
     return tuple(arm.resolve(shared, budget, training.max_epochs) for arm in arms)
-
-
-def sampler_faults(search: SearchSection, arms: tuple[Arm, ...]) -> Iterator[Fault]:
-    """Yield what keeps the sampler from searching the arms' spaces, and what it cannot use."""
-    name, place = search.sampler, ("sampler",)
-    for arm in arms:
-        domains = arm.domains()
-        if name == "cmaes" and arm.pooled:
-            rule = f"cmaes cannot choose between cells, and arm {arm.name} has several"
-            yield Fault(rule, "use tpe, or make every cell an arm of its own", place)
-            continue
-        chosen = [key for key, domain in domains.items() if isinstance(domain, Choices)]
-        endless = [
-            key
-            for key, domain in domains.items()
-            if isinstance(domain, Range) and not domain.integer
-        ]
-        if name == "cmaes" and chosen:
-            rule = f"cmaes searches ranges of numbers, and arm {arm.name} has choices of "
-            remedy = "write them as {low: …, high: …} or as one value, or use tpe"
-            yield Fault(rule + listed(chosen), remedy, place)
-        elif name == "cmaes" and len(domains) < 2:
-            rule = f"cmaes needs two ranges or more, and arm {arm.name} has {len(domains)}"
-            yield Fault(rule, "search more of the space, or use tpe", place)
-        elif name == "brute-force" and endless:
-            rule = f"brute-force lists a space, and in arm {arm.name} {listed(endless)} is endless"
-            yield Fault(rule, "write it as {choices: […]} or as one value, or use tpe", place)
-    if search.warm_start is not None and name not in LEARNERS:
-        rule = f"the sampler {show(name)} learns nothing from trials of a former job"
-        yield Fault(rule, f"use {listed(LEARNERS, 'or')}, or leave out warm_start", ("warm_start",))
-    if len(search.objectives) > 1 and name == "cmaes":
-        rule = "cmaes has one objective only"
-        yield Fault(rule, "use tpe, nsgaii or nsgaiii, or keep to [value]", ("objectives",))
-
-
-def limit_faults(arm: Arm, most: int) -> Iterator[Fault]:
-    """Yield what keeps an arm, bound to a task, from keeping a limit of parameters."""
-    assert arm.sizes is not None
-    least, answers = smallest(arm, *arm.sizes)
-    if least > most:
-        of = ", ".join(f"{name} {show(value)}" for name, value in answers.items())
-        rule = (
-            f"no model of arm {arm.name} has at most {most:,} parameters: "
-            f"the smallest has {least:,}" + (f" ({of})" if of else "")
-        )
-        remedy = f"raise the limit to {least:,} or more, or let the space include smaller ones"
-        yield Fault(rule, remedy, ("search", "constraints", "parameters"))
 
 
 def place_faults(

@@ -27,10 +27,13 @@ from optuna.samplers import (
     RandomSampler,
     TPESampler,
 )
+from optuna.study import StudyDirection
 
+from search.draws import draw
 from search.job import JobSpec
 from search.job_file import SAMPLERS
 from search.seeds import derive_seed
+from search.view import View
 from spaces.errors import InputError
 
 #: What of an arm's history a sampler is shown; complete: a window with pruned trials estimated.
@@ -96,6 +99,22 @@ def choose(job: JobSpec, arm: str, seed: int) -> Choice:
 def uniform(seed: int) -> Choice:
     """Return uniform draws, for control trials and for what a model cannot answer."""
     return Choice(RandomSampler(seed=seed), "nothing")
+
+
+def check_sampler(job: JobSpec) -> None:
+    """Let the job's sampler make one suggestion for each arm. Raises InputError where it cannot.
+
+    For samplers of the user's own, of which nothing else is known before a job is begun.
+    """
+    for arm in job.arms:
+        sampler = choose(job, arm.name, 0).sampler
+        view = View(arm.name, [StudyDirection.MINIMIZE] * len(job.search.objectives), [], 0, {})
+        try:
+            draw(arm, view.ask(sampler), {})
+        except Exception as error:  # whatever it is, it would end the job later
+            name = job.search.sampler
+            rule = f"{name!r} cannot suggest for arm {arm.name}: {type(error).__name__}: {error}"
+            raise InputError.of("search.sampler", rule, _REMEDY) from error
 
 
 def _named(name: str, seed: int) -> BaseSampler:

@@ -108,6 +108,7 @@ class ArmStudy:
         self._pruner = make_pruner(job, self._study)
         self._former = former
         several = self._objectives if len(job.search.objectives) > 1 else None
+        self._in_objectives: dict[int, FrozenTrial] = {}  # ended trials, where there are several
         self._history = History(maximize=self._maximize, fetch=self._trial, objectives=several)
         self._cma = self._make_cma() if job.search.sampler == "cmaes" else None
         self._tried = {digest(entry.config) for entry in ledger.arm(arm.name, "search")}
@@ -120,12 +121,12 @@ class ArmStudy:
 
     def _restore(self) -> None:
         for trial in self._former:
-            self._history.ended(trial)
+            self._remember(trial)
         trials = self._storage.get_all_trials(self._id, deepcopy=False)
         for trial in trials:
             self._pruner.restore(trial)
             if trial.state.is_finished():
-                self._history.ended(trial)
+                self._remember(trial)
             else:
                 self._history.started(trial.number)
         if self._cma is not None:
@@ -221,7 +222,7 @@ class ArmStudy:
             return []
         trials = self._history.whole() if sight == "whole" else self._history.window()
         if self._several:
-            return with_objectives(trials, self._objectives)
+            return [self._in_objectives.get(trial.number, trial) for trial in trials]
         if sight == "complete":
             return with_estimates(trials, maximize=self._maximize)
         return trials
@@ -306,9 +307,14 @@ class ArmStudy:
         self._storage.set_trial_state_values(trial_id, _TOLD[state], values)
         trial = self._storage.get_trial(trial_id)
         self._pruner.ended(trial)
-        self._history.ended(trial)
+        self._remember(trial)
         if self._cma is not None and state != "failed":
             self._cma.ended(trial)
+
+    def _remember(self, trial: FrozenTrial) -> None:
+        self._history.ended(trial)
+        if self._several:
+            self._in_objectives[trial.number] = with_objectives(trial, self._objectives)
 
     def _trial(self, number: int) -> FrozenTrial:
         return self._storage.get_trial(self._trial_id(number))

@@ -49,8 +49,8 @@ def find(job: JobSpec, info: TaskInfo, root: Path) -> dict[str, list[FormerTrial
         return {}
     if not (root / name).is_dir():
         rule = f"there is no job {show(name)} in {root}"
-        near = suggestion(name, sorted(path.name for path in root.glob("*/") if path.is_dir()))
-        remedy = near if any(root.glob("*/")) else "name a job of this root, or leave it out"
+        jobs = sorted(path.parent.name for path in root.glob("*/job.yaml"))
+        remedy = suggestion(name, jobs) if jobs else "leave warm_start out, or give another --root"
         raise _refused(job, rule, remedy)
     former = results.read(root / name)
     faults = []

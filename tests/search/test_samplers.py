@@ -21,6 +21,7 @@ from search.journal import Journal, JournalReader
 from search.ledger import Ledger
 from search.samplers import choose
 from search.seeds import derive_seed
+from search.session import begin
 from search.study import ArmStudy, JournalBackend
 from spaces.errors import InputError
 from trainables.work import Work
@@ -318,6 +319,27 @@ def test_a_sampler_that_cannot_search_the_space_is_refused_at_once(
     (problem,) = refused.value.problems
     assert "search.sampler" in problem.place
     assert problem.remedy
+
+
+OWN = [
+    ("optuna.samplers.GridSampler", "cannot be made with a seed alone"),
+    ("optuna.samplers.NoSuchSampler", "there is no sampler"),
+    ("no_such_package.Sampler", "there is no sampler"),
+    ("collections.Counter", "is not an Optuna sampler"),
+    ("optuna.samplers.BruteForceSampler", "cannot suggest for arm lstm: ValueError"),
+]
+
+
+@pytest.mark.parametrize(("sampler", "rule"), OWN)
+def test_a_sampler_of_the_users_own_is_tried_before_anything_is_made(
+    tmp_path: Path, sampler: str, rule: str
+) -> None:
+    wanted = job(tmp_path, arms=["lstm"], search={"sampler": sampler})
+    root = tmp_path / "runs"
+    with pytest.raises(InputError, match=rule) as refused:
+        begin(wanted, INFO, tmp_path / "job.yaml", root)
+    assert [problem.place for problem in refused.value.problems] == ["search.sampler"]
+    assert not root.exists()
 
 
 def test_cma_es_may_be_written_as_people_write_it(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from search.driver import Driver
 from search.job import JobSpec
 from search.journal import Journal
 from search.ledger import Ledger
+from search.session import begin
 from search.warm_start import find
 from spaces.errors import InputError
 from spaces.tasks import Metric
@@ -23,6 +24,7 @@ POOLED = {"name": "any", "cells": ["lstm", {"cell": "gru", "gates": ["reset-afte
 def former(root: Path, name: str = "former", **changes: Any) -> None:
     plain = {"space": BOWL, "arms": ["lstm"], "confirm": {"seeds": 0}, "name": name} | changes
     (root / name).mkdir()
+    (root / name / "job.yaml").touch()
     drive(job(root, **plain, search={"trials": 40}), root / name, value=bowl)
 
 
@@ -72,6 +74,12 @@ def test_a_resume_needs_the_former_job_no_more(tmp_path: Path, sampler: str) -> 
     for kept in (1, len(lines) // 2):
         (tmp_path / "new" / "job.journal").write_bytes(b"".join(lines[:kept]))
         assert told_of(run(wanted, tmp_path)) == undisturbed
+
+
+def test_without_a_former_job_nothing_is_begun(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no job 'former'"):
+        begin(warm(tmp_path), INFO, tmp_path / "job.yaml", tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_lies_outside_the_new_space_is_left_out(tmp_path: Path) -> None:
