@@ -46,13 +46,10 @@ def serve(root: Path, host: str = "127.0.0.1", port: int = 5000) -> None:
         with _server(root, host, port, log) as server:
             _wait_for(server, host, port)
             if server.poll() is None:
-                print(f"MLflow shows the runs in {root} at {_url(host, port)}{_PAGE}", flush=True)
-                print("Ctrl-C ends it.", flush=True)
+                print(f"MLflow shows the runs in {root} at {_url(host, port)}{_PAGE}")
+                print("Ctrl-C ends it.")
                 if host not in _LOOPBACK:
-                    print(
-                        "Everybody who reaches this address may read, change and delete them.",
-                        flush=True,
-                    )
+                    print("Everybody who reaches this address may read, change and delete them.")
                 sys.stdout.flush()
             server.wait()
             rule = f"MLflow's server ended by itself: {_last_line(log)}"

@@ -135,3 +135,12 @@ def test_scans_in_several_threads_do_not_disturb_each_other() -> None:
         together = list(pool.map(gradients, layers))
     for expected, got in zip(alone, together, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(expected, got, strict=True))
+
+
+def test_a_scan_in_inference_mode_leaves_nothing_that_training_cannot_use() -> None:
+    layer = Layer(cells.VARIANTS["lstm", "standard"], 3, 5, torch.Generator().manual_seed(0))
+    x_TBI, lengths_B = torch.ones(31, 3, 3), torch.tensor([31, 4, 17])  # no other test's shape
+    with torch.inference_mode():
+        layer(x_TBI, lengths_B)
+    layer(x_TBI, lengths_B).sum().backward()
+    assert all(parameter.grad is not None for parameter in layer.parameters())

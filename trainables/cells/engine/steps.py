@@ -41,9 +41,10 @@ def _steps(content: bytes, steps: int) -> Steps:
     counts = running_TB.sum(axis=1)
     offsets = np.concatenate([[0], np.cumsum(counts)[:-1]])
     step_N, place_N = np.nonzero(running_TB)
-    index = torch.from_numpy(step_N * batch + order[place_N])
     later = step_N > 0
-    previous = torch.from_numpy(offsets[step_N[later] - 1] + place_N[later])
+    with torch.inference_mode(False):  # what is kept for later calls must serve training as well
+        index = torch.from_numpy(step_N * batch + order[place_N])
+        previous = torch.from_numpy(offsets[step_N[later] - 1] + place_N[later])
     segments = _segments(counts, offsets)
     return Steps(longest, counts, offsets, batch, len(step_N), index, segments, previous)
 
