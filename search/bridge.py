@@ -24,8 +24,15 @@ from search.driver import Driver
 from trainables.work import Report, Work
 
 LOOK_SECONDS = 0.5  #: between two looks for workers that hang
-#: Ray's words for a worker that was lost with its node.
-_NODE_DEATH = ("node has died", "node was terminated", "node died", "preempted")
+#: Ray's words for a worker that was lost with its node; "unavailable" is one whose process nobody
+#: has reported dead, as a living node would have.
+_NODE_DEATH = (
+    "node has died",
+    "node was terminated",
+    "node died",
+    "preempted",
+    "is temporarily unavailable",
+)
 
 
 class RunError(Exception):

@@ -1,0 +1,73 @@
+"""Faults on purpose: which processes a job has, what its journal says, how its results compare."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from installed import _name, _session
+
+from search.journal import JournalReader
+
+#: Two trials long enough to be hit in the middle, whose results depend on nothing but their seeds.
+CALM = """\
+name: calm
+task: {name: japanese-vowels}
+arms: [rnn]
+space: {depth: 1, hidden_size: 48, learning_rate: {low: 1e-3, high: 3e-3, log: true}}
+training: {max_epochs: 600}
+search: {trials: 2, pruner: none, control_fraction: 0, sampler: random, report_timeout: 10}
+confirm: {seeds: 0}
+"""
+WORKERS = ("ray::Worker", "ray::ResourceTr")  # as /proc/PID/comm shows actors that train
+
+
+def journal(folder: Path, kind: str) -> list[dict[str, Any]]:
+    """Return a job's own records of one kind, as far as its journal has them."""
+    path = folder / "job.journal"
+    if not path.exists():
+        return []
+    groups = JournalReader(path).read()
+    return [record for group in groups for record in group if record.get("record") == kind]
+
+
+def workers(process: "subprocess.Popen[bytes]") -> list[int]:
+    """Return the processes that train for a command which started Ray itself."""
+    return named(process, *WORKERS)
+
+
+def named(process: "subprocess.Popen[bytes]", *names: str) -> list[int]:
+    """Return the processes of a command's session that have one of these names."""
+    return [pid for pid in _session(process.pid) if _name(pid) in names]
+
+
+def report_counts(folder: Path) -> dict[str, int]:
+    """Return how many reports each trial has made."""
+    counts: dict[str, int] = {}
+    for record in journal(folder, "report"):
+        counts[record["key"]] = counts.get(record["key"], 0) + 1
+    return counts
+
+
+def checkpointed(folder: Path) -> bool:
+    """Return whether both trials of CALM are in hand and have two checkpoints at least."""
+    counts = report_counts(folder)
+    assert not journal(folder, "end"), "a trial has ended already: train longer"
+    return len(counts) == 2 and min(counts.values()) >= 2
+
+
+def alike(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return records without what differs between runs: times, run ids, checkpoint names."""
+    kept = []
+    for record in listed:
+        curve = [(p["epoch"], p["train_loss"], p["value"], p["metrics"]) for p in record["curve"]]
+        dropped = ("train_seconds", "mlflow_run_id", "checkpoint", "curve")
+        kept.append({k: v for k, v in record.items() if k not in dropped} | {"points": curve})
+    return kept
+
+
+def ended(pid: int) -> bool:
+    """Return whether a process is gone, or a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
