@@ -86,3 +86,21 @@ def test_the_smallest_model_is_the_smallest_there_is(tmp_path: Path) -> None:
     answers = smallest(arm, 12, 9)[1]
     config = arm.configure(lambda name, d: answers.get(name, getattr(d, "low", None)))
     assert parameters(config, 12, 9) == smallest(arm, 12, 9)[0]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_capacity_matched_arms_keep_to_their_number_of_parameters(
+    tmp_path: Path, sampler: str
+) -> None:
+    """Every trial of every arm, controls included, is within the tolerance of the target."""
+    wanted = job(
+        tmp_path,
+        arms=["rnn", "lstm", "gru", {"name": "any", "cells": ["lstm", "gru"]}],
+        space={"parameters": {"target": 20_000, "tolerance": 0.03}, "depth": {"low": 1, "high": 3}},
+        search={"trials": 16, "sampler": sampler},
+        confirm={"seeds": 0},
+    )
+    ledger = drive(wanted.check(INFO), tmp_path, slots=2)
+    sizes = [count(entry.config) for entry in ledger.entries.values()]
+    assert len(sizes) == 4 * 16
+    assert all(abs(size - 20_000) <= 0.03 * 20_000 for size in sizes)
