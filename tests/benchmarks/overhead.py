@@ -151,7 +151,7 @@ def ours(folder: Path, trials: int, slots: int) -> list[tuple[int, float, float,
     text = JOB.format(reports=REPORTS, trials=trials // 2, slots=slots)
     (folder / "job.yaml").write_text(text)
     job, data = session.load(folder / "job.yaml")
-    place = session.begin(job, folder / "job.yaml", folder / "runs")
+    place = session.begin(job, data.info, folder / "job.yaml", folder / "runs")
     with Journal(place / "job.journal") as journal:
         driver = Driver(job, data.info, journal)
         mirror = tracking.start(place, None, os.getpid())
