@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-slow check bench-stock bench-cells clean
+.PHONY: demo test test-slow check bench-stock bench-cells bench-overhead clean
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -36,6 +36,12 @@ bench-stock: $(READY)
 # Every cell against torch's own kernels; writes bench-cells.json.
 bench-cells: $(READY)
 	$(BIN)/python tests/benchmarks/cells.py
+
+# What a trial costs beside its training, and the reports a second that the driver takes.
+bench-overhead: $(READY)
+	$(BIN)/python tests/benchmarks/overhead.py
+	$(BIN)/python tests/benchmarks/overhead.py --many 10000
+	$(BIN)/python tests/benchmarks/report_rate.py
 
 clean:
 	rm -rf .venv build ./*.egg-info .mypy_cache .ruff_cache .pytest_cache

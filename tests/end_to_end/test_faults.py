@@ -37,7 +37,7 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_killed_and_a_hung_worker_cost_no_trial(calm: Path, tmp_path: Path) -> None:
-    """kill -9 of one worker, SIGSTOP of the other, both in the middle of a trial."""
+    """kill -9 of one worker and SIGSTOP of the other in the middle of a trial; a second driver."""
     (tmp_path / "calm.yaml").write_text(CALM)
     process = begin("run", "calm.yaml", cwd=tmp_path)
     folder = tmp_path / "runs/calm"
@@ -46,6 +46,8 @@ def test_a_killed_and_a_hung_worker_cost_no_trial(calm: Path, tmp_path: Path) ->
         killed, hung = workers(process)
         os.kill(killed, signal.SIGKILL)
         os.kill(hung, signal.SIGSTOP)
+        second = gatesearch("run", "calm.yaml", cwd=tmp_path, code=1)
+        assert f"is being run by process {process.pid}" in second
         assert process.wait(240) == 0, (tmp_path / "output.log").read_text()[-3000:]
     finally:
         kill(process)
@@ -56,6 +58,7 @@ def test_a_killed_and_a_hung_worker_cost_no_trial(calm: Path, tmp_path: Path) ->
     assert alike(records(tmp_path, "calm")) == alike(records(calm, "calm"))
 
 
+@pytest.mark.slow
 def test_a_killed_raylet_ends_the_job_with_a_message_and_it_resumes(
     calm: Path, tmp_path: Path
 ) -> None:
