@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-slow check bench-stock bench-cells bench-overhead clean
+.PHONY: demo test test-slow check bench-stock bench-cells bench-fused bench-overhead clean
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -36,6 +36,10 @@ bench-stock: $(READY)
 # Every cell against torch's own kernels; writes bench-cells.json.
 bench-cells: $(READY)
 	$(BIN)/python tests/benchmarks/cells.py
+
+# Replicates of one shape trained together against one after the other; writes bench-fused.json.
+bench-fused: $(READY)
+	$(BIN)/python tests/benchmarks/fused.py --rounds 7
 
 # What a trial costs beside its training, and the reports a second that the driver takes.
 bench-overhead: $(READY)
