@@ -18,7 +18,7 @@ demo: $(READY)
 	$(BIN)/gatesearch run deploy/jobs/quickstart.yaml
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow'
+	$(BIN)/python -m pytest -m 'not slow'
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow --timeout 3600
