@@ -44,7 +44,6 @@ LOCK = "tracking.lock"
 LINGER = 600.0  #: seconds that a mirror goes on trying after its driver has ended
 
 PATIENCE = 120.0  #: seconds that a mirror waits for a journal's database
-HEAD_START = 15.0  #: seconds that Ray and the workers have to themselves before MLflow is imported
 _PAUSE = 1.0  # seconds between two looks at the journal, at least
 _LONGEST_PAUSE = 16.0  # seconds between two attempts to reach a server
 _HAND_OVER = 60.0  # seconds to wait for the mirror of a former driver to step aside
@@ -87,19 +86,15 @@ class Mirror:
         return self._process.poll() == _COMPLETE
 
 
-def start(
-    folder: Path, uri: str | None, driver_pid: int, *, head_start: float = HEAD_START
-) -> Mirror:
+def start(folder: Path, uri: str | None, driver_pid: int) -> Mirror:
     """Start a mirror that follows a job for as long as its driver lives, and returns at once.
 
     uri: http(s)://… of a server, or None for the SQLite database in the runs folder (the parent of
     `folder`). User name and password come from MLFLOW_TRACKING_USERNAME and _PASSWORD or from
     MLFLOW_TRACKING_TOKEN alone; a URI that carries them raises InputError.
-    head_start: seconds to wait for a first report before MLflow is imported, which is slow.
     """
     check_uri(uri)
-    pid, wait = str(driver_pid), str(head_start)
-    command = _command(folder, uri, "--follow-pid", pid, "--head-start", wait)
+    command = _command(folder, uri, "--follow-pid", str(driver_pid))
     with (folder / LOG).open("ab") as log:
         process = subprocess.Popen(
             command,
@@ -162,7 +157,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, help="the job's folder")
     parser.add_argument("--uri", help="of the MLflow server; default: SQLite beside the folder")
     parser.add_argument("--follow-pid", type=int, help="go on for as long as this process lives")
-    parser.add_argument("--head-start", type=float, default=0.0, help="seconds to wait at first")
     parser.add_argument("--linger", type=float, default=LINGER, help="seconds to go on after that")
     parser.add_argument("--prepare", action="store_true", help="only make the local database")
     options = parser.parse_args(arguments)
@@ -181,14 +175,7 @@ def main(arguments: list[str] | None = None) -> int:
                 _say("another mirror is at work on this job")
                 return _BUSY
             linger = 0.0 if alive is None else options.linger
-            follower = Follower(
-                folder,
-                options.uri or LOCAL_URI,
-                options.follow_pid,
-                alive,
-                linger,
-                options.head_start,
-            )
+            follower = Follower(folder, options.uri or LOCAL_URI, options.follow_pid, alive, linger)
             return follower.run()
 
 
@@ -202,16 +189,13 @@ class Follower:
         driver_pid: int | None,
         alive: Callable[[], bool] | None,
         linger: float,
-        head_start: float = 0.0,
     ) -> None:
         self._folder = folder
         self._uri = uri
         self._driver_pid = driver_pid
         self._alive = alive
         self._linger = linger
-        self._head_start = head_start
         self._notes = Notes(folder)
-        self._began = time.monotonic()
         self._begin()
 
     def _begin(self) -> None:
@@ -243,9 +227,6 @@ class Follower:
             done = self._ours_seen and self._runs.ledger.phase == "done"
             ended = self._alive is None or not live or done
             self._runs.live(live)
-            if not ended and self._starting_up():
-                self._pause(_PAUSE, watch=live)
-                continue
             failures = 0 if self._tell_all(ended) else failures + 1
             if ended and not failures:
                 self._notes.complete(not self._refused)
@@ -256,11 +237,6 @@ class Follower:
                     return self._give_up()
             wait = min(_PAUSE * 2**failures, _LONGEST_PAUSE) if failures else _PAUSE
             self._pause(max(wait, time.monotonic() - began), watch=live)
-
-    def _starting_up(self) -> bool:
-        """Whether Ray and the workers may still be starting, which MLflow's imports would delay."""
-        begun = any(entry.epoch for entry in self._runs.ledger.entries.values())
-        return not begun and time.monotonic() - self._began < self._head_start
 
     def _pause(self, seconds: float, *, watch: bool) -> None:
         """Sleep; with `watch`, until the driver ends at most."""

@@ -103,7 +103,7 @@ def server(root: Path, port: int) -> Iterator[str]:
 def test_mirror_follows_a_driver_and_ends_with_its_job(root: Path) -> None:
     with driver() as process:
         told = job(root / "vowels", process.pid)
-        with ended(tracking.start(told.folder, None, process.pid, head_start=0)) as mirror:
+        with ended(tracking.start(told.folder, None, process.pid)) as mirror:
             told.trial("search/rnn/0")
             until(lambda: state_of(root, "search/rnn/0") == "running")
             told.report("search/rnn/0", 1, 2)
@@ -121,7 +121,7 @@ def test_killed_driver_s_trials_are_shown_as_interrupted(root: Path) -> None:
     with driver() as process:
         told = job(root / "vowels", process.pid)
         told.trial("search/rnn/0")
-        with ended(tracking.start(told.folder, None, process.pid, head_start=0)) as mirror:
+        with ended(tracking.start(told.folder, None, process.pid)) as mirror:
             until(lambda: state_of(root, "search/rnn/0") == "running")
             process.kill()  # and nobody has taken its exit code yet: it is a zombie
             assert mirror.wait(_PATIENCE)
@@ -133,11 +133,11 @@ def test_next_driver_s_mirror_takes_over_from_one_that_is_behind(root: Path) -> 
     with driver() as first, driver() as second:
         told = job(root / "vowels", first.pid)
         told.trial("search/rnn/0")
-        with ended(tracking.start(told.folder, address, first.pid, head_start=0)) as old:
+        with ended(tracking.start(told.folder, address, first.pid)) as old:
             until(lambda: mirror_state(told.folder).error)
             first.kill()
             told.driver(second.pid, socket.gethostname())
-            with ended(tracking.start(told.folder, None, second.pid, head_start=0)) as new:
+            with ended(tracking.start(told.folder, None, second.pid)) as new:
                 assert old.wait(_PATIENCE)
                 until(lambda: state_of(root, "search/rnn/0") == "running")
                 told.finish()
@@ -148,7 +148,7 @@ def test_next_driver_s_mirror_takes_over_from_one_that_is_behind(root: Path) -> 
 def test_second_mirror_of_a_job_is_refused(root: Path) -> None:
     with driver() as process:
         told = job(root / "vowels", process.pid)
-        with ended(tracking.start(told.folder, None, process.pid, head_start=0)):
+        with ended(tracking.start(told.folder, None, process.pid)):
             until(lambda: run_ids(told.folder))
             with pytest.raises(InputError, match="already at work"):
                 tracking.mirror(told.folder, None)
@@ -208,7 +208,7 @@ def test_server_that_is_away_at_first_gets_everything_later(tmp_path: Path, sche
     with driver() as process:
         told = job(tmp_path / "runs" / "vowels", process.pid)
         address = f"http://127.0.0.1:{port}"
-        with ended(tracking.start(told.folder, address, process.pid, head_start=0)) as mirror:
+        with ended(tracking.start(told.folder, address, process.pid)) as mirror:
             until(lambda: mirror_state(told.folder).error)
             assert "does not answer" in (mirror_state(told.folder).error or "")
             told.whole()
@@ -233,7 +233,7 @@ def test_server_that_never_answers_holds_up_no_driver(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent, driver() as process:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
         told = job(tmp_path / "vowels", process.pid)
-        with ended(tracking.start(told.folder, address, process.pid, head_start=0)) as mirror:
+        with ended(tracking.start(told.folder, address, process.pid)) as mirror:
             silent.settimeout(_PATIENCE)
             connection, _ = silent.accept()
             with connection:
