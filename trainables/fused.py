@@ -11,7 +11,6 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spaces.config import TrialConfig
-from trainables import work
+from trainables import optimizers, work
 from trainables.batches import Batch, Batches
 from trainables.cells import engine
 from trainables.cells.dropout import Dropout
@@ -28,7 +27,7 @@ from trainables.data import Sequences
 from trainables.metrics import SCORES, Scored, Totals
 from trainables.rows import Rows
 from trainables.stack import Stack
-from trainables.training import Training, make_optimizer
+from trainables.training import Training
 
 Whole = NDArray[np.int64]
 
@@ -73,11 +72,6 @@ class Fused:
         self.together = len(self.members) > 1 and can_fuse(first.config, str(first.device))
         if self.together:
             self._stack = Stack(self.members)
-        self._state: defaultdict[Tensor, Any] = defaultdict(dict)  # of all members' optimizers
-        for member in self.members:
-            self._state.update(member.optimizer.state)
-            member.optimizer.state = self._state
-        self._stepper: tuple[list[int], list[torch.optim.Optimizer]] = ([], [])
 
     def advance(self, until: int, seconds: float = math.inf) -> list[list[Epoch]]:
         """Train every member up to that epoch, or until the seconds have passed.
@@ -188,25 +182,20 @@ class Fused:
             if clip is not None and norm > clip:
                 gradient_of(members[i]).mul_(clip / norm)
             live.append(i)
-        if self._stepper[0] != live:
-            self._stepper = (live, self._optimizers(live))
-        for optimizer in self._stepper[1]:
-            optimizer.step()
+        for alike in self._alike(live):
+            weights: list[Tensor] = [member.weights for member in alike]
+            states = [member.optimizer_state for member in alike]
+            optimizers.step(alike[0].config, weights, states)
         return live
 
-    def _optimizers(self, who: list[int]) -> list[torch.optim.Optimizer]:
-        """Return optimizers that step these members, one for each kind and its settings."""
-        alike: dict[tuple[object, ...], list[int]] = defaultdict(list)
+    def _alike(self, who: list[int]) -> list[list[Training]]:
+        """Return these members by optimizer and its settings: one step moves all of a kind."""
+        found: dict[tuple[object, ...], list[Training]] = defaultdict(list)
         for i in who:
             config = self.members[i].config
-            alike[config.optimizer, config.learning_rate, config.weight_decay].append(i)
-        made = []
-        for found in alike.values():
-            weights: list[Tensor] = [self.members[i].weights for i in found]
-            optimizer = make_optimizer(self.members[found[0]].config, weights)
-            optimizer.state = self._state
-            made.append(optimizer)
-        return made
+            settings = config.optimizer, config.learning_rate, config.weight_decay
+            found[settings].append(self.members[i])
+        return list(found.values())
 
     def _evaluate(self, who: list[int], sequences: Sequences) -> list[dict[str, float]]:
         totals = {i: Totals(self._kind) for i in who}

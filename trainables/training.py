@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from spaces.config import TrialConfig
-from trainables import checkpoint
+from trainables import checkpoint, optimizers
 from trainables.batches import Batches
 from trainables.cells.dropout import Bits, Dropout
 from trainables.checkpoint import CheckpointError
@@ -41,20 +41,6 @@ def _mask_bits(device: torch.device, *key: int) -> Bits:
     if device.type == "cpu":
         return np.random.SFC64(np.random.SeedSequence(key))
     return derived(device, *key)
-
-
-def make_optimizer(config: TrialConfig, weights: list[Tensor]) -> torch.optim.Optimizer:
-    """Return the optimizer with torch's defaults for all that the configuration does not say."""
-    rate, decay = config.learning_rate, config.weight_decay
-    match config.optimizer:
-        case "adam":
-            return torch.optim.Adam(weights, lr=rate, weight_decay=decay, fused=True)
-        case "adamw":
-            return torch.optim.AdamW(weights, lr=rate, weight_decay=decay, fused=True)
-        case "sgd":
-            return torch.optim.SGD(weights, lr=rate, weight_decay=decay)
-        case "rmsprop":
-            return torch.optim.RMSprop(weights, lr=rate, weight_decay=decay)
 
 
 class Training:
@@ -84,7 +70,7 @@ class Training:
             parameter.data = self.weights.data[part].view(parameter.shape)
             parameter.grad = self.weights.grad[part].view(parameter.shape)
             at = part.stop
-        self.optimizer = make_optimizer(config, [self.weights])
+        self.optimizer_state: optimizers.State = {}
         self._best_weights = self.weights.detach().clone()
         self._buffers = dict(model.named_buffers())  # running statistics, where a cell has them
         self._best_buffers = _copies(self._buffers)
@@ -194,7 +180,7 @@ class Training:
                 return None
             if clip is not None and norm > clip:
                 gradient.mul_(clip / norm)
-            self.optimizer.step()
+            optimizers.step(self.config, [self.weights], [self.optimizer_state])
             total += loss
             count += scored.count
         return total / count
@@ -214,12 +200,7 @@ class Training:
         tensors = {"weights": self.weights.detach(), "best": self._best_weights}
         tensors |= {f"buffer.{name}": buffer for name, buffer in self._buffers.items()}
         tensors |= {f"best_buffer.{name}": buffer for name, buffer in self._best_buffers.items()}
-        optimizer: dict[str, Any] = {}
-        for name, value in self.optimizer.state.get(self.weights, {}).items():
-            if isinstance(value, Tensor):
-                tensors[f"optimizer.{name}"] = value
-            else:
-                optimizer[name] = value
+        tensors |= {f"optimizer.{name}": kept for name, kept in self.optimizer_state.items()}
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         state = {
             **self._identity(),
@@ -227,7 +208,6 @@ class Training:
             "diverged": self.diverged,
             "best_epoch": None if self.best is None else self.best.epoch,
             "curve": [asdict(point) for point in self.curve],
-            "optimizer": optimizer,
         }
         checkpoint.write(folder, tensors, state)
 
@@ -264,13 +244,10 @@ class Training:
         self._best_buffers = {
             name: tensors.pop(f"best_buffer.{name}").to(self.device) for name in self._buffers
         }
-        restored: dict[str, Any] = dict(state["optimizer"])
-        for name, tensor in tensors.items():
-            # A step count stays on the CPU, as torch's optimizers make it there.
-            device = self.device if tensor.dim() else torch.device("cpu")
-            restored[name.removeprefix("optimizer.")] = tensor.to(device)
-        if restored:
-            self.optimizer.state[self.weights] = restored
+        self.optimizer_state = {
+            name.removeprefix("optimizer."): tensor.to(self.device)
+            for name, tensor in tensors.items()
+        }
         self.curve = [Epoch(**point) for point in state["curve"]]
         self.diverged = state["diverged"]
         if state["best_epoch"] is not None:
