@@ -29,13 +29,11 @@ def positions(steps: int, width: int, like: Tensor) -> Tensor:
 
 def linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
     """Return a linear map, Xavier uniform and with zero bias, drawn from the generator alone."""
-    with torch.device("meta"):  # skips torch's own initialisation, which draws from a global state
-        layer = nn.Linear(inputs, outputs)
-    layer.to_empty(device="cpu")
-    with torch.no_grad():
-        bound = math.sqrt(6 / (inputs + outputs))
-        layer.weight.uniform_(-bound, bound, generator=generator)
-        layer.bias.zero_()
+    # On no device, torch's own initialisation draws nothing from the global state.
+    layer = nn.Linear(inputs, outputs, device="meta")
+    bound = math.sqrt(6 / (inputs + outputs))
+    weight = torch.empty(outputs, inputs).uniform_(-bound, bound, generator=generator)
+    layer.weight, layer.bias = nn.Parameter(weight), nn.Parameter(torch.zeros(outputs))
     return layer
 
 
