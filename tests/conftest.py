@@ -7,6 +7,14 @@ from ray_head import RayHead, running_head
 from servers import S3, Postgres, running_postgres, running_s3
 
 
+@pytest.fixture(scope="session", autouse=True)
+def compiled_code(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache of compiled code that the processes of this run share with nobody else."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GATESEARCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="module")
 def ray_head() -> Iterator[RayHead]:
     """A real Ray head on loopback with token auth, one for a module's tests."""

@@ -126,8 +126,8 @@ def heavy(node: Node, trace: Trace) -> bool:
     return node.word in HEAVY or node in _computed_sources(trace)
 
 
-def _computed_sources(trace: Trace) -> set[Node]:
-    return {source for source in trace.sources if source.word not in LEAVES}
+def _computed_sources(trace: Trace) -> list[Node]:
+    return [source for source in trace.sources if source.word not in LEAVES]
 
 
 def _kept(trace: Trace, roots: Iterable[Node], stages: dict[Node, int]) -> list[Node]:

@@ -1,26 +1,55 @@
-"""Turns LLVM code into functions that can be called, once a process."""
+"""Turns LLVM code into functions that can be called; what is compiled is kept by cache.py."""
 
 import ctypes
 import functools
+import hashlib
+import json
+import logging
 from collections.abc import Callable
+from dataclasses import asdict, fields
+from pathlib import Path
 
+import llvmlite
 from llvmlite import binding as llvm
 
+from trainables.cells import equations
+from trainables.cells.engine import cache
 from trainables.cells.engine.emit import Plan, emit
 from trainables.cells.engine.ir import Kind
 from trainables.cells.engine.product import emit_product
+from trainables.cells.engine.trace import Node, Product, walk
 from trainables.cells.variant import Variant
+
+logger = logging.getLogger(__name__)
+
+
+def _sources() -> str:
+    """Return a digest of the engine's own code, and of the words of equations."""
+    here = sorted(file for file in Path(__file__).parent.glob("*.py*") if file.is_file())
+    digest = hashlib.sha256()
+    for file in (*here, Path(equations.__file__)):
+        code = file.read_bytes()
+        digest.update(f"{file.name} {len(code)} ".encode() + code)
+    return digest.hexdigest()
+
+
+#: Taken when the module is imported: of the code that runs, though the files change meanwhile.
+_ENGINE = _sources()
 
 
 @functools.cache
+def _processor() -> tuple[str, str]:
+    """Return name and features of this processor, as LLVM is told them."""
+    return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+
+
 def _machine() -> llvm.TargetMachine:
+    """Return a machine to compile for, a new one: an execution engine takes its own away."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    features = llvm.get_host_cpu_features().flatten()
+    cpu, features = _processor()
     target = llvm.Target.from_default_triple()
-    return target.create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=features, opt=3, jit=True
-    )
+    return target.create_target_machine(cpu=cpu, features=features, opt=3, jit=True)
 
 
 @functools.cache
@@ -35,16 +64,70 @@ def lanes() -> int:
     return 8 if features.get("avx2") and features.get("fma") else 0
 
 
-def _compile(code: str) -> llvm.ExecutionEngine:
-    module = llvm.parse_assembly(code)
+def _compile(code: str) -> bytes:
+    """Return LLVM code as an object file for this processor."""
+    module, machine = llvm.parse_assembly(code), _machine()
     options = llvm.create_pipeline_tuning_options(speed_level=2)
     options.loop_vectorization = options.slp_vectorization = False  # it is vectors already
     options.loop_unrolling = False
-    passes = llvm.create_pass_builder(_machine(), options)
+    passes = llvm.create_pass_builder(machine, options)
     passes.getModulePassManager().run(module, passes)
-    engine = llvm.create_mcjit_compiler(module, _machine())
+    compiled_code: bytes = machine.emit_object(module)
+    return compiled_code
+
+
+def _loaded(
+    name: str, kind: Kind, plan: Plan | None, emitted: Callable[[], str]
+) -> llvm.ExecutionEngine:
+    """Return code ready to be called: from the cache, or compiled now, which is logged."""
+    key = key_of(kind, plan)
+    code = cache.load(key)
+    if code is None:
+        logger.debug("compiling %s in float%d", name, 8 * kind.bytes)
+        code = _compile(emitted())
+        cache.store(key, code)
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine())
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
     return engine
+
+
+def key_of(kind: Kind, plan: Plan | None) -> str:
+    """Return the name of a plan's compiled code, or without one of the matrix product's.
+
+    It is a digest of everything that the code follows from, and known before any code is emitted.
+    """
+    made_by = [_ENGINE, llvmlite.__version__, llvm.llvm_version_info]
+    made_for = [llvm.get_default_triple(), *_processor(), asdict(kind)]
+    told = json.dumps([made_by, made_for, plan and _followed(plan)], default=_plain)
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Node):
+        return value.number
+    if isinstance(value, Product):
+        return value.matrix, value.block, value.source
+    raise TypeError(f"{value!r} in the key of compiled code")
+
+
+def _followed(plan: Plan) -> object:
+    """Return what the code of a plan follows from: its row, its graph, and where values are kept.
+
+    The equations are in it as they were traced, so that it does not matter where they stand, nor
+    whether a function that they call has changed.
+    """
+    t, variant = plan.trace, plan.variant
+    row = [getattr(variant, field.name) for field in fields(Variant) if field.name != "step"]
+    layout = [t.sums, list(plan.tape.items()), list(plan.across.items())]
+    groups = t.graph.groups
+    members = [node for group in groups.values() for node in group]
+    parts = [field.name for field in fields(Node) if field.name != "graph"]
+    graph = [
+        [getattr(node, part) for part in parts]
+        for node in walk([*t.after.values(), *members, *t.sums, *plan.tape, *plan.across])
+    ]
+    return [row, t.after, groups, layout, graph]
 
 
 @functools.cache
@@ -55,7 +138,8 @@ def kind(double: bool) -> Kind:
 
 @functools.cache
 def _product(double: bool) -> tuple[llvm.ExecutionEngine, int]:
-    engine = _compile(emit_product(kind(double)))
+    chosen = kind(double)
+    engine = _loaded("product", chosen, None, lambda: emit_product(chosen))
     return engine, engine.get_function_address("product")
 
 
@@ -83,7 +167,9 @@ class Scan:
     def __init__(self, variant: Variant, double: bool) -> None:
         self.plan = plan_of(variant)
         self.kind = kind(double)
-        self._engine = _compile(emit(self.plan, self.kind))
+        self._engine = _loaded(
+            variant.name, self.kind, self.plan, lambda: emit(self.plan, self.kind)
+        )
         self.product = product_address(double)
         prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
         self.forward = prototype(self._engine.get_function_address("forward"))
