@@ -125,7 +125,8 @@ def _environment(folder: Path, home: Path, token_file: Path) -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("RAY_", "PYTEST", "GATESEARCH_")) and name != "PYTHONPATH"
+        if name == "GATESEARCH_CACHE"  # of the run of tests: its processes share it
+        or (not name.startswith(("RAY_", "PYTEST", "GATESEARCH_")) and name != "PYTHONPATH")
     }
     return kept | {
         MARK: str(folder),
