@@ -31,6 +31,9 @@ from trainables.store import StoreError
 from trainables.work import MOST_MEMBERS, Report, Work, company_pays
 
 FLUSH_SECONDS = 1.0  #: between two flushes of the journal, at most, while reports come in
+#: Trials of an arm over the limit of latency, one after the other, after which it gets no more:
+#: they cost none of a budget of epochs or seconds, so that an arm of such models would never end.
+MOST_TOO_SLOW = 100
 
 
 class Driver:
@@ -75,6 +78,7 @@ class Driver:
         self._spent: defaultdict[str, float] = defaultdict(float)
         self._spent_by_ended: defaultdict[str, float] = defaultdict(float)
         self._best: defaultdict[str, list[tuple[tuple[float, int, int], Entry]]] = defaultdict(list)
+        self._too_slow: Counter[str] = Counter()  # an arm's latest trials, since one was not
         self._replicated: set[tuple[str, int | None, int | None]] = set()
         for entry in entries:
             self._count[entry.phase, entry.arm][entry.state] += 1
@@ -150,14 +154,18 @@ class Driver:
         return [self._start(entry) for entry in found]
 
     def _poorest_arm(self) -> Arm | None:
-        """Return the arm that has spent least of its budget, or None when all is spent.
+        """Return the arm that has spent least of its budget, or None when no arm gets more trials.
 
         What its running trials have been handed counts as spent: each will cost about as much as
         those that have ended. Else all free slots would go to one arm until it first reports.
         """
         if self._out_of_time():
             return None
-        open_arms = [arm for arm in self.job.arms if not self.spent(arm.name) >= self.budget]
+        open_arms = [
+            arm
+            for arm in self.job.arms
+            if self.spent(arm.name) < self.budget and self._too_slow[arm.name] < MOST_TOO_SLOW
+        ]
         return min(open_arms, key=lambda arm: self._bound(arm.name), default=None)
 
     def _bound(self, arm: str) -> tuple[float, int]:
@@ -261,6 +269,9 @@ class Driver:
             return
         cost = entry.epoch if self.unit == "epochs" else entry.seconds
         self._spent_by_ended[entry.arm] += cost
+        if entry.latency_ms is not None:
+            slow = self._too_slow[entry.arm] + 1
+            self._too_slow[entry.arm] = slow if self._excess(entry) > 0 else 0
         if entry.state == "complete" and entry.value is not None:
             value = -entry.value if self._maximize else entry.value
             rank = (value, entry.parameters or 0, entry.number)
@@ -309,6 +320,9 @@ class Driver:
             rungs=[] if unpruned else self._rungs,
             checkpoints=list(entry.checkpoints),
             test=entry.phase == "confirm",
+            measure=self._latency_limit is not None
+            and entry.phase == "search"  # a finalist has met the limit
+            and entry.latency_ms is None,
         )
 
     # What was reported
@@ -331,17 +345,20 @@ class Driver:
         pruned_at = self._store_points(entry, points)
         if pruned_at is not None:
             points = [point for point in points if point["epoch"] <= pruned_at]
-        self._tell(
-            {
-                "record": "report",
-                "key": entry.key,
-                "generation": report.generation,
-                "epochs": points,
-                "checkpoint": report.checkpoint,
-                "parameters": report.parameters,
-            },
-            timed=True,
-        )
+        record = {
+            "record": "report",
+            "key": entry.key,
+            "generation": report.generation,
+            "epochs": points,
+            "checkpoint": report.checkpoint,
+            "parameters": report.parameters,
+        }
+        measured = report.latency_ms is not None and entry.latency_ms is None
+        if measured:
+            record["latency_ms"] = report.latency_ms
+        self._tell(record, timed=True)
+        if measured:
+            self._studies[entry.arm].measured(entry.number, self._excess(entry))
         self._spend(entry, entry.epoch - known, entry.seconds - seconds)
         self._decide(entry, report, pruned=pruned_at is not None)
         now = time.monotonic()
@@ -390,11 +407,22 @@ class Driver:
         """Return why a trial may not go on whatever it has reached, if so."""
         if entry.phase != "search":
             return None
+        if self._excess(entry) > 0:
+            return (
+                f"not trained: one sequence takes {entry.latency_ms:.3g} ms, over the limit of "
+                f"{self._latency_limit:g} ms"
+            )
         if self._out_of_time():
             return "the job's wall-clock limit was reached"
         if self.unit != "trials" and self.spent(entry.arm) >= self.budget:
             return "the arm's budget was spent"
         return None
+
+    def _excess(self, entry: Entry) -> float:
+        """Return by how many milliseconds a trial is over the limit of latency; 0 if unknown."""
+        if self._latency_limit is None or entry.latency_ms is None:
+            return 0.0
+        return entry.latency_ms - self._latency_limit
 
     def _retry_or_fail(self, entry: Entry, reason: str, *, counted: bool = True) -> None:
         self._live.discard(entry.key)
@@ -467,6 +495,10 @@ class Driver:
 
     def _last_epoch(self, entry: Entry) -> int:
         return int(entry.config["max_epochs"])
+
+    @property
+    def _latency_limit(self) -> float | None:
+        return self.job.search.constraints.latency_ms
 
     @property
     def _maximize(self) -> bool:

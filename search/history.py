@@ -71,7 +71,8 @@ class History:
     def rank(self, trial: FrozenTrial) -> tuple[float, ...]:
         """Return what an ended trial is sorted by, best first: as TPE splits good from bad.
 
-        Complete ones by value, then pruned ones by how far they got and their value there.
+        Complete ones by value, then pruned ones by how far they got and their value there, then
+        those that were over a limit, the least first.
         """
         sign = -1.0 if self._maximize else 1.0
         if trial.state == TrialState.COMPLETE:
@@ -79,7 +80,7 @@ class History:
             return (0.0, sign * trial.value)
         step = trial.last_step
         if step is None:
-            return (2.0,)
+            return (2.0, violation(trial))
         return (1.0, -step, sign * trial.intermediate_values[step])
 
     @property
@@ -112,19 +113,33 @@ def with_estimates(trials: Iterable[FrozenTrial], *, maximize: bool) -> list[Fro
     """Return trials with pruned ones as complete ones, for models that know no others.
 
     Where most trials are pruned, such a model would learn from few. A pruned trial's value is its
-    last one, but no better than the median of the complete ones': it was none of the best.
+    last one, but no better than the median of the complete ones': it was none of the best. One that
+    was over a limit has no value: the median says nothing against it, the limit does.
     """
     shown = list(trials)
-    known = [t.value for t in shown if t.state == TrialState.COMPLETE and t.value is not None]
+    known = [t.values for t in shown if t.state == TrialState.COMPLETE]
     if not known:
         return shown
-    worse, middle = (min if maximize else max), median(known)
-    return [
-        _copy(trial, TrialState.COMPLETE, [worse(trial.intermediate_values[step], middle)])
-        if trial.state == TrialState.PRUNED and (step := trial.last_step) is not None
-        else trial
-        for trial in shown
-    ]
+    worse, middle = (
+        (min if maximize else max),
+        [median(values) for values in zip(*known, strict=True)],
+    )
+
+    def estimate(trial: FrozenTrial) -> list[float] | None:
+        if trial.state != TrialState.PRUNED:
+            return None
+        if violation(trial):
+            return middle
+        step = trial.last_step
+        return None if step is None else [worse(trial.intermediate_values[step], middle[0])]
+
+    estimates = [(trial, estimate(trial)) for trial in shown]
+    return [t if e is None else _copy(t, TrialState.COMPLETE, e) for t, e in estimates]
+
+
+def violation(trial: FrozenTrial) -> float:
+    """Return by how much a trial was over its limits, as Optuna ranks those that were."""
+    return sum(excess for excess in trial.constraints.values() if excess > 0)
 
 
 def dominates(one: Sequence[float], other: Sequence[float]) -> bool:

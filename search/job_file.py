@@ -154,13 +154,17 @@ def _one_budget(schema: dict[str, Any]) -> None:
 Objective = Literal["value", "parameters", "seconds"]
 
 
-# Latency has no limit here: measured beside running trials it would depend on them, and two runs of
-# a job would not try the same. It is measured for the finalists, alone on the machine.
 class ConstraintsSection(Section):
     """What every configuration keeps to; one that does not is never trained."""
 
     parameters: Integer | None = Field(
         None, ge=1, description="The most trainable parameters of the whole model; null is any."
+    )
+    latency_ms: Number | None = Field(
+        None,
+        gt=0,
+        description="The most milliseconds of one forward pass of one typical sequence, measured "
+        "before a trial is trained; null is any.",
     )
 
 

@@ -5,7 +5,7 @@ Record kinds, each an object with the key "record":
     driver  generation, pid, host, time           a driver has taken the job over
     job     spec, base, task                      the job, its file's folder, its data's shape
     trial   key, phase, arm, number, control, config, seed, finalist, replicate, time
-    report  key, generation, epochs, checkpoint, parameters
+    report  key, generation, epochs, checkpoint, parameters; the first: latency_ms, if limited
     retry   key, reason, counted, time            a trial was lost and goes on from its checkpoint
     end     key, state, reason, test, time
     extend  trials, seeds, time                   budget added to a finished job
@@ -50,6 +50,7 @@ class Entry:
     seconds: float = 0.0  #: worker seconds of those epochs
     value: float | None = None  #: best so far
     parameters: int | None = None
+    latency_ms: float | None = None  #: measured before the first epoch, where it is limited
     checkpoints: list[str] = field(default_factory=list)  #: the latest last, at most two
     retries: int = 0  #: that count against search.retries
     lost_at: int | None = None  #: the epoch of the latest loss
@@ -72,6 +73,7 @@ class Entry:
             value=self.value,
             curve=self.curve,
             parameters=self.parameters,
+            latency_ms=self.latency_ms,
             train_seconds=self.seconds,
             mlflow_run_id=run_id,
             finalist=self.finalist,
@@ -178,6 +180,7 @@ class Ledger:
             entry.seconds += epoch.seconds
             entry.value = epoch.value if entry.value is None else better(entry.value, epoch.value)
         entry.parameters = record.get("parameters", entry.parameters)
+        entry.latency_ms = record.get("latency_ms", entry.latency_ms)
         name = record.get("checkpoint")
         if name is not None and name not in entry.checkpoints:
             entry.checkpoints = [*entry.checkpoints[-1:], name]

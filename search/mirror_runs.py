@@ -43,6 +43,7 @@ One run per trial; this run is their parent. Told by gatesearch from the job's j
 | `best_{metric}` | its best epoch |
 | `test_…` | confirm phase only: on test data, with the best epoch's weights |
 | `parameters`, `train_seconds` | size of the model, training time in all |
+| `latency_ms` | of one typical sequence before training, where the job limits it |
 
 `best_{metric}/ARM` on this run is the best complete trial of an arm after so many trials;
 `test_{metric}_mean/ARM` and `_std` are over the replicates of its finalist.
@@ -179,6 +180,8 @@ class Runs:
         if entry.parameters is not None and not run.sized:
             run.sized = True
             run.add("parameters", entry.parameters, run.started, _ONCE)
+            if entry.latency_ms is not None:
+                run.add("latency_ms", entry.latency_ms, run.started, _ONCE)
         for point in entry.curve:
             if point.epoch <= told:
                 continue

@@ -27,11 +27,12 @@ class Record:
     curve: list[Epoch]
     parameters: int | None
     train_seconds: float
+    latency_ms: float | None = None  #: of one typical sequence, where the job limits it
     mlflow_run_id: str | None = None
     finalist: int | None = None  #: confirm: the search trial's number this is a replicate of
     replicate: int | None = None  #: confirm: 0 .. seeds - 1; equal numbers share seeds across arms
     test: dict[str, float] | None = None  #: confirm: metrics on test data at the best epoch
-    reason: str | None = None  #: why a failed or diverged trial ended
+    reason: str | None = None  #: why it failed, diverged or was cut short
     checkpoint: str | None = None  #: name of the latest checkpoint below the job's checkpoints
 
     def as_dict(self) -> dict[str, Any]:

@@ -165,7 +165,7 @@ def conclude(folder: Path, console: Console) -> bool:
     way of an export (a checkpoint that was deleted, say) is told and ends nothing.
     """
     from search import results
-    from search.compare import compare
+    from search.compare import compare, words
     from search.compare.tables import final_table
     from search.export import export
     from search.report import write_report
@@ -181,7 +181,11 @@ def conclude(folder: Path, console: Console) -> bool:
             export(found, folder / "best", force=True)
         except (InputError, ExportError) as error:
             problem = str(error)
-    console.print(final_table(compare(found)))
+    figures = compare(found)
+    console.print(final_table(figures))
+    for arm in figures.arms:
+        if arm.best is None and arm.too_slow:
+            console.print(words.too_slow(figures, arm), markup=False, highlight=False)
     if problem is not None:
         console.print(f"The best configuration was not exported.\n{problem}", markup=False)
     return problem is None

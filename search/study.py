@@ -3,7 +3,8 @@
 How a trial's end is told to Optuna, and why:
 
     complete    COMPLETE, with the best validation value over all its epochs
-    pruned      PRUNED; Optuna ranks it by the step that it reached and its value there
+    pruned      PRUNED; Optuna ranks it by the step that it reached and its value there, and
+                below these one that was over the limit of latency (no step) by its excess
     diverged    PRUNED as well: the sampler learns to stay away, and a value is never NaN
     failed      FAIL: the configuration is not to blame, so samplers ignore it
 
@@ -48,6 +49,7 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 MODEL_DRAWS = 3  #: suggestions of the sampler before draws at random take over
 RANDOM_DRAWS = 100  #: draws at random before one that is not new is taken
 SMALL = 1000  #: configurations of a space that is listed whole to find those not yet tried
+LATENCY = "constraints:latency_ms"  #: Optuna's name for an attribute that is a constraint
 
 _TOLD: dict[State, TrialState] = {
     "complete": TrialState.COMPLETE,
@@ -222,7 +224,7 @@ class ArmStudy:
             return []
         trials = self._history.whole() if sight == "whole" else self._history.window()
         if self._several:
-            return [self._in_objectives.get(trial.number, trial) for trial in trials]
+            trials = [self._in_objectives.get(trial.number, trial) for trial in trials]
         if sight == "complete":
             return with_estimates(trials, maximize=self._maximize)
         return trials
@@ -276,6 +278,13 @@ class ArmStudy:
         return self._info.inputs, self._info.outputs
 
     # What to stop, and what came out
+
+    def measured(self, number: int, excess: float) -> None:
+        """Store by how many milliseconds a trial is over its limit of latency; 0 or less keeps it.
+
+        Samplers learn from it, of trials that keep the limit too: it is a constraint of Optuna's.
+        """
+        self._storage.set_trial_system_attr(self._trial_id(number), LATENCY, excess)
 
     def report(self, number: int, epoch: int, value: float) -> bool:
         """Store an intermediate value; return whether the pruner would stop the trial there."""
@@ -369,7 +378,8 @@ def _former_trials(
             study_name=name, storage=storage, direction=direction, load_if_exists=True
         )
         if name not in known:
-            study.add_trials(_stored(arm, trial) for trial in found.get(arm.name, ()))
+            limit = job.search.constraints.latency_ms
+            study.add_trials(_stored(arm, trial, limit) for trial in found.get(arm.name, ()))
         trials = [copy(trial) for trial in study.get_trials(deepcopy=False)]
         for trial in trials:
             trial.number -= len(trials)
@@ -377,12 +387,16 @@ def _former_trials(
     return kept
 
 
-def _stored(arm: Arm, trial: FormerTrial) -> FrozenTrial:
+def _stored(arm: Arm, trial: FormerTrial, limit: float | None) -> FrozenTrial:
     drawn = repeat(arm, trial.answers)
+    attributes = {}
+    if limit is not None:  # what was not measured is taken to be neither fast nor slow
+        attributes[LATENCY] = 0.0 if trial.latency_ms is None else trial.latency_ms - limit
     return create_trial(
         state=_TOLD[trial.state],
         value=trial.value,
         params=drawn.values,
         distributions=drawn.distributions,
         intermediate_values=dict([trial.last]) if trial.last is not None else {},
+        system_attrs=attributes,
     )

@@ -58,6 +58,7 @@ def _schema(metrics: list[str]) -> "pyarrow.Schema":
         "epochs": pa.int64(),
         "parameters": pa.int64(),
         "train_seconds": pa.float64(),
+        "latency_ms": pa.float64(),
         "seed": pa.int64(),
         "finalist": pa.int64(),
         "replicate": pa.int64(),

@@ -33,6 +33,7 @@ class FormerTrial:
     state: Literal["complete", "pruned"]
     value: float | None  #: the best value of a complete trial
     last: tuple[int, float] | None  #: the last epoch, and the value there
+    latency_ms: float | None = None  #: where the former job measured it
 
 
 Former = Callable[[], dict[str, list[FormerTrial]]]  #: by arm; called where there is no copy yet
@@ -63,7 +64,7 @@ def find(job: JobSpec, info: TaskInfo, root: Path) -> dict[str, list[FormerTrial
         records = [
             record
             for record in former.search
-            if record.arm == arm.name and record.state in ("complete", "pruned", "diverged")
+            if record.arm == arm.name and _tells(record, job.search.constraints.latency_ms)
         ]
         if not records:
             has = f"has {listed(former.arms)}" if arm.name not in former.arms else "ended none"
@@ -89,6 +90,13 @@ def _refused(job: JobSpec, rule: str, remedy: str) -> InputError:
     return job.refusal([Fault(rule, remedy, ("search", "warm_start"))])
 
 
+def _tells(record: Record, latency_limit: float | None) -> bool:
+    """Return whether a former trial tells something: one that was too slow tells only that."""
+    if record.state == "pruned" and not record.epochs:
+        return latency_limit is not None and record.latency_ms is not None
+    return record.state in ("complete", "pruned", "diverged")
+
+
 def _fitting(arm: Arm, records: list[Record]) -> tuple[list[FormerTrial], Counter[tuple[str, Any]]]:
     """Return the trials that lie in an arm's space, and what keeps the others out, counted."""
     fitting = []
@@ -107,6 +115,7 @@ def _fitting(arm: Arm, records: list[Record]) -> tuple[list[FormerTrial], Counte
                 state="complete" if complete else "pruned",
                 value=record.value if complete else None,
                 last=(last.epoch, last.value) if last is not None else None,
+                latency_ms=record.latency_ms,
             )
         )
     return fitting, misfits

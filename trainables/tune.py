@@ -16,6 +16,7 @@ from spaces.config import TrialConfig
 from trainables.curve import Epoch
 from trainables.data import Data
 from trainables.fused import Fused
+from trainables.latency import latency_ms
 from trainables.store import CheckpointError, Store, StoreError, open_store
 from trainables.training import Training
 from trainables.work import Report, Work
@@ -61,6 +62,17 @@ class _Trial:
         if self.work.rungs is None:
             return epoch + 1
         return min((rung for rung in self.work.rungs if rung > epoch), default=last)
+
+    def measured(self) -> Report:
+        """Return a report without an epoch: how large and how fast the model is."""
+        latency = latency_ms(self.training.model, self.training.data.train)
+        return Report(
+            key=self.work.key,
+            generation=self.work.generation,
+            epochs=[],
+            parameters=self.training.parameters,
+            latency_ms=latency,
+        )
 
     def report(self, points: list[Epoch]) -> Report:
         """Write a checkpoint and return the report of a slice."""
@@ -133,10 +145,16 @@ class Worker(tune.Trainable):
         return {"report": [report.as_dict() for report in reports]}
 
     def _slice(self) -> list[Report]:
-        """Train all that has not ended, and report on each."""
+        """Train all that has not ended, and report on each.
+
+        Where it is asked how fast the models are, that is told first: what is too slow is never
+        trained.
+        """
         if self._together is None:
             begun = [_Trial(work, self._data, self._store, self._device) for work in self._work]
             self._trials, self._together = begun, Fused([trial.training for trial in begun])
+            if all(trial.work.measure for trial in begun):
+                return [trial.measured() for trial in begun]
         until = min((trial.next_report for trial in self._trials if not trial.ended), default=0)
         found = self._together.advance(until, SLICE_SECONDS)
         reports = []

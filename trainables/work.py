@@ -38,6 +38,7 @@ class Work:
     rungs: list[int] | None  #: epochs at which to report; None means every one
     checkpoints: list[str] = field(default_factory=list)  #: to go on from, the latest last
     test: bool = False  #: score the test split at the end (confirm phase only)
+    measure: bool = False  #: report the latency before anything is trained
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain JSON types."""
@@ -53,6 +54,7 @@ class Report:
     epochs: list[dict[str, Any]]  #: Epoch objects as dicts
     checkpoint: str | None = None
     parameters: int | None = None
+    latency_ms: float | None = None  #: in the first report, where it was asked for
     diverged: bool = False
     test: dict[str, float] | None = None
     failure: str | None = None  #: the exception that ended it

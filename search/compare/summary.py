@@ -106,6 +106,8 @@ class ArmSummary:
     epochs: int  #: trained in the search
     worker_seconds: float  #: training time of the search, added over all trials
     confirm_seconds: float  #: the same for the confirm phase
+    too_slow: int  #: search trials over the job's limit of latency, which were never trained
+    fastest_ms: float | None  #: the least latency of its search trials, where it is limited
     best: Best | None
     finalists: tuple[Finalist, ...]
 
@@ -149,6 +151,7 @@ class Comparison:
     direction: Literal["maximize", "minimize"]
     progress: Progress
     budget: Budget
+    latency_limit_ms: float | None  #: of one typical sequence; None: none was set
     arms: tuple[ArmSummary, ...]
     differences: tuple[PairedDifference, ...]
     findings: tuple[str, ...] = field(default=())  #: what can be said, in words
@@ -191,6 +194,7 @@ def compare(results: "Results") -> Comparison:
         direction=metric.direction,
         progress=progress,
         budget=_budget(results),
+        latency_limit_ms=results.job.search.constraints.latency_ms,
         arms=arms,
         differences=tuple(_differences(arms, metric.direction)),
         front=tuple(_front(results)),
@@ -220,6 +224,8 @@ def _arm(results: "Results", arm: "Arm") -> ArmSummary:
     search = [each for each in results.search if each.arm == arm.name]
     confirm = [each for each in results.confirm if each.arm == arm.name]
     counted = Counter(each.state for each in search)
+    limit = results.job.search.constraints.latency_ms
+    latencies = [each.latency_ms for each in search if each.latency_ms is not None]
     return ArmSummary(
         name=arm.name,
         cells=tuple(branch.name for branch in arm.branches),
@@ -230,6 +236,8 @@ def _arm(results: "Results", arm: "Arm") -> ArmSummary:
         epochs=sum(each.epochs for each in search),
         worker_seconds=math.fsum(each.train_seconds for each in search),
         confirm_seconds=math.fsum(each.train_seconds for each in confirm),
+        too_slow=sum(limit is not None and latency > limit for latency in latencies),
+        fastest_ms=min(latencies, default=None),
         best=_best(results.best(arm.name)),
         finalists=_finalists(results, search, confirm),
     )

@@ -125,9 +125,10 @@ def _cautions(figures: "Comparison") -> Iterator[str]:
     short = [arm for arm in figures.arms if _short(figures, arm)]
     if short and figures.progress != "searching":
         spent = [f"{arm.name} {_spent(figures, arm)}" for arm in figures.arms]
+        slow = ", or since hardly a model was fast enough" if any(a.too_slow for a in short) else ""
         yield (
             f"The search ended before its budget of {budget(figures)} an arm was spent (by its "
-            f"wall-clock limit): {listing(spent)}. The arms may not have had equal chances."
+            f"wall-clock limit{slow}): {listing(spent)}. The arms may not have had equal chances."
         )
     for arm in figures.arms:
         yield from _cautions_of(figures, arm)
@@ -163,6 +164,8 @@ def _cautions_of(figures: "Comparison", arm: "ArmSummary") -> Iterator[str]:
             f"{arm.name}: {listing(lost)} of {plural(arm.trials, 'trial')}. They count against its "
             "budget and have no value."
         )
+    if arm.too_slow:
+        yield too_slow(figures, arm)
     for finalist in arm.finalists:
         yield from _replicates(figures, arm, finalist)
     if arm.pooled:
@@ -170,6 +173,20 @@ def _cautions_of(figures: "Comparison", arm: "ArmSummary") -> Iterator[str]:
             f"{arm.name} chooses its cell itself ({listing(arm.cells)}). How often each cell was "
             "tried follows the sampler, so it is no evidence for one of its cells over another."
         )
+
+
+def too_slow(figures: "Comparison", arm: "ArmSummary") -> str:
+    """Return how many of an arm's trials were over the limit of latency, and a remedy if all."""
+    told = (
+        f"{arm.name}: {count(arm.too_slow)} of {plural(arm.trials, 'trial')} took longer than "
+        f"{figures.latency_limit_ms:g} ms for one sequence and were not trained"
+    )
+    if arm.best is not None or arm.fastest_ms is None:
+        return f"{told}."
+    return (
+        f"{told}; the fastest took {arm.fastest_ms:.3g} ms. Under another name, run the job with a "
+        "higher search.constraints.latency_ms, or with smaller models in its space."
+    )
 
 
 def _replicates(figures: "Comparison", arm: "ArmSummary", finalist: "Finalist") -> Iterator[str]:

@@ -171,6 +171,7 @@ def trial_rows(results: "Results") -> dict[str, Any]:
     """Return the rows of the trials table: plain values, escaped nowhere, set as text only."""
     metric = results.info.metric.name
     names = varying([each.config for each in results.records if each.phase == "search"])
+    measured = any(each.latency_ms is not None for each in results.records)
     head = ["phase", "arm", "trial", "state", "value", "test", "epochs", "parameters", "seconds"]
     rows = [
         [
@@ -183,6 +184,7 @@ def trial_rows(results: "Results") -> dict[str, Any]:
             each.epochs,
             each.parameters,
             round(each.train_seconds, 3),
+            *([each.latency_ms and round(each.latency_ms, 4)] if measured else []),
             "at random" if each.control else _origin(each),
             *(
                 plain(each.config.get(field)) if _words(each, field) else each.config.get(field)
@@ -192,6 +194,7 @@ def trial_rows(results: "Results") -> dict[str, Any]:
         ]
         for each in results.records
     ]
+    head += ["latency ms"] if measured else []
     return {"head": [*head, "drawn", *names, "seed"], "rows": rows}
 
 

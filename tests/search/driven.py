@@ -64,11 +64,13 @@ class Workers:
     value: Callable[[Work, int], float] = curve_value
     size: Callable[[Work], int] = lambda work: 100  #: parameters
     seconds: Callable[[Work], float] = lambda work: 0.01  #: of one epoch
+    latency: Callable[[Work], float] = lambda work: 1.0  #: milliseconds, where they are asked for
     diverges: Callable[[Work, int], bool] = lambda work, epoch: False
     fails: Callable[[Work], bool] = lambda work: False
     live: list[Work] = field(default_factory=list)
     epoch: dict[str, int] = field(default_factory=dict)
     told: list[Report] = field(default_factory=list)
+    measured: list[str] = field(default_factory=list)  #: keys whose latency was measured
 
     def run(self, most_reports: int = 100_000) -> None:
         """Go on until the driver has no work left, or so many reports were made."""
@@ -89,6 +91,10 @@ class Workers:
         """Return the report that a worker would send next."""
         if self.fails(work):
             return Report(work.key, work.generation, [], failure="RuntimeError: out of luck")
+        if work.measure and work.key not in self.measured:
+            self.measured.append(work.key)
+            size, latency = self.size(work), self.latency(work)
+            return Report(work.key, work.generation, [], parameters=size, latency_ms=latency)
         begin, last = self.epoch[work.key], int(work.config["max_epochs"])
         rungs = range(1, last) if work.rungs is None else work.rungs
         end = min((rung for rung in rungs if rung > begin), default=last)
