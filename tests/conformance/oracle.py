@@ -2,7 +2,7 @@
 
 Nothing is shared with the package: `o.W["i"]` is the input matrix of block i, and so on. Each
 function takes the layer's weights o, an input x [I] and the state as a dict, and returns the state
-after the step with the output under "y".
+after the step, its fields named as the layer's, with the output under "y".
 """
 
 from collections.abc import Callable
@@ -246,13 +246,18 @@ def qrnn(o: Weights, x: Array, s: State) -> State:
 
 
 def slstm(o: Weights, x: Array, s: State) -> State:
-    """Beck 2024, equations 8 to 17; no stabiliser is needed in float64 at these sizes."""
+    """Beck 2024, equations 8 to 14: no stabiliser is needed in float64 at these sizes.
+
+    The layer keeps c and n divided by exp(m), equations 15 to 17; c⁻ and n⁻ are undone of that.
+    """
     h_ = s["h"]
-    i, f = np.exp(pre(o, "i", x, h_)), sig(pre(o, "f", x, h_))
-    c = f * s["c"] + i * np.tanh(pre(o, "z", x, h_))
-    n = f * s["n"] + i
+    before = np.exp(s["m"]) if "m" in s else np.zeros(o.hidden)
+    a_i, a_f = pre(o, "i", x, h_), pre(o, "f", x, h_)
+    c = sig(a_f) * s["c"] * before + np.exp(a_i) * np.tanh(pre(o, "z", x, h_))
+    n = sig(a_f) * s["n"] * before + np.exp(a_i)
+    scale = np.maximum(np.exp(a_i), sig(a_f) * before)
     h = sig(pre(o, "o", x, h_)) * c / n
-    return {"h": h, "c": c, "n": n, "y": h}
+    return {"h": h, "c": c / scale, "n": n / scale, "m": np.log(scale), "y": h}
 
 
 ORACLES: dict[str, Callable[[Weights, Array, State], State]] = {
@@ -307,8 +312,8 @@ def weights(layer: Any) -> Weights:
     return Weights(**cut, v=tensors, hidden=layer.hidden)
 
 
-def run(layer: Any, x_TI: Array) -> Array:
-    """Return the outputs [T, width] of a layer for one sequence."""
+def run(layer: Any, x_TI: Array) -> tuple[Array, State]:
+    """Return the outputs [T, width] of a layer for one sequence, and its state at the end."""
     o, step = weights(layer), ORACLES[layer.variant.name]
     state: State = {name: np.zeros(o.hidden) for name in "hcnifo"}
     state["h"] = np.zeros(layer.variant.width(o.hidden))
@@ -316,4 +321,4 @@ def run(layer: Any, x_TI: Array) -> Array:
     for x in x_TI:
         state = step(o, x, state)
         outputs.append(state["y"])
-    return np.stack(outputs)
+    return np.stack(outputs), state
