@@ -104,11 +104,11 @@ def _figures(exported: "Exported") -> str:
 
 def _configuration(exported: "Exported") -> str:
     config, trial = exported.config, exported.candidate.trial
-    attention = find(config.cell, config.gates).attention
+    cell = find(config.cell, config.gates)
     rows = [
         f"| {name} | {show(value) if isinstance(value, bool | None) else value} |"
         for name, value in config.model_dump(mode="json").items()
-        if name != "heads" or attention
+        if cell.reads(name)
     ]
     rows += [f"| training seed | {trial.seed} |"]
     device = "GPU" if exported.results.job.resources.gpus_per_trial else "CPU"

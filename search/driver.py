@@ -507,8 +507,12 @@ class Driver:
 
     def _check_same(self, job: JobSpec, info: TaskInfo) -> None:
         assert self.ledger.info is not None
+        assert self.ledger.spec is not None
         place, remedy = self._journal.place, "give the changed job another name"
-        if self.ledger.spec != job.dump():
+        same = self.ledger.spec == job.dump()
+        if not same:  # or it is in the words of an earlier version, with fewer keys
+            same = JobSpec.from_dump(self.ledger.spec, job.base).dump() == job.dump()
+        if not same:
             raise InputError.of(place, f"another job is named {job.name!r} here", remedy)
         if self.ledger.info.fingerprint != info.fingerprint:
             rule = "the data has changed since the job was started"

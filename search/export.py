@@ -30,6 +30,7 @@ from search.storage import checkpoints
 from spaces.cells import find
 from spaces.config import TrialConfig
 from spaces.errors import InputError
+from spaces.space import DEFAULTS
 from spaces.tasks import OwnData
 from spaces.words import suggestion
 from trainables import onnx, tasks, weights
@@ -139,16 +140,7 @@ def job_file(results: Results, trial: Record, best_epoch: int) -> str:
     task = {key: task[key] for key in sorted(task, key=lambda key: key not in ("name", "kind"))}
     if isinstance(job.task, OwnData):
         task["data"] = str((job.base / Path(job.task.data).expanduser()).resolve())
-    space = {
-        "depth": config.depth,
-        "hidden_size": config.hidden_size,
-        "learning_rate": config.learning_rate,
-        "dropout": config.dropout,
-        "residual": config.residual,
-        "bidirectional": config.bidirectional,
-    }
-    if cell.attention:
-        space["heads"] = config.heads
+    space = {name: getattr(config, name) for name in DEFAULTS if cell.reads(name)}
     content: dict[str, Any] = {
         "name": f"{job.name[:40]}-{trial.arm[:14]}-{trial.number}"[:63],
         "task": task,

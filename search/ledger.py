@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from search.record import Phase, Record, State
+from spaces.config import completed
 from spaces.tasks import Metric, TaskInfo
 from trainables.curve import Epoch
 
@@ -159,7 +160,7 @@ class Ledger:
                 arm=record["arm"],
                 number=record["number"],
                 control=record["control"],
-                config=record["config"],
+                config=completed(record["config"]),
                 seed=record["seed"],
                 finalist=record.get("finalist"),
                 replicate=record.get("replicate"),

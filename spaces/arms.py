@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from spaces.cells import Cell
+from spaces.cells import Cell, find
 from spaces.config import TrialConfig
 from spaces.domains import Choices, Domain, Fixed, Range, values
 from spaces.fields import Fault
 from spaces.sizes import nearest_size, solve_hidden_size
-from spaces.space import Budget
+from spaces.space import DEFAULTS, Budget
 from spaces.words import listed, show
 
 Ask = Callable[[str, Domain], Any]  #: draws one value: (name, Choices or Range) -> value
@@ -19,6 +19,12 @@ Ask = Callable[[str, Domain], Any]  #: draws one value: (name, Choices or Range)
 _SHOWN = 3  # combinations that are spelt out before the rest is only counted
 _MOST = 10_000  # combinations of a budget that are looked at before anything starts
 _WIDEST = 0.25  # tolerance that is still worth proposing
+
+#: Settings that not every cell reads, and what a cell must have to read them.
+_NEEDS = {
+    "forget_bias": "gate with a bias that says how much of the past is kept",
+    "recurrent_init": "recurrent matrix whose start can be chosen",
+}
 
 
 @dataclass(frozen=True)
@@ -32,11 +38,6 @@ class Branch:
     def bidirectional(self) -> bool:
         """Whether every variant may run in both directions."""
         return all(cell.bidirectional for cell in self.cells)
-
-    @property
-    def attention(self) -> bool:
-        """Whether the variants attend, and so read heads."""
-        return any(cell.attention for cell in self.cells)
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Arm:
             branch = next(b for b in self.branches if b.name == chosen)
         gates = pick(self._gates_name(branch), _gates(branch))
         draft = {"cell": branch.cells[0].family, "gates": gates, "max_epochs": self.max_epochs}
-        for key, domain in self._read_by(branch).items():
+        for key, domain in self._read_by(branch, find(draft["cell"], gates)).items():
             draft[key] = pick(key, domain)
         if self.budget is not None:
             draft["hidden_size"] = self._solve(draft, self.budget)
@@ -96,7 +97,7 @@ class Arm:
         for branch in self.branches:
             found[self._gates_name(branch)] = _gates(branch)
         for branch in self.branches:
-            found.update(self._read_by(branch))
+            found.update(self._read_by(branch, *branch.cells))
         return {name: domain for name, domain in found.items() if not isinstance(domain, Fixed)}
 
     def faults(self, *, causal: bool) -> list[Fault]:
@@ -104,7 +105,7 @@ class Arm:
 
         causal: whether the task forbids models to see the future.
         """
-        return [*self._direction_faults(causal), *self._heads_faults()]
+        return [*self._direction_faults(causal), *self._heads_faults(), *self._unread_faults()]
 
     def budget_faults(self) -> list[Fault]:
         """Return the combinations that cannot meet the budget of parameters. The arm is bound."""
@@ -158,11 +159,13 @@ class Arm:
     def _gates_name(self, branch: Branch) -> str:
         return f"gates[{branch.name}]" if self.pooled else "gates"
 
-    def _read_by(self, branch: Branch) -> dict[str, Domain]:
-        """Return the part of the space that a branch reads."""
-        found = dict(self.space)
-        if not branch.attention:
-            del found["heads"]
+    def _read_by(self, branch: Branch, *cells: Cell) -> dict[str, Domain]:
+        """Return the part of the space that any of these cells of a branch reads."""
+        found = {
+            key: domain
+            for key, domain in self.space.items()
+            if any(cell.reads(key) for cell in cells)
+        }
         if not branch.bidirectional:
             del found["bidirectional"]
         return found
@@ -178,7 +181,7 @@ class Arm:
     def _combinations(self) -> Iterator[dict[str, Any]]:
         """Yield drafts of everything that the number of parameters depends on, deepest first."""
         for branch in self.branches:
-            read = self._read_by(branch)
+            read = self._read_by(branch, *branch.cells)
             for depth in reversed(values(read["depth"])):
                 for both in values(read.get("bidirectional", Fixed(False))):
                     for heads in values(read.get("heads", Fixed(1))):
@@ -200,7 +203,7 @@ class Arm:
         return []
 
     def _heads_faults(self) -> list[Fault]:
-        if self.budget is not None or not any(branch.attention for branch in self.branches):
+        if self.budget is not None or not any(cell.attention for cell in self.cells):
             return []  # a solved size is a multiple of heads
         size = self.space["hidden_size"]
         for heads in values(self.space["heads"]):
@@ -217,6 +220,20 @@ class Arm:
                 )
                 return [Fault(rule, remedy, ("hidden_size",))]
         return []
+
+    def _unread_faults(self) -> list[Fault]:
+        """Return settings that would change nothing, whatever the trial chooses."""
+        found = []
+        for key, needed in _NEEDS.items():
+            default = DEFAULTS[key]
+            if self.space[key] == default or any(cell.reads(key) for cell in self.cells):
+                continue
+            assert isinstance(default, Fixed)
+            names = listed([cell.name for cell in self.cells], "or")
+            rule = f"{key} has no meaning in arm {self.name}: no {needed} is in {names}"
+            remedy = f"write space: {{{key}: {default.value}}} in this arm, or leave {key} out"
+            found.append(Fault(rule, remedy, (key,)))
+        return found
 
 
 def _indivisible(size: Domain, heads: int) -> int | None:

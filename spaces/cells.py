@@ -7,6 +7,7 @@ one block with one bias. Adding a variant is one row here and its equations in t
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from spaces.errors import InputError
 from spaces.words import listed, nearest, show, suggestion
@@ -38,6 +39,8 @@ class Cell:
     square: a layer needs as many inputs as units; the model projects its input once (IH + H).
     bidirectional: may run in both directions. Attention then sees both sides at no extra size.
     attention: hidden_size is a width shared by all layers and must be divisible by heads.
+    forget_gate: has a gate with a bias that says how much of the past is kept, under any name.
+    recurrent: how the recurrent matrices start: as configured, or as the cell demands.
     """
 
     family: str
@@ -51,11 +54,24 @@ class Cell:
     square: bool = False
     bidirectional: bool = True
     attention: bool = False
+    forget_gate: bool = False
+    recurrent: Literal["configured", "identity", "none"] = "configured"
 
     @property
     def name(self) -> str:
         """The cell's unambiguous name, for example "gru-reset-after"."""
         return f"{self.family}-{self.gates}"
+
+    def reads(self, setting: str) -> bool:
+        """Return whether a field of TrialConfig, other than bidirectional, has a meaning here."""
+        match setting:
+            case "heads":
+                return self.attention
+            case "forget_bias":
+                return self.forget_gate
+            case "recurrent_init":
+                return self.recurrent == "configured"
+        return True
 
     def __repr__(self) -> str:
         return f"<Cell {self.name}>"
@@ -89,6 +105,7 @@ CELLS: tuple[Cell, ...] = (
         formula="A",
         source="Le et al. 2015",
         count=_block,
+        recurrent="identity",
     ),
     Cell(
         "rnn",
@@ -97,6 +114,7 @@ CELLS: tuple[Cell, ...] = (
         formula="IH + 2H",
         source="Li et al. 2018",
         count=lambda inputs, hidden: inputs * hidden + 2 * hidden,
+        recurrent="none",
     ),
     Cell(
         "lstm",
@@ -105,6 +123,7 @@ CELLS: tuple[Cell, ...] = (
         formula="4A",
         source="Gers et al. 2000",
         count=lambda inputs, hidden: 4 * _block(inputs, hidden),
+        forget_gate=True,
     ),
     Cell(
         "lstm",
@@ -113,6 +132,7 @@ CELLS: tuple[Cell, ...] = (
         formula="4A + 3H",
         source="Greff et al. 2015",
         count=lambda inputs, hidden: 4 * _block(inputs, hidden) + 3 * hidden,
+        forget_gate=True,
     ),
     Cell(
         "lstm",
@@ -121,6 +141,7 @@ CELLS: tuple[Cell, ...] = (
         formula="3A + 2H",
         source="Greff et al. 2015",
         count=lambda inputs, hidden: 3 * _block(inputs, hidden) + 2 * hidden,
+        forget_gate=True,
     ),
     Cell(
         "lstm",
@@ -137,6 +158,7 @@ CELLS: tuple[Cell, ...] = (
         formula="3A + 2H",
         source="Greff et al. 2015",
         count=lambda inputs, hidden: 3 * _block(inputs, hidden) + 2 * hidden,
+        forget_gate=True,
     ),
     Cell(
         "lstm",
@@ -145,6 +167,7 @@ CELLS: tuple[Cell, ...] = (
         formula="4A + 3H",
         source="Greff et al. 2015",
         count=lambda inputs, hidden: 4 * _block(inputs, hidden) + 3 * hidden,
+        forget_gate=True,
     ),
     Cell(
         "lstm",
@@ -153,6 +176,7 @@ CELLS: tuple[Cell, ...] = (
         formula="4A + 3H",
         source="Greff et al. 2015",
         count=lambda inputs, hidden: 4 * _block(inputs, hidden) + 3 * hidden,
+        forget_gate=True,
     ),
     Cell(
         "lstm",
@@ -161,6 +185,7 @@ CELLS: tuple[Cell, ...] = (
         formula="3A + 2H",
         source="Greff et al. 2015",
         count=lambda inputs, hidden: 3 * _block(inputs, hidden) + 2 * hidden,
+        forget_gate=True,
     ),
     Cell(
         "lstm",
@@ -169,6 +194,7 @@ CELLS: tuple[Cell, ...] = (
         formula="4A + 3H + 9H²",
         source="Greff et al. 2015",
         count=lambda inputs, hidden: 4 * _block(inputs, hidden) + 3 * hidden + 9 * hidden * hidden,
+        forget_gate=True,
     ),
     Cell(
         "lstm",
@@ -180,6 +206,7 @@ CELLS: tuple[Cell, ...] = (
             4 * hidden * (inputs + _half(hidden) + 1) + _half(hidden) * hidden
         ),
         width=_half,
+        forget_gate=True,
     ),
     Cell(
         "lstm",
@@ -188,6 +215,7 @@ CELLS: tuple[Cell, ...] = (
         formula="4A + 10H",
         source="Ba et al. 2016",
         count=lambda inputs, hidden: 4 * _block(inputs, hidden) + 10 * hidden,
+        forget_gate=True,
     ),
     Cell(
         "lstm",
@@ -196,6 +224,7 @@ CELLS: tuple[Cell, ...] = (
         formula="2A",
         source="van der Westhuizen & Lasenby 2018",
         count=lambda inputs, hidden: 2 * _block(inputs, hidden),
+        forget_gate=True,
     ),
     Cell(
         "gru",
@@ -204,6 +233,7 @@ CELLS: tuple[Cell, ...] = (
         formula="3A + H",
         source="Cho et al. 2014, version 1",
         count=lambda inputs, hidden: 3 * _block(inputs, hidden) + hidden,
+        forget_gate=True,
     ),
     Cell(
         "gru",
@@ -212,6 +242,7 @@ CELLS: tuple[Cell, ...] = (
         formula="3A",
         source="Cho et al. 2014, version 3; Chung et al. 2014",
         count=lambda inputs, hidden: 3 * _block(inputs, hidden),
+        forget_gate=True,
     ),
     Cell(
         "gru",
@@ -220,6 +251,7 @@ CELLS: tuple[Cell, ...] = (
         formula="A + 2(H² + H)",
         source="Dey & Salem 2017",
         count=lambda inputs, hidden: _block(inputs, hidden) + 2 * (hidden * hidden + hidden),
+        forget_gate=True,
     ),
     Cell(
         "gru",
@@ -236,6 +268,7 @@ CELLS: tuple[Cell, ...] = (
         formula="A + 2H",
         source="Dey & Salem 2017",
         count=lambda inputs, hidden: _block(inputs, hidden) + 2 * hidden,
+        forget_gate=True,
     ),
     Cell(
         "gru",
@@ -246,6 +279,7 @@ CELLS: tuple[Cell, ...] = (
         count=lambda inputs, hidden: 2 * _block(inputs, hidden) + hidden,
         square=True,
         bidirectional=False,
+        forget_gate=True,
     ),
     Cell(
         "gru",
@@ -256,6 +290,7 @@ CELLS: tuple[Cell, ...] = (
         count=lambda inputs, hidden: 2 * _block(inputs, hidden) + hidden * hidden + hidden,
         square=True,
         bidirectional=False,
+        forget_gate=True,
     ),
     Cell(
         "gru",
@@ -264,6 +299,7 @@ CELLS: tuple[Cell, ...] = (
         formula="3A",
         source="Jozefowicz et al. 2015",
         count=lambda inputs, hidden: 3 * _block(inputs, hidden),
+        forget_gate=True,
     ),
     Cell(
         "gru",
@@ -272,6 +308,7 @@ CELLS: tuple[Cell, ...] = (
         formula="2IH + 2H² + 4H",
         source="Ravanelli et al. 2018",
         count=lambda inputs, hidden: 2 * inputs * hidden + 2 * hidden * hidden + 4 * hidden,
+        forget_gate=True,
     ),
     Cell(
         "mgu",
@@ -280,6 +317,7 @@ CELLS: tuple[Cell, ...] = (
         formula="2A",
         source="Zhou et al. 2016",
         count=lambda inputs, hidden: 2 * _block(inputs, hidden),
+        forget_gate=True,
     ),
     Cell(
         "mgu",
@@ -288,6 +326,7 @@ CELLS: tuple[Cell, ...] = (
         formula="A + H² + H",
         source="Heck & Salem 2017",
         count=lambda inputs, hidden: _block(inputs, hidden) + hidden * hidden + hidden,
+        forget_gate=True,
     ),
     Cell(
         "mgu",
@@ -304,6 +343,7 @@ CELLS: tuple[Cell, ...] = (
         formula="A + H",
         source="Heck & Salem 2017",
         count=lambda inputs, hidden: _block(inputs, hidden) + hidden,
+        forget_gate=True,
     ),
     Cell(
         "ugrnn",
@@ -312,6 +352,7 @@ CELLS: tuple[Cell, ...] = (
         formula="2A",
         source="Collins et al. 2016",
         count=lambda inputs, hidden: 2 * _block(inputs, hidden),
+        forget_gate=True,
     ),
     Cell(
         "ugrnn",
@@ -322,6 +363,7 @@ CELLS: tuple[Cell, ...] = (
         count=lambda inputs, hidden: 4 * _block(inputs, hidden),
         square=True,
         bidirectional=False,
+        forget_gate=True,
     ),
     Cell(
         "ran",
@@ -330,6 +372,7 @@ CELLS: tuple[Cell, ...] = (
         formula="2A + IH",
         source="Lee et al. 2017",
         count=lambda inputs, hidden: 2 * _block(inputs, hidden) + inputs * hidden,
+        forget_gate=True,
     ),
     Cell(
         "linear",
@@ -338,6 +381,8 @@ CELLS: tuple[Cell, ...] = (
         formula="2IH + 2H",
         source="Feng et al. 2024",
         count=lambda inputs, hidden: 2 * inputs * hidden + 2 * hidden,
+        forget_gate=True,
+        recurrent="none",
     ),
     Cell(
         "linear",
@@ -346,6 +391,8 @@ CELLS: tuple[Cell, ...] = (
         formula="3IH + 3H",
         source="Feng et al. 2024",
         count=lambda inputs, hidden: 3 * inputs * hidden + 3 * hidden,
+        forget_gate=True,
+        recurrent="none",
     ),
     Cell(
         "linear",
@@ -356,6 +403,8 @@ CELLS: tuple[Cell, ...] = (
         count=lambda inputs, hidden: 3 * inputs * hidden + 4 * hidden,
         square=True,
         bidirectional=False,
+        forget_gate=True,
+        recurrent="none",
     ),
     Cell(
         "linear",
@@ -364,6 +413,8 @@ CELLS: tuple[Cell, ...] = (
         formula="6IH + 3H",
         source="Bradbury et al. 2017",
         count=lambda inputs, hidden: 6 * inputs * hidden + 3 * hidden,
+        forget_gate=True,
+        recurrent="none",
     ),
     Cell(
         "xlstm",
@@ -373,6 +424,7 @@ CELLS: tuple[Cell, ...] = (
         formula="4A",
         source="Beck et al. 2024",
         count=lambda inputs, hidden: 4 * _block(inputs, hidden),
+        forget_gate=True,
     ),
     Cell(
         "transformer",
@@ -384,6 +436,7 @@ CELLS: tuple[Cell, ...] = (
         once=lambda hidden: 2 * hidden,  # the normalisation after the last layer
         square=True,
         attention=True,
+        recurrent="none",
     ),
 )
 

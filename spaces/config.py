@@ -1,10 +1,13 @@
 """TrialConfig: everything that determines how one configuration is built and trained."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Optimizer = Literal["adam", "adamw", "sgd", "rmsprop"]
+ForgetBias = Literal["default", "zero", "one", "chrono"]
+RecurrentInit = Literal["orthogonal", "xavier"]
 
 
 class TrialConfig(BaseModel):
@@ -24,6 +27,11 @@ class TrialConfig(BaseModel):
     residual: bool = False  #: adds a layer's input to its output where both widths are equal
     bidirectional: bool = False
     heads: int = Field(4, ge=1)  #: attention heads; read by the transformer only
+    #: Where the bias of the gate that keeps the past starts: at 0, at 1 (Jozefowicz 2015), at the
+    #: time scales of the task (Tallec & Ollivier 2018: b_f = log U[1, T - 1], b_i = -b_f), or by
+    #: default where the cell has it, 1 for forget gates and 0 for update gates.
+    forget_bias: ForgetBias = "default"
+    recurrent_init: RecurrentInit = "orthogonal"  #: of the matrices R, block by block
 
     optimizer: Optimizer = "adam"
     learning_rate: float = Field(gt=0)
@@ -31,3 +39,16 @@ class TrialConfig(BaseModel):
     batch_size: int = Field(32, ge=1)  #: sequences
     max_epochs: int = Field(ge=1)
     gradient_clip: float | None = Field(1.0, gt=0)  #: largest gradient norm; None is off
+
+
+#: Fields that a stored configuration may lack: those that have a default.
+_DEFAULTS = {
+    name: field.default
+    for name, field in TrialConfig.model_fields.items()
+    if not field.is_required()
+}
+
+
+def completed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a stored configuration with all fields: one of an earlier version lacks the newest."""
+    return {**config, **{name: _DEFAULTS[name] for name in _DEFAULTS if name not in config}}

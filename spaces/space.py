@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self, get_args
 from pydantic import ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema, core_schema
 
-from spaces.config import Optimizer
+from spaces.config import ForgetBias, Optimizer, RecurrentInit
 from spaces.domains import Choices, Domain, Fixed, Range, Rule, plain, read, schema
 from spaces.fields import Fault, Integer, Number, Section, refusal
 
@@ -22,6 +22,8 @@ RULES: dict[str, Rule] = {
     "residual": Rule("flag"),
     "bidirectional": Rule("flag"),
     "heads": Rule("integer", at_least=1),
+    "forget_bias": Rule("name", names=get_args(ForgetBias)),
+    "recurrent_init": Rule("name", names=get_args(RecurrentInit)),
     "batch_size": Rule("integer", at_least=1),
     "weight_decay": Rule("number", at_least=0),
     "optimizer": Rule("name", names=get_args(Optimizer)),
@@ -37,6 +39,8 @@ DEFAULTS: dict[str, Domain] = {
     "residual": Fixed(False),
     "bidirectional": Fixed(False),
     "heads": Fixed(4),
+    "forget_bias": Fixed("default"),
+    "recurrent_init": Fixed("orthogonal"),
 }
 
 
@@ -105,6 +109,14 @@ class Space(Section):
     )
     heads: Annotated[Domain | None, Key("heads")] = Field(
         None, description="Attention heads of a transformer; they divide hidden_size. Default: 4."
+    )
+    forget_bias: Annotated[Domain | None, Key("forget_bias")] = Field(
+        None,
+        description="Start of the bias of the gate that keeps the past: zero, one, chrono (by the "
+        "longest training sequence), or default: one for forget gates, zero for update gates.",
+    )
+    recurrent_init: Annotated[Domain | None, Key("recurrent_init")] = Field(
+        None, description="Start of the recurrent matrices. Default: orthogonal."
     )
     batch_size: Annotated[Domain | None, Key("batch_size")] = Field(
         None, description="Sequences a batch. Default: training.batch_size."

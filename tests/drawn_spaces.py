@@ -1,11 +1,12 @@
 """Hypothesis strategies for job files: valid spaces, arms and whole jobs, as plain data."""
 
-from typing import Any
+from typing import Any, get_args
 
 from hypothesis import settings
 from hypothesis import strategies as st
 
 from spaces.cells import CELLS, families, variants
+from spaces.config import ForgetBias, RecurrentInit
 
 # How long an example may take says nothing on a machine that other work shares.
 settings.register_profile("gatesearch", deadline=None)
@@ -46,6 +47,15 @@ def spaces(*, causal: bool = False) -> st.SearchStrategy[dict[str, Any]]:
     }
     if not causal:
         keys["bidirectional"] = domains(st.booleans(), ordered=False)
+    return st.fixed_dictionaries({}, optional=keys)
+
+
+def recurrent_settings() -> st.SearchStrategy[dict[str, Any]]:
+    """Draw settings that not every cell reads, so that they do not fit every arm."""
+    names = {"forget_bias": get_args(ForgetBias), "recurrent_init": get_args(RecurrentInit)}
+    keys: dict[str, st.SearchStrategy[Any]] = {
+        key: domains(st.sampled_from(values), ordered=False) for key, values in names.items()
+    }
     return st.fixed_dictionaries({}, optional=keys)
 
 

@@ -54,6 +54,11 @@ class Batches:
         """Return the number of sequences that hold a target."""
         return len(self._usable)
 
+    @property
+    def longest(self) -> int:
+        """Return how many steps of the longest sequence are read."""
+        return int(self._lengths.max())
+
     def shuffled(self, size: int, seed: int, epoch: int) -> Iterator[Batch]:
         """Yield all sequences once, in batches of the given size (the last may be smaller)."""
         return map(self.batch, self.shuffled_choices(size, seed, epoch))

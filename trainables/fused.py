@@ -34,6 +34,7 @@ Whole = NDArray[np.int64]
 #: Settings in which members of one Fused may differ.
 OWN = frozenset(
     {"optimizer", "learning_rate", "weight_decay", "dropout", "gradient_clip", "max_epochs"}
+    | {"forget_bias", "recurrent_init"}
 )
 #: Settings that members share: they make the shape.
 SHARED = frozenset(

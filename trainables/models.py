@@ -11,6 +11,7 @@ from spaces.config import TrialConfig
 from spaces.tasks import TaskInfo
 from trainables import cells
 from trainables.cells.dropout import Dropout
+from trainables.cells.layer import Start
 from trainables.cells.transformer import Encoder, linear
 
 EVALUATION = Dropout()
@@ -37,10 +38,15 @@ class Recurrent(nn.Module):
         hidden: int,
         bidirectional: bool,
         generator: torch.Generator,
+        start: Start,
     ) -> None:
         super().__init__()
-        self.forwards = cells.Layer(variant, inputs, hidden, generator)
-        self.backwards = cells.Layer(variant, inputs, hidden, generator) if bidirectional else None
+
+        def layer() -> cells.Layer:
+            return cells.Layer(variant, inputs, hidden, generator, start)
+
+        self.forwards = layer()
+        self.backwards = layer() if bidirectional else None
 
     def forward(self, x_TBI: Tensor, lengths_B: Tensor) -> Tensor:
         """Return y_TBD."""
@@ -60,11 +66,16 @@ class Model(nn.Module):
     the last valid step, its backward half at step 0, which is the last that it came to. Next-token
     and next-step read out at every step.
 
-    Weights are drawn from the generator; without one, from a generator seeded with 0.
+    Weights are drawn from the generator; without one, from a generator seeded with 0. longest is
+    the number of steps of the longest training sequence, by default of the task's longest of all.
     """
 
     def __init__(
-        self, config: TrialConfig, info: TaskInfo, generator: torch.Generator | None = None
+        self,
+        config: TrialConfig,
+        info: TaskInfo,
+        generator: torch.Generator | None = None,
+        longest: int | None = None,
     ) -> None:
         super().__init__()
         if generator is None:
@@ -86,8 +97,11 @@ class Model(nn.Module):
             if variant.square:
                 self.project = linear(inputs, hidden, generator)
                 inputs = hidden
+            start = Start(config.forget_bias, config.recurrent_init, longest or info.longest)
             for _ in range(config.depth):
-                self.layers.append(Recurrent(variant, inputs, hidden, bidirectional, generator))
+                self.layers.append(
+                    Recurrent(variant, inputs, hidden, bidirectional, generator, start)
+                )
                 inputs = variant.width(hidden) * (1 + bidirectional)
             width = inputs
         self.bidirectional = bidirectional

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spaces.config import TrialConfig
+from spaces.config import TrialConfig, completed
 from trainables import checkpoint, optimizers
 from trainables.batches import Batches
 from trainables.cells.dropout import Bits, Dropout
@@ -57,7 +57,9 @@ class Training:
         self.diverged = False
         self.best: Epoch | None = None
         self.device = torch.device(device)
-        model = Model(config, data.info, derived(torch.device("cpu"), seed, _WEIGHTS))
+        self.batches = Batches(data.train, data.info.kind)
+        generator = derived(torch.device("cpu"), seed, _WEIGHTS)
+        model = Model(config, data.info, generator, self.batches.longest)
         self.model = model.to(self.device)
         self.parameters = model.count
         self.weights = torch.nn.Parameter(
@@ -74,7 +76,6 @@ class Training:
         self._best_weights = self.weights.detach().clone()
         self._buffers = dict(model.named_buffers())  # running statistics, where a cell has them
         self._best_buffers = _copies(self._buffers)
-        self.batches = Batches(data.train, data.info.kind)
 
     @property
     def epoch(self) -> int:
@@ -222,6 +223,8 @@ class Training:
         """
         tensors, state = checkpoint.read(folder)
         training = cls(config, data, seed=seed, device=device)
+        if "config" in state:
+            state["config"] = completed(state["config"])
         for name, value in training._identity().items():
             if state.get(name) != value:
                 raise CheckpointError(

@@ -12,11 +12,14 @@ from optuna.storages import JournalStorage
 from optuna.trial import TrialState
 
 from search.driver import Driver
-from search.journal import Journal, JournalReader
+from search.journal import Journal, JournalReader, encode
 from search.ledger import Entry, Ledger
 from search.study import JournalBackend
 from spaces.errors import InputError
 from trainables.work import Report
+
+#: Settings of a space that the first jobs had not.
+LATER = ("forget_bias", "recurrent_init")
 
 MANY = {"trials": 34, "control_fraction": 0.25}
 
@@ -270,6 +273,21 @@ def test_another_job_under_the_same_name_is_refused(tmp_path: Path) -> None:
     ):
         Driver(job(tmp_path, search={"trials": 9}), INFO, journal)
     assert (tmp_path / "job.journal").read_bytes() == before
+
+
+def test_a_job_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
+    """Neither its record nor its trials' have the keys that came later."""
+    older, newer = tmp_path / "older", tmp_path / "newer"
+    for folder in (older, newer):
+        folder.mkdir()
+        drive(job(tmp_path), folder, most_reports=20)
+    groups = JournalReader(older / "job.journal").read()
+    for record in (record for group in groups for record in group):
+        for place in (record.get("config", {}), record.get("spec", {}).get("space", {})):
+            for key in LATER:
+                place.pop(key, None)
+    (older / "job.journal").write_bytes(b"".join(map(encode, groups)))
+    assert search(drive(job(tmp_path), older)) == search(drive(job(tmp_path), newer))
 
 
 def test_changed_data_is_refused(tmp_path: Path) -> None:

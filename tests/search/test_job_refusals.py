@@ -229,6 +229,19 @@ REFUSED: list[tuple[str, str, str, str]] = [
         "not divisible by its 3 heads",
         "{choices: [12, 24]}",
     ),
+    (
+        HEAD.replace("lstm", "lstm, rnn") + "space:\n  forget_bias: chrono\n",
+        "job.yaml:5: space.forget_bias",
+        "forget_bias has no meaning in arm rnn: no gate with a bias",
+        "space: {forget_bias: default} in this arm",
+    ),
+    (
+        ARMS + "- cell: rnn-irnn\n  space: {recurrent_init: xavier}\n",
+        "job.yaml:5: arms[0].space.recurrent_init",
+        "no recurrent matrix whose start can be chosen is in rnn-irnn",
+        "leave recurrent_init out",
+    ),
+    (HEAD + "space: {forget_bias: 1}\n", "job.yaml:4: space.forget_bias", "zero, one", "default"),
     # search and where things are kept
     (HEAD + "search: {sampler: TPE}\n", "job.yaml:4: search.sampler", "'TPE'", "mean tpe?"),
     (HEAD + "search: {sampler: os/x}\n", "job.yaml:4: search.sampler", "'os/x'", "package.module"),

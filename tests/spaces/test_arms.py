@@ -4,14 +4,14 @@ import random
 from typing import Any
 
 import pytest
-from drawn_spaces import arms, spaces
+from drawn_spaces import arms, recurrent_settings, spaces
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from spaces.arms import Arm
-from spaces.cells import find
-from spaces.config import TrialConfig
+from spaces.cells import CELLS, Cell, find
+from spaces.config import TrialConfig, completed
 from spaces.domains import Choices, Domain, Fixed, Range
 from spaces.sizes import parameters
 from spaces.space import DEFAULTS, Space
@@ -53,19 +53,22 @@ class Answers:
         return answer
 
 
-@given(arms(), spaces(), st.integers())
+@given(arms(), spaces(), recurrent_settings(), st.integers())
 def test_every_configuration_lies_within_its_arm(
-    written: Any, space: dict[str, Any], seed: int
+    written: Any, space: dict[str, Any], settings: dict[str, Any], seed: int
 ) -> None:
-    arm, answers = make(written, space), Answers(seed)
+    arm, answers = make(written, {**space, **settings}), Answers(seed)
     assume(not arm.faults(causal=False))
     config = arm.configure(answers)
     cell = find(config.cell, config.gates)
     assert cell in arm.cells
     assert config.max_epochs == 7
     for key, domain in arm.space.items():
-        if (key != "heads" or cell.attention) and (key != "bidirectional" or cell.bidirectional):
+        if cell.reads(key) and (key != "bidirectional" or cell.bidirectional):
             assert getattr(config, key) in domain, key
+        elif key != "bidirectional":
+            assert key not in answers.asked
+            assert getattr(config, key) == TrialConfig.model_fields[key].default
     for name, (_, answer) in answers.asked.items():
         if name in TrialConfig.model_fields and name not in ("cell", "gates"):
             assert getattr(config, name) == answer
@@ -211,3 +214,55 @@ def test_a_depth_that_fails_with_some_heads_is_not_proposed() -> None:
     arm = make("transformer", {**space, "parameters": {"target": 20_000, "tolerance": 0.1}})
     (fault,) = arm.bind(12, 9).budget_faults()
     assert "keep to a depth" not in fault.remedy
+
+
+#: Settings that not every cell reads, each with a value that is not its default.
+UNUSUAL: dict[str, Any] = {"forget_bias": "chrono", "recurrent_init": "xavier"}
+
+
+@pytest.mark.parametrize("setting", UNUSUAL)
+@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)
+def test_a_setting_without_a_meaning_for_a_cell_is_refused(cell: Cell, setting: str) -> None:
+    default, unusual = TrialConfig.model_fields[setting].default, UNUSUAL[setting]
+    for value in (unusual, {"choices": [default, unusual]}):
+        found = make({"cell": cell.name}, {setting: value}).faults(causal=False)
+        assert [fault.path for fault in found] == ([] if cell.reads(setting) else [(setting,)])
+        for fault in found:
+            assert f"{setting} has no meaning in arm {cell.name}" in fault.rule
+            assert f"write space: {{{setting}: {default}}} in this arm" in fault.remedy
+    assert not make({"cell": cell.name}, {setting: default}).faults(causal=False)
+
+
+@pytest.mark.parametrize("setting", UNUSUAL)
+def test_what_the_remedy_says_mends_it(setting: str) -> None:
+    default = TrialConfig.model_fields[setting].default
+    arm = make({"cell": "transformer", "space": {setting: default}}, {setting: UNUSUAL[setting]})
+    assert not arm.faults(causal=False)
+
+
+@pytest.mark.parametrize(
+    ("written", "reading"),
+    [
+        ({"cell": "lstm", "gates": ["standard", "no-forget-gate"]}, {"standard"}),
+        ({"cell": "gru", "gates": ["slim-1", "slim-2", "light"]}, {"slim-1", "light"}),
+        ({"name": "any", "cells": ["rnn", "lstm", "transformer"]}, {"standard"}),
+    ],
+)
+def test_a_setting_is_asked_for_the_cells_that_read_it_alone(
+    written: Any, reading: set[str]
+) -> None:
+    arm = make(written, {"forget_bias": {"choices": ["zero", "chrono"]}})
+    assert not arm.faults(causal=False)
+    assert arm.domains()["forget_bias"] == Choices(("zero", "chrono"))
+    for seed in range(20):
+        answers = Answers(seed)
+        config = arm.configure(answers)
+        assert ("forget_bias" in answers.asked) == (config.gates in reading)
+        assert (config.forget_bias == "default") == (config.gates not in reading)
+
+
+def test_a_stored_configuration_of_an_earlier_version_gets_the_defaults() -> None:
+    config = make("lstm").configure(Answers(0)).model_dump(mode="json")
+    earlier = {key: value for key, value in config.items() if key not in UNUSUAL}
+    assert completed(earlier) == config
+    assert completed(config) == config

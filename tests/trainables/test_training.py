@@ -1,5 +1,6 @@
 """What training promises: the same again wherever it was cut, and an end when it diverges."""
 
+import json
 import math
 import warnings
 from pathlib import Path
@@ -217,3 +218,16 @@ def test_a_checkpoint_of_another_trial_is_refused(make_data: Any, tmp_path: Path
         Training.restore(folder, config(), data, seed=1)
     with pytest.raises(CheckpointError, match="another data"):
         Training.restore(folder, config(), make_data(count=9), seed=0)
+
+
+def test_a_checkpoint_of_an_earlier_version_is_continued(make_data: Any, tmp_path: Path) -> None:
+    """It was written before some settings were there, and so with their defaults."""
+    data, folder = make_data(), tmp_path / "checkpoint"
+    whole = Training(config(), data, seed=0)
+    whole.advance(1)
+    whole.save(folder)
+    path = folder / "state.json"
+    state = json.loads(path.read_text())
+    del state["config"]["forget_bias"], state["config"]["recurrent_init"]
+    path.write_text(json.dumps(state))
+    assert trail(Training.restore(folder, config(), data, seed=0)) == trail(whole)

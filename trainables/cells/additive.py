@@ -1,7 +1,7 @@
 """Cells with little between one state and the next: update gate, +RNN, recurrent additive."""
 
 from trainables.cells.equations import State, Terms, relu, sigmoid, tanh
-from trainables.cells.variant import Variant, blocks, everywhere
+from trainables.cells.variant import Variant, blocks, everywhere, forgets
 
 
 def _ugrnn(a: Terms, s: State) -> State:
@@ -21,7 +21,7 @@ def _ran(a: Terms, s: State) -> State:
 
 
 VARIANTS = (
-    Variant("ugrnn", "standard", _ugrnn, **everywhere("gn"), bias={"g": 1.0}),
+    Variant("ugrnn", "standard", _ugrnn, **everywhere("gn"), **forgets("g")),
     Variant(
         "ugrnn",
         "intersection",
@@ -30,6 +30,7 @@ VARIANTS = (
         state=blocks("yh"),
         output="y",
         bias={"gy": 1.0, "gh": 1.0},
+        keeps={"gh": 1},
         square=True,
     ),
     Variant(
@@ -40,6 +41,6 @@ VARIANTS = (
         blocks("if"),
         blocks("if"),
         state=blocks("hc"),
-        bias={"f": 1.0},
+        **forgets("f", admits="i"),
     ),
 )

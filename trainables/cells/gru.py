@@ -52,15 +52,24 @@ def _light(a: Terms, s: State) -> State:
 
 
 _RZN = blocks("rzn")
+_KEEPS, _ADMITS = {"z": 1}, {"z": -1}
 
 VARIANTS = (
-    Variant("gru", "reset-after", _reset_after, **everywhere("rzn"), vectors={"b_hn": 0.0}),
-    Variant("gru", "reset-before", _reset_before(), **everywhere("rzn")),
-    Variant("gru", "slim-1", _reset_before(), ("n",), _RZN, _RZN),
+    Variant(
+        "gru", "reset-after", _reset_after, **everywhere("rzn"), vectors={"b_hn": 0.0}, keeps=_KEEPS
+    ),
+    Variant("gru", "reset-before", _reset_before(), **everywhere("rzn"), keeps=_KEEPS),
+    Variant("gru", "slim-1", _reset_before(), ("n",), _RZN, _RZN, keeps=_KEEPS),
     Variant("gru", "slim-2", _reset_before(), ("n",), _RZN, ("n",)),
-    Variant("gru", "slim-3", _reset_before(lambda a, k: a.x(k)), ("n",), ("n",), _RZN),
-    Variant("gru", "mut1", _mut1, blocks("zr"), blocks("rn"), blocks("zrn"), square=True),
-    Variant("gru", "mut2", _mut2, blocks("zn"), blocks("zrn"), blocks("zrn"), square=True),
-    Variant("gru", "mut3", _mut3, **everywhere("zrn")),
-    Variant("gru", "light", _light, **everywhere("zn"), norm="batch"),
+    Variant(
+        "gru", "slim-3", _reset_before(lambda a, k: a.x(k)), ("n",), ("n",), _RZN, keeps=_KEEPS
+    ),
+    Variant(
+        "gru", "mut1", _mut1, blocks("zr"), blocks("rn"), blocks("zrn"), square=True, keeps=_ADMITS
+    ),
+    Variant(
+        "gru", "mut2", _mut2, blocks("zn"), blocks("zrn"), blocks("zrn"), square=True, keeps=_ADMITS
+    ),
+    Variant("gru", "mut3", _mut3, **everywhere("zrn"), keeps=_ADMITS),
+    Variant("gru", "light", _light, **everywhere("zn"), norm="batch", keeps=_KEEPS),
 )

@@ -1,10 +1,12 @@
 """Layer: the tensors of one cell in one direction, initialised, and run over sequences."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from spaces.config import ForgetBias, RecurrentInit
 from trainables.cells import scan
 from trainables.cells.equations import State, cut
 from trainables.cells.variant import Variant
@@ -20,50 +22,93 @@ def orthogonal(rows: int, columns: int, generator: torch.Generator) -> Tensor:
     return matrix
 
 
+def xavier(tensor: Tensor, inputs: int, outputs: int, generator: torch.Generator) -> Tensor:
+    """Fill a tensor as Glorot & Bengio 2010 do, uniformly, and return it."""
+    bound = math.sqrt(6 / (inputs + outputs))
+    return tensor.uniform_(-bound, bound, generator=generator)
+
+
+@dataclass(frozen=True)
+class Start:
+    """How a layer starts, where its variant leaves a choice; see the fields of TrialConfig."""
+
+    forget_bias: ForgetBias = "default"
+    recurrent_init: RecurrentInit = "orthogonal"
+    longest: int = 2  #: steps of the longest training sequence, T; a chrono start reads it
+
+
+#: As cells are where nobody asks for anything else.
+DEFAULT = Start()
+
+
 class Layer(nn.Module):
     """One direction of one recurrent layer.
 
     Input matrices start Xavier uniform, recurrent ones orthogonal, gains one, biases zero but for
-    the forget gates' (1, after Jozefowicz 2015). All draws come from the generator.
+    the forget gates' (1, after Jozefowicz 2015), if start says nothing else. All draws come from
+    the generator.
     """
 
     def __init__(
-        self, variant: Variant, inputs: int, hidden: int, generator: torch.Generator
+        self,
+        variant: Variant,
+        inputs: int,
+        hidden: int,
+        generator: torch.Generator,
+        start: Start = DEFAULT,
     ) -> None:
         super().__init__()
         self.variant = variant
         self.inputs, self.hidden = inputs, hidden
         for name, shape in variant.shapes(inputs, hidden).items():
-            self.register_parameter(name, nn.Parameter(self._start(name, shape, generator)))
+            self.register_parameter(name, nn.Parameter(self._values(name, shape, generator, start)))
         if variant.norm == "batch":
             width = len(variant.W) * hidden
             self.register_buffer("running_mean", torch.zeros(width))
             self.register_buffer("running_variance", torch.ones(width))
 
-    def _start(self, name: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    def _values(
+        self, name: str, shape: tuple[int, ...], generator: torch.Generator, start: Start
+    ) -> Tensor:
         """Return a parameter's values before training."""
         variant, tensor = self.variant, torch.zeros(shape)
         if name == "W":
-            bound = math.sqrt(6 / (self.variant.window * self.inputs + self.hidden))
-            return tensor.uniform_(-bound, bound, generator=generator)
+            return xavier(tensor, shape[1], self.hidden, generator)
         if name == "P":
             return orthogonal(shape[0], shape[1], generator)
         if name == "R":
             for block_HH in torch.split(tensor, self.hidden):
-                identity = variant.recurrent == "identity"
                 rows, columns = block_HH.shape
-                block_HH.copy_(
-                    torch.eye(rows, columns) if identity else orthogonal(rows, columns, generator)
-                )
+                if variant.recurrent == "identity":
+                    block_HH.copy_(torch.eye(rows, columns))
+                elif start.recurrent_init == "xavier":
+                    xavier(block_HH, columns, rows, generator)
+                else:
+                    block_HH.copy_(orthogonal(rows, columns, generator))
             return tensor
         if name == "b":
             for block, value in variant.bias.items():
                 cut(tensor, variant.b, block).fill_(value)
+            if start.forget_bias != "default":
+                self._start_gates(tensor, start, generator)
             return tensor
-        start = variant.vectors.get(name, 1.0)  # what is not listed is a gain
-        if start == "uniform":
+        first = variant.vectors.get(name, 1.0)  # what is not listed is a gain
+        if first == "uniform":
             return tensor.uniform_(0, 1, generator=generator)
-        return tensor.fill_(float(start))
+        return tensor.fill_(float(first))
+
+    def _start_gates(self, b_K: Tensor, start: Start, generator: torch.Generator) -> None:
+        """Set the biases of the gates that keep the past (chrono: Tallec & Ollivier 2018)."""
+        variant = self.variant
+        for block, sign in variant.keeps.items():
+            bias_H = cut(b_K, variant.b, block)
+            if start.forget_bias == "chrono":
+                bias_H.uniform_(1, max(start.longest - 1, 1), generator=generator).log_()
+                for other in variant.admits:
+                    cut(b_K, variant.b, other).copy_(-bias_H)
+            else:
+                bias_H.fill_(1.0 if start.forget_bias == "one" else 0.0)
+            bias_H.mul_(sign)
 
     def initial_state(self, x_TBI: Tensor) -> State:
         """Return the state before the first step, by the names of its fields."""

@@ -1,7 +1,7 @@
 """Linear recurrences: gates that see the input alone, or the past elementwise."""
 
 from trainables.cells.equations import State, Terms, sigmoid, tanh
-from trainables.cells.variant import Variant, blocks
+from trainables.cells.variant import Variant, blocks, forgets
 
 #: Steps of the input that a quasi-recurrent cell's convolution sees.
 QRNN_WINDOW = 2
@@ -31,8 +31,10 @@ def _qrnn(a: Terms, s: State) -> State:
 
 
 VARIANTS = (
-    Variant("linear", "mingru", _mingru, blocks("zh"), b=blocks("zh")),
-    Variant("linear", "minlstm", _minlstm, blocks("fih"), b=blocks("fih"), bias={"f": 1.0}),
+    Variant("linear", "mingru", _mingru, blocks("zh"), b=blocks("zh"), keeps={"z": -1}),
+    Variant(
+        "linear", "minlstm", _minlstm, blocks("fih"), b=blocks("fih"), **forgets("f", admits="i")
+    ),
     Variant(
         "linear",
         "sru",
@@ -41,6 +43,7 @@ VARIANTS = (
         b=blocks("fr"),
         state=blocks("hc"),
         vectors={"v_f": 0.0, "v_r": 0.0},
+        keeps={"f": 1},
         square=True,
     ),
     Variant(
@@ -51,5 +54,6 @@ VARIANTS = (
         b=blocks("zfo"),
         state=blocks("hc"),
         window=QRNN_WINDOW,
+        keeps={"f": 1},
     ),
 )

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from trainables.cells.equations import State, Terms, Value, norm, sigmoid, tanh
-from trainables.cells.variant import Variant, blocks, everywhere
+from trainables.cells.variant import Forgets, Variant, blocks, everywhere, forgets
 
 #: JANET's shift between what is forgotten and what is taken in.
 JANET_BETA = 1.0
@@ -77,17 +77,19 @@ def _janet(a: Terms, s: State) -> State:
 
 def _of_v(gates: str, kept: str, step: Callable[[Terms, State], State]) -> Variant:
     peepholes: dict[str, float | str] = {f"p_{k}": 0.0 for k in kept if k != "z"}
-    bias = {"f": 1.0} if "f" in kept else {}
+    gate: Forgets = {"bias": {}, "keeps": {}, "admits": ()}
+    if "f" in kept:
+        gate = forgets("f", admits="i" if "i" in kept else "")
     k = blocks(kept)
-    return Variant("lstm", gates, step, k, k, k, blocks("hc"), vectors=peepholes, bias=bias)
+    return Variant("lstm", gates, step, k, k, k, blocks("hc"), vectors=peepholes, **gate)
 
 
 _IFZO = blocks("ifzo")
-_FORGET = {"f": 1.0}
+_FORGET = forgets("f", admits="i")
 _GATE_MATRICES = tuple(f"{k}{source}" for k in "ifo" for source in "ifo")
 
 VARIANTS = (
-    Variant("lstm", "standard", _standard, _IFZO, _IFZO, _IFZO, blocks("hc"), bias=_FORGET),
+    Variant("lstm", "standard", _standard, _IFZO, _IFZO, _IFZO, blocks("hc"), **_FORGET),
     _of_v("peephole", "ifzo", _peephole()),
     _of_v("no-input-gate", "fzo", _peephole("i")),
     _of_v("no-forget-gate", "izo", _peephole("f")),
@@ -102,6 +104,7 @@ VARIANTS = (
         state=blocks("hc"),
         vectors={"p_i": 0.0, "p_o": 0.0},
         bias={"i": -1.0},
+        keeps={"i": -1},
     ),
     Variant(
         "lstm",
@@ -112,7 +115,7 @@ VARIANTS = (
         _IFZO,
         state=blocks("hcifo"),
         vectors={"p_i": 0.0, "p_f": 0.0, "p_o": 0.0},
-        bias=_FORGET,
+        **_FORGET,
     ),
     Variant(
         "lstm",
@@ -120,7 +123,7 @@ VARIANTS = (
         _projected,
         state=blocks("hc"),
         **everywhere("ifzo"),
-        bias=_FORGET,
+        **_FORGET,
         projected=True,
     ),
     Variant(
@@ -130,8 +133,8 @@ VARIANTS = (
         **everywhere("ifzo"),
         state=blocks("hc"),
         vectors={"gain_c": 1.0, "b_c": 0.0},
-        bias=_FORGET,
+        **_FORGET,
         norm="layer",
     ),
-    Variant("lstm", "janet", _janet, **everywhere("fc"), bias=_FORGET),
+    Variant("lstm", "janet", _janet, **everywhere("fc"), **forgets("f")),
 )

@@ -19,10 +19,11 @@ def _mgu(
 
 
 _FN = blocks("fn")
+_ADMITS = {"f": -1}  # f lets the new in, and the past into the candidate
 
 VARIANTS = (
-    Variant("mgu", "mgu", _mgu(), **everywhere("fn")),
-    Variant("mgu", "mgu-1", _mgu(), ("n",), _FN, _FN),
+    Variant("mgu", "mgu", _mgu(), **everywhere("fn"), keeps=_ADMITS),
+    Variant("mgu", "mgu-1", _mgu(), ("n",), _FN, _FN, keeps=_ADMITS),
     Variant("mgu", "mgu-2", _mgu(), ("n",), _FN, ("n",)),
-    Variant("mgu", "mgu-3", _mgu(lambda a, k: a.x(k)), ("n",), ("n",), _FN),
+    Variant("mgu", "mgu-3", _mgu(lambda a, k: a.x(k)), ("n",), ("n",), _FN, keeps=_ADMITS),
 )

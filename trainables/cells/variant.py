@@ -27,6 +27,19 @@ def everywhere(names: str) -> Everywhere:
     return {"W": blocks(names), "R": blocks(names), "b": blocks(names)}
 
 
+class Forgets(TypedDict):
+    """A forget gate and its start; see the fields of Variant."""
+
+    bias: dict[str, float]
+    keeps: dict[str, int]
+    admits: Blocks
+
+
+def forgets(gate: str, admits: str = "") -> Forgets:
+    """Return a forget gate that starts open, and the input gate beside it if there is one."""
+    return {"bias": {gate: 1.0}, "keeps": {gate: 1}, "admits": blocks(admits)}
+
+
 @dataclass(frozen=True)
 class Variant:
     """A recurrent cell. Its layer owns the tensors W [|W|·H, I], R [|R|·H, H], b [|b|·H].
@@ -49,7 +62,11 @@ class Variant:
     bias: dict[str, float] = field(
         default_factory=dict
     )  #: blocks whose bias starts elsewhere than 0
-    recurrent: Literal["orthogonal", "identity"] = "orthogonal"  #: what the matrices of R start as
+    keeps: dict[str, int] = field(default_factory=dict)
+    #: blocks with a bias whose gate says how much of the past is kept: 1 where an open gate keeps
+    #: it, -1 where an open gate lets the new in
+    admits: Blocks = ()  #: gates of the new beside those, which a chrono start closes as far
+    recurrent: Literal["configured", "identity"] = "configured"  #: what the matrices of R start as
     square: bool = False  #: defined for as many inputs as units
     window: int = 1  #: steps of the input that W sees, the present one first
     norm: Literal["none", "batch", "layer"] = "none"  #: what is done to Wx before the bias

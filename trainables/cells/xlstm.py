@@ -1,7 +1,7 @@
 """The scalar-memory cell of the extended LSTM, stabilised (Beck 2024, equations 8 to 17)."""
 
 from trainables.cells.equations import State, Terms, exp, log_sigmoid, maximum, sigmoid, tanh
-from trainables.cells.variant import Variant, blocks, everywhere
+from trainables.cells.variant import Variant, blocks, everywhere, forgets
 
 #: Stands for minus infinity as the first stabiliser: the first input then counts in full, and the
 #: normaliser n is never below 1.
@@ -25,6 +25,6 @@ VARIANTS = (
         **everywhere("ifzo"),
         state=blocks("hcnm"),
         initial={"m": _NOTHING},
-        bias={"f": 1.0},
+        **forgets("f", admits="i"),
     ),
 )
