@@ -12,17 +12,22 @@ import logging
 import os
 import re
 import shutil
+import sqlite3
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from search.mirror_runs import DataSet, Run
+from search.replace import replace_file
 from search.run_ids import JOB_KEY, Notes
+from trainables.cache import Cache
 
 T = TypeVar("T")
 
@@ -31,6 +36,9 @@ ARTIFACTS = "mlartifacts"
 #: Relative, since the mirror and the dashboard work in the runs folder: neither SQLAlchemy nor
 #: MLflow takes every path in a URI ("?" and "%" change its meaning).
 LOCAL_URI = f"sqlite:///{DATABASE}"
+
+#: Databases in which nothing was logged yet, one for each version of MLflow.
+_EMPTY = Cache("mlflow", kept=2)
 
 _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -332,19 +340,44 @@ def prepare(root: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if path.exists():
             return
-        from mlflow import MlflowClient
-
         new = Path(tempfile.mkdtemp(prefix=f".{DATABASE}-", dir=root))
-        before = tempfile.tempdir
         try:
-            # MLflow locks a file in the temporary folder, named by the URI alone: in the shared
-            # one it might belong to another user.
-            tempfile.tempdir = str(new)
-            MlflowClient(f"sqlite:///{new.name}/{DATABASE}").search_experiments(max_results=1)
+            _make_database(new)
             (new / DATABASE).rename(path)
         finally:
-            tempfile.tempdir = before
             shutil.rmtree(new, ignore_errors=True)
+
+
+def _make_database(folder: Path) -> None:
+    """Make an empty database in a folder under the working folder.
+
+    MLflow takes seconds to bring one through all its schemas up to the present one, which is the
+    same every time: so it is made once for each version and kept.
+    """
+    key = "-".join(f"{name}-{version(name)}" for name in ("mlflow", "alembic", "sqlalchemy"))
+    if (empty := _EMPTY.load(key)) is not None:
+        replace_file(folder / DATABASE, empty)
+        with closing(sqlite3.connect(folder / DATABASE)) as database, database:
+            # MLflow's own experiment, which we do not use, keeps its files beside the database.
+            place = str(folder.resolve().parent / "mlruns" / "0")
+            now = time.time_ns() // 1_000_000
+            database.execute(
+                "UPDATE experiments SET artifact_location = ?, creation_time = ?, "
+                "last_update_time = ? WHERE experiment_id = 0",
+                (place, now, now),
+            )
+        return
+    from mlflow import MlflowClient
+
+    before = tempfile.tempdir
+    try:
+        # MLflow locks a file in the temporary folder, named by the URI alone: in the shared
+        # one it might belong to another user.
+        tempfile.tempdir = str(folder)
+        MlflowClient(f"sqlite:///{folder.name}/{DATABASE}").search_experiments(max_results=1)
+    finally:
+        tempfile.tempdir = before
+    _EMPTY.store(key, (folder / DATABASE).read_bytes())
 
 
 def mask(text: str) -> str:

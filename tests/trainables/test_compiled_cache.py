@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
+from trainables.cache import Cache
 from trainables.cells import engine, find
-from trainables.cells.engine import cache
-from trainables.cells.engine.compile import Scan, key_of, kind, plan_of, product_address
-from trainables.cells.engine.emit import Plan
+from trainables.cells.engine.compile import KERNELS, Scan, key_of, kind, plan_of, product_address
+from trainables.cells.engine.plan import Plan
 from trainables.cells.equations import sigmoid
 
 pytestmark = pytest.mark.skipif(
@@ -225,14 +225,14 @@ def test_a_number_in_the_equations_is_part_of_the_key() -> None:
     assert keys[0] == keys[2]
 
 
-def test_the_oldest_entries_make_room(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "KEPT", 3)
+def test_the_oldest_entries_make_room(place: Path) -> None:
+    three = Cache("kernels", kept=3)
     for age, key in enumerate("abcde"):
-        cache.store(key, b"code")
+        three.store(key, b"code")
         os.utime(place / key, (1000 + age, 1000 + age))
     assert sorted(path.name for path in place.iterdir()) == ["c", "d", "e"]
-    assert cache.load("a") is None
-    assert cache.load("e") == b"code"
+    assert three.load("a") is None
+    assert three.load("e") == b"code"
 
 
 @pytest.mark.parametrize(
@@ -251,4 +251,4 @@ def test_the_environment_says_where_the_cache_is(
         monkeypatch.delenv(name, raising=False)
     for name, value in {"HOME": "/home/u", **environment}.items():
         monkeypatch.setenv(name, value)
-    assert cache.folder() == Path(expected)
+    assert KERNELS.folder == Path(expected)

@@ -1,4 +1,4 @@
-"""Turns LLVM code into functions that can be called; what is compiled is kept by cache.py."""
+"""Turns LLVM code into functions that can be called; what is compiled stays in a cache on disk."""
 
 import ctypes
 import functools
@@ -12,13 +12,16 @@ from pathlib import Path
 import llvmlite
 from llvmlite import binding as llvm
 
+from trainables.cache import Cache
 from trainables.cells import equations
-from trainables.cells.engine import cache
 from trainables.cells.engine.emit import Plan, emit
 from trainables.cells.engine.ir import Kind
 from trainables.cells.engine.product import emit_product
 from trainables.cells.engine.trace import Node, Product, walk
 from trainables.cells.variant import Variant
+
+#: Object files. All variants together are about eighty.
+KERNELS = Cache("kernels", kept=512)
 
 logger = logging.getLogger(__name__)
 
@@ -81,11 +84,11 @@ def _loaded(
 ) -> llvm.ExecutionEngine:
     """Return code ready to be called: from the cache, or compiled now, which is logged."""
     key = key_of(kind, plan)
-    code = cache.load(key)
+    code = KERNELS.load(key)
     if code is None:
         logger.debug("compiling %s in float%d", name, 8 * kind.bytes)
         code = _compile(emitted())
-        cache.store(key, code)
+        KERNELS.store(key, code)
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine())
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
