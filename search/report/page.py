@@ -11,7 +11,7 @@ from search.compare import Comparison, compare, words
 from search.compare.numbers import ABSENT, count, listing, plural
 from search.importance import importance
 from search.replace import replace_file
-from search.report import confirm_figure, search_figures, tables
+from search.report import confirm_figure, front_figures, search_figures, tables
 from search.report.frame import Figure
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def _page(results: "Results") -> str:
     confirmed = confirm_figure.confirmed(figures)
     shown = [
         *([confirmed] if confirmed else []),
+        *front_figures.fronts(figures, results.search, results.job.search.objectives),
         search_figures.curves(figures, results.search),
         search_figures.against_parameters(figures, results.search),
         search_figures.against_time(figures, results.search),

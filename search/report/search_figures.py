@@ -28,14 +28,14 @@ def sample(ranked: Sequence[Record], most: int, keep: set[int]) -> list[Record]:
     return [each for rank, each in enumerate(ranked) if rank in chosen or each.number in keep]
 
 
-def _ranked(records: Iterable[Record], direction: str) -> list[Record]:
+def by_rank(records: Iterable[Record], direction: str) -> list[Record]:
     sign = -1.0 if direction == "maximize" else 1.0
     return sorted(
         records, key=lambda each: (each.value is None, sign * (each.value or 0.0), each.number)
     )
 
 
-def _described(record: Record, names: Sequence[str]) -> str:
+def described(record: Record, names: Sequence[str]) -> str:
     """Return a trial in words for its tooltip."""
     lines = [f"<b>{html.escape(record.arm)}, trial {record.number}</b>"]
     if record.control:
@@ -54,7 +54,7 @@ def curves(figures: Comparison, search: Sequence[Record]) -> Figure:
     looks = styles(figures)
     trained = [each for each in search if each.curve]
     for style in looks:
-        ours = _ranked((each for each in trained if each.arm == style.name), figures.direction)
+        ours = by_rank((each for each in trained if each.arm == style.name), figures.direction)
         keep = highlighted(figures, style.name)
         shown = sample(ours, max(1, CURVES // len(looks)), keep)
         drawn += len(shown)
@@ -200,7 +200,7 @@ def _against(
     looks = styles(figures)
     traces, drawn = [], 0
     for style in looks:
-        ours = _ranked((each for each in complete if each.arm == style.name), figures.direction)
+        ours = by_rank((each for each in complete if each.arm == style.name), figures.direction)
         keep = highlighted(figures, style.name)
         shown = sample(ours, max(1, POINTS // len(looks)), keep)
         drawn += len(shown)
@@ -229,13 +229,13 @@ def _against(
     axes = layout(
         label,
         f"validation {figures.metric}",
-        xaxis=_logarithmic([x(each) for each in complete]),
+        xaxis=logarithmic([x(each) for each in complete]),
         yaxis={"range": span} if span else {},
     )
     return Figure(name, name.capitalize(), title, tuple(caption), traces, axes)
 
 
-def _logarithmic(values: Sequence[float]) -> dict[str, Any]:
+def logarithmic(values: Sequence[float]) -> dict[str, Any]:
     """Return a logarithmic axis with its ticks at 1, 2 and 5 (or closer), written out."""
     low, high = math.log10(min(values)), math.log10(max(values))
     margin = max(0.04 * (high - low), 0.03)
@@ -261,7 +261,7 @@ def _trials(
         mode="markers",
         x=[x(each) for each in shown],
         y=[each.value for each in shown],
-        text=[_described(each, names) for each in shown],
+        text=[described(each, names) for each in shown],
         marker={
             "symbol": [style.symbol + ("-open" if each.control else "") for each in shown],
             "size": [13 if each.number in keep else 7 for each in shown],

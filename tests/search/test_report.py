@@ -136,6 +136,34 @@ def test_values_over_parameters_are_those_of_complete_trials(tmp_path: Path) -> 
         assert sorted(zip(drawn["x"], drawn["y"], strict=True)) == sorted(complete)
 
 
+@pytest.mark.parametrize("others", [["parameters"], ["seconds"], ["parameters", "seconds"]])
+def test_the_pareto_front_is_marked_against_each_other_objective(
+    tmp_path: Path, others: list[str]
+) -> None:
+    objectives = f"{{objectives: [value, {', '.join(others)}], trials: 12, seed: 0}}"
+    results = made(tmp_path, job_text().replace("{trials: 12, seed: 0}", objectives))
+    front = compare(results).front
+    page = written(results, tmp_path)
+    for name in others:
+        traces = figure(page, f"front-{name}")["traces"]
+        for arm in results.arms:
+            own = [each for each in traces if each["name"] == arm and "text" in each]
+            x = "train_seconds" if name == "seconds" else name
+            assert sorted(zip(own[1]["x"], own[1]["y"], strict=True)) == sorted(
+                (getattr(each, x), each.value) for each in front if each.arm == arm
+            )
+            complete = results.ranked(arm)
+            assert len(own[0]["x"]) + len(own[1]["x"]) == len(complete)
+            assert own[0]["marker"]["color"] == own[1]["marker"]["color"]
+        assert any(each["name"] == "front" for each in traces) is (len(others) == 1)
+    assert f"{len(front)} of" in page.text
+
+
+def test_a_job_with_one_objective_has_no_front(tmp_path: Path) -> None:
+    figures = data(written(made(tmp_path), tmp_path))["figures"]
+    assert not [each["name"] for each in figures if each["name"].startswith("front")]
+
+
 def test_a_pruned_curve_ends_where_it_was_pruned(tmp_path: Path) -> None:
     results = made(tmp_path)
     traces = figure(written(results, tmp_path), "curves")["traces"]
