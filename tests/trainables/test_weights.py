@@ -22,9 +22,10 @@ def test_a_model_is_the_same_after_a_round_trip(name: tuple[str, str], tmp_path:
     config = TrialConfig(
         cell=name[0], gates=name[1], depth=2, hidden_size=4, learning_rate=0.1, max_epochs=1
     )
-    model = Model(config, INFO, torch.Generator().manual_seed(3))
-    for buffer in model.buffers():
-        buffer.fill_(0.7)
+    draw = torch.Generator().manual_seed(3)
+    model = Model(config, INFO, draw).eval().requires_grad_(False)
+    for tensor in [*model.parameters(), *model.buffers()]:  # no two the same, as after training
+        tensor.uniform_(0.1, 0.9, generator=draw)
     metadata = {"config": config.model_dump(mode="json"), "task": asdict(INFO), "extra": [1.5]}
     path = tmp_path / "weights.safetensors"
     path.write_bytes(packed(model, metadata))
@@ -33,8 +34,13 @@ def test_a_model_is_the_same_after_a_round_trip(name: tuple[str, str], tmp_path:
     assert again.info == INFO
     assert not again.training
     assert read_metadata(path) == metadata
-    for name_, value in model.state_dict().items():
-        assert torch.equal(value, again.state_dict()[name_])
+    for kind in ("named_parameters", "named_buffers"):
+        found, expected = dict(getattr(again, kind)()), dict(getattr(model, kind)())
+        assert found.keys() == expected.keys()
+        assert all(torch.equal(found[name], value) for name, value in expected.items())
+    x_TBI, lengths_B = torch.randn(9, 3, INFO.inputs, generator=draw), torch.tensor([4, 9, 1])
+    with torch.no_grad():
+        assert torch.equal(again(x_TBI, lengths_B), model(x_TBI, lengths_B))
 
 
 def test_what_holds_no_model_is_refused(tmp_path: Path) -> None:
