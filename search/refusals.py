@@ -26,6 +26,7 @@ _MEANT = {
     "dataset": "task",
     "cpus": "cpus_per_trial",
     "direction": "bidirectional",
+    "dropconnect": "weight_drop",
     "epochs": "max_epochs",
     "file": "data",
     "gates": "arms",

@@ -24,6 +24,7 @@ _WIDEST = 0.25  # tolerance that is still worth proposing
 _NEEDS = {
     "forget_bias": "gate with a bias that says how much of the past is kept",
     "recurrent_init": "recurrent matrix whose start can be chosen",
+    "weight_drop": "recurrent matrix",
 }
 
 

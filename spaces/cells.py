@@ -71,6 +71,8 @@ class Cell:
                 return self.forget_gate
             case "recurrent_init":
                 return self.recurrent == "configured"
+            case "weight_drop":
+                return self.recurrent != "none"
         return True
 
     def __repr__(self) -> str:

@@ -32,6 +32,8 @@ class TrialConfig(BaseModel):
     #: default where the cell has it, 1 for forget gates and 0 for update gates.
     forget_bias: ForgetBias = "default"
     recurrent_init: RecurrentInit = "orthogonal"  #: of the matrices R, block by block
+    #: DropConnect on the matrices R in training, one mask for a whole batch (Merity et al. 2018).
+    weight_drop: float = Field(0.0, ge=0, lt=1)
 
     optimizer: Optimizer = "adam"
     learning_rate: float = Field(gt=0)

@@ -24,6 +24,7 @@ RULES: dict[str, Rule] = {
     "heads": Rule("integer", at_least=1),
     "forget_bias": Rule("name", names=get_args(ForgetBias)),
     "recurrent_init": Rule("name", names=get_args(RecurrentInit)),
+    "weight_drop": Rule("number", at_least=0, below=1),
     "batch_size": Rule("integer", at_least=1),
     "weight_decay": Rule("number", at_least=0),
     "optimizer": Rule("name", names=get_args(Optimizer)),
@@ -41,6 +42,7 @@ DEFAULTS: dict[str, Domain] = {
     "heads": Fixed(4),
     "forget_bias": Fixed("default"),
     "recurrent_init": Fixed("orthogonal"),
+    "weight_drop": Fixed(0.0),
 }
 
 
@@ -117,6 +119,9 @@ class Space(Section):
     )
     recurrent_init: Annotated[Domain | None, Key("recurrent_init")] = Field(
         None, description="Start of the recurrent matrices. Default: orthogonal."
+    )
+    weight_drop: Annotated[Domain | None, Key("weight_drop")] = Field(
+        None, description="Share of recurrent weights that a batch is trained without. Default: 0."
     )
     batch_size: Annotated[Domain | None, Key("batch_size")] = Field(
         None, description="Sequences a batch. Default: training.batch_size."

@@ -21,7 +21,7 @@ from spaces.config import TrialConfig
 from trainables import optimizers, work
 from trainables.batches import Batch, Batches
 from trainables.cells import engine
-from trainables.cells.dropout import Dropout
+from trainables.cells.dropout import Noise
 from trainables.curve import Epoch
 from trainables.data import Sequences
 from trainables.metrics import SCORES, Scored, Totals
@@ -34,7 +34,7 @@ Whole = NDArray[np.int64]
 #: Settings in which members of one Fused may differ.
 OWN = frozenset(
     {"optimizer", "learning_rate", "weight_decay", "dropout", "gradient_clip", "max_epochs"}
-    | {"forget_bias", "recurrent_init"}
+    | {"forget_bias", "recurrent_init", "weight_drop"}
 )
 #: Settings that members share: they make the shape.
 SHARED = frozenset(
@@ -121,7 +121,7 @@ class Fused:
     def _train_epoch(self, who: list[int]) -> dict[int, float | None]:
         """Train one epoch of each; return mean losses, None for those that diverged."""
         members = self.members
-        dropouts = {i: members[i].dropout(members[i].epoch + 1) for i in who}
+        noises = {i: members[i].noise(members[i].epoch + 1) for i in who}
         choices = [
             members[i].batches.shuffled_choices(
                 members[i].config.batch_size, members[i].seed, members[i].epoch + 1
@@ -135,7 +135,7 @@ class Fused:
             by_member = dict(zip(who, chosen, strict=True))
             scores: dict[int, Scored] = {}
             for some in self._portions(live, work.numbers(self.members[0].config, longest)):
-                scores |= self._gradients(some, np.stack([by_member[i] for i in some]), dropouts)
+                scores |= self._gradients(some, np.stack([by_member[i] for i in some]), noises)
             live = self._update(live, scores)
             for i in live:
                 totals[i] += self._losses[i]
@@ -151,14 +151,14 @@ class Fused:
         return [who[start : start + size] for start in range(0, len(who), size)]
 
     def _gradients(
-        self, who: list[int], chosen: Whole, dropouts: dict[int, Dropout]
+        self, who: list[int], chosen: Whole, noises: dict[int, Noise]
     ) -> dict[int, Scored]:
         """Put the gradients of one batch of each in place; chosen [K, B]."""
         for i in who:
             gradient_of(self.members[i]).zero_()
         batches = self.members[0].batches
         rows = Rows(batches.lengths(chosen))
-        run = self._stack.run(rows, who, _read(batches, chosen, rows), [dropouts[i] for i in who])
+        run = self._stack.run(rows, who, _read(batches, chosen, rows), [noises[i] for i in who])
         leaves = [leaf.requires_grad_() for leaf in self._readable(rows, run.features)]
         scores = {}
         with torch.enable_grad():

@@ -10,11 +10,9 @@ from torch.nn import functional
 from spaces.config import TrialConfig
 from spaces.tasks import TaskInfo
 from trainables import cells
-from trainables.cells.dropout import Dropout
+from trainables.cells.dropout import NONE, Noise
 from trainables.cells.layer import Start
 from trainables.cells.transformer import Encoder, linear
-
-EVALUATION = Dropout()
 
 
 def reverse(x_TBI: Tensor, lengths_B: Tensor) -> Tensor:
@@ -48,12 +46,12 @@ class Recurrent(nn.Module):
         self.forwards = layer()
         self.backwards = layer() if bidirectional else None
 
-    def forward(self, x_TBI: Tensor, lengths_B: Tensor) -> Tensor:
+    def forward(self, x_TBI: Tensor, lengths_B: Tensor, noise: Noise = NONE) -> Tensor:
         """Return y_TBD."""
-        y_TBH: Tensor = self.forwards(x_TBI, lengths_B)
+        y_TBH: Tensor = self.forwards(x_TBI, lengths_B, noise)
         if self.backwards is None:
             return y_TBH
-        y_back_TBH = self.backwards(reverse(x_TBI, lengths_B), lengths_B)
+        y_back_TBH = self.backwards(reverse(x_TBI, lengths_B), lengths_B, noise)
         return torch.cat([y_TBH, reverse(y_back_TBH, lengths_B)], dim=-1)
 
 
@@ -112,27 +110,27 @@ class Model(nn.Module):
         """The number of trainable parameters."""
         return sum(parameter.numel() for parameter in self.parameters())
 
-    def features(self, x: Tensor, lengths_B: Tensor, dropout: Dropout = EVALUATION) -> Tensor:
+    def features(self, x: Tensor, lengths_B: Tensor, noise: Noise = NONE) -> Tensor:
         """Return y_TBD, the last layer's outputs, of x [T, B, I] or integer symbols [T, B]."""
         if not x.is_floating_point():
             x = functional.one_hot(x, self.info.inputs).to(self.readout.weight.dtype)
         if self.encoder is not None:
-            encoded: Tensor = self.encoder(x, lengths_B, dropout)
+            encoded: Tensor = self.encoder(x, lengths_B, noise.outputs)
             return encoded
         if self.project is not None:
             x = self.project(x)
         for layer in self.layers:
-            y_TBD = dropout(layer(x, lengths_B))
+            y_TBD = noise.outputs(layer(x, lengths_B, noise))
             x = x + y_TBD if self.config.residual and x.shape == y_TBD.shape else y_TBD
         return x
 
-    def forward(self, x: Tensor, lengths_B: Tensor, dropout: Dropout = EVALUATION) -> Tensor:
+    def forward(self, x: Tensor, lengths_B: Tensor, noise: Noise = NONE) -> Tensor:
         """Return outputs [B, O] (classification, regression) or [T, B, O] (one a step).
 
         x is [T, B, I], or [T, B] for integer symbols, padded at the end; lengths_B [B] int64 on the
         same device. Padding changes no result at a valid step.
         """
-        y_TBD = self.features(x, lengths_B, dropout)
+        y_TBD = self.features(x, lengths_B, noise)
         if not self.info.causal:
             at_B = torch.arange(len(lengths_B), device=lengths_B.device)
             last_BD = y_TBD[lengths_B - 1, at_B]

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from trainables import cells
-from trainables.cells.dropout import Dropout
+from trainables.cells.dropout import Noise
 from trainables.cells.fused import FusedLayer, Trace
 from trainables.models import Recurrent
 from trainables.room import Room
@@ -50,7 +50,7 @@ class Stack:
                 layers.append(FusedLayer([_backwards(layer) for layer in recurrent], self._room))
             self._layers.append(layers)
 
-    def run(self, rows: Rows, who: list[int], x: Tensor, dropouts: Sequence[Dropout] = ()) -> Run:
+    def run(self, rows: Rows, who: list[int], x: Tensor, noises: Sequence[Noise] = ()) -> Run:
         """Return the last layer's outputs [N, D] of the members in `who`, one for each model."""
         run = Run(rows, who, x, [], [], [], [])
         models = np.array(who)
@@ -63,11 +63,12 @@ class Stack:
             traces = []
             for layer, backwards in zip(layers, (False, True), strict=False):
                 read = x.index_select(0, rows.reversed) if backwards else x
-                traces.append(layer.forward(rows, models, _seen(rows, read, layer.variant.window)))
+                seen = _seen(rows, read, layer.variant.window)
+                traces.append(layer.forward(rows, models, seen, noises))
             y = traces[0].y
             if len(traces) == 2:
                 y = torch.cat([y, traces[1].y.index_select(0, rows.reversed)], dim=1)
-            mask = self._mask(depth, rows, dropouts, y.shape[1])
+            mask = self._mask(depth, rows, noises, y.shape[1])
             if mask is not None:
                 y = torch.mul(y, mask, out=self._room.take((depth, "masked"), *y.shape))
             skip = self._residual and x.shape == y.shape
@@ -107,10 +108,9 @@ class Stack:
         if run.projected:
             torch.autograd.backward(run.projected, rows.pad(d))
 
-    def _mask(
-        self, depth: int, rows: Rows, dropouts: Sequence[Dropout], width: int
-    ) -> Tensor | None:
+    def _mask(self, depth: int, rows: Rows, noises: Sequence[Noise], width: int) -> Tensor | None:
         """Return factors 0 or 1 / keep, drawn for each member's padded batch as they are alone."""
+        dropouts = [noise.outputs for noise in noises]
         if not any(dropout.active for dropout in dropouts):
             return None
         mask = self._room.take((depth, "mask"), len(rows), width)

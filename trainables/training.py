@@ -19,7 +19,7 @@ from torch import Tensor
 from spaces.config import TrialConfig, completed
 from trainables import checkpoint, optimizers
 from trainables.batches import Batches
-from trainables.cells.dropout import Bits, Dropout
+from trainables.cells.dropout import Bits, Dropout, Noise
 from trainables.checkpoint import CheckpointError
 from trainables.curve import Epoch
 from trainables.data import Data, Sequences
@@ -27,7 +27,7 @@ from trainables.metrics import SCORES, Totals
 from trainables.models import Model
 
 #: Streams of random numbers that are derived from a seed.
-_WEIGHTS, _DROPOUT = 1, 2
+_WEIGHTS, _DROPOUT, _WEIGHT_DROP = 1, 2, 3
 
 
 def derived(device: torch.device, *key: int) -> torch.Generator:
@@ -139,9 +139,17 @@ class Training:
         metrics = {} if train_loss is None else self._evaluate(self.data.validation)
         self.finish_epoch(train_loss, metrics, time.perf_counter() - began)
 
-    def dropout(self, number: int) -> Dropout:
-        """Return an epoch's dropout, its masks at their beginning."""
-        return Dropout(self.config.dropout, _mask_bits(self.device, self.seed, _DROPOUT, number))
+    def noise(self, number: int) -> Noise:
+        """Return what an epoch drops, all masks at their beginning."""
+        config = self.config
+
+        def dropout(probability: float, stream: int) -> Dropout:
+            return Dropout(probability, _mask_bits(self.device, self.seed, stream, number))
+
+        return Noise(
+            outputs=dropout(config.dropout, _DROPOUT),
+            weights=dropout(config.weight_drop, _WEIGHT_DROP),
+        )
 
     def finish_epoch(
         self, train_loss: float | None, metrics: dict[str, float], seconds: float
@@ -167,13 +175,13 @@ class Training:
         assert gradient is not None
         clip = self.config.gradient_clip
         score = SCORES[self.data.info.kind]
-        dropout = self.dropout(number)
+        noise = self.noise(number)
         total, count = 0.0, 0
         self.model.train()
         for batch in self.batches.shuffled(self.config.batch_size, self.seed, number):
             batch = batch.to(self.device)
             gradient.zero_()
-            scored = score(self.model(batch.x, batch.lengths, dropout), batch)
+            scored = score(self.model(batch.x, batch.lengths, noise), batch)
             (scored.loss / scored.count).backward()  # type: ignore[no-untyped-call]
             norm = float(gradient.norm())
             loss = float(scored.loss.detach())

@@ -19,7 +19,7 @@ from spaces.errors import InputError
 from trainables.work import Report
 
 #: Settings of a space that the first jobs had not.
-LATER = ("forget_bias", "recurrent_init")
+LATER = ("forget_bias", "recurrent_init", "weight_drop")
 
 MANY = {"trials": 34, "control_fraction": 0.25}
 

@@ -217,7 +217,11 @@ def test_a_depth_that_fails_with_some_heads_is_not_proposed() -> None:
 
 
 #: Settings that not every cell reads, each with a value that is not its default.
-UNUSUAL: dict[str, Any] = {"forget_bias": "chrono", "recurrent_init": "xavier"}
+UNUSUAL: dict[str, Any] = {
+    "forget_bias": "chrono",
+    "recurrent_init": "xavier",
+    "weight_drop": 0.5,
+}
 
 
 @pytest.mark.parametrize("setting", UNUSUAL)

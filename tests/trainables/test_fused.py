@@ -76,9 +76,12 @@ def test_every_setting_is_either_shared_or_a_members_own() -> None:
     assert not SHARED & OWN
 
 
+@pytest.mark.parametrize("changes", [{}, {"weight_drop": 0.4}], ids=str)
 @pytest.mark.parametrize("cell", CELLS, ids="-".join)
-def test_every_cell_is_fused_as_it_is_alone(cell: tuple[str, str], make_data: Any) -> None:
-    assert_fused_is_alone([config(*cell)] * 3, make_data())
+def test_every_cell_is_fused_as_it_is_alone(
+    cell: tuple[str, str], changes: dict[str, Any], make_data: Any
+) -> None:
+    assert_fused_is_alone([config(*cell, **changes)] * 3, make_data())
 
 
 @pytest.mark.parametrize("kind", ["classification", "regression", "next-token", "next-step"])
@@ -101,7 +104,8 @@ def test_every_kind_of_task_is_fused_as_it_is_alone(
 def test_both_directions_are_fused_as_they_are_alone(
     hidden_size: int, cell: tuple[str, str], make_data: Any
 ) -> None:
-    chosen = config(*cell, bidirectional=True, residual=True, depth=3, hidden_size=hidden_size)
+    shape = {"bidirectional": True, "residual": True, "depth": 3, "hidden_size": hidden_size}
+    chosen = config(*cell, **shape, weight_drop=0.3)
     assert_fused_is_alone([chosen] * 3, make_data())
 
 
@@ -110,6 +114,7 @@ def test_members_may_differ_in_all_that_is_not_their_shape(make_data: Any) -> No
         {},
         {"learning_rate": 0.1},
         {"dropout": 0.0},
+        {"weight_drop": 0.5, "forget_bias": "chrono", "recurrent_init": "xavier"},
         {"optimizer": "sgd", "weight_decay": 0.01},
         {"optimizer": "rmsprop", "gradient_clip": None},
         {"optimizer": "adamw", "gradient_clip": 0.01},

@@ -43,10 +43,20 @@ CONFIGS = CELL_CONFIGS + [
     for optimizer in ("adam", "adamw", "sgd", "rmsprop")
     for decay in (0.0, 0.01)
 ]
+CONFIGS += [
+    config(*cell, weight_drop=0.4, bidirectional=both)
+    for cell in (("lstm", "peephole"), ("gru", "light"), ("linear", "mingru"))
+    for both in (False, True)
+]
+
+
+#: What test names leave out.
+NAMELESS = ("cell", "gates", "depth", "hidden_size", "learning_rate", "batch_size", "max_epochs")
 
 
 def name(config: TrialConfig) -> str:
-    return f"{config.cell}-{config.gates}-{config.optimizer}-{config.weight_decay}"
+    changed = config.model_dump(exclude_defaults=True, exclude=set(NAMELESS))
+    return "-".join(map(str, (config.cell, config.gates, *changed.values())))
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=name)
@@ -228,6 +238,7 @@ def test_a_checkpoint_of_an_earlier_version_is_continued(make_data: Any, tmp_pat
     whole.save(folder)
     path = folder / "state.json"
     state = json.loads(path.read_text())
-    del state["config"]["forget_bias"], state["config"]["recurrent_init"]
+    for name in ("forget_bias", "recurrent_init", "weight_drop"):
+        del state["config"][name]
     path.write_text(json.dumps(state))
     assert trail(Training.restore(folder, config(), data, seed=0)) == trail(whole)

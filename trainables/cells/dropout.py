@@ -1,4 +1,4 @@
-"""Dropout whose masks come from a generator that is handed in."""
+"""Dropout, whose masks come from a generator that is handed in, and what else is dropped."""
 
 import math
 from dataclasses import dataclass
@@ -28,7 +28,11 @@ class Dropout:
         """Return the value with a fresh mask on it."""
         if not self.active:
             return value
-        return value * self.kept(value.shape).to(value.dtype).mul_(self.scale)
+        return value * self.mask(value)
+
+    def mask(self, value: Tensor) -> Tensor:
+        """Return fresh factors for a value: 0, or the scale where it is kept."""
+        return self.kept(value.shape).to(value.dtype).mul_(self.scale)
 
     @property
     def active(self) -> bool:
@@ -55,3 +59,15 @@ class Dropout:
         count = math.prod(shape)
         drawn = self.bits.random_raw(-(-count // 4)).view(np.uint16)[:count]
         return torch.from_numpy(drawn <= np.uint16(self._limit - 1)).view(shape)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """All that a training drops, each from a source of its own; by default nothing."""
+
+    outputs: Dropout = Dropout()  #: of every layer
+    weights: Dropout = Dropout()  #: of recurrent matrices: one mask for each layer and batch
+
+
+#: What is dropped in evaluation.
+NONE = Noise()

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trainables.cells.dropout import Noise
 from trainables.cells.engine import run as engine
 from trainables.cells.engine.compile import compiled
 from trainables.cells.engine.product import ACCUMULATED, WIDEST
@@ -34,6 +35,9 @@ class Trace:
     x: Tensor  #: [N, I]
     y: Tensor  #: [N, P]
     tape: Tensor  #: [N, the scan's own]
+    #: Factors 0 or 1 / keep of each model's R, None for one that drops no weights.
+    masks: Sequence[Tensor | None] = ()
+    dropped: Sequence[Tensor] = ()  #: each model's R with its mask on it
 
 
 class FusedLayer:
@@ -54,6 +58,7 @@ class FusedLayer:
         self._vectors = _joined(layers, names, gradient=False)
         self._vector_gradients = _joined(layers, names, gradient=True)
         self._weights = {name: _addresses(layers, name, gradient=False) for name in _MATRICES}
+        self._layers = layers
         self._gradients = {name: _addresses(layers, name, gradient=True) for name in _MATRICES}
         self._shapes = {
             name: tuple(first.get_parameter(name).shape) for name in _MATRICES if _has(first, name)
@@ -70,13 +75,28 @@ class FusedLayer:
         self._panel = highest * program._up(max(self.inputs, self.hidden))
         self._fields, self._across = max(1, len(plan.fields)), len(plan.across)
 
-    def forward(self, rows: Rows, who: Whole, x: Tensor) -> Trace:
-        """Run the layers of the models in `who` over their rows; x [N, I]."""
+    def forward(self, rows: Rows, who: Whole, x: Tensor, noises: Sequence[Noise] = ()) -> Trace:
+        """Run the layers of the models in `who` over their rows; x [N, I], noises one a model."""
         y = self._room.take((self, "y"), len(rows), self.width)
         tape = self._room.take((self, "tape"), len(rows), self._program.tape_row)
-        words = self._words(self._program._forward, rows, who, Trace(x, y, tape))
+        trace = Trace(x, y, tape, *self._drop_weights(who, noises))
+        words = self._words(self._program._forward, rows, who, trace)
         words.call(self._program.scan.forward)
-        return Trace(x, y, tape)
+        return trace
+
+    def _drop_weights(
+        self, who: Whole, noises: Sequence[Noise]
+    ) -> tuple[list[Tensor | None], list[Tensor]]:
+        """Return masks for the models' recurrent matrices, and the matrices with them on."""
+        masks: list[Tensor | None] = []
+        dropped = []
+        if "R" in self._shapes and any(noise.weights.active for noise in noises):
+            for model, noise in zip(who.tolist(), noises, strict=True):
+                R = self._layers[model].get_parameter("R").detach()
+                mask = noise.weights.mask(R) if noise.weights.active else None
+                masks.append(mask)
+                dropped.append(R if mask is None else R * mask)
+        return masks, dropped
 
     def backward(
         self, rows: Rows, who: Whole, trace: Trace, dy: Tensor, *, wants_dx: bool
@@ -99,6 +119,9 @@ class FusedLayer:
             words.give(dx_row=dx.shape[1])
         words.call(program.scan.backward)
         self._whole(rows, who, trace, D, dx if wants_dx else None)
+        for model, mask in zip(who.tolist(), trace.masks, strict=False):
+            if mask is not None:
+                _gradient(self._layers[model], "R").mul_(mask)
         return dx[:, : self.inputs] if dx is not None and wants_dx else None
 
     def _words(
@@ -119,7 +142,7 @@ class FusedLayer:
             tmp=self._room.take("tmp", 1, self._tmp),
             vectors=self._vectors[who],
             W=self._weights["W"][who],
-            R=self._weights["R"][who],
+            R=_each_of(trace.dropped) if trace.dropped else self._weights["R"][who],
             P_matrix=self._weights["P"][who],
         )
         words.by_row(x=trace.x, y=trace.y, tape=trace.tape)
@@ -230,12 +253,17 @@ def _each(stacked: Tensor | Whole) -> Whole:
     return start + step * np.arange(len(stacked))
 
 
+def _each_of(tensors: Sequence[Tensor]) -> Whole:
+    """Return the addresses of tensors."""
+    return np.array([tensor.data_ptr() for tensor in tensors], np.int64)
+
+
 def _addresses(layers: Sequence[Layer], name: str, *, gradient: bool) -> Whole:
     """Return where a parameter, or its gradient, is in each layer; 0 where there is none."""
     if not _has(layers[0], name):
         return np.zeros(len(layers), np.int64)
     found = [_gradient(layer, name) if gradient else layer.get_parameter(name) for layer in layers]
-    return np.array([tensor.data_ptr() for tensor in found], np.int64)
+    return _each_of(found)
 
 
 def _joined(layers: Sequence[Layer], names: list[str], *, gradient: bool) -> Whole:

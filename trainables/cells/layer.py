@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from spaces.config import ForgetBias, RecurrentInit
 from trainables.cells import scan
+from trainables.cells.dropout import NONE, Noise
 from trainables.cells.equations import State, cut
 from trainables.cells.variant import Variant
 
@@ -122,11 +123,14 @@ class Layer(nn.Module):
         parameters = self._tensors()
         return scan.step(self.variant, parameters, x_BI, state, self._running())
 
-    def forward(self, x_TBI: Tensor, lengths_B: Tensor) -> Tensor:
+    def forward(self, x_TBI: Tensor, lengths_B: Tensor, noise: Noise = NONE) -> Tensor:
         """Return the outputs y_TBH; what stands beyond a sequence's length means nothing."""
+        parameters = self._tensors()
+        if "R" in parameters:
+            parameters["R"] = noise.weights(parameters["R"])
         return scan.scan(
             self.variant,
-            self._tensors(),
+            parameters,
             x_TBI,
             lengths_B,
             self.hidden,

@@ -1,0 +1,82 @@
+"""What is dropped in training, for every cell: against NumPy, and against finite differences."""
+
+from typing import Any
+
+import numpy as np
+import oracle
+import pytest
+import torch
+from drawn_layers import LENGTHS, batch, layer_of, valid_steps
+from torch import Tensor
+
+from trainables import cells
+from trainables.cells import Variant
+from trainables.cells.dropout import Dropout, Noise
+
+RATE = 0.3
+
+
+def variants(having: str = "state") -> Any:
+    """Return what runs a test once for every variant that has something."""
+    found = [variant for variant in cells.VARIANTS.values() if getattr(variant, having)]
+    return pytest.mark.parametrize("variant", found, ids=lambda variant: variant.name)
+
+
+def source() -> np.random.SFC64:
+    """Return the same random bits again."""
+    return np.random.SFC64(np.random.SeedSequence(5))
+
+
+def kept(shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return which values a dropout of that rate keeps, told from the bits themselves."""
+    count = int(np.prod(shape))
+    numbers = source().random_raw(-(-count // 4)).view(np.uint16)[:count]
+    return (numbers < round((1 - RATE) * 2**16)).reshape(shape)
+
+
+def weight_drop() -> Noise:
+    return Noise(weights=Dropout(RATE, source()))
+
+
+@variants(having="R")
+def test_weight_drop_takes_recurrent_weights_away_and_scales_the_rest(variant: Variant) -> None:
+    layer, x_TBI = layer_of(variant), batch(variant)
+    with torch.no_grad():
+        found = layer(x_TBI, LENGTHS, weight_drop())
+        R_KH = layer.get_parameter("R")
+        mask_KH = torch.from_numpy(kept(tuple(R_KH.shape)))
+        assert 0.5 < mask_KH.double().mean() < 0.9
+        R_KH.copy_(torch.where(mask_KH, R_KH * 2**16 / round((1 - RATE) * 2**16), 0))
+    for at, length in enumerate(LENGTHS.tolist()):
+        expected, _ = oracle.run(layer, x_TBI[:length, at].numpy())
+        np.testing.assert_allclose(found[:length, at], expected, rtol=0, atol=1e-10)
+
+
+@variants()
+def test_weight_drop_does_nothing_without_recurrent_matrices(variant: Variant) -> None:
+    layer, x_TBI = layer_of(variant), batch(variant)
+    noise, untouched = weight_drop(), source()
+    with torch.no_grad():
+        same = torch.equal(layer(x_TBI, LENGTHS, noise), layer(x_TBI, LENGTHS))
+    assert same == (not variant.R)
+    assert isinstance(noise.weights.bits, np.random.BitGenerator)
+    drawn = noise.weights.bits.random_raw() != untouched.random_raw()
+    assert drawn == bool(variant.R)
+
+
+@variants()
+@pytest.mark.parametrize("make_noise", [weight_drop], ids=lambda make: make.__name__)
+def test_gradients_with_noise_are_those_of_finite_differences(
+    variant: Variant, make_noise: Any
+) -> None:
+    layer, x_TBI = layer_of(variant), batch(variant)
+    names = [name for name, _ in layer.named_parameters()]
+
+    def run(x_TBI: Tensor, *values: Tensor) -> Tensor:
+        tensors = dict(zip(names, values, strict=True))
+        inputs = (x_TBI, LENGTHS, make_noise())
+        y_TBH: Tensor = torch.func.functional_call(layer, tensors, inputs)
+        return torch.where(valid_steps(), y_TBH, 0)
+
+    values = [parameter.detach().requires_grad_() for parameter in layer.parameters()]
+    assert torch.autograd.gradcheck(run, (x_TBI.requires_grad_(), *values))
