@@ -45,6 +45,7 @@ _MEANT = {
     "timeout": "wall_clock",
     "type": "kind",
     "units": "hidden_size",
+    "zone_out": "zoneout",
 }
 
 _TYPES = {

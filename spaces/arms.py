@@ -25,6 +25,7 @@ _NEEDS = {
     "forget_bias": "gate with a bias that says how much of the past is kept",
     "recurrent_init": "recurrent matrix whose start can be chosen",
     "weight_drop": "recurrent matrix",
+    "zoneout": "state that goes from step to step",
 }
 
 

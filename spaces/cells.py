@@ -73,6 +73,8 @@ class Cell:
                 return self.recurrent == "configured"
             case "weight_drop":
                 return self.recurrent != "none"
+            case "zoneout":
+                return not self.attention
         return True
 
     def __repr__(self) -> str:

@@ -34,6 +34,11 @@ class TrialConfig(BaseModel):
     recurrent_init: RecurrentInit = "orthogonal"  #: of the matrices R, block by block
     #: DropConnect on the matrices R in training, one mask for a whole batch (Merity et al. 2018).
     weight_drop: float = Field(0.0, ge=0, lt=1)
+    #: Probability with which a unit keeps its previous state in training; in evaluation the
+    #: expectation (Krueger et al. 2017). It acts on the output h of a cell and on its memory c, as
+    #: far as the next step reads them; not on the memory of slstm, whose units are scaled anew at
+    #: every step, and not on gates that a cell carries along.
+    zoneout: float = Field(0.0, ge=0, lt=1)
 
     optimizer: Optimizer = "adam"
     learning_rate: float = Field(gt=0)

@@ -25,6 +25,7 @@ RULES: dict[str, Rule] = {
     "forget_bias": Rule("name", names=get_args(ForgetBias)),
     "recurrent_init": Rule("name", names=get_args(RecurrentInit)),
     "weight_drop": Rule("number", at_least=0, below=1),
+    "zoneout": Rule("number", at_least=0, below=1),
     "batch_size": Rule("integer", at_least=1),
     "weight_decay": Rule("number", at_least=0),
     "optimizer": Rule("name", names=get_args(Optimizer)),
@@ -43,6 +44,7 @@ DEFAULTS: dict[str, Domain] = {
     "forget_bias": Fixed("default"),
     "recurrent_init": Fixed("orthogonal"),
     "weight_drop": Fixed(0.0),
+    "zoneout": Fixed(0.0),
 }
 
 
@@ -122,6 +124,11 @@ class Space(Section):
     )
     weight_drop: Annotated[Domain | None, Key("weight_drop")] = Field(
         None, description="Share of recurrent weights that a batch is trained without. Default: 0."
+    )
+    zoneout: Annotated[Domain | None, Key("zoneout")] = Field(
+        None,
+        description="Probability with which a unit keeps its state for a step of training. "
+        "Default: 0.",
     )
     batch_size: Annotated[Domain | None, Key("batch_size")] = Field(
         None, description="Sequences a batch. Default: training.batch_size."

@@ -56,7 +56,7 @@ def recurrent_settings() -> st.SearchStrategy[dict[str, Any]]:
     keys: dict[str, st.SearchStrategy[Any]] = {
         key: domains(st.sampled_from(values), ordered=False) for key, values in names.items()
     }
-    keys |= {key: domains(reals(0.0, 0.9)) for key in ("weight_drop",)}
+    keys |= {key: domains(reals(0.0, 0.9)) for key in ("weight_drop", "zoneout")}
     return st.fixed_dictionaries({}, optional=keys)
 
 

@@ -39,12 +39,13 @@ OWN = frozenset(
 #: Settings that members share: they make the shape.
 SHARED = frozenset(
     {"cell", "gates", "depth", "hidden_size", "bidirectional", "residual", "heads", "batch_size"}
+    | {"zoneout"}
 )
 
 
 def can_fuse(config: TrialConfig, device: str = "cpu") -> bool:
     """Return whether members of that configuration train together, not one after the other."""
-    if (config.cell, config.gates) in work.ONE_BY_ONE or torch.device(device).type != "cpu":
+    if work.one_by_one(config) or torch.device(device).type != "cpu":
         return False
     return engine.available()
 

@@ -37,11 +37,12 @@ class Recurrent(nn.Module):
         bidirectional: bool,
         generator: torch.Generator,
         start: Start,
+        zoneout: float,
     ) -> None:
         super().__init__()
 
         def layer() -> cells.Layer:
-            return cells.Layer(variant, inputs, hidden, generator, start)
+            return cells.Layer(variant, inputs, hidden, generator, start, zoneout)
 
         self.forwards = layer()
         self.backwards = layer() if bidirectional else None
@@ -97,9 +98,10 @@ class Model(nn.Module):
                 inputs = hidden
             start = Start(config.forget_bias, config.recurrent_init, longest or info.longest)
             for _ in range(config.depth):
-                self.layers.append(
-                    Recurrent(variant, inputs, hidden, bidirectional, generator, start)
+                layer = Recurrent(
+                    variant, inputs, hidden, bidirectional, generator, start, config.zoneout
                 )
+                self.layers.append(layer)
                 inputs = variant.width(hidden) * (1 + bidirectional)
             width = inputs
         self.bidirectional = bidirectional

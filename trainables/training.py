@@ -27,7 +27,7 @@ from trainables.metrics import SCORES, Totals
 from trainables.models import Model
 
 #: Streams of random numbers that are derived from a seed.
-_WEIGHTS, _DROPOUT, _WEIGHT_DROP = 1, 2, 3
+_WEIGHTS, _DROPOUT, _WEIGHT_DROP, _ZONEOUT = 1, 2, 3, 4
 
 
 def derived(device: torch.device, *key: int) -> torch.Generator:
@@ -149,6 +149,7 @@ class Training:
         return Noise(
             outputs=dropout(config.dropout, _DROPOUT),
             weights=dropout(config.weight_drop, _WEIGHT_DROP),
+            updates=dropout(config.zoneout, _ZONEOUT),
         )
 
     def finish_epoch(

@@ -312,11 +312,16 @@ def weights(layer: Any) -> Weights:
     return Weights(**cut, v=tensors, hidden=layer.hidden)
 
 
+def first_state(layer: Any) -> State:
+    """Return the state before the first step."""
+    state: State = {name: np.zeros(layer.hidden) for name in "hcnifo"}
+    state["h"] = np.zeros(layer.variant.width(layer.hidden))
+    return state
+
+
 def run(layer: Any, x_TI: Array) -> tuple[Array, State]:
     """Return the outputs [T, width] of a layer for one sequence, and its state at the end."""
-    o, step = weights(layer), ORACLES[layer.variant.name]
-    state: State = {name: np.zeros(o.hidden) for name in "hcnifo"}
-    state["h"] = np.zeros(layer.variant.width(o.hidden))
+    o, step, state = weights(layer), ORACLES[layer.variant.name], first_state(layer)
     outputs = []
     for x in x_TI:
         state = step(o, x, state)

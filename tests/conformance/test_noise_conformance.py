@@ -6,14 +6,16 @@ import numpy as np
 import oracle
 import pytest
 import torch
-from drawn_layers import LENGTHS, batch, layer_of, valid_steps
+from drawn_layers import HIDDEN, LENGTHS, batch, layer_of, valid_steps
 from torch import Tensor
 
+from spaces.cells import CELLS
 from trainables import cells
-from trainables.cells import Variant
+from trainables.cells import Layer, Variant
 from trainables.cells.dropout import Dropout, Noise
 
 RATE = 0.3
+Array = oracle.Array
 
 
 def variants(having: str = "state") -> Any:
@@ -64,12 +66,86 @@ def test_weight_drop_does_nothing_without_recurrent_matrices(variant: Variant) -
     assert drawn == bool(variant.R)
 
 
+def zoneout() -> Noise:
+    return Noise(updates=Dropout(RATE, source()))
+
+
+def zoned_layer(variant: Variant) -> Layer:
+    layer = layer_of(variant)
+    layer.zoneout = RATE
+    return layer
+
+
+def zoned_run(layer: Layer, x_TI: Array, keep_TFH: Array) -> Array:
+    """Return the outputs [T, width] for one sequence: the oracle's steps, mixed by keep."""
+    variant, o = layer.variant, oracle.weights(layer)
+    step = oracle.ORACLES[variant.name]
+    state = oracle.first_state(layer)
+    outputs = []
+    for x, keep_FH in zip(x_TI, keep_TFH, strict=True):
+        after = step(o, x, state)
+        for name, keep in zip(variant.zones, keep_FH, strict=True):
+            keep = keep[: len(after[name])]
+            after[name] = keep * state[name] + (1 - keep) * after[name]
+        if variant.output in variant.zones:
+            after["y"] = after[variant.output]
+        outputs.append(after["y"])
+        state = after
+    return np.stack(outputs)
+
+
 @variants()
-@pytest.mark.parametrize("make_noise", [weight_drop], ids=lambda make: make.__name__)
+def test_zoneout_keeps_units_as_they_were(variant: Variant) -> None:
+    layer, x_TBI = zoned_layer(variant), batch(variant)
+    shape = (*x_TBI.shape[:2], len(variant.zones), HIDDEN)
+    keep_TBFH = ~kept(shape)
+    with torch.no_grad():
+        found = layer(x_TBI, LENGTHS, zoneout())
+    for at, length in enumerate(LENGTHS.tolist()):
+        expected = zoned_run(layer, x_TBI[:length, at].numpy(), keep_TBFH[:length, at] * 1.0)
+        np.testing.assert_allclose(found[:length, at], expected, rtol=0, atol=1e-10)
+
+
+@variants()
+def test_zoneout_in_evaluation_is_its_expectation(variant: Variant) -> None:
+    layer, x_TBI = zoned_layer(variant), batch(variant)
+    keep_TFH = np.full((len(x_TBI), len(variant.zones), HIDDEN), RATE)
+    state = layer.initial_state(x_TBI)
+    with torch.no_grad():
+        found, by_step = layer(x_TBI, LENGTHS), []
+        for x_BI in x_TBI:
+            state = layer.step(x_BI, state)
+            by_step.append(state[variant.output])
+    for at, length in enumerate(LENGTHS.tolist()):
+        expected = zoned_run(layer, x_TBI[:length, at].numpy(), keep_TFH[:length])
+        np.testing.assert_allclose(found[:length, at], expected, rtol=0, atol=1e-10)
+        np.testing.assert_allclose(torch.stack(by_step)[:length, at], expected, rtol=0, atol=1e-10)
+
+
+@variants()
+def test_what_zoneout_acts_on_is_read_by_the_next_step(variant: Variant) -> None:
+    """A field that no step reads is no state; keeping it would only delay the output."""
+    layer, x_TBI = layer_of(variant), batch(variant)
+    state = layer.initial_state(x_TBI)
+    with torch.no_grad():
+        for name in variant.zones:
+            moved = {**state, name: state[name] + 1}
+            ours, theirs = (layer.step(x_TBI[0], s) for s in (state, moved))
+            assert not torch.equal(ours[variant.output], theirs[variant.output])
+
+
+def test_zoneout_is_read_by_every_recurrent_cell_alone() -> None:
+    for cell in CELLS:
+        assert cell.reads("zoneout") == ((cell.family, cell.gates) in cells.VARIANTS)
+
+
+@variants()
+@pytest.mark.parametrize("make_noise", [weight_drop, zoneout], ids=lambda make: make.__name__)
 def test_gradients_with_noise_are_those_of_finite_differences(
     variant: Variant, make_noise: Any
 ) -> None:
     layer, x_TBI = layer_of(variant), batch(variant)
+    layer.zoneout = RATE if make_noise is zoneout else 0.0
     names = [name for name, _ in layer.named_parameters()]
 
     def run(x_TBI: Tensor, *values: Tensor) -> Tensor:

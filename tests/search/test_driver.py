@@ -19,7 +19,7 @@ from spaces.errors import InputError
 from trainables.work import Report
 
 #: Settings of a space that the first jobs had not.
-LATER = ("forget_bias", "recurrent_init", "weight_drop")
+LATER = ("forget_bias", "recurrent_init", "weight_drop", "zoneout")
 
 MANY = {"trials": 34, "control_fraction": 0.25}
 
@@ -217,8 +217,8 @@ def test_arms_end_within_a_report_of_equal_worker_seconds(tmp_path: Path) -> Non
 
 def test_a_budget_of_epochs_is_spent_equally(tmp_path: Path) -> None:
     ledger = drive(job(tmp_path, search={"trials": None, "epochs": 60}), tmp_path, slots=2)
-    for arm in ("rnn", "lstm", "gru"):
-        assert 60 <= sum(e.epoch for e in ledger.arm(arm, "search")) < 69
+    for arm in ("rnn", "lstm", "gru"):  # what runs when the budget is spent, is trained to its end
+        assert 60 <= sum(e.epoch for e in ledger.arm(arm, "search")) < 60 + 2 * 9
 
 
 def test_replicates_share_their_seeds_across_arms_and_no_other_trial(tmp_path: Path) -> None:

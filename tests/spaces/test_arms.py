@@ -221,6 +221,7 @@ UNUSUAL: dict[str, Any] = {
     "forget_bias": "chrono",
     "recurrent_init": "xavier",
     "weight_drop": 0.5,
+    "zoneout": 0.1,
 }
 
 

@@ -76,7 +76,7 @@ def test_every_setting_is_either_shared_or_a_members_own() -> None:
     assert not SHARED & OWN
 
 
-@pytest.mark.parametrize("changes", [{}, {"weight_drop": 0.4}], ids=str)
+@pytest.mark.parametrize("changes", [{}, {"weight_drop": 0.4}, {"zoneout": 0.2}], ids=str)
 @pytest.mark.parametrize("cell", CELLS, ids="-".join)
 def test_every_cell_is_fused_as_it_is_alone(
     cell: tuple[str, str], changes: dict[str, Any], make_data: Any

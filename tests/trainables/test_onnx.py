@@ -86,6 +86,16 @@ def test_the_graph_gives_torch_s_outputs(name: Name, kind: Kind) -> None:
         assert comparison.passed, (depth, both, residual, comparison)
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if name in cells.VARIANTS], ids="-".join)
+def test_a_graph_of_a_model_with_zoneout_has_its_expectation(name: Name) -> None:
+    info = info_of("classification")
+    batch, both = batch_of(info, [11, 7, 4, 1]), not cells.VARIANTS[name].square
+    model = model_of(name, info, depth=2, bidirectional=both, zoneout=0.3)
+    graph = convert(model)
+    assert compare(graph, model, [batch]).passed
+    assert not {node.op_type for node in graph.graph.node} & {"RNN", "GRU", "LSTM"}
+
+
 @pytest.mark.parametrize("both", [False, True])
 @pytest.mark.parametrize("name", OPERATORS, ids="-".join)
 def test_an_operator_is_the_loop_over_the_cell_s_equations(

@@ -44,7 +44,7 @@ CONFIGS = CELL_CONFIGS + [
     for decay in (0.0, 0.01)
 ]
 CONFIGS += [
-    config(*cell, weight_drop=0.4, bidirectional=both)
+    config(*cell, weight_drop=0.4, zoneout=0.2, bidirectional=both)
     for cell in (("lstm", "peephole"), ("gru", "light"), ("linear", "mingru"))
     for both in (False, True)
 ]
@@ -238,7 +238,7 @@ def test_a_checkpoint_of_an_earlier_version_is_continued(make_data: Any, tmp_pat
     whole.save(folder)
     path = folder / "state.json"
     state = json.loads(path.read_text())
-    for name in ("forget_bias", "recurrent_init", "weight_drop"):
+    for name in ("forget_bias", "recurrent_init", "weight_drop", "zoneout"):
         del state["config"][name]
     path.write_text(json.dumps(state))
     assert trail(Training.restore(folder, config(), data, seed=0)) == trail(whole)

@@ -41,6 +41,7 @@ VARIANTS = (
         blocks("if"),
         blocks("if"),
         state=blocks("hc"),
+        zones=blocks("hc"),
         **forgets("f", admits="i"),
     ),
 )

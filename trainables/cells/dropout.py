@@ -67,6 +67,7 @@ class Noise:
 
     outputs: Dropout = Dropout()  #: of every layer
     weights: Dropout = Dropout()  #: of recurrent matrices: one mask for each layer and batch
+    updates: Dropout = Dropout()  #: of the state: zoneout, with masks for every step
 
 
 #: What is dropped in evaluation.

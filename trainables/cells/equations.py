@@ -45,6 +45,9 @@ class Terms(Protocol):
     def project(self, value: Value) -> Value:
         """Return the value, H wide, times the projection P."""
 
+    def keep(self, name: str) -> Value:
+        """Return how much of a field of the state stays as it was, for zoneout."""
+
 
 def _word(name: str, on_tensors: Callable[..., Tensor]) -> Callable[..., Value]:
     def function(*values: Value) -> Value:
@@ -90,9 +93,11 @@ class TensorTerms:
         a_BK: Tensor,
         x_BI: Tensor,
         h_BH: Tensor,
+        keep: Mapping[str, Tensor] | None = None,
     ) -> None:
         self._parameters, self._W, self._R, self._b = parameters, W, R, b
         self._a_BK, self._x_BI, self._h_BH = a_BK, x_BI, h_BH
+        self._keep = keep or {}
         self._Rh_BK: Tensor | None = None
         self._normed_BK: Tensor | None = None
 
@@ -131,3 +136,6 @@ class TensorTerms:
 
     def project(self, value: Tensor) -> Tensor:
         return value @ self._parameters["P"].T
+
+    def keep(self, name: str) -> Tensor:
+        return self._keep[name]

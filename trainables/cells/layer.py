@@ -11,6 +11,7 @@ from trainables.cells import scan
 from trainables.cells.dropout import NONE, Noise
 from trainables.cells.equations import State, cut
 from trainables.cells.variant import Variant
+from trainables.cells.zoneout import keep, zoned
 
 
 def orthogonal(rows: int, columns: int, generator: torch.Generator) -> Tensor:
@@ -57,10 +58,11 @@ class Layer(nn.Module):
         hidden: int,
         generator: torch.Generator,
         start: Start = DEFAULT,
+        zoneout: float = 0.0,
     ) -> None:
         super().__init__()
         self.variant = variant
-        self.inputs, self.hidden = inputs, hidden
+        self.inputs, self.hidden, self.zoneout = inputs, hidden, zoneout
         for name, shape in variant.shapes(inputs, hidden).items():
             self.register_parameter(name, nn.Parameter(self._values(name, shape, generator, start)))
         if variant.norm == "batch":
@@ -118,25 +120,35 @@ class Layer(nn.Module):
     def step(self, x_BI: Tensor, state: State) -> State:
         """Return the state after one more step; its field variant.output is the output.
 
-        Batch norm, where a cell has it, is that of evaluation.
+        Batch norm and zoneout, where a cell has them, are those of evaluation.
         """
-        parameters = self._tensors()
-        return scan.step(self.variant, parameters, x_BI, state, self._running())
+        variant, keep_TBF = self._zoned(x_BI.unsqueeze(0), NONE)
+        keep_BF = None if keep_TBF is None else keep_TBF[0]
+        return scan.step(variant, self._tensors(), x_BI, state, self._running(), keep_BF)
 
     def forward(self, x_TBI: Tensor, lengths_B: Tensor, noise: Noise = NONE) -> Tensor:
         """Return the outputs y_TBH; what stands beyond a sequence's length means nothing."""
         parameters = self._tensors()
         if "R" in parameters:
             parameters["R"] = noise.weights(parameters["R"])
+        variant, keep_TBF = self._zoned(x_TBI, noise)
         return scan.scan(
-            self.variant,
+            variant,
             parameters,
             x_TBI,
             lengths_B,
             self.hidden,
             self._running(),
             self.training,
+            keep_TBF,
         )
+
+    def _zoned(self, x_TBI: Tensor, noise: Noise) -> tuple[Variant, Tensor | None]:
+        """Return the variant as it is run, and what its zoneout keeps where there is any."""
+        if self.zoneout == 0:
+            return self.variant, None
+        kept = keep(self.variant, self.zoneout, noise.updates, x_TBI, self.hidden)
+        return zoned(self.variant), kept
 
     def _tensors(self) -> dict[str, Tensor]:
         return {name: p for name, p in self._parameters.items() if p is not None}

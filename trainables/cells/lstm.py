@@ -75,13 +75,16 @@ def _janet(a: Terms, s: State) -> State:
     return {"h": sigmoid(f) * s["h"] + (1 - sigmoid(f - JANET_BETA)) * tanh(a("c"))}
 
 
+_HC = blocks("hc")
+
+
 def _of_v(gates: str, kept: str, step: Callable[[Terms, State], State]) -> Variant:
     peepholes: dict[str, float | str] = {f"p_{k}": 0.0 for k in kept if k != "z"}
     gate: Forgets = {"bias": {}, "keeps": {}, "admits": ()}
     if "f" in kept:
         gate = forgets("f", admits="i" if "i" in kept else "")
     k = blocks(kept)
-    return Variant("lstm", gates, step, k, k, k, blocks("hc"), vectors=peepholes, **gate)
+    return Variant("lstm", gates, step, k, k, k, _HC, _HC, vectors=peepholes, **gate)
 
 
 _IFZO = blocks("ifzo")
@@ -89,7 +92,7 @@ _FORGET = forgets("f", admits="i")
 _GATE_MATRICES = tuple(f"{k}{source}" for k in "ifo" for source in "ifo")
 
 VARIANTS = (
-    Variant("lstm", "standard", _standard, _IFZO, _IFZO, _IFZO, blocks("hc"), **_FORGET),
+    Variant("lstm", "standard", _standard, _IFZO, _IFZO, _IFZO, _HC, _HC, **_FORGET),
     _of_v("peephole", "ifzo", _peephole()),
     _of_v("no-input-gate", "fzo", _peephole("i")),
     _of_v("no-forget-gate", "izo", _peephole("f")),
@@ -101,7 +104,8 @@ VARIANTS = (
         "coupled",
         _coupled,
         **everywhere("izo"),
-        state=blocks("hc"),
+        state=_HC,
+        zones=_HC,
         vectors={"p_i": 0.0, "p_o": 0.0},
         bias={"i": -1.0},
         keeps={"i": -1},
@@ -114,6 +118,7 @@ VARIANTS = (
         _IFZO + _GATE_MATRICES,
         _IFZO,
         state=blocks("hcifo"),
+        zones=_HC,
         vectors={"p_i": 0.0, "p_f": 0.0, "p_o": 0.0},
         **_FORGET,
     ),
@@ -121,7 +126,8 @@ VARIANTS = (
         "lstm",
         "projected",
         _projected,
-        state=blocks("hc"),
+        state=_HC,
+        zones=_HC,
         **everywhere("ifzo"),
         **_FORGET,
         projected=True,
@@ -131,7 +137,8 @@ VARIANTS = (
         "layer-norm",
         _layer_norm,
         **everywhere("ifzo"),
-        state=blocks("hc"),
+        state=_HC,
+        zones=_HC,
         vectors={"gain_c": 1.0, "b_c": 0.0},
         **_FORGET,
         norm="layer",

@@ -114,22 +114,32 @@ def step(
     x_BI: Tensor,
     state: State,
     statistics: tuple[Tensor, Tensor] | None = None,
+    keep_BF: Tensor | None = None,
 ) -> State:
-    """Return the state after one step."""
+    """Return the state after one step; keep_BF is for variants with zoneout."""
     after: State = {}
     seen_BI = x_BI
     if variant.window > 1:
         seen_BI = torch.cat([x_BI, state["x"]], dim=-1)
         after["x"] = seen_BI[:, : state["x"].shape[-1]]
     a_BK = hoist(variant, parameters, seen_BI, statistics)
-    return {**_step(variant, parameters, x_BI, a_BK, state), **after}
+    return {**_step(variant, parameters, x_BI, a_BK, state, keep_BF), **after}
 
 
 def _step(
-    variant: Variant, parameters: Parameters, x_BI: Tensor, a_BK: Tensor, state: State
+    variant: Variant,
+    parameters: Parameters,
+    x_BI: Tensor,
+    a_BK: Tensor,
+    state: State,
+    keep_BF: Tensor | None,
 ) -> State:
-    terms = TensorTerms(parameters, variant.W, variant.R, variant.b, a_BK, x_BI, state["h"])
-    return variant.step(terms, state)
+    keep: dict[str, Tensor] = {}
+    if keep_BF is not None:
+        for name in variant.zones:  # a projected output is narrower than its part
+            keep[name] = cut(keep_BF, variant.zones, name)[:, : state[name].shape[-1]]
+    W, R, b = variant.W, variant.R, variant.b
+    return variant.step(TensorTerms(parameters, W, R, b, a_BK, x_BI, state["h"], keep), state)
 
 
 def reference(
@@ -139,14 +149,19 @@ def reference(
     a_TBK: Tensor,
     lengths_B: Tensor,
     hidden: int,
+    keep_TBF: Tensor | None = None,
 ) -> Tensor:
-    """Return the outputs y_TBH. Beyond a sequence's end its state stands still."""
+    """Return the outputs y_TBH. Beyond a sequence's end its state stands still.
+
+    keep_TBF: what zoneout keeps, for variants with it; T and B are 1 where it is always the same.
+    """
     state = {k: v for k, v in initial_state(variant, x_TBI, hidden).items() if k in variant.state}
     steps_T = torch.arange(x_TBI.shape[0], device=x_TBI.device)
     running_TB1 = (steps_T[:, None] < lengths_B).unsqueeze(-1)
     outputs = []
-    for x_BI, a_BK, running_B1 in zip(x_TBI, a_TBK, running_TB1, strict=True):
-        after = _step(variant, parameters, x_BI, a_BK, state)
+    for at, (x_BI, a_BK, running_B1) in enumerate(zip(x_TBI, a_TBK, running_TB1, strict=True)):
+        keep_BF = None if keep_TBF is None else keep_TBF[min(at, len(keep_TBF) - 1)]
+        after = _step(variant, parameters, x_BI, a_BK, state, keep_BF)
         state = {k: torch.where(running_B1, after[k], state[k]) for k in variant.state}
         outputs.append(state[variant.output])
     return torch.stack(outputs)
@@ -200,13 +215,16 @@ def scan(
     hidden: int,
     statistics: tuple[Tensor, Tensor] | None = None,
     training: bool = False,
+    keep_TBF: Tensor | None = None,
 ) -> Tensor:
     """Return the outputs y_TBH of a layer by the fastest way there is.
+
+    keep_TBF: what zoneout keeps (see reference), for variants with it.
 
     statistics: running mean and variance [K] of Wx, for cells with batch norm; in training they are
     moved, and the batch's own are used.
     """
-    way = path(variant, x_TBI)
+    way = path(variant, x_TBI) if keep_TBF is None else "reference"
     if way == "kernel":
         return KERNELS[variant.name](parameters, x_TBI)
     seen_TBI = seen(variant, x_TBI)
@@ -219,4 +237,4 @@ def scan(
         a_TBK = hoist(variant, parameters, seen_TBI, statistics)
     if way == "engine":
         return engine.scan(variant, parameters, seen_TBI, a_TBK, lengths_B, hidden)
-    return reference(variant, parameters, x_TBI, a_TBK, lengths_B, hidden)
+    return reference(variant, parameters, x_TBI, a_TBK, lengths_B, hidden, keep_TBF)

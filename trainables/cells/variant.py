@@ -55,6 +55,7 @@ class Variant:
     R: Blocks = ()
     b: Blocks = ()
     state: Blocks = ("h",)  #: names of the state's fields, zero at first
+    zones: Blocks = ("h",)  #: fields that zoneout acts on
     initial: dict[str, float] = field(default_factory=dict)  #: fields that start elsewhere
     output: str = "h"  #: the field of the state that the layer gives out
     vectors: dict[str, float | str] = field(default_factory=dict)

@@ -117,7 +117,7 @@ def _recurrent(graph: Graph, prefix: str, layer: Recurrent, x_TBI: str, steps: S
     directions = [d for d in (layer.forwards, layer.backwards) if d is not None]
     variant = layer.forwards.variant
     row = OPERATORS.get((variant.family, variant.gates))
-    if row is not None:
+    if row is not None and layer.forwards.zoneout == 0:
         return add_operator(graph, prefix, row, directions, x_TBI, steps)
     names = ("forwards", "backwards")
     outputs = [

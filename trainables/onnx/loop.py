@@ -8,6 +8,7 @@ from onnx import helper
 
 from trainables.cells import Layer
 from trainables.cells.equations import NORM_EPSILON
+from trainables.cells.zoneout import zoned
 from trainables.onnx.expression import Expression
 from trainables.onnx.graph import BOOL, FLOAT, Graph, tensor
 from trainables.onnx.operators import parameter, stacked
@@ -65,6 +66,9 @@ class _Terms:
     def project(self, value: Expression) -> Expression:
         return value.matmul(self._constant("P", parameter(self._layer, "P").T))
 
+    def keep(self, name: str) -> float:
+        return self._layer.zoneout
+
     def _recur_all(self) -> Expression:
         R_HK = self._constant("R", stacked(self._layer, "R", self._layer.variant.R).T)
         return self._h.matmul(R_HK)
@@ -106,7 +110,7 @@ def add_loop(
     a_BK, x_BI = body.name(f"{prefix}/a"), body.name(f"{prefix}/x")
     running_B1 = body.name(f"{prefix}/running")
     terms = _Terms(body, prefix, layer, old["h"], a_BK, x_BI)
-    after = variant.step(terms, old)
+    after = (zoned(variant) if layer.zoneout else variant).step(terms, old)
     new = {
         name: body.add(
             "Where", running_B1, after[name].name, old[name].name, name=f"{prefix}/{name}"

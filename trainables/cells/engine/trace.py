@@ -18,7 +18,7 @@ from trainables.cells.variant import Variant
 #: Words whose results are kept for the backward pass rather than made again.
 HEAVY = frozenset({"sigmoid", "tanh", "exp", "log_sigmoid", "div", "sum"})
 #: Words of what a step is given.
-LEAVES = frozenset({"const", "state", "vector", "input", "adjoint", "product", "row"})
+LEAVES = frozenset({"const", "state", "vector", "input", "adjoint", "product", "row", "keep"})
 
 
 #: Sums of which all orders are tried.
@@ -196,6 +196,9 @@ class _Terms:
 
     def project(self, value: Node) -> Node:
         return self._graph.sum(None, (Product("P", "P", value),))
+
+    def keep(self, name: str) -> Node:
+        return self._graph.leaf("keep", name)
 
     def normed(self, block: str) -> Node:
         normal = self._normal("R", self._variant.R, block, self._h)
