@@ -1,11 +1,13 @@
 """Runs a job's trials on Ray Tune: on the cluster this process belongs to, or on this machine."""
 
+import importlib
 import logging
 import os
 import secrets
 import shutil
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -38,16 +40,21 @@ _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
+#: Imported while Ray starts; pandas and pyarrow are most of what Tune needs.
+_SLOW_IMPORTS = ("trainables.training", "pandas", "pyarrow")
 _TEMP_PREFIX = "gatesearch-"
 MOST_FALLS = 5  #: of Tune itself, one after the other and without a report between them
 
 
 def run_trials(
     driver: Driver, data: Data, folder: Path, worker: "type[Trainable] | None" = None
-) -> None:
+) -> threading.Thread:
     """Run everything that the job still asks for; return when all of it has ended.
 
     worker: what trains, made and called like trainables.tune.Worker, which it is by default.
+
+    Returns the thread in which Ray leaves, to be joined: that takes a second or two, in which the
+    caller has better things to do than to wait.
 
     Raises what the driver itself met (a full disk, a second driver), and bridge.RunError where Ray
     has gone: a trial's fault never does.
@@ -60,13 +67,30 @@ def run_trials(
     _remove_stale_folders()
     # Short, since Ray keeps its sockets in it and their paths are limited to 107 bytes.
     scratch = Path(tempfile.mkdtemp(prefix=f"{_TEMP_PREFIX}{os.getpid()}-"))
+    leaving = threading.Thread(target=_leave, args=(scratch,), name="ray-leaves")
     try:
-        with _ray(folder, scratch, data):
+        with _elsewhere(folder):
+            if not os.environ.get("RAY_ADDRESS"):
+                _prepare_own_cluster(driver.job)
+            _join_ray(data, scratch)
             check_shared(driver.job, folder)
             _fit(driver, data, checkpoints, scratch, worker)
+    except BaseException:
+        _leave(scratch)
+        raise
+    leaving.start()
+    _clean(driver, checkpoints)
+    return leaving
+
+
+def _leave(scratch: Path) -> None:
+    """Leave the cluster, end it if it is this job's own, and remove what it wrote."""
+    import ray
+
+    try:
+        ray.shutdown()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    _clean(driver, checkpoints)
 
 
 def _clean(driver: Driver, checkpoints: str) -> None:
@@ -76,19 +100,40 @@ def _clean(driver: Driver, checkpoints: str) -> None:
 
 
 @contextmanager
-def _ray(folder: Path, scratch: Path, data: Data) -> Iterator[None]:
-    """Connect to the cluster at RAY_ADDRESS, or start one for this job on the loopback interface.
+def _elsewhere(folder: Path) -> Iterator[None]:
+    """Work in another folder.
 
     Ray puts the driver's working directory first on its workers' import path, where a folder
-    named search/ or spaces/ of the user's would come before ours: so the driver leaves it.
+    named search/ or spaces/ of the user's would come before ours.
     """
     before = Path.cwd()
     os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def _prepare_own_cluster(job: JobSpec) -> None:
+    """Set what a cluster for this job alone, on the loopback interface, finds in its environment.
+
+    Its workers start, and import what they train with, while the driver is importing too.
+    """
+    cores = {"CPU": float(len(os.sched_getaffinity(0)))}
+    settings = {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),  # only our own processes see it
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # or all interfaces are listened on
+        "RAY_num_prestart_python_workers": str(slots(job, cores)),
+        "RAY_preload_python_modules": "trainables.tune",
+    }
+    os.environ.update(settings)
+
+
+def _join_ray(data: Data, scratch: Path) -> None:
+    """Connect to the cluster at RAY_ADDRESS, or start one."""
     local: dict[str, Any] = {}
     if not os.environ.get("RAY_ADDRESS"):
-        os.environ["RAY_AUTH_MODE"] = "token"
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # only our own processes see it
-        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # or all interfaces are listened on
         local = {
             "address": "local",
             "include_dashboard": False,
@@ -98,14 +143,20 @@ def _ray(folder: Path, scratch: Path, data: Data) -> Iterator[None]:
         }
     import ray
 
+    # Half of Ray's start is waiting. What is imported meanwhile has nothing of Ray's, whose modules
+    # import each other in circles that two threads must not enter from two sides.
+    imports = threading.Thread(target=_import, args=(_SLOW_IMPORTS,), daemon=True)
+    imports.start()
     on_sigterm = signal.getsignal(signal.SIGTERM)
-    try:
-        ray.init(logging_level=logging.ERROR, log_to_driver=False, **local)
-        signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own would leave without a word
-        yield
-    finally:
-        ray.shutdown()
-        os.chdir(before)
+    ray.init(logging_level=logging.ERROR, log_to_driver=False, **local)
+    signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own would leave without a word
+    imports.join()
+
+
+def _import(names: tuple[str, ...]) -> None:
+    for name in names:
+        with suppress(ImportError):  # told where it is imported again, and needed
+            importlib.import_module(name)
 
 
 def _fit(
@@ -124,6 +175,8 @@ def _fit(
     from search.bridge import Bridge, RunError, shortened
     from trainables.tune import Worker
 
+    if not os.environ.get("RAY_ADDRESS"):
+        _use_workers_started_ahead()
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # trials' faults are in the results
     need = driver.job.resources
     trainable = tune.with_parameters(
@@ -154,6 +207,18 @@ def _fit(
                 raise RunError(
                     f"Ray cannot run the trials: {reason} Nothing is lost: resume the job."
                 ) from fell
+
+
+def _use_workers_started_ahead() -> None:
+    """Let Tune's actors run in the workers that this job's cluster has started already.
+
+    Tune has them started with a few variables of the driver's environment, and a worker that has
+    them from the beginning, as all on this machine do, does not count: another would be started.
+    """
+    from ray.tune.execution import class_cache
+
+    class_cache.DEFAULT_ENV_VARS.clear()
+    class_cache.ENV_VARS_TO_PROPAGATE.clear()
 
 
 def _tuner(trainable: Any, bridge: "Bridge", scratch: Path) -> "Tuner":

@@ -143,10 +143,13 @@ def execute(
             console.print(f"{job.name} is finished: `gatesearch extend {job.name}` adds budget.")
         else:
             mirror = tracking.start(folder, job.tracking.uri, os.getpid())
+            leaving = None
             if not driver.finished:
                 with shown(driver, console):
-                    run_trials(driver, data, folder)
+                    leaving = run_trials(driver, data, folder)
             exported = conclude(folder, console)
+            if leaving is not None:
+                leaving.join()
             driver.done()
             console.print("Waiting for the last figures to reach MLflow ...")
             if not mirror.wait(MIRROR_SECONDS):

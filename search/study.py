@@ -13,12 +13,12 @@ a view (search/view.py), so that a suggestion costs the same at the first trial 
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.storages import JournalStorage
@@ -27,7 +27,6 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search import samplers
-from search.cma import CmaEs
 from search.draws import Drawn, digest, draw, everything, repeat
 from search.history import History, with_estimates, with_objectives
 from search.job import JobSpec
@@ -43,6 +42,9 @@ from spaces.config import TrialConfig
 from spaces.sizes import parameters
 from spaces.smallest import smallest
 from spaces.tasks import TaskInfo
+
+if TYPE_CHECKING:
+    from search.cma import CmaEs
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -117,7 +119,9 @@ class ArmStudy:
         self._exhausted = False
         self._restore()
 
-    def _make_cma(self) -> CmaEs:
+    def _make_cma(self) -> "CmaEs":
+        from search.cma import CmaEs  # imports much of SciPy, which no other sampler needs
+
         seed = derive_seed(self._job.search.seed, self._arm.name, "cmaes")
         return CmaEs(self._arm, seed, self._history.rank, self._former)
 
@@ -148,15 +152,36 @@ class ArmStudy:
         A configuration over the limit of parameters is never returned. One that keeps it exists
         (open_studies refuses other arms), and is built if chance does not find it.
         """
-        first = self._propose(number, control=control)
-        drawn = self._settle(number, first.drawn, control=control)
-        for key, value in first.notes.items():
+        return self.open(number, self.suggestion(number, control=control)())
+
+    def suggestion(self, number: int, *, control: bool) -> "Callable[[], Proposal]":
+        """Return what makes a suggestion from what is known now, as `ask` has it.
+
+        It may be called by another thread while this one goes on: it reads nothing that is told
+        meanwhile. Only one is to be under way at a time, and opened before the next.
+        """
+        attributes = {} if self._cma is None or control else self._cma.begin()
+        choice = samplers.choose(self._job, self._arm.name, self._seed(number, 0))
+        sight: samplers.Sight = "nothing" if control else choice.sight
+        seen = _Seen(self._shown(sight), self._storage.get_study_system_attrs(self._id))
+
+        def make() -> Proposal:
+            first = self._attempt(number, 0, seen, control=control)
+            drawn = self._settle(number, first.drawn, seen, control=control)
+            return replace(first, drawn=drawn, attributes={**first.attributes, **attributes})
+
+        return make
+
+    def open(self, number: int, proposal: "Proposal") -> TrialConfig:
+        """Open trial `number` with what was suggested for it, and return its configuration."""
+        drawn = proposal.drawn
+        for key, value in proposal.notes.items():
             self._storage.set_study_system_attr(self._id, key, value)
         trial = create_trial(
             state=TrialState.RUNNING,
             params=drawn.values,
             distributions=drawn.distributions,
-            system_attrs=first.attributes,
+            system_attrs=proposal.attributes,
         )
         self._study.add_trial(trial)
         assert self._trial(number).number == number
@@ -164,23 +189,13 @@ class ArmStudy:
         self._tried.add(drawn.digest)
         return drawn.config
 
-    def _propose(self, number: int, *, control: bool) -> "_Proposal":
-        """Return the sampler's first suggestion, with what the sampler wants to be kept."""
-        seed = self._seed(number, 0)
-        if control:
-            return self._draw(number, samplers.uniform(seed))
-        choice = samplers.choose(self._job, self._arm.name, seed)
-        if self._cma is None:
-            return self._draw(number, choice)
-        attributes = self._cma.begin()
-        found = self._draw(number, choice, self._cma.suggest(seed))
-        return replace(found, attributes=attributes)
-
-    def _settle(self, number: int, first: Drawn, *, control: bool) -> Drawn:
+    def _settle(self, number: int, first: Drawn, seen: "_Seen", *, control: bool) -> Drawn:
         """Return the first suggestion, or one in its place if it is over a limit or not new."""
         acceptable = None
         for attempt in range(MODEL_DRAWS + RANDOM_DRAWS):
-            drawn = self._again(number, attempt, control=control) if attempt else first
+            drawn = first
+            if attempt:
+                drawn = self._attempt(number, attempt, seen, control=control).drawn
             if self._allowed(drawn):
                 if control or self._exhausted or drawn.digest not in self._tried:
                     return drawn
@@ -193,30 +208,30 @@ class ArmStudy:
         if acceptable is not None:
             return acceptable
         choice = samplers.uniform(self._seed(number, 0))
-        return self._draw(number, choice, self._smallest[1]).drawn
+        return self._draw(number, choice, seen, self._smallest[1]).drawn
 
-    def _again(self, number: int, attempt: int, *, control: bool) -> Drawn:
+    def _attempt(self, number: int, attempt: int, seen: "_Seen", *, control: bool) -> "Proposal":
+        """Return a suggestion of the sampler's, or one at random."""
         seed = self._seed(number, attempt)
         if control or attempt >= MODEL_DRAWS:
-            return self._draw(number, samplers.uniform(seed)).drawn
+            return self._draw(number, samplers.uniform(seed), seen)
         given = self._cma.suggest(seed) if self._cma is not None else None
-        return self._draw(number, samplers.choose(self._job, self._arm.name, seed), given).drawn
+        return self._draw(number, samplers.choose(self._job, self._arm.name, seed), seen, given)
 
     def _draw(
-        self, number: int, choice: samplers.Choice, given: Mapping[str, Any] | None = None
-    ) -> "_Proposal":
+        self,
+        number: int,
+        choice: samplers.Choice,
+        seen: "_Seen",
+        given: Mapping[str, Any] | None = None,
+    ) -> "Proposal":
         """Return what a sampler suggests, but for given values."""
-        view = View(
-            self._study.study_name,
-            self._directions,
-            self._shown(choice.sight),
-            number,
-            self._storage.get_study_system_attrs(self._id),
-        )
+        trials = [] if choice.sight == "nothing" else seen.trials
+        view = View(self._study.study_name, self._directions, trials, number, seen.notes)
         drawn = draw(self._arm, view.ask(choice.sampler), given or {})
         # TPE and GP share a running trial's values through attributes; it has them itself here.
         kept = {k: v for k, v in view.attributes.items() if "relative_params" not in k}
-        return _Proposal(drawn, kept, view.written)
+        return Proposal(drawn, kept, view.written)
 
     def _shown(self, sight: samplers.Sight) -> list[FrozenTrial]:
         """Return the trials that a sampler sees."""
@@ -333,7 +348,15 @@ class ArmStudy:
 
 
 @dataclass(frozen=True)
-class _Proposal:
+class _Seen:
+    """What of an arm's study the sampler is shown for one suggestion."""
+
+    trials: list[FrozenTrial]
+    notes: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Proposal:
     """A configuration, and what the sampler wants to be kept with its trial and with the study."""
 
     drawn: Drawn

@@ -17,7 +17,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -44,7 +44,8 @@ LOCK = "tracking.lock"
 LINGER = 600.0  #: seconds that a mirror goes on trying after its driver has ended
 
 PATIENCE = 120.0  #: seconds that a mirror waits for a journal's database
-_PAUSE = 1.0  # seconds between two looks at the journal, at least
+_PAUSE = 1.0  # seconds between two rounds of telling, at least
+_GLANCE = 0.2  # seconds between two looks at whether the job has ended
 _LONGEST_PAUSE = 16.0  # seconds between two attempts to reach a server
 _HAND_OVER = 60.0  # seconds to wait for the mirror of a former driver to step aside
 _TROUBLED = 10.0  # seconds that a driver waits for a mirror in trouble
@@ -236,13 +237,21 @@ class Follower:
                 if time.monotonic() >= deadline:
                     return self._give_up()
             wait = min(_PAUSE * 2**failures, _LONGEST_PAUSE) if failures else _PAUSE
-            self._pause(max(wait, time.monotonic() - began), watch=live)
+            self._pause(max(wait, time.monotonic() - began), live=live, done=done)
 
-    def _pause(self, seconds: float, *, watch: bool) -> None:
-        """Sleep; with `watch`, until the driver ends at most."""
+    def _pause(self, seconds: float, *, live: bool, done: bool) -> None:
+        """Sleep, until a driver that was alive ends, or a job that was not done is, at most."""
         until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0 and not (watch and not self._driver_lives()):
-            time.sleep(min(left, 0.5))
+        while (left := until - time.monotonic()) > 0:
+            if live and (not self._driver_lives() or (not done and self._job_ended())):
+                break
+            time.sleep(min(left, _GLANCE))
+
+    def _job_ended(self) -> bool:
+        """Return whether the journal's last words, which the next round reads, end the job."""
+        with suppress(JournalError):
+            self._read()
+        return self._ours_seen and self._runs.ledger.phase == "done"
 
     def _tell_all(self, ended: bool) -> bool:
         """Tell the server all that is new. Returns whether that succeeded."""

@@ -161,7 +161,7 @@ def ours(folder: Path, trials: int, slots: int) -> list[tuple[int, float, float,
             counts = [driver.counts("search", arm.name) for arm in job.arms]
             return sum(count["complete"] for count in counts)
 
-        seen = watch(done, lambda: run_trials(driver, data, place, worker=Empty))
+        seen = watch(done, lambda: run_trials(driver, data, place, worker=Empty).join())
         assert done() == trials // 2 * 2, "every trial completes"
         os.kill(mirror.pid, signal.SIGTERM)  # what it has not told by now is not waited for
         mirror.wait(30)
