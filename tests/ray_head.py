@@ -31,6 +31,7 @@ class RayHead:
     """A head that runs: where it is, and what opens it."""
 
     address: str  #: of the dashboard
+    cluster: str  #: what RAY_ADDRESS says to a driver that joins
     token: str = field(repr=False)
     token_file: Path
     home: Path  #: HOME of the cluster's user; job folders are in home/gatesearch/runs
@@ -74,6 +75,7 @@ def running_head(cpus: int = 2) -> Iterator[RayHead]:
         try:
             head = RayHead(
                 f"http://127.0.0.1:{ports[0]}",
+                f"127.0.0.1:{ports[1]}",
                 token_file.read_text(),
                 token_file,
                 home,
