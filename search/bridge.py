@@ -43,7 +43,7 @@ class RunError(Exception):
 class Slot:
     """What a worker is doing."""
 
-    keys: set[str]  #: of the trials in hand
+    keys: set[str]  #: of the trials in hand; none while it waits for a suggestion
     heard: float  #: when it was last heard of, by time.monotonic()
     began: bool = False  #: whether there is a process that could be heard of
     hung: str | None = None  #: set when it was ended because it hung
@@ -70,36 +70,42 @@ class Bridge:
     def report(self, tune_id: str, plain: list[dict[str, Any]]) -> list[Work] | bool:
         """Hand a worker's reports on its trials to the driver.
 
-        Returns whether one of them goes on; or, where none does, what the worker is to do next.
+        Returns whether one of them goes on; or, where none does, what the worker is to do next:
+        nothing, and report so, while a suggestion is being made.
         """
         slot = self.busy.get(tune_id)
         if self.broken is not None or slot is None:
             return False
-        reports = [report for each in plain if (report := Report(**each)).key in slot.keys]
-        if not reports:
-            return False
         slot.heard = time.monotonic()
-        self.reports += 1
-        try:
-            slot.keys.difference_update([r.key for r in reports if not self.driver.report(r)])
-        except BaseException as error:
-            self.broken = error
-            return False
-        if slot.keys:
-            return True
+        waited = not slot.keys
+        if not waited:
+            reports = [report for each in plain if (report := Report(**each)).key in slot.keys]
+            if not reports:
+                return False
+            self.reports += 1
+            try:
+                slot.keys.difference_update([r.key for r in reports if not self.driver.report(r)])
+            except BaseException as error:
+                self.broken = error
+                return False
+            if slot.keys:
+                return True
         del self.busy[tune_id]
         work = self._take(tune_id)
-        if not work:
-            return False
-        self.busy[tune_id].began = True
-        return work
+        if work:
+            self.busy[tune_id].began = True
+            return work
+        if self.broken is None and self.driver.thinking:
+            self.busy[tune_id] = Slot(set(), slot.heard, began=True)
+            return waited or []  # a worker that waits already is told nothing new
+        return False
 
     def _take(self, tune_id: str) -> list[Work]:
         slots = self.slots()
         if self.broken is not None or len(self.busy) >= slots:
             return []  # a trial chosen now would not know what the running ones will find
         try:
-            first = self.driver.next()
+            first = self.driver.next(wait=False)
             work = [] if first is None else [first, *self.driver.beside(first, slots)]
         except BaseException as error:
             self.broken = error
@@ -192,7 +198,7 @@ class JobScheduler(FIFOScheduler):
             # Calls of one caller reach an actor in order: before the next step that Tune asks for.
             actor: Any = trial.temporary_state.ray_actor
             actor.take.remote([work.as_dict() for work in next_])
-        return str(TrialScheduler.CONTINUE if next_ else TrialScheduler.STOP)
+        return str(TrialScheduler.STOP if next_ is False else TrialScheduler.CONTINUE)
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         """Tell the driver why the worker was lost: killed, out of memory, its node gone."""

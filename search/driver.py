@@ -9,10 +9,13 @@ machine loses its power, the last second is trained again.
 
 import os
 import socket
+import threading
 import time
 from bisect import insort
 from collections import Counter, defaultdict
-from dataclasses import asdict
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from search.job import JobSpec
@@ -20,8 +23,9 @@ from search.journal import BaseJournal
 from search.ledger import Entry, Ledger, trial_key
 from search.pruners import rungs
 from search.record import Phase, State
+from search.samplers import QUICK
 from search.seeds import derive_seed
-from search.study import open_studies
+from search.study import Proposal, open_studies
 from search.warm_start import Former
 from spaces.arms import Arm
 from spaces.config import TrialConfig
@@ -34,6 +38,16 @@ FLUSH_SECONDS = 1.0  #: between two flushes of the journal, at most, while repor
 #: Trials of an arm over the limit of latency, one after the other, after which it gets no more:
 #: they cost none of a budget of epochs or seconds, so that an arm of such models would never end.
 MOST_TOO_SLOW = 100
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A new trial whose configuration is asked for."""
+
+    arm: str
+    number: int
+    control: bool
+    proposal: Future[Proposal]
 
 
 class Driver:
@@ -73,6 +87,7 @@ class Driver:
         entries = self.ledger.entries.values()
         self._waiting = [entry for entry in entries if entry.state == "running"]  # to go on
         self._live: set[str] = set()
+        self._asked: _Asked | None = None
         self._count: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         # Epochs or worker seconds of an arm's search: of all its trials, and of those that ended.
         self._spent: defaultdict[str, float] = defaultdict(float)
@@ -95,8 +110,17 @@ class Driver:
         """Whether everything that the job asks for has ended."""
         return self.ledger.phase in ("report", "done")
 
-    def next(self) -> Work | None:
-        """Return the next piece of work, or None when there is none (yet): see `finished`."""
+    @property
+    def thinking(self) -> bool:
+        """Whether the next piece of work is a trial for which a suggestion is being made."""
+        return self._asked is not None
+
+    def next(self, *, wait: bool = True) -> Work | None:
+        """Return the next piece of work, or None when there is none (yet): see `finished`.
+
+        wait: False to return None while a suggestion takes time, see `thinking`. It is made from
+        what was known when it was asked for: what is reported meanwhile counts for the next one.
+        """
         while self._waiting:
             waiting = self._waiting.pop(0)
             if (reason := self._cut_short(waiting)) is None:
@@ -104,9 +128,12 @@ class Driver:
             self._end(waiting, "pruned", reason=reason)
             self._journal.commit()
         if self.ledger.phase == "search":
-            arm = self._poorest_arm()
-            if arm is not None:
-                return self._start(self._new_trial(arm))
+            if self._asked is None and (arm := self._poorest_arm()) is not None:
+                self._asked = self._ask(arm)
+            if self._asked is not None:
+                if not (wait or self._asked.proposal.done()):
+                    return None
+                return self._start(self._new_trial())
             if self._live:
                 return None  # the finalists are not known yet
             self._enter("confirm")
@@ -214,15 +241,29 @@ class Driver:
         limit = self.job.search.wall_clock
         return limit is not None and self.ledger.search_seconds >= limit
 
-    def _new_trial(self, arm: Arm) -> Entry:
+    def _ask(self, arm: Arm) -> _Asked:
+        """Ask for an arm's next configuration: of a slow sampler, on a thread of its own."""
         number = self._count["search", arm.name].total()
         share = self.job.search.control_fraction
         control = int((number + 1) * share + 1e-9) > int(number * share + 1e-9)
-        config = self._studies[arm.name].ask(number, control=control)
+        make = self._studies[arm.name].suggestion(number, control=control)
+        proposal: Future[Proposal] = Future()
+        if control or self.job.search.sampler in QUICK:
+            _fulfil(proposal, make)
+        else:  # a daemon: whoever interrupts the job does not wait for the sampler
+            threading.Thread(target=_fulfil, args=(proposal, make), daemon=True).start()
+        return _Asked(arm.name, number, control, proposal)
+
+    def _new_trial(self) -> Entry:
+        """Begin the trial that was asked for, once it is suggested."""
+        asked, self._asked = self._asked, None
+        assert asked is not None
+        arm, number = asked.arm, asked.number
+        config = self._studies[arm].open(number, asked.proposal.result())
         seed = self.job.training.seed
         if seed is None:
-            seed = derive_seed(self.job.search.seed, arm.name, number, "training")
-        return self._born("search", arm.name, number, config, seed, control=control)
+            seed = derive_seed(self.job.search.seed, arm, number, "training")
+        return self._born("search", arm, number, config, seed, control=asked.control)
 
     def _new_replicate(self) -> Entry | None:
         """Return the next replicate: all finalists with one seed, then with the next."""
@@ -517,6 +558,14 @@ class Driver:
         if self.ledger.info.fingerprint != info.fingerprint:
             rule = "the data has changed since the job was started"
             raise InputError.of(place, rule, f"restore the data, or {remedy}")
+
+
+def _fulfil(proposal: Future[Proposal], make: Callable[[], Proposal]) -> None:
+    """Make a suggestion, or keep what it raised for whoever waits for it."""
+    try:
+        proposal.set_result(make())
+    except BaseException as error:
+        proposal.set_exception(error)
 
 
 def used_checkpoints(ledger: Ledger) -> set[str]:

@@ -39,6 +39,9 @@ from spaces.errors import InputError
 #: What of an arm's history a sampler is shown; complete: a window with pruned trials estimated.
 Sight = Literal["window", "complete", "whole", "nothing"]
 
+#: Those that suggest within milliseconds, however many trials there are.
+QUICK = frozenset({"tpe", "random", "cmaes"})
+
 _REMEDY = "use tpe, random, gp, a class of optuna.samplers, or package.module.Class"
 
 

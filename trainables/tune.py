@@ -5,6 +5,7 @@ once. It holds the data once per node through Ray's object store, and writes its
 Tune's are not used, since a job resumes from its journal alone.
 """
 
+import time
 import traceback
 from dataclasses import asdict
 from typing import Any
@@ -22,6 +23,7 @@ from trainables.training import Training
 from trainables.work import Report, Work
 
 SLICE_SECONDS = 1.0  #: train at least this long between two reports, unless a rung comes first
+IDLE_SECONDS = 0.02  #: between two reports of a worker that has nothing in hand
 
 
 def checkpoint_name(work: Work, epoch: int) -> str:
@@ -128,11 +130,15 @@ class Worker(tune.Trainable):
         self._together: Fused | None = None
 
     def step(self) -> dict[str, Any]:
-        """Train one slice. A trial's own exception is an answer too, so that the actor lives on.
+        """Train one slice, or wait a moment where there is nothing in hand.
 
-        But for those after which it is not known what still works, such as torch's own when memory
-        or an accelerator give out: they end it, and the trial is begun again in another process.
+        A trial's own exception is an answer too, so that the actor lives on. But for those after
+        which it is not known what still works, such as torch's own when memory or an accelerator
+        give out: they end it, and the trial is begun again in another process.
         """
+        if not self._work:
+            time.sleep(IDLE_SECONDS)
+            return {"report": []}
         try:
             reports = self._slice()
         except StoreError as error:

@@ -103,7 +103,7 @@ def cost(sizes: list[int], asks: int) -> list[dict[str, float]]:
             journal.commit()
             stock.add_trial(plain(study, number))
             if number + 1 in sizes:
-                ours = timed(lambda n: study._propose(n, control=False), number + 1, asks)
+                ours = timed(lambda n: study.suggestion(n, control=False)(), number + 1, asks)
                 theirs = timed(lambda n: ask_stock(stock, n), number + 1, max(3, asks // 8))
                 rows.append(
                     {

@@ -94,3 +94,14 @@ def test_a_store_that_cannot_be_written_to_halts_the_job(make_data: Any, tmp_pat
     (tmp_path / "file").touch()
     reports = worker(tmp_path / "file", make_data(), work(0), work(1)).step()["report"]
     assert all(report["halt"] for report in reports)
+
+
+def test_a_worker_without_a_trial_says_so_and_goes_on_when_it_has_one(
+    make_data: Any, tmp_path: Path
+) -> None:
+    made = worker(tmp_path, make_data(), work(0))
+    made.take([])
+    assert made.step() == {"report": []}
+    made.take([work(1).as_dict()])
+    (report,) = made.step()["report"]
+    assert report["key"] == "confirm/gru/1"
