@@ -12,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trainables.cells.engine import Running
+
 Whole = NDArray[np.int64]
 
 
@@ -45,6 +47,15 @@ class Rows:
         ]
 
     @cached_property
+    def running(self) -> list[Running]:
+        """[K] What each model's compiled scan is told of its rows."""
+        per_model = (self.steps, self.sizes, _addresses(self.counts), _addresses(self.offsets))
+        return [
+            Running(steps, self.batch, rows, counts, offsets)
+            for steps, rows, counts, offsets in zip(*(v.tolist() for v in per_model), strict=True)
+        ]
+
+    @cached_property
     def reversed(self) -> Tensor:
         """[N] The row of its sequence's step as far from the end as the row's from the start."""
         lengths_N = self.lengths[self.model, self.place]
@@ -70,11 +81,6 @@ class Rows:
         return torch.from_numpy(np.flatnonzero(later)), torch.from_numpy(there)
 
     @cached_property
-    def previous(self) -> Tensor:
-        """The row one step back, of every row but those of a first step."""
-        return self.earlier(1)[1]
-
-    @cached_property
     def padded(self) -> Tensor:
         """[N] The place of each row in its model's padded batch [T · B]."""
         return torch.from_numpy(self.step * self.batch + self.place)
@@ -96,3 +102,8 @@ class Rows:
             for whole, part in zip(padded, self.slices(), strict=True)
         ]
         return torch.cat(parts)
+
+
+def _addresses(rows_KT: Whole) -> Whole:
+    """Return where each row begins."""
+    return rows_KT.ctypes.data + rows_KT.strides[0] * np.arange(len(rows_KT))

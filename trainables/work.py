@@ -5,9 +5,9 @@ from typing import Any
 
 from spaces.config import TrialConfig
 
-#: Cells whose trainings gain nothing from company: they normalise over a batch or a layer, or
-#: attend to all steps at once, outside the compiled scan.
-ONE_BY_ONE = frozenset({("gru", "light"), ("lstm", "layer-norm"), ("transformer", "encoder")})
+#: Cells whose trainings gain nothing from company: they normalise over a batch, or attend to all
+#: steps at once, outside the compiled scan.
+ONE_BY_ONE = frozenset({("gru", "light"), ("transformer", "encoder")})
 #: Padded steps times units times layers of the trainings that are run at once, at most: more would
 #: not fit into caches, and gains nothing where batches are as large as that.
 MOST_NUMBERS = 1_000_000

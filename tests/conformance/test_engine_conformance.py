@@ -33,20 +33,26 @@ def layer_of(variant: Variant, inputs: int, hidden: int, dtype: torch.dtype) -> 
     return layer
 
 
+def running(layer: Layer) -> tuple[Tensor, Tensor] | None:
+    """Return running statistics as they are at first."""
+    if layer.variant.norm != "batch":
+        return None
+    mean = layer.get_buffer("running_mean")
+    return torch.zeros_like(mean), torch.ones_like(mean)
+
+
 def outputs(way: str, layer: Layer, x_TBI: Tensor, lengths_B: Tensor) -> Tensor:
     variant, hidden = layer.variant, layer.hidden
     parameters = dict(layer.named_parameters())
     seen = scan.seen(variant, x_TBI)
-    if variant.norm == "batch":
-        mean = layer.get_buffer("running_mean")
-        running = torch.zeros_like(mean), torch.ones_like(mean)
-        a_TBK = scan.batch_normed(variant, parameters, seen, lengths_B, running)
+    if way == "engine":
+        return scan.scan(variant, parameters, x_TBI, lengths_B, hidden, running(layer), True)
+    statistics = running(layer)
+    if statistics is not None:
+        a_TBK = scan.batch_normed(variant, parameters, seen, lengths_B, statistics)
     else:
         a_TBK = scan.hoist(variant, parameters, seen)
-    if way == "reference":
-        return scan.reference(variant, parameters, x_TBI, a_TBK, lengths_B, hidden)
-    hoisted = a_TBK if variant.norm == "batch" else None
-    return engine.scan(variant, parameters, seen, hoisted, lengths_B, hidden)
+    return scan.reference(variant, parameters, x_TBI, a_TBK, lengths_B, hidden)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

@@ -12,13 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trainables.cells import engine
+from trainables.cells import batch_norm, engine
+from trainables.cells.batch_norm import MOMENTUM
 from trainables.cells.equations import NORM_EPSILON, State, TensorTerms, cut, norm
 from trainables.cells.variant import Variant
 
 Parameters = Mapping[str, Tensor]
-#: Share of a batch's statistics in the running ones, for cells with batch norm.
-MOMENTUM = 0.1
 
 
 def seen(variant: Variant, x_TBI: Tensor) -> Tensor:
@@ -90,6 +89,28 @@ def batch_normed(
         return a_NK.view(*x_TBI.shape[:2], -1)
     zeros_TBK = a_NK.new_zeros(*x_TBI.shape[:2], a_NK.shape[-1])
     return zeros_TBK.index_put((valid_TB,), a_NK)
+
+
+def folded(
+    parameters: Parameters,
+    x_TBI: Tensor,
+    lengths_B: Tensor,
+    statistics: tuple[Tensor, Tensor],
+    training: bool,
+) -> Parameters:
+    """Return parameters whose W and b hold the batch norm.
+
+    In training it is that of the batch's valid steps, as batch_normed does it.
+    """
+    W, b, gain = (parameters[name] for name in ("W", "b", "gain_x"))
+    if not training:
+        W, b = batch_norm.folded(W, b, gain, *statistics)
+    else:
+        whole = int(lengths_B.min()) == len(x_TBI)
+        valid_TB = torch.arange(len(x_TBI)).unsqueeze(1) < lengths_B
+        x_NI = x_TBI.flatten(0, 1) if whole else x_TBI[valid_TB]
+        W, b = batch_norm.folded_over(x_NI, W, b, gain, statistics)
+    return {**parameters, "W": W, "b": b}
 
 
 def initial_state(variant: Variant, x_TBI: Tensor, hidden: int) -> State:
@@ -228,13 +249,13 @@ def scan(
     if way == "kernel":
         return KERNELS[variant.name](parameters, x_TBI)
     seen_TBI = seen(variant, x_TBI)
-    if way == "engine" and variant.norm != "batch":
-        return engine.scan(variant, parameters, seen_TBI, None, lengths_B, hidden)
+    if way == "engine":
+        if statistics is not None:
+            parameters = folded(parameters, seen_TBI, lengths_B, statistics, training)
+        return engine.scan(variant, parameters, seen_TBI, lengths_B, hidden)
     if variant.norm == "batch" and training:
         assert statistics is not None
         a_TBK = batch_normed(variant, parameters, seen_TBI, lengths_B, statistics)
     else:
         a_TBK = hoist(variant, parameters, seen_TBI, statistics)
-    if way == "engine":
-        return engine.scan(variant, parameters, seen_TBI, a_TBK, lengths_B, hidden)
     return reference(variant, parameters, x_TBI, a_TBK, lengths_B, hidden, keep_TBF)

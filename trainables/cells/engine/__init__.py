@@ -1,14 +1,18 @@
 """The scan engine: the equations of a cell, compiled for this processor.
 
-    trace.py    the equations of a step, as a graph      adjoint.py  its derivative, as a graph
-    ir.py       LLVM code by the line, gate functions    product.py  matrix products
-    emit.py     a variant's forward and backward scan    compile.py  from code to functions
-    cache.py    compiled code on disk                 steps.py    ragged batches as rows
-    room.py     memory to work in                     run.py      the scan as an autograd function
+    trace.py     the equations of a step, as a graph     adjoint.py   its derivative, as a graph
+    plan.py      where everything is kept                ir.py        LLVM code by the line
+    product.py   matrix products                         function.py  what both functions share
+    forward.py   a variant's scan                        backward.py  its backward scan
+    emit.py      both as LLVM code                       compile.py   from code to functions
+    program.py   a scan at one size, by addresses        run.py       as an autograd function
+    steps.py     ragged batches as rows                  room.py      memory to work in
 
 A variant needs nothing of its own here: its row in the table of cells is all the engine reads.
 """
 
+from trainables.cells.engine.program import Program, program
 from trainables.cells.engine.run import available, scan
+from trainables.cells.engine.steps import Running
 
-__all__ = ["available", "scan"]
+__all__ = ["Program", "Running", "available", "program", "scan"]

@@ -51,8 +51,8 @@ def differentiate(trace: Trace) -> Backward:
     state = {name: terms.get(graph.leaf("state", name), zero) for name in trace.read}
     vectors = {n.name: terms[n] for n in forward if n.word == "vector" and n in terms}
     for node in trace.sums:
-        if node.start is not None and node.start[0] == "bias":
-            vectors[f"b_{node.start[1]}"] = terms[node]
+        if node.start is not None:
+            vectors[f"b_{node.start}"] = terms[node]
     sums = [terms[node] for node in trace.sums]
     into_input = terms.get(graph.leaf("input"))
     roots = [*sums, *state.values(), *vectors.values(), *([into_input] if into_input else [])]

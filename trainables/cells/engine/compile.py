@@ -14,8 +14,9 @@ from llvmlite import binding as llvm
 
 from trainables.cache import Cache
 from trainables.cells import equations
-from trainables.cells.engine.emit import Plan, emit
+from trainables.cells.engine.emit import emit
 from trainables.cells.engine.ir import Kind
+from trainables.cells.engine.plan import Plan
 from trainables.cells.engine.product import emit_product
 from trainables.cells.engine.trace import Node, Product, walk
 from trainables.cells.variant import Variant
@@ -154,14 +155,6 @@ def product_address(double: bool) -> int:
 def whole_address(name: str, double: bool) -> int:
     """Return where apply or accumulate is."""
     return int(_product(double)[0].get_function_address(name))
-
-
-@functools.cache
-def whole_product(name: str, double: bool) -> Callable[..., None]:
-    """Return one of the matrix products over many rows: apply or accumulate."""
-    pointer, whole = ctypes.c_void_p, ctypes.c_int64
-    prototype = ctypes.CFUNCTYPE(None, *[pointer, whole] * 3, *[whole] * 4, pointer)
-    return prototype(_product(double)[0].get_function_address(name))
 
 
 class Scan:

@@ -44,7 +44,7 @@ class Node:
     arguments: tuple["Node", ...] = ()
     name: str = ""  #: of a leaf: field, vector, or adjoint
     value: float = 0.0  #: of a const
-    start: tuple[str, str] | None = None  #: of a sum: ("bias" or "hoisted", block)
+    start: str | None = None  #: of a sum: the block whose bias it begins with
     products: tuple[Product, ...] = ()  #: of a sum
 
     def _make(self, word: str, *others: "Operand", swap: bool = False) -> "Node":
@@ -122,8 +122,8 @@ class Graph:
         """Return a value that the step is given."""
         return self._once((word, name), lambda n: Node(self, n, word, name=name))
 
-    def sum(self, start: tuple[str, str] | None, products: tuple[Product, ...]) -> Node:
-        """Return a start (bias or hoisted part) plus products."""
+    def sum(self, start: str | None, products: tuple[Product, ...]) -> Node:
+        """Return a bias, or none, plus products."""
         key = ("sum", start, tuple((p.matrix, p.block, p.source.number) for p in products))
         return self._once(key, lambda n: Node(self, n, "sum", start=start, products=products))
 
@@ -166,12 +166,10 @@ class _Terms:
 
     def x(self, block: str) -> Node:
         variant, graph = self._variant, self._graph
-        if variant.norm == "batch":
-            return graph.sum(("hoisted", block), ())
         if variant.norm == "layer":
             normal = self._normal("W", variant.W, block, graph.leaf("input"))
             return graph.leaf("vector", f"gain_x_{block}") * normal + self.p(f"b_{block}")
-        start = ("bias", block) if block in variant.b else None
+        start = block if block in variant.b else None
         if block not in variant.W:
             return graph.leaf("vector", f"b_{block}")
         return graph.sum(start, (Product("W", block, graph.leaf("input")),))
@@ -184,7 +182,7 @@ class _Terms:
         if block in self._variant.W:
             return self.x(block) + recurrent
         if block in self._variant.b:
-            return self._graph.sum(("bias", block), recurrent.products)
+            return self._graph.sum(block, recurrent.products)
         return recurrent
 
     def p(self, name: str) -> Node:
@@ -328,9 +326,6 @@ def _arranged(variant: Variant, sums: list[Node]) -> list[Node]:
                 ordered.setdefault(product.matrix, []).append(
                     names[product.matrix].index(product.block)
                 )
-            if node.start is not None and node.start[0] == "hoisted":
-                slots.setdefault(("W", None), []).append(slot)
-                ordered.setdefault("W", []).append(variant.W.index(node.start[1]))
         apart = sum(len(runs(sorted(set(places)))) for places in slots.values())
         inverted = sum(one > two for row in ordered.values() for one, two in pairwise(row))
         return apart, inverted
