@@ -67,7 +67,9 @@ def main() -> None:
         code = _complain(str(error), 2)
     except KeyboardInterrupt:
         code = INTERRUPTED
-    except BrokenPipeError:  # the reader of our output has seen enough
+    except (BrokenPipeError, SystemExit) as error:  # the reader of our output has seen enough
+        if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
+            raise  # else it is what typer makes of a broken pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes at exit
     except typer.Exit as exit_:
         code = exit_.exit_code
@@ -213,8 +215,6 @@ def _take_up(name: str, root: Path, *, trials: int = 0, seeds: int = 0) -> None:
 
     folder = _folder(name, root)
     job = session.stored(folder)
-    if trials:
-        session.check_extension(job, folder)
     data = tasks.load(job.task, job.base)
     _execute(job.check(data.info), data, folder, trials=trials, seeds=seeds)
 
@@ -283,7 +283,8 @@ def results(
         from search.listing import trials_table
 
         console = Console() if sys.stdout.isatty() else Console(width=PIPE_COLUMNS)
-        console.print(trials_table(records, found.info.metric.name, console.width))
+        driven = found.driven
+        console.print(trials_table(records, found.info.metric.name, console.width, driven=driven))
 
 
 @app.command()
@@ -335,10 +336,15 @@ def export(
     Example: gatesearch export vowels --top 3 --out exports
     """
     from search import results as results_
+    from search.compare.numbers import plural
     from search.export import export as export_
 
-    for path in export_(results_.read(_folder(name, root)), out, top=top, arm=arm, force=force):
+    paths = export_(results_.read(_folder(name, root)), out, top=top, arm=arm, force=force)
+    for path in paths:
         print(_short(path.resolve()))
+    if len(paths) < top:
+        few = plural(len(paths), "complete trial")
+        _complain(f"note: --top {top} asks for more than there is: {few}", 0)
 
 
 @app.command()
@@ -413,7 +419,8 @@ def cells(as_json: AsJson = False) -> None:
     if as_json:
         _print_json(describe_cells())
     else:
-        Console().print(cells_table())
+        console = Console()
+        console.print(cells_table(console.width))
 
 
 # On a cluster

@@ -502,12 +502,13 @@ class Driver:
         Raises InputError where the job could not use it.
         """
         faults: list[tuple[str, str, str]] = []
+        warm = "run a job of another name with `search: {warm_start: NAME}`"
         if trials and self.unit != "trials":
             rule = f"the job's budget is in {self.unit}, not in trials"
-            faults.append(("--trials", rule, "start a job of its own with a greater budget"))
+            faults.append(("--trials", rule, warm))
         elif trials and self._out_of_time():
             rule = "the job's wall-clock limit is reached: no more trials would be started"
-            faults.append(("--trials", rule, "start a job of its own with a greater limit"))
+            faults.append(("--trials", rule, f"{warm} and a greater limit"))
         if seeds and not self.job.confirm.finalists:
             rule = "the job confirms no finalists"
             faults.append(("--seeds", rule, "start a job of its own with confirm.finalists"))

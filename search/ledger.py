@@ -96,6 +96,7 @@ class Ledger:
         self.info: TaskInfo | None = None
         self.job_id = ""  #: tells this job from others of its name; made by its first driver
         self.generation = 0
+        self.driver: tuple[int, str] | None = None  #: process and host of the latest driver
         self.phase = "search"
         self.added_trials = 0
         self.added_seeds = 0
@@ -118,6 +119,7 @@ class Ledger:
         match kind:
             case "driver":
                 self.generation = record["generation"]
+                self.driver = record["pid"], record["host"]
                 origin = json.dumps([record["pid"], record["host"], record["time"]])
                 self.job_id = self.job_id or hashlib.sha256(origin.encode()).hexdigest()[:16]
             case "job":

@@ -14,12 +14,21 @@ from spaces.cells import CELLS, Cell
 WIDE = 120  #: columns of a terminal on which configurations are shown too
 
 
-def trials_table(records: Sequence[Record], metric: str, width: int) -> Table:
+def trials_table(
+    records: Sequence[Record], metric: str, width: int, *, driven: bool = True
+) -> Table:
     """Return a table with a row a trial: what it is, how it ended, what it is worth.
 
     The configurations are left out on a terminal of less than WIDE columns.
+
+    driven: whether a driver is at work; if not, what has no end was interrupted.
     """
-    notes = ["control: complete, drawn at random and never stopped"]
+    notes = []
+    states = [_state(record, driven) for record in records]
+    if "control" in states:
+        notes.append("control: complete, drawn at random and never stopped")
+    if "interrupted" in states:
+        notes.append("interrupted: goes on with `gatesearch resume`")
     if width < WIDE:
         notes.append(f"configurations: in {WIDE} columns, or with --json")
     table = _compact("; ".join(notes))
@@ -27,10 +36,10 @@ def trials_table(records: Sequence[Record], metric: str, width: int) -> Table:
         table.add_column(name, no_wrap=True)
     for name in (metric, "epochs", "parameters", "seconds"):
         table.add_column(name, justify="right", no_wrap=True)
-    last = "configuration, and why it failed" if width >= WIDE else "why it failed"
+    last = "configuration, and why it ended" if width >= WIDE else "why it ended"
     table.add_column(last, overflow="fold")
     varying = {arm: _varying([r for r in records if r.arm == arm]) for arm in _arms(records)}
-    for record in records:
+    for record, state in zip(records, states, strict=True):
         trial = str(record.number)
         if record.phase == "confirm":
             trial = f"{record.finalist}, seed {record.replicate}"
@@ -40,7 +49,7 @@ def trials_table(records: Sequence[Record], metric: str, width: int) -> Table:
         table.add_row(
             escape(record.arm),
             trial,
-            "control" if record.control and record.state == "complete" else record.state,
+            state,
             "" if record.value is None else f"{record.value:.4g}",
             str(record.epochs),
             "" if record.parameters is None else f"{record.parameters:,}",
@@ -48,6 +57,12 @@ def trials_table(records: Sequence[Record], metric: str, width: int) -> Table:
             escape(", ".join(settings + [line[:200] for line in reason])),
         )
     return table
+
+
+def _state(record: Record, driven: bool) -> str:
+    if record.state == "running" and not driven:
+        return "interrupted"
+    return "control" if record.control and record.state == "complete" else record.state
 
 
 def _compact(caption: str | None = None) -> Table:
@@ -90,13 +105,19 @@ def tasks_table(tasks: Iterable[dict[str, Any]]) -> Table:
     return table
 
 
-def cells_table() -> Table:
-    """Return a table of the catalogue."""
-    table = _compact("A = IH + H² + H: one block of I inputs and H units with one bias")
-    for name in ("family", "gates", "parameters a layer", "equations", "source"):
-        table.add_column(name, overflow="fold")
+def cells_table(width: int) -> Table:
+    """Return a table of the catalogue; without sources on a terminal of less than WIDE columns."""
+    notes = ["A = IH + H² + H: one block of I inputs and H units with one bias"]
+    if width < WIDE:
+        notes.append(f"sources: in {WIDE} columns, or with --json")
+    table = _compact("; ".join(notes))
+    for name in ("family", "gates", "parameters"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("equations", overflow="fold")
+    if width >= WIDE:
+        table.add_column("source", overflow="fold")
     for row in describe_cells():
-        table.add_row(*(escape(row[key]) for key in row))
+        table.add_row(*[escape(text) for text in row.values()][: len(table.columns)])
     return table
 
 

@@ -1,5 +1,7 @@
 """What a job has found so far, read from its journal; safe to use while the job runs."""
 
+import os
+import socket
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +29,7 @@ class Results:
     records: list[Record]
     phase: str  #: search, confirm, report or done
     job_id: str = ""  #: tells this job from others of its name
+    driven: bool = True  #: False where its driver was a process of this machine and has gone
 
     @cached_property
     def search(self) -> list[Record]:
@@ -91,4 +94,17 @@ def read(folder: Path) -> Results:
         records=[entry.record(metric, ids.get(key)) for key, entry in ledger.entries.items()],
         phase=ledger.phase,
         job_id=ledger.job_id,
+        driven=_driven(ledger),
     )
+
+
+def _driven(ledger: Ledger) -> bool:
+    if ledger.driver is None or ledger.driver[1] != socket.gethostname():
+        return True  # as far as can be told from here
+    try:
+        os.kill(ledger.driver[0], 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -13,7 +13,6 @@ from typing import Any
 from rich.console import Console
 
 from search.job import JobSpec
-from search.ledger import Ledger
 from search.replace import replace_file
 from spaces.errors import InputError
 from spaces.tasks import TaskInfo
@@ -80,24 +79,6 @@ def differences(before: Any, now: Any, place: str = "") -> list[str]:
 def _brief(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def check_extension(job: JobSpec, folder: Path) -> None:
-    """Raise InputError where more trials would never be run."""
-    from search.storage import open_reader
-
-    place, remedy = "--trials", "run a job of another name with `search: {warm_start: NAME}`"
-    if job.search.trials is None:
-        unit = "epochs" if job.search.epochs is not None else "worker seconds"
-        rule = f"each arm of this job has a budget of {unit}, not of trials"
-        raise InputError.of(place, rule, remedy)
-    if job.search.wall_clock is None:
-        return
-    ledger = Ledger()
-    ledger.apply_all(open_reader(folder).groups())
-    if ledger.search_seconds >= job.search.wall_clock:
-        rule = f"the job's wall_clock of {job.search.wall_clock:g} s is spent"
-        raise InputError.of(place, rule, remedy)
 
 
 def stored(folder: Path) -> JobSpec:

@@ -212,9 +212,10 @@ def _against(
         )
         traces.append(_trials(style, shown, keep, x, names))
         traces.append(legend_only(style))
+    hollow = "hollow: drawn at random; " if any(each.control for each in complete) else ""
     caption = [
         "One mark a complete trial of the search (pruned trials have early scores and are left "
-        "out); hollow: drawn at random; large: finalists, or the best trial where there are none.",
+        f"out); {hollow}large: finalists, or the best trial where there are none.",
         f"The dotted line is {frontier}: a best of many, which flatters the arm with more tries.",
         *more,
     ]

@@ -55,15 +55,16 @@ def test_every_command_has_help_with_an_example(tmp_path: Path) -> None:
         assert "Example: gatesearch " in call(name, "--help", cwd=tmp_path).stdout
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("reader", "read"), [("head -1", "[\n"), ("exec <&-", "")])
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path, reader: str, read: str) -> None:
     done = subprocess.run(
-        ["bash", "-c", f"set -o pipefail; {GATESEARCH} cells --json | head -1"],
+        ["bash", "-c", f"set -o pipefail; {GATESEARCH} cells --json | {{ {reader}; }}"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "[\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, read, "")
 
 
 def test_a_folder_that_cannot_be_written_is_told_in_a_line(tmp_path: Path) -> None:
