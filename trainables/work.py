@@ -20,14 +20,9 @@ def numbers(config: TrialConfig, longest: int) -> int:
     return config.batch_size * longest * config.hidden_size * config.depth
 
 
-def one_by_one(config: TrialConfig) -> bool:
-    """Return whether trainings of that configuration are never run together."""
-    return config.zoneout > 0 or (config.cell, config.gates) in ONE_BY_ONE
-
-
 def company_pays(config: TrialConfig, longest: int) -> bool:
     """Return whether trainings of this shape take less time together, on a CPU."""
-    if one_by_one(config):
+    if (config.cell, config.gates) in ONE_BY_ONE:
         return False
     return 2 * numbers(config, longest) <= MOST_NUMBERS
 

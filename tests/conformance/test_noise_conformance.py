@@ -11,8 +11,9 @@ from torch import Tensor
 
 from spaces.cells import CELLS
 from trainables import cells
-from trainables.cells import Layer, Variant
-from trainables.cells.dropout import Dropout, Noise
+from trainables.cells import Layer, Variant, engine, scan
+from trainables.cells.dropout import NONE, Dropout, Noise
+from trainables.cells.zoneout import keep, zoned
 
 RATE = 0.3
 Array = oracle.Array
@@ -84,9 +85,9 @@ def zoned_run(layer: Layer, x_TI: Array, keep_TFH: Array) -> Array:
     outputs = []
     for x, keep_FH in zip(x_TI, keep_TFH, strict=True):
         after = step(o, x, state)
-        for name, keep in zip(variant.zones, keep_FH, strict=True):
-            keep = keep[: len(after[name])]
-            after[name] = keep * state[name] + (1 - keep) * after[name]
+        for name, share in zip(variant.zones, keep_FH, strict=True):
+            kept_H = share[: len(after[name])]
+            after[name] = kept_H * state[name] + (1 - kept_H) * after[name]
         if variant.output in variant.zones:
             after["y"] = after[variant.output]
         outputs.append(after["y"])
@@ -132,6 +133,42 @@ def test_what_zoneout_acts_on_is_read_by_the_next_step(variant: Variant) -> None
             moved = {**state, name: state[name] + 1}
             ours, theirs = (layer.step(x_TBI[0], s) for s in (state, moved))
             assert not torch.equal(ours[variant.output], theirs[variant.output])
+
+
+@pytest.mark.skipif(not engine.available(), reason="the processor has no AVX2")
+@variants()
+@pytest.mark.parametrize("constant", [False, True])
+@pytest.mark.parametrize("shape", [(6, 5, 4, 21), (3, 40, 17, 70)], ids=str)
+def test_zoneout_in_the_engine_is_that_of_the_reference_path(
+    variant: Variant, constant: bool, shape: tuple[int, int, int, int]
+) -> None:
+    """In float32, at sizes that are no whole number of vectors."""
+    T, B, inputs, hidden = shape
+    inputs = hidden if variant.square else inputs
+    draw = torch.Generator().manual_seed(6)
+    layer = Layer(variant, inputs, hidden, draw, zoneout=RATE).eval()
+    x_TBI = torch.randn(T, B, inputs, generator=draw, requires_grad=True)
+    lengths_B = torch.randint(1, T + 1, (B,), generator=draw)
+    valid_TB1 = (torch.arange(T)[:, None] < lengths_B)[..., None]
+    mixed, parameters = zoned(variant), dict(layer.named_parameters())
+    dropout = Dropout() if constant else Dropout(RATE, source())
+    keep_TBF = keep(variant, RATE, dropout, x_TBI, hidden)
+    seen = scan.seen(variant, x_TBI)
+    assert scan.path(mixed, x_TBI) == "engine"
+    a_TBK = scan.hoist(variant, parameters, seen, layer._running())
+    ways = [
+        layer(x_TBI, lengths_B, NONE if constant else zoneout()),
+        scan.reference(mixed, parameters, x_TBI, a_TBK, lengths_B, hidden, keep_TBF),
+    ]
+    weight = torch.randn(ways[0].shape, generator=draw)
+    found = []
+    for y_TBH in ways:
+        total = (torch.where(valid_TB1, y_TBH, 0) * weight).sum()
+        wanted = torch.autograd.grad(total, [x_TBI, *parameters.values()], retain_graph=True)
+        found.append([torch.where(valid_TB1, y_TBH, 0), *wanted])
+    for got, expected in zip(*found, strict=True):
+        scale = max(1.0, float(expected.detach().abs().max()))
+        torch.testing.assert_close(got, expected, rtol=0, atol=1e-4 * scale)
 
 
 def test_zoneout_is_read_by_every_recurrent_cell_alone() -> None:

@@ -105,7 +105,7 @@ def test_both_directions_are_fused_as_they_are_alone(
     hidden_size: int, cell: tuple[str, str], make_data: Any
 ) -> None:
     shape = {"bidirectional": True, "residual": True, "depth": 3, "hidden_size": hidden_size}
-    chosen = config(*cell, **shape, weight_drop=0.3)
+    chosen = config(*cell, **shape, weight_drop=0.3, zoneout=0.1)
     assert_fused_is_alone([chosen] * 3, make_data())
 
 

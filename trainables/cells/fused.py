@@ -18,6 +18,7 @@ from torch import Tensor
 from trainables.cells import engine
 from trainables.cells.dropout import Noise
 from trainables.cells.layer import Layer
+from trainables.cells.zoneout import zoned
 from trainables.room import Room
 from trainables.rows import Rows
 
@@ -34,6 +35,7 @@ class Trace:
     #: Factors 0 or 1 / keep of each model's R, None for one that drops no weights.
     masks: Sequence[Tensor | None] = ()
     dropped: Sequence[Tensor] = ()  #: each model's R with its mask on it
+    keep: Tensor | None = None  #: what zoneout keeps, [N, F] or the same for all rows, [1, F]
 
 
 class FusedLayer:
@@ -41,7 +43,9 @@ class FusedLayer:
 
     def __init__(self, layers: Sequence[Layer], room: Room) -> None:
         first = layers[0]
-        self.variant, self.hidden = first.variant, first.hidden
+        self.variant, self.hidden, self._zoneout = first.variant, first.hidden, first.zoneout
+        if self._zoneout:
+            self.variant = zoned(self.variant)
         self.width = self.variant.width(self.hidden)
         inputs = self.variant.window * first.inputs
         like = next(first.parameters())
@@ -64,7 +68,7 @@ class FusedLayer:
         program = self._program
         y = self._room.take((self, "y"), len(rows), self.width)
         tape = self._room.take((self, "tape"), len(rows), program.tape_row)
-        trace = Trace(x, y, tape, *self._drop_weights(who, noises))
+        trace = Trace(x, y, tape, *self._drop_weights(who, noises), self._keep(rows, noises))
         works = self._room.take("works", 1, program.forward_room).data_ptr()
         places = self._places(rows, who, trace)
         tapes = self._at(tape, rows)
@@ -85,6 +89,20 @@ class FusedLayer:
                 masks.append(mask)
                 dropped.append(R if mask is None else R * mask)
         return masks, dropped
+
+    def _keep(self, rows: Rows, noises: Sequence[Noise]) -> Tensor | None:
+        """Return what zoneout keeps, drawn for each model's padded batch as it is alone."""
+        if not self._zoneout:
+            return None
+        width = len(self.variant.zones) * self.hidden
+        if not noises:
+            return torch.full((1, width), self._zoneout, dtype=self._program.dtype)
+        keep = self._room.take((self, "keep"), len(rows), width)
+        steps = rows.steps.tolist()
+        for noise, part, longest in zip(noises, rows.slices(), steps, strict=True):
+            kept = noise.updates.kept((longest * rows.batch, width))
+            keep[part] = kept.index_select(0, rows.padded[part]).logical_not_()
+        return keep
 
     def backward(
         self, rows: Rows, who: Whole, trace: Trace, dy: Tensor, *, wants_dx: bool
@@ -130,6 +148,12 @@ class FusedLayer:
             places.append({"x": x, "y": y, **found})
         for place, R in zip(places, trace.dropped, strict=False):
             place["R"] = R.data_ptr()
+        if trace.keep is not None:
+            each = len(trace.keep) == len(rows)
+            first = [trace.keep.data_ptr()] * len(places)
+            at_keep = self._at(trace.keep, rows) if each else first
+            for place, keep in zip(places, at_keep, strict=True):
+                place |= {"keep": keep, "keep_row": trace.keep.shape[1] if each else 0}
         return places
 
     def _zeros(self, models: int) -> dict[str, Tensor]:

@@ -245,14 +245,14 @@ def scan(
     statistics: running mean and variance [K] of Wx, for cells with batch norm; in training they are
     moved, and the batch's own are used.
     """
-    way = path(variant, x_TBI) if keep_TBF is None else "reference"
+    way = path(variant, x_TBI)
     if way == "kernel":
         return KERNELS[variant.name](parameters, x_TBI)
     seen_TBI = seen(variant, x_TBI)
     if way == "engine":
         if statistics is not None:
             parameters = folded(parameters, seen_TBI, lengths_B, statistics, training)
-        return engine.scan(variant, parameters, seen_TBI, lengths_B, hidden)
+        return engine.scan(variant, parameters, seen_TBI, lengths_B, hidden, keep_TBF)
     if variant.norm == "batch" and training:
         assert statistics is not None
         a_TBK = batch_normed(variant, parameters, seen_TBI, lengths_B, statistics)

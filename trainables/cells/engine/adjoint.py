@@ -94,7 +94,7 @@ def _pulled(node: Node, g: Node) -> list[tuple[Node, Node]]:
             group = group_of(scale)
             of_g, of_gn = graph.leaf("row", f"g {group}"), graph.leaf("row", f"gn {group}")
             return [(value, scale * (g - of_g - node * of_gn))]
-        case "sum" | "row" | "state" | "vector" | "input" | "const":
+        case "sum" | "row" | "state" | "vector" | "input" | "const" | "keep":
             return []
     raise NotImplementedError(node.word)
 
@@ -123,16 +123,23 @@ def _stages(trace: Trace, roots: Iterable[Node]) -> dict[Node, int]:
 
 def heavy(node: Node, trace: Trace) -> bool:
     """Return whether a value of the forward pass is kept rather than made again."""
-    return node.word in HEAVY or node in _computed_sources(trace)
+    return node.word in HEAVY or node in _computed_sources(trace) or node in _normalised(trace)
 
 
 def _computed_sources(trace: Trace) -> list[Node]:
     return [source for source in trace.sources if source.word not in LEAVES]
 
 
+def _normalised(trace: Trace) -> list[Node]:
+    """Return what is normalised over units and would not be there for all units otherwise."""
+    stored = set(trace.stored.values())
+    members = (node for group in trace.graph.groups.values() for node in group)
+    return [node for node in members if node.word not in HEAVY and node not in stored]
+
+
 def _kept(trace: Trace, roots: Iterable[Node], stages: dict[Node, int]) -> list[Node]:
     """Return the heavy values that the backward pass, or a later forward stage, reads."""
-    kept: dict[Node, None] = dict.fromkeys(_computed_sources(trace))
+    kept: dict[Node, None] = dict.fromkeys([*_computed_sources(trace), *_normalised(trace)])
     stored = set(trace.stored.values())
 
     def read(node: Node, seen: set[Node]) -> None:

@@ -205,6 +205,8 @@ class BackwardFunction(Function):
                             return loaded[node.name]
                         case "input":
                             return code.load(self.array("x", absolute, self.I, unit), mask)
+                        case "keep":
+                            return code.load(self.kept(node.name, absolute, unit), mask)
                         case "row":
                             return self.row_value(node, here, absolute)
                     if node in plan.tape:

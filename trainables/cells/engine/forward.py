@@ -101,6 +101,8 @@ class ForwardFunction(Function):
                             return loaded[node.name]
                         case "input":
                             return code.load(self.array("x", absolute, self.I, unit), mask)
+                        case "keep":
+                            return code.load(self.kept(node.name, absolute, unit), mask)
                         case "row":
                             return self.row_value(node, here, absolute)
                     if t.stages.get(node, stage) < stage and node in plan.tape:

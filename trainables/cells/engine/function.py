@@ -7,6 +7,7 @@ step t has n[t] rows from off[t] on.
     x [N, I]   y, dy [N, P]   D [N, sums · H]
     tape [N, slots · H]: the state's fields but the output, then what the backward pass reads
     vectors, dvectors [·, H]   initial [fields, H]   carry [fields, B, H]   across [·, B, H]
+    keep [N, keep_row]: what zoneout keeps; keep_row is 0 where one row is that of all
     row_values [N, 2 · groups]   row_sums [B, 2 · groups]: of what is normalised over units
     W, R, P: the layer's matrices   panels, tmp: room to work in
 """
@@ -21,11 +22,12 @@ from trainables.cells.engine.plan import Plan, Run
 from trainables.cells.engine.product import POINTER, each_group
 from trainables.cells.engine.trace import Node
 
-SIZES = ("T", "B", "I", "H", "width", "group", "chunk", "tape_row", "D_row")
+SIZES = ("T", "B", "I", "H", "width", "group", "chunk", "tape_row", "D_row",
+         "keep_row")  # fmt: skip
 #: Where the matrix product is; compiled once for all variants.
 PRODUCT = "product"
 ARRAYS = (PRODUCT, "off", "n", "x", "y", "tape", "row_values", "vectors", "initial",
-          "W", "R", "P", "panels", "tmp")  # fmt: skip
+          "keep", "W", "R", "P", "panels", "tmp")  # fmt: skip
 FORWARD = SIZES + ARRAYS
 BACKWARD = (*FORWARD, "accumulate", "apply", "dy", "across", "row_sums", "carry", "D", "dvectors",
             "dx", "dx_row", "wants_dx", "dW", "dW_row", "dR", "dR_row", "dP", "dP_row")  # fmt: skip
@@ -104,6 +106,12 @@ class Function:
 
     def vector(self, array: str, name: str, unit: ir.Value) -> ir.Value:
         return self.array(array, self.code.integer(self.plan.vectors.index(name)), self.H, unit)
+
+    def kept(self, field: str, row: ir.Value, unit: ir.Value) -> ir.Value:
+        """Return the address of what zoneout keeps of a field of the state."""
+        b, zone = self.code.builder, self.plan.variant.zones.index(field)
+        column = b.add(b.mul(self.H, self.code.integer(zone)), unit)
+        return self.array("keep", row, self.word["keep_row"], column)
 
     def panel_sizes(self, pairs: list[tuple[ir.Value, ir.Value, int]]) -> list[ir.Value]:
         """Return addresses in the room for panels, one for each (K, width, blocks)."""

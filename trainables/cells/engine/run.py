@@ -23,7 +23,12 @@ class _Scanned(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, program: Program, steps: Steps, x_TBI: Tensor, *tensors: Tensor
+        ctx: Any,
+        program: Program,
+        steps: Steps,
+        x_TBI: Tensor,
+        keep_TBF: Tensor | None,
+        *tensors: Tensor,
     ) -> Tensor:
         x, dtype, running = rows(x_TBI, steps), program.dtype, steps.running
         parts = tensors[len(program.matrices) :]
@@ -34,16 +39,22 @@ class _Scanned(torch.autograd.Function):
         at = {"x": x.data_ptr(), "y": y.data_ptr(), "vectors": vectors.data_ptr()}
         for name, matrix in zip(program.matrices, tensors, strict=False):
             at[name] = matrix.data_ptr()
+        keep = keep_TBF
+        if keep is not None:
+            if keep.shape[:2] == x_TBI.shape[:2]:
+                keep = rows(keep, steps)
+                at["keep_row"] = keep.shape[-1]
+            at["keep"] = keep.data_ptr()
         program.forward(running, tape.buffer.data_ptr(), works.data_ptr(), **at)
         room.give_back(works)
         ctx.save_for_backward(x, y, vectors, *tensors)
-        ctx.constants = program, steps, tape, at
+        ctx.constants = program, steps, tape, at, keep
         return padded(y, steps)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        program, steps, tape, at = ctx.constants
+        program, steps, tape, at, _ = ctx.constants  # what zoneout kept is where `at` says
         x, _, _, *tensors = ctx.saved_tensors  # they are where `at` says
         dtype, running = program.dtype, steps.running
         dy = rows(gradients[0], steps)
@@ -63,7 +74,7 @@ class _Scanned(torch.autograd.Function):
         room.give_back(works)
         parts = tensors[len(program.matrices) :]
         found += torch.split(dvectors, [len(part) for part in parts]) if parts else ()
-        return None, None, padded(dx, steps) if dx is not None and wants_dx else None, *found
+        return None, None, padded(dx, steps) if dx is not None and wants_dx else None, None, *found
 
 
 def _zeros(program: Program, shape: Sequence[int]) -> tuple[Tensor, int]:
@@ -85,14 +96,18 @@ def scan(
     x_TBI: Tensor,
     lengths_B: Tensor,
     hidden: int,
+    keep_TBF: Tensor | None = None,
 ) -> Tensor:
     """Return the outputs y_TBH of float32 or float64 inputs on the CPU; zeros in the padding.
 
+    keep_TBF: what zoneout keeps, for variants with it; T and B are 1 where it is always the same.
     Batch norm is not done here: its scale and shift have to be in W and b.
     """
     double = x_TBI.dtype == torch.float64
     found = program(variant, double, x_TBI.shape[-1], hidden)
     tensors = [parameters[name].contiguous() for name in (*found.matrices, *found.vectors)]
     steps = steps_of(lengths_B, x_TBI.shape[0])
-    y_TBH: Tensor = _Scanned.apply(found, steps, x_TBI, *tensors)  # type: ignore[no-untyped-call]
+    y_TBH: Tensor = _Scanned.apply(  # type: ignore[no-untyped-call]
+        found, steps, x_TBI, keep_TBF, *tensors
+    )
     return y_TBH
