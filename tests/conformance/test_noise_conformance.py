@@ -95,6 +95,18 @@ def zoned_run(layer: Layer, x_TI: Array, keep_TFH: Array) -> Array:
     return np.stack(outputs)
 
 
+def test_masks_on_a_device_come_from_torch_s_generator() -> None:
+    layer = zoned_layer(cells.find("lstm", "projected"))
+    x_TBI = batch(layer.variant)
+    found = []
+    for seed in (1, 1, 2):
+        weights, updates = (torch.Generator().manual_seed(seed + at) for at in (0, 10))
+        noise = Noise(weights=Dropout(RATE, weights), updates=Dropout(RATE, updates))
+        found.append(torch.where(valid_steps(), layer(x_TBI, LENGTHS, noise), 0))
+    assert torch.equal(found[0], found[1])
+    assert not torch.equal(found[0], found[2])
+
+
 @variants()
 def test_zoneout_keeps_units_as_they_were(variant: Variant) -> None:
     layer, x_TBI = zoned_layer(variant), batch(variant)

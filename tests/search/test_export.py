@@ -14,6 +14,7 @@ from exported_jobs import TASKS, SmallJob, small_job, write_own
 
 from search.export import FILES, export, is_export, ranked
 from search.job import JobSpec
+from spaces.cells import parse
 from spaces.config import TrialConfig
 from spaces.errors import InputError
 from trainables import tasks
@@ -49,7 +50,10 @@ def test_an_export_holds_four_files_and_nothing_else(job: SmallJob, tmp_path: Pa
 def test_the_job_file_trains_the_same_model_again(task: str, tmp_path: Path) -> None:
     job = small_job(tmp_path / "job", task)
     both = {"bidirectional": True} if not job.data.info.causal else {}
-    trial = job.add("gru", dropout=0.3, learning_rate=0.0123456789, seed=4_000_000_007, **both)
+    noise = {"dropout": 0.3, "weight_drop": 0.2, "zoneout": 0.1}
+    start = {"forget_bias": "chrono", "recurrent_init": "xavier"}
+    rest: dict[str, Any] = {**both, **noise, **start, "learning_rate": 0.0123456789}
+    trial = job.add("gru", seed=4_000_000_007, **rest)
     (folder,) = export(job.results, tmp_path / "out")
     again = JobSpec.load(folder / "config.yaml")
     data = tasks.load(again.task, again.base)
@@ -97,8 +101,9 @@ def test_every_training_setting_is_in_the_job_file(arm: str, tmp_path: Path) -> 
         "depth": 2, "hidden_size": 6, "residual": True, "optimizer": "rmsprop", "batch_size": 7,
         "weight_decay": 1e-05, "gradient_clip": None, "max_epochs": 2, "dropout": 0.1,
     }  # fmt: skip
-    if arm.startswith("transformer"):
-        choices["heads"] = 2
+    unusual = {"heads": 2, "forget_bias": "zero", "recurrent_init": "xavier", "zoneout": 0.1}
+    cell = parse(arm)
+    choices |= {name: value for name, value in unusual.items() if cell.reads(name)}
     trial = job.add(arm, **choices)
     (folder,) = export(job.results, tmp_path / "out")
     (exported,) = JobSpec.load(folder / "config.yaml").arms
