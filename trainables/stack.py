@@ -113,13 +113,14 @@ class Stack:
         dropouts = [noise.outputs for noise in noises]
         if not any(dropout.active for dropout in dropouts):
             return None
-        mask = self._room.take((depth, "mask"), len(rows), width)
+        kept_NH = torch.empty(len(rows), width, dtype=torch.bool)
         for dropout, part, steps in zip(dropouts, rows.slices(), rows.steps.tolist(), strict=True):
             if dropout.active:
                 kept = dropout.kept((steps * rows.batch, width))
-                mask[part] = kept.index_select(0, rows.padded[part])
+                torch.index_select(kept, 0, rows.padded[part], out=kept_NH[part])
             else:
-                mask[part] = 1
+                kept_NH[part] = True
+        mask = self._room.take((depth, "mask"), len(rows), width).copy_(kept_NH)
         scales = [dropout.scale if dropout.active else 1.0 for dropout in dropouts]
         if len(set(scales)) == 1:
             return mask.mul_(scales[0])

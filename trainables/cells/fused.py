@@ -55,13 +55,23 @@ class FusedLayer:
         self._program = engine.program(self.variant, double, inputs, self.hidden)
         matrices, vectors = self._program.matrices, self._program.vectors
         self._shapes = {name: tuple(first.get_parameter(name).shape) for name in matrices}
-        #: Where parameters and their gradients are in each layer.
-        self._values = {name: _addresses(layers, name, gradient=False) for name in matrices}
-        self._gradients = {name: _addresses(layers, name, gradient=True) for name in matrices}
-        self._values["vectors"] = _joined(layers, vectors, gradient=False)
-        self._gradients["vectors"] = _joined(layers, vectors, gradient=True)
-        #: Matrices whose rows are no whole vectors: what is added to has to have room for them.
-        self._narrow = [n for n, (_, row) in self._shapes.items() if self._program.up(row) > row]
+        #: Where each layer's parameters and their gradients are.
+        self._values: list[dict[str, int]] = [{} for _ in layers]
+        self._gradients: list[dict[str, int]] = [{} for _ in layers]
+        for found, gradient, d in ((self._values, False, ""), (self._gradients, True, "d")):
+            for name in matrices:
+                for at, address in zip(found, _addresses(layers, name, gradient), strict=True):
+                    at[d + name] = address
+            for at, address in zip(found, _joined(layers, vectors, gradient), strict=True):
+                at[d + "vectors"] = address
+        for at in self._gradients:
+            at.update({f"d{name}_row": row for name, (_, row) in self._shapes.items()})
+        #: Gradients of matrices whose rows are no whole vectors: they have no room for these.
+        self._narrow = {
+            name: [_gradient(layer, name) for layer in layers]
+            for name, (_, row) in self._shapes.items()
+            if self._program.up(row) > row
+        }
 
     def forward(self, rows: Rows, who: Whole, x: Tensor, noises: Sequence[Noise] = ()) -> Trace:
         """Run the layers of the models in `who` over their rows; x [N, I], noises one a model."""
@@ -117,25 +127,24 @@ class FusedLayer:
             dx = room.take((self, "dx"), len(rows), program.up(trace.x.shape[1])).zero_()
             for at, place in zip(places, self._at(dx, rows), strict=True):
                 at |= {"dx": place, "dx_row": dx.shape[1], "wants_dx": int(wants_dx)}
-        for k, (at, model, place) in enumerate(
-            zip(places, who.tolist(), self._at(dy, rows), strict=True)
-        ):
-            at |= {"dy": place, "dvectors": self._gradients["vectors"][model]}
-            for name, (_, row) in self._shapes.items():
-                at |= {f"d{name}": self._gradients[name][model], f"d{name}_row": row}
-            for name, zeros in narrow.items():
-                at |= {f"d{name}": zeros[k].data_ptr(), f"d{name}_row": zeros.shape[2]}
+        for at, model, place in zip(places, who.tolist(), self._at(dy, rows), strict=True):
+            at |= self._gradients[model]
+            at["dy"] = place
+        for name, zeros in narrow.items():
+            for at, room_for_it in zip(places, zeros, strict=True):
+                at |= {f"d{name}": room_for_it.data_ptr(), f"d{name}_row": zeros.shape[2]}
         needed = max(program.backward_room(running) for running in rows.running)
         works = room.take("works", 1, needed).data_ptr()
         for running, place, at in zip(
             rows.running, self._at(trace.tape, rows), places, strict=True
         ):
             program.backward(running, place, works, **at)
-        for k, model in enumerate(who.tolist()):
-            for name, zeros in narrow.items():
-                columns = self._shapes[name][1]
-                _gradient(self._layers[model], name).add_(zeros[k, :, :columns])
-            if trace.masks and (mask := trace.masks[k]) is not None:
+        for name, zeros in narrow.items():
+            found = zeros[:, :, : self._shapes[name][1]]
+            for model, gradient in zip(who.tolist(), found, strict=True):
+                self._narrow[name][model].add_(gradient)
+        for model, mask in zip(who.tolist(), trace.masks, strict=False):
+            if mask is not None:
                 _gradient(self._layers[model], "R").mul_(mask)
         return dx[:, : trace.x.shape[1]] if dx is not None and wants_dx else None
 
@@ -144,8 +153,7 @@ class FusedLayer:
         places = []
         at_x, at_y = self._at(trace.x, rows), self._at(trace.y, rows)
         for model, x, y in zip(who.tolist(), at_x, at_y, strict=True):
-            found = {name: addresses[model] for name, addresses in self._values.items()}
-            places.append({"x": x, "y": y, **found})
+            places.append({"x": x, "y": y, **self._values[model]})
         for place, R in zip(places, trace.dropped, strict=False):
             place["R"] = R.data_ptr()
         if trace.keep is not None:
@@ -158,12 +166,12 @@ class FusedLayer:
 
     def _zeros(self, models: int) -> dict[str, Tensor]:
         """Return [K, height, whole vectors] for the gradients of narrow matrices."""
-        dtype = self._program.dtype
-        return {
-            name: torch.zeros(models, height, self._program.up(row), dtype=dtype)
-            for name, (height, row) in self._shapes.items()
-            if name in self._narrow
-        }
+        found = {}
+        for name in self._narrow:
+            height, row = self._shapes[name]
+            shape = models, height, self._program.up(row)
+            found[name] = torch.zeros(shape, dtype=self._program.dtype)
+        return found
 
     def _at(self, tensor: Tensor, rows: Rows) -> list[int]:
         """Return where each model's rows begin."""
@@ -179,19 +187,19 @@ def _gradient(layer: Layer, name: str) -> Tensor:
     return gradient
 
 
-def _addresses(layers: Sequence[Layer], name: str, *, gradient: bool) -> list[int]:
+def _addresses(layers: Sequence[Layer], name: str, gradient: bool) -> list[int]:
     """Return where a parameter, or its gradient, is in each layer."""
     found = [_gradient(layer, name) if gradient else layer.get_parameter(name) for layer in layers]
     return [tensor.data_ptr() for tensor in found]
 
 
-def _joined(layers: Sequence[Layer], names: Sequence[str], *, gradient: bool) -> list[int]:
+def _joined(layers: Sequence[Layer], names: Sequence[str], gradient: bool) -> list[int]:
     """Return where parameters begin that stand one after the other, as those of a training do."""
     if not names:
         return [0] * len(layers)
-    first = at = _addresses(layers, names[0], gradient=gradient)
+    first = at = _addresses(layers, names[0], gradient)
     for name in names:
-        assert _addresses(layers, name, gradient=gradient) == at
+        assert _addresses(layers, name, gradient) == at
         parameter = layers[0].get_parameter(name)
         at = [address + parameter.numel() * parameter.element_size() for address in at]
     return first

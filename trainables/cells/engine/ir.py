@@ -166,6 +166,25 @@ class Code:
         zeros = ir.Constant(ir.VectorType(I32, self.kind.lanes), [0] * self.kind.lanes)
         return b.shuffle_vector(one, undefined, zeros)
 
+    def turned(self, rows: Sequence[ir.Value]) -> list[ir.Value]:
+        """Return the columns of a square of as many vectors as there are lanes."""
+        b, lanes, found = self.builder, self.kind.lanes, list(rows)
+        apart = 1
+        while apart < lanes:  # swap the squares beside the diagonal, of one, then two, then four
+            low = [lane if not lane & apart else lanes + lane - apart for lane in range(lanes)]
+            masks = [
+                ir.Constant(ir.VectorType(I32, lanes), [lane + shift for lane in low])
+                for shift in (0, apart)
+            ]
+            for row in range(lanes):
+                if not row & apart:
+                    pair = found[row], found[row + apart]
+                    found[row], found[row + apart] = (
+                        b.shuffle_vector(*pair, mask) for mask in masks
+                    )
+            apart *= 2
+        return found
+
     def lanes_below(self, first: ir.Value, width: ir.Value) -> ir.Value:
         """Return the mask of the lanes whose unit, counted from first, is below width."""
         b, lanes = self.builder, self.kind.lanes

@@ -191,24 +191,34 @@ def pack_rows(
     width: ir.Value,
     group: ir.Value,
 ) -> None:
-    """Pack blocks of a matrix [.., K]: its rows are units. Panels are [group][K][block][vector]."""
-    b, lanes = code.builder, code.integer(code.kind.lanes)
-    count = code.integer(len(first_rows))
-    number = code.kind.scalar
+    """Pack blocks of a matrix [.., K]: its rows are units. Panels are [group][K][block][vector].
+
+    A square of one vector's length is turned over at a time.
+    """
+    b, one_vector = code.builder, code.kind.lanes
+    lanes, count, zero = code.integer(one_vector), code.integer(len(first_rows)), code.integer(0)
     with each_group(code, width, group) as (first, vectors):
         start = b.mul(b.mul(first, lanes), b.mul(count, K))
         stride = b.mul(b.mul(vectors, lanes), count)
         for index, first_row in enumerate(first_rows):
-            with code.loop(code.integer(0), b.mul(vectors, lanes)) as place:
-                unit = b.add(b.mul(first, lanes), place)
-                inside = b.icmp_signed("<", unit, width)
-                row = b.add(first_row, b.select(inside, unit, code.integer(0)))
-                source = code.at(matrix, b.mul(row, ld))
-                to = b.add(start, b.add(b.mul(b.mul(vectors, lanes), code.integer(index)), place))
-                with code.loop(code.integer(0), K) as k:
-                    value = b.load(code.at(source, k), typ=number)
-                    value = b.select(inside, value, ir.Constant(number, 0.0))
-                    b.store(value, code.at(panel, b.add(to, b.mul(k, stride))))
+            with code.loop(zero, vectors) as vector:
+                unit = b.mul(b.add(first, vector), lanes)
+                row = b.mul(b.add(first_row, unit), ld)
+                block = b.add(b.mul(vectors, code.integer(index)), vector)
+                to = b.add(start, b.mul(block, lanes))
+                with code.loop(zero, K, lanes) as k:
+                    mask = code.lanes_below(k, K)
+                    source = b.add(row, k)
+                    square = []
+                    for lane in range(one_vector):
+                        there = b.icmp_signed("<", b.add(unit, code.integer(lane)), width)
+                        some = b.select(there, mask, ir.Constant(mask.type, None))
+                        place = b.add(source, b.mul(ld, code.integer(lane)))
+                        square.append(code.load(code.at(matrix, place), some))
+                    for lane, column in enumerate(code.turned(square)):
+                        with b.if_then(b.icmp_signed("<", b.add(k, code.integer(lane)), K)):
+                            place = b.add(to, b.mul(b.add(k, code.integer(lane)), stride))
+                            code.store_all(column, code.at(panel, place))
 
 
 def pack_columns(
