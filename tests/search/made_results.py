@@ -8,6 +8,7 @@ from typing import Any
 from search.job import JobSpec
 from search.record import Record
 from search.results import Results
+from spaces.config import completed
 from spaces.tasks import METRICS, TaskInfo
 from trainables.curve import Epoch
 
@@ -90,7 +91,7 @@ def made(
 
 
 def _trial(arm: str, cells: list[str], number: int, info: TaskInfo, draw: random.Random) -> Record:
-    config = {
+    chosen = {
         "cell": draw.choice(cells),
         "gates": "standard",
         "depth": draw.randint(1, 3),
@@ -106,6 +107,7 @@ def _trial(arm: str, cells: list[str], number: int, info: TaskInfo, draw: random
         "max_epochs": 27,
         "gradient_clip": 1.0,
     }
+    config = completed(chosen)
     control = number % 4 == 0
     state = "complete" if control or draw.random() < 0.45 else "pruned"
     epochs = 27 if state == "complete" else draw.choice([1, 3, 9])
