@@ -35,9 +35,10 @@ from trainables.store import StoreError
 from trainables.work import MOST_MEMBERS, Report, Work, company_pays
 
 FLUSH_SECONDS = 1.0  #: between two flushes of the journal, at most, while reports come in
-#: Trials of an arm over the limit of latency, one after the other, after which it gets no more:
-#: they cost none of a budget of epochs or seconds, so that an arm of such models would never end.
-MOST_TOO_SLOW = 100
+#: Trials of an arm that come to nothing, one after the other, after which it gets no more: over the
+#: limit of latency, or failed or diverged before an epoch was trained where budgets are epochs or
+#: seconds. They cost none of these, so that an arm of nothing else would never end.
+MOST_IN_VAIN = 100
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Driver:
         self._spent: defaultdict[str, float] = defaultdict(float)
         self._spent_by_ended: defaultdict[str, float] = defaultdict(float)
         self._best: defaultdict[str, list[tuple[tuple[float, int, int], Entry]]] = defaultdict(list)
-        self._too_slow: Counter[str] = Counter()  # an arm's latest trials, since one was not
+        self._in_vain: Counter[str] = Counter()  # an arm's latest trials, since one was not
         self._replicated: set[tuple[str, int | None, int | None]] = set()
         for entry in entries:
             self._count[entry.phase, entry.arm][entry.state] += 1
@@ -191,7 +192,7 @@ class Driver:
         open_arms = [
             arm
             for arm in self.job.arms
-            if self.spent(arm.name) < self.budget and self._too_slow[arm.name] < MOST_TOO_SLOW
+            if self.spent(arm.name) < self.budget and self._in_vain[arm.name] < MOST_IN_VAIN
         ]
         return min(open_arms, key=lambda arm: self._bound(arm.name), default=None)
 
@@ -310,9 +311,9 @@ class Driver:
             return
         cost = entry.epoch if self.unit == "epochs" else entry.seconds
         self._spent_by_ended[entry.arm] += cost
-        if entry.latency_ms is not None:
-            slow = self._too_slow[entry.arm] + 1
-            self._too_slow[entry.arm] = slow if self._excess(entry) > 0 else 0
+        free = self.unit != "trials" and entry.epoch == 0
+        in_vain = self._excess(entry) > 0 or free
+        self._in_vain[entry.arm] = self._in_vain[entry.arm] + 1 if in_vain else 0
         if entry.state == "complete" and entry.value is not None:
             value = -entry.value if self._maximize else entry.value
             rank = (value, entry.parameters or 0, entry.number)

@@ -125,10 +125,11 @@ def _cautions(figures: "Comparison") -> Iterator[str]:
     short = [arm for arm in figures.arms if _short(figures, arm)]
     if short and figures.progress != "searching":
         spent = [f"{arm.name} {_spent(figures, arm)}" for arm in figures.arms]
-        slow = ", or since hardly a model was fast enough" if any(a.too_slow for a in short) else ""
+        lost = any(a.too_slow or a.states["failed"] or a.states["diverged"] for a in short)
+        vain = ", or since hardly a trial came to anything" if lost else ""
         yield (
             f"The search ended before its budget of {budget(figures)} an arm was spent (by its "
-            f"wall-clock limit{slow}): {listing(spent)}. The arms may not have had equal chances."
+            f"wall-clock limit{vain}): {listing(spent)}. The arms may not have had equal chances."
         )
     for arm in figures.arms:
         yield from _cautions_of(figures, arm)

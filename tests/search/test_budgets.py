@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from driven import INFO, Workers, drive, job, told
 
-from search.driver import Driver
+from search import results
+from search.compare import compare
+from search.driver import MOST_IN_VAIN, Driver
 from search.journal import Journal
 from spaces.errors import InputError
 from trainables.store import StoreError
@@ -15,6 +17,7 @@ from trainables.work import Report, Work
 
 COSTS = {"rnn": 0.1, "lstm": 0.3, "gru": 0.3}  # seconds of an epoch
 EPOCH_BUDGET = {"trials": None, "epochs": 60}
+CHEAP = {"sampler": "random", "retries": 0}
 SECONDS_BUDGET = {"trials": None, "worker_seconds": 120, "control_fraction": 0.0}
 
 
@@ -177,3 +180,38 @@ def test_a_job_is_extended_in_the_middle_of_its_confirmation(tmp_path: Path) -> 
         done = [e for e in ledger.arm(arm, "confirm") if e.finalist == best]
         assert sorted(e.replicate or 0 for e in done) == [0, 1, 2]
         assert {e.state for e in done} == {"complete"}
+
+
+@pytest.mark.parametrize("budget", [EPOCH_BUDGET, SECONDS_BUDGET], ids=["epochs", "seconds"])
+@pytest.mark.parametrize("end", ["fails", "diverges"])
+def test_an_arm_all_of_whose_trials_come_to_nothing_ends(
+    tmp_path: Path, end: str, budget: dict[str, Any]
+) -> None:
+    """They cost no epochs and no seconds, so that no budget would ever be spent."""
+    wanted = job(tmp_path, search={**budget, **CHEAP})
+    fate = {end: lambda work, *epoch: "/rnn/" in work.key}
+    options = {"slots": 3, "seconds": seconds, "most_reports": 5000}
+    ledger = drive(wanted, tmp_path, **options, **fate)
+    assert len(ledger.arm("rnn", "search")) in range(MOST_IN_VAIN, MOST_IN_VAIN + 3)
+    assert {entry.epoch for entry in ledger.arm("rnn", "search")} == {0}
+    assert ledger.phase == "report"
+    confirmed = {entry.arm for entry in ledger.entries.values() if entry.phase == "confirm"}
+    assert confirmed == {"lstm", "gru"}
+    cautions = compare(results.read(tmp_path)).cautions
+    assert any("hardly a trial came to anything" in caution for caution in cautions)
+
+
+def test_an_arm_some_of_whose_trials_come_to_something_spends_its_budget(tmp_path: Path) -> None:
+    ledger = drive(
+        job(tmp_path, search={**EPOCH_BUDGET, **CHEAP}),
+        tmp_path,
+        fails=lambda work: int(work.key.rpartition("/")[2]) % 50 != 0,
+    )
+    for arm in COSTS:
+        assert sum(entry.epoch for entry in ledger.arm(arm, "search")) >= 60
+
+
+def test_a_budget_of_trials_is_spent_on_failures_too(tmp_path: Path) -> None:
+    search = {"trials": MOST_IN_VAIN + 5, **CHEAP}
+    ledger = drive(job(tmp_path, search=search), tmp_path, fails=lambda work: True)
+    assert {len(ledger.arm(arm, "search")) for arm in COSTS} == {MOST_IN_VAIN + 5}

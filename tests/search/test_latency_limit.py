@@ -12,7 +12,7 @@ from rich.console import Console
 
 from search import results, session
 from search.compare import compare
-from search.driver import MOST_TOO_SLOW, Driver
+from search.driver import MOST_IN_VAIN, Driver
 from search.job import JobSpec
 from search.journal import Journal
 from search.ledger import Entry
@@ -188,7 +188,7 @@ def test_an_arm_that_nothing_of_meets_the_limit_ends(
     tmp_path: Path, budget: dict[str, int]
 ) -> None:
     ledger = drive(limited(tmp_path, search={"trials": None, **budget}), tmp_path, latency=slow)
-    assert len(ledger.entries) == MOST_TOO_SLOW
+    assert len(ledger.entries) == MOST_IN_VAIN
     assert {entry.state for entry in ledger.entries.values()} == {"pruned"}
     figures = compare(results.read(tmp_path))
     (caution,) = (each for each in figures.cautions if "took longer than" in each)
