@@ -1,5 +1,6 @@
 """Runs a job's trials on Ray Tune: on the cluster this process belongs to, or on this machine."""
 
+import gc
 import importlib
 import logging
 import os
@@ -78,6 +79,9 @@ def run_trials(
     except BaseException:
         _leave(scratch)
         raise
+    # A reference to an object of Ray's that is collected while Ray leaves would end the process.
+    gc.collect()
+    gc.disable()
     leaving.start()
     _clean(driver, checkpoints)
     return leaving
@@ -90,6 +94,7 @@ def _leave(scratch: Path) -> None:
     try:
         ray.shutdown()
     finally:
+        gc.enable()
         shutil.rmtree(scratch, ignore_errors=True)
 
 
