@@ -25,9 +25,7 @@ def test_no_more_is_kept_than_was_said() -> None:
         room.give_back(buffer)
     taken = [room.take(1024, torch.float32) for _ in range(room.KEPT + 1)]
     assert taken[-1].data_ptr() not in {buffer.data_ptr() for buffer in buffers}
-    for size in range(room.SIZES * 2):
-        room.give_back(torch.empty(1024 * (size + 40)))
-    assert len(room._kept.free) <= room.SIZES
-    large = room.take(room.LARGEST + 1, torch.float32)
-    room.give_back(large)
-    assert room.take(room.LARGEST + 1, torch.float32).data_ptr() != large.data_ptr()
+    for size in [*range(40), room.MOST_BYTES // 4]:
+        room.give_back(torch.empty(room.MOST_BYTES // 64 + size))
+        kept = [buffer for same in room._kept.free.values() for buffer in same]
+        assert sum(buffer.nbytes for buffer in kept) == room._kept.bytes <= room.MOST_BYTES

@@ -5,14 +5,21 @@ import threading
 import torch
 from torch import Tensor
 
-#: Buffers of one size, and sizes, that are kept for later, at most, in each thread.
-KEPT, SIZES = 4, 24
-#: Numbers of the largest buffer that is kept; larger ones are few, and memory is for the trials.
-LARGEST = 1 << 23
+#: Buffers of one size that are kept for later, at most, in each thread.
+KEPT = 4
+#: Bytes that are kept in all, at most, in each thread: memory is for the trials.
+MOST_BYTES = 1 << 27
 
-_Class = tuple[int, torch.dtype]
 
-_kept = threading.local()
+class _Kept(threading.local):
+    """What a thread keeps. Made anew in each."""
+
+    def __init__(self) -> None:
+        self.free: dict[tuple[int, torch.dtype], list[Tensor]] = {}
+        self.bytes = 0
+
+
+_kept = _Kept()
 
 
 def _size_class(numbers: int) -> int:
@@ -24,21 +31,24 @@ def _size_class(numbers: int) -> int:
 def take(numbers: int, dtype: torch.dtype) -> Tensor:
     """Return a vector of at least that many numbers, whatever they are."""
     size = _size_class(numbers)
-    free: dict[_Class, list[Tensor]] = _kept.__dict__.setdefault("free", {})
-    found = free.get((size, dtype))
-    return found.pop() if found else torch.empty(size, dtype=dtype)
+    found = _kept.free.get((size, dtype))
+    if not found:
+        return torch.empty(size, dtype=dtype)
+    buffer = found.pop()
+    _kept.bytes -= buffer.nbytes
+    return buffer
 
 
 def give_back(buffer: Tensor) -> None:
-    """Keep a buffer for later. Sizes that came first make place where there are too many."""
-    if buffer.numel() > LARGEST:
+    """Keep a buffer for later. Sizes that came first make place where there is too much."""
+    found = _kept.free.setdefault((buffer.numel(), buffer.dtype), [])
+    if len(found) == KEPT or buffer.nbytes > MOST_BYTES:
         return
-    free: dict[_Class, list[Tensor]] = _kept.__dict__.setdefault("free", {})
-    found = free.setdefault((buffer.numel(), buffer.dtype), [])
-    if len(found) < KEPT:
-        found.append(buffer)
-    if len(free) > SIZES:
-        free.pop(next(iter(free)))
+    found.append(buffer)
+    _kept.bytes += buffer.nbytes
+    while _kept.bytes > MOST_BYTES:
+        dropped = _kept.free.pop(next(iter(_kept.free)))
+        _kept.bytes -= sum(one.nbytes for one in dropped)
 
 
 class Lent:
