@@ -34,6 +34,8 @@ from search.job import JobSpec
 from search.job_file import SAMPLERS
 from search.seeds import derive_seed
 from search.view import View
+from spaces.arms import Arm
+from spaces.domains import Fixed
 from spaces.errors import InputError
 
 #: What of an arm's history a sampler is shown; complete: a window with pruned trials estimated.
@@ -59,8 +61,7 @@ def choose(job: JobSpec, arm: str, seed: int) -> Choice:
     seed: of the suggestion.
     """
     trials = job.search.trials or 40
-    # A quarter of a small budget is explored at random, never more than Optuna's own 10.
-    startup = min(10, max(3, trials // 4))
+    startup = _startup(next(each for each in job.arms if each.name == arm), trials)
     population = min(50, max(8, trials // 8))
     with warnings.catch_warnings():
         # Grouping (needed where the cell decides which parameters there are) is experimental.
@@ -97,6 +98,16 @@ def choose(job: JobSpec, arm: str, seed: int) -> Choice:
                 return Choice(qmc, "whole")
             case name:
                 return Choice(_named(SAMPLERS.get(name, name), seed), "whole")
+
+
+def _startup(arm: Arm, trials: int) -> int:
+    """Return how many trials are drawn at random before a model is asked.
+
+    One more than there are parameters to choose, as in BOHB (Falkner, Klein & Hutter 2018), but no
+    more than a quarter of a small budget: Optuna's own 10 would be all of a time that ends early.
+    """
+    free = sum(not isinstance(domain, Fixed) for domain in arm.space.values())
+    return max(3, min(free + (len(arm.cells) > 1) + 1, trials // 4))
 
 
 def uniform(seed: int) -> Choice:
