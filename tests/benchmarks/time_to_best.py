@@ -1,10 +1,10 @@
 """How soon a search finds what unpruned random search ends with: ours, random and a stock stack.
 
-    python tests/benchmarks/time_to_best.py [--seeds 20] [--first-seed 0] [--seconds 40]
+    python tests/benchmarks/time_to_best.py [--seeds 20] [--first-seed 0] [--seconds 30]
 
 Each seed is one string, one space and three searches of equal length, one after the other, in an
 order that changes from seed to seed (time_to_best_search.py says what they are). Everything runs on
-one Ray head of two processors, which this script starts and ends. Rows are kept in the file that
+one Ray head of one processor, which this script starts and ends. Rows are kept in the file that
 --out names: a run adds its seeds to those that are there, if nothing else differs.
 
 Time is slot-seconds: slots times the time on the wall since the first epoch of the search began,
@@ -205,7 +205,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--seconds", type=float, default=40.0, help="slot-seconds of a search")
+    parser.add_argument("--seconds", type=float, default=30.0, help="slot-seconds of a search")
     parser.add_argument("--out", type=Path, default=Path("bench-time-to-best.json"))
     asked = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that head and search are ended too

@@ -31,7 +31,7 @@ from search import session
 from search.job import JobSpec
 from trainables.data import Data, Sequences
 
-SLOTS = 2  #: trials at once, of one processor each
+SLOTS = 1  #: trials at once, of one processor each
 SYMBOLS = 4
 JOB = """\
 name: best
@@ -39,7 +39,7 @@ task: {{name: symbolic, complexity: 50, symbols: 4, seed: {seed}}}
 arms: [lstm]
 space:
   depth: {{low: 1, high: 2}}
-  hidden_size: {{choices: [32, 64, 128]}}
+  hidden_size: {{choices: [16, 32, 64]}}
   learning_rate: {{low: 1e-4, high: 1e-1, log: true}}
   dropout: {{low: 0.0, high: 0.5}}
   batch_size: {{choices: [16, 32, 64]}}
@@ -82,7 +82,7 @@ def product(way: str, seed: int, seconds: float, folder: Path) -> tuple[int, Epo
         driver = Driver(job, data.info, journal)
         mirror = tracking.start(place, None, os.getpid())
         try:
-            run_trials(driver, data, place)
+            run_trials(driver, data, place).join()
         finally:
             os.kill(mirror.pid, signal.SIGTERM)  # what it has not told by now is not waited for
             mirror.wait(30)
@@ -180,7 +180,7 @@ def stock(seed: int, seconds: float, folder: Path) -> tuple[int, Epochs]:
         tune.with_resources(tune.with_parameters(train, data=data), {"cpu": 1}),
         param_space={
             "depth": tune.randint(1, 3),
-            "hidden_size": tune.choice([32, 64, 128]),
+            "hidden_size": tune.choice([16, 32, 64]),
             "learning_rate": tune.loguniform(1e-4, 1e-1),
             "dropout": tune.uniform(0.0, 0.5),
             "batch_size": tune.choice([16, 32, 64]),
