@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trainables.cells.engine.plan import Plan
 
 from trainables.cache import Cache
 from trainables.cells import engine, find
 from trainables.cells.engine.compile import KERNELS, Scan, key_of, kind, plan_of, product_address
+from trainables.cells.engine.plan import Plan
 from trainables.cells.equations import sigmoid
 
 pytestmark = pytest.mark.skipif(
