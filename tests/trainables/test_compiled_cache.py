@@ -7,6 +7,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -184,21 +185,23 @@ def test_an_entry_that_others_may_write_is_compiled_again(
     assert compiled() == []
 
 
-@pytest.fixture
+@contextmanager
 def no_room_for_files() -> Iterator[None]:
-    """Let no file of this process grow, as on a full disk."""
+    """Let no file of this process grow, as on a full disk: that of the tests' output neither."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-@pytest.mark.usefixtures("no_room_for_files")
 def test_a_full_disk_leaves_no_part_of_an_entry(
     place: Path, compiled: Callable[[], list[str]]
 ) -> None:
-    for _ in range(2):
-        assert compiled() == ["compiling rnn-tanh in float32"]
+    with no_room_for_files():
+        found = [compiled(), compiled()]
+    assert found == [["compiling rnn-tanh in float32"]] * 2
     assert list(place.iterdir()) == []
 
 
