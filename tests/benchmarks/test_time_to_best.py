@@ -43,6 +43,7 @@ def test_the_target_is_what_random_search_has_within_the_budget() -> None:
     assert [made[way]["time"] for way in ("ours", "random", "stock")] == [4.0, 9.0, BUDGET]
     assert [made[way]["met"] for way in ("ours", "random", "stock")] == [True, True, False]
     assert made["random"]["epochs"] == 2
+    assert made["budget"]["time"] == BUDGET
 
 
 def rows(*times: tuple[float | None, float]) -> list[dict[str, Any]]:
@@ -54,6 +55,7 @@ def rows(*times: tuple[float | None, float]) -> list[dict[str, Any]]:
             "ours": {**figures, "time": BUDGET if ours is None else ours, "met": ours is not None},
             "random": {**figures, "time": other, "met": True},
             "stock": {**figures, "time": other, "met": True},
+            "budget": {"time": BUDGET, "met": True},
         }
         for seed, (ours, other) in enumerate(times)
     ]
@@ -95,6 +97,7 @@ def test_figures_over_all_seeds() -> None:
     assert found["seeds"] == 3
     assert found["medians"]["ours"]["time"] == 6
     assert found["ours/random"]["median"] == pytest.approx(0.3)
+    assert found["ours/budget"]["median"] == pytest.approx(6 / BUDGET)
 
 
 def test_parts_are_joined_only_where_nothing_else_differs(tmp_path: Path) -> None:
