@@ -139,8 +139,7 @@ class Server:
             self._ask(lambda: self._client.update_run(known.run_id, "RUNNING"), known)
             known.status = "RUNNING"
         if data is not None and not known.has_data:
-            self._ask(lambda: self._client.log_inputs(known.run_id, [_data_set(data)]), known)
-            known.has_data = True
+            self._log_data(known, data)
         self._log(run, known, tags)
         if run.status != known.status:
             end = run.ended
@@ -200,6 +199,18 @@ class Server:
 
     def _send(self, known: _Known, metrics: list[Any], params: list[Any], tags: list[Any]) -> None:
         self._ask(lambda: self._client.log_batch(known.run_id, metrics, params, tags), known)
+
+    def _log_data(self, known: _Known, data: DataSet) -> None:
+        def log() -> None:
+            self._client.log_inputs(known.run_id, [_data_set(data)])
+
+        try:
+            self._ask(log, known)
+        except UnavailableError as error:
+            if "unique constraint" not in str(error).lower():
+                raise
+            self._ask(log, known)  # another mirror made the data set's row at the same moment
+        known.has_data = True
 
     def _find_experiment(self, name: str, job: str) -> str:
         """Return the id of the job's experiment, which is made, or taken back from the bin."""

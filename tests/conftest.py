@@ -1,10 +1,15 @@
 """Fixtures that more than one package's tests take."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 from ray_head import RayHead, running_head
 from servers import S3, Postgres, running_postgres, running_s3
+
+#: Shells start what they run in the background with SIGINT ignored, and children inherit that:
+#: those that tests interrupt would not notice.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
