@@ -1,6 +1,5 @@
 """What a job has found so far, read from its journal; safe to use while the job runs."""
 
-import os
 import socket
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,6 +8,7 @@ from pathlib import Path
 from search.job import JobSpec
 from search.journal import JournalAwayError, JournalError
 from search.ledger import Ledger
+from search.processes import watch
 from search.record import Phase, Record, State
 from search.run_ids import run_ids
 from search.storage import open_reader
@@ -101,10 +101,4 @@ def read(folder: Path) -> Results:
 def _driven(ledger: Ledger) -> bool:
     if ledger.driver is None or ledger.driver[1] != socket.gethostname():
         return True  # as far as can be told from here
-    try:
-        os.kill(ledger.driver[0], 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    return watch(ledger.driver[0])()

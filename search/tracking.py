@@ -33,6 +33,7 @@ from search.mirror_server import (
     mask,
     prepare,
 )
+from search.processes import watch
 from search.run_ids import MirrorState, Notes, mirror_state, run_ids
 from search.storage import open_reader
 from spaces.errors import InputError
@@ -169,7 +170,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.prepare:
             prepare(root)
             return _COMPLETE
-        alive = None if options.follow_pid is None else _watch(options.follow_pid)
+        alive = None if options.follow_pid is None else watch(options.follow_pid)
         patience = 0.0 if alive is None else _HAND_OVER
         with _only_one(folder, patience) as alone:
             if not alone:
@@ -287,7 +288,7 @@ class Follower:
         if self._runs.driver is None or self._runs.ledger.phase == "done":
             return False
         pid, host = self._runs.driver
-        return host == socket.gethostname() and _watch(pid)()
+        return host == socket.gethostname() and watch(pid)()
 
     def _superseded(self) -> bool:
         driver = self._runs.driver
@@ -349,33 +350,6 @@ def _command(folder: Path, uri: str | None, *more: str) -> list[str]:
     # -P: nothing in the folder that the user happens to be in is imported.
     command = [sys.executable, "-P", "-m", "search.tracking", str(folder.resolve()), *more]
     return command if uri is None else [*command, "--uri", uri]
-
-
-def _watch(pid: int) -> Callable[[], bool]:
-    """Return a function that tells whether a process still lives, and is not a later namesake."""
-    born = _born(pid)
-
-    def alive() -> bool:
-        if born is not None:
-            return _born(pid) == born
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            return True
-        return not Path("/proc/self/stat").exists()  # else /proc would have told
-
-    return alive
-
-
-def _born(pid: int) -> str | None:
-    """Return when a process was started, in the kernel's ticks; None if it is none, or a zombie."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in "ZX" else fields[19]
 
 
 @contextmanager
