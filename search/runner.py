@@ -68,12 +68,9 @@ def run_trials(
     _remove_stale_folders()
     # Short, since Ray keeps its sockets in it and their paths are limited to 107 bytes.
     scratch = Path(tempfile.mkdtemp(prefix=f"{_TEMP_PREFIX}{os.getpid()}-"))
-    leaving = threading.Thread(target=_leave, args=(scratch,), name="ray-leaves")
     try:
         with _elsewhere(folder):
-            if not os.environ.get("RAY_ADDRESS"):
-                _prepare_own_cluster(driver.job)
-            _join_ray(data, scratch)
+            _join_ray({} if _of_a_cluster() else _own_cluster(driver.job, data, scratch))
             check_shared(driver.job, folder)
             _fit(driver, data, checkpoints, scratch, worker)
     except BaseException:
@@ -82,6 +79,7 @@ def run_trials(
     # A reference to an object of Ray's that is collected while Ray leaves would end the process.
     gc.collect()
     gc.disable()
+    leaving = threading.Thread(target=_leave, args=(scratch,), name="ray-leaves")
     leaving.start()
     _clean(driver, checkpoints)
     return leaving
@@ -119,10 +117,16 @@ def _elsewhere(folder: Path) -> Iterator[None]:
         os.chdir(before)
 
 
-def _prepare_own_cluster(job: JobSpec) -> None:
-    """Set what a cluster for this job alone, on the loopback interface, finds in its environment.
+def _of_a_cluster() -> bool:
+    """Return whether the job runs on a cluster that is there already."""
+    return bool(os.environ.get("RAY_ADDRESS"))
 
-    Its workers start, and import what they train with, while the driver is importing too.
+
+def _own_cluster(job: JobSpec, data: Data, scratch: Path) -> dict[str, Any]:
+    """Return what ray.init needs to start a cluster for this job alone, on the loopback interface.
+
+    What its processes find in their environment is set. Its workers start, and import what they
+    train with, while the driver is importing too.
     """
     cores = {"CPU": float(len(os.sched_getaffinity(0)))}
     settings = {
@@ -133,19 +137,17 @@ def _prepare_own_cluster(job: JobSpec) -> None:
         "RAY_preload_python_modules": "trainables.tune",
     }
     os.environ.update(settings)
+    return {
+        "address": "local",
+        "include_dashboard": False,
+        "_node_ip_address": "127.0.0.1",
+        "_temp_dir": str(scratch / "ray"),
+        "object_store_memory": 2**28 + 3 * _bytes(data),
+    }
 
 
-def _join_ray(data: Data, scratch: Path) -> None:
-    """Connect to the cluster at RAY_ADDRESS, or start one."""
-    local: dict[str, Any] = {}
-    if not os.environ.get("RAY_ADDRESS"):
-        local = {
-            "address": "local",
-            "include_dashboard": False,
-            "_node_ip_address": "127.0.0.1",
-            "_temp_dir": str(scratch / "ray"),
-            "object_store_memory": 2**28 + 3 * _bytes(data),
-        }
+def _join_ray(options: dict[str, Any]) -> None:
+    """Connect to the cluster at RAY_ADDRESS, or start one with these options."""
     import ray
 
     # Half of Ray's start is waiting. What is imported meanwhile has nothing of Ray's, whose modules
@@ -153,7 +155,7 @@ def _join_ray(data: Data, scratch: Path) -> None:
     imports = threading.Thread(target=_import, args=(_SLOW_IMPORTS,), daemon=True)
     imports.start()
     on_sigterm = signal.getsignal(signal.SIGTERM)
-    ray.init(logging_level=logging.ERROR, log_to_driver=False, **local)
+    ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
     signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own would leave without a word
     imports.join()
 
@@ -180,7 +182,7 @@ def _fit(
     from search.bridge import Bridge, RunError, shortened
     from trainables.tune import Worker
 
-    if not os.environ.get("RAY_ADDRESS"):
+    if not _of_a_cluster():
         _use_workers_started_ahead()
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # trials' faults are in the results
     need = driver.job.resources
@@ -217,13 +219,15 @@ def _fit(
 def _use_workers_started_ahead() -> None:
     """Let Tune's actors run in the workers that this job's cluster has started already.
 
-    Tune has them started with a few variables of the driver's environment, and a worker that has
-    them from the beginning, as all on this machine do, does not count: another would be started.
+    Tune asks for workers with a few variables of the driver's environment, and Ray starts others
+    for them, though those on this machine have its environment anyway. The tables are Tune's own:
+    where another version has none, workers start later, and nothing else changes.
     """
-    from ray.tune.execution import class_cache
+    with suppress(ImportError, AttributeError):
+        from ray.tune.execution import class_cache
 
-    class_cache.DEFAULT_ENV_VARS.clear()
-    class_cache.ENV_VARS_TO_PROPAGATE.clear()
+        class_cache.DEFAULT_ENV_VARS.clear()
+        class_cache.ENV_VARS_TO_PROPAGATE.clear()
 
 
 def _tuner(trainable: Any, bridge: "Bridge", scratch: Path) -> "Tuner":
