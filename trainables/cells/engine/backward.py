@@ -6,7 +6,7 @@ from functools import partial
 from llvmlite import ir
 
 from trainables.cells.engine import product
-from trainables.cells.engine.function import Function
+from trainables.cells.engine.function import GIVEN, Function
 from trainables.cells.engine.ir import Kind
 from trainables.cells.engine.plan import Plan, Run
 from trainables.cells.engine.product import pack_columns
@@ -191,24 +191,14 @@ class BackwardFunction(Function):
                 def leaf(node: Node) -> ir.Value | None:
                     if back.stages.get(node, stage) > stage:
                         return code.load(across(node), mask)
+                    if node.word in GIVEN:
+                        return self.given(node, previous, loaded, here, absolute, unit, mask)
                     match node.word:
                         case "adjoint":
                             return adjoint(node.name)
                         case "product":
                             slot = sources.index(t.sources[int(node.name)])
                             return code.load_all(self.tmp(at, ldc, slot, vectors, vector))
-                        case "state":
-                            start, apart = previous[node.name]
-                            place = b.add(b.mul(here, apart), unit)
-                            return code.load(code.at(start, place), mask)
-                        case "vector":
-                            return loaded[node.name]
-                        case "input":
-                            return code.load(self.array("x", absolute, self.I, unit), mask)
-                        case "keep":
-                            return code.load(self.kept(node.name, absolute, unit), mask)
-                        case "row":
-                            return self.row_value(node, here, absolute)
                     if node in plan.tape:
                         return code.load(self.slot(absolute, node, unit), mask)
                     if node is t.after[plan.variant.output]:

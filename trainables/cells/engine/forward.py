@@ -2,7 +2,7 @@
 
 from llvmlite import ir
 
-from trainables.cells.engine.function import Function
+from trainables.cells.engine.function import GIVEN, Function
 from trainables.cells.engine.ir import Kind
 from trainables.cells.engine.plan import Plan, Run
 from trainables.cells.engine.product import pack_rows
@@ -92,19 +92,8 @@ class ForwardFunction(Function):
                 absolute = b.add(base, here)
 
                 def leaf(node: Node) -> ir.Value | None:
-                    match node.word:
-                        case "state":
-                            start, apart = previous[node.name]
-                            place = b.add(b.mul(here, apart), unit)
-                            return code.load(code.at(start, place), mask)
-                        case "vector":
-                            return loaded[node.name]
-                        case "input":
-                            return code.load(self.array("x", absolute, self.I, unit), mask)
-                        case "keep":
-                            return code.load(self.kept(node.name, absolute, unit), mask)
-                        case "row":
-                            return self.row_value(node, here, absolute)
+                    if node.word in GIVEN:
+                        return self.given(node, previous, loaded, here, absolute, unit, mask)
                     if t.stages.get(node, stage) < stage and node in plan.tape:
                         return code.load(self.slot(absolute, node, unit), mask)
                     if node.word == "sum":

@@ -31,6 +31,8 @@ ARRAYS = (PRODUCT, "off", "n", "x", "y", "tape", "row_values", "vectors", "initi
 FORWARD = SIZES + ARRAYS
 BACKWARD = (*FORWARD, "accumulate", "apply", "dy", "across", "row_sums", "carry", "D", "dvectors",
             "dx", "dx_row", "wants_dx", "dW", "dW_row", "dR", "dR_row", "dP", "dP_row")  # fmt: skip
+#: Words of leaves that have the same place in both functions.
+GIVEN = frozenset({"state", "vector", "input", "keep", "row"})
 NUMBERS = (*SIZES, "dx_row", "wants_dx", "dW_row", "dR_row", "dP_row")
 
 
@@ -188,6 +190,33 @@ class Function:
         if kind in ("mean", "scale"):
             return self.code.spread(self.row_number("row_values", absolute, index))
         return self.code.spread(self.row_number("row_sums", row, index))
+
+    def given(
+        self,
+        node: Node,
+        previous: dict[str, tuple[ir.Value, ir.Value]],
+        vectors: dict[str, ir.Value],
+        here: ir.Value,
+        absolute: ir.Value,
+        unit: ir.Value,
+        mask: ir.Value,
+    ) -> ir.Value:
+        """Return a leaf of GIVEN for the units from `unit` on, of row `here` of the step.
+
+        previous: see there. vectors: loaded already. absolute: the row among those of all steps.
+        """
+        b, code = self.code.builder, self.code
+        match node.word:
+            case "state":
+                start, apart = previous[node.name]
+                return code.load(code.at(start, b.add(b.mul(here, apart), unit)), mask)
+            case "vector":
+                return vectors[node.name]
+            case "input":
+                return code.load(self.array("x", absolute, self.I, unit), mask)
+            case "keep":
+                return code.load(self.kept(node.name, absolute, unit), mask)
+        return self.row_value(node, here, absolute)
 
     def means(
         self,
