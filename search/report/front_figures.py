@@ -7,8 +7,8 @@ from search.compare import Comparison
 from search.compare.numbers import count, listing, plural
 from search.importance import varying
 from search.record import Record
-from search.report.frame import Figure, Style, empty, layout, legend_only, styles
-from search.report.search_figures import POINTS, by_rank, described, logarithmic, sample
+from search.report.frame import Figure, empty, layout, legend_only, styles
+from search.report.search_figures import POINTS, by_rank, logarithmic, marks, sample
 
 #: An objective in words, in one, on an axis, and how it is read from a record.
 _AGAINST: dict[str, tuple[str, str, str, Callable[[Record], float]]] = {
@@ -59,10 +59,10 @@ def _front(
         drawn += len(shown)
         behind = [each for each in shown if each.number not in on]
         marker = {"symbol": style.symbol, "size": 7, "color": style.colour}
-        traces.append(_marks(style, behind, x, names, marker, 0.45))
+        traces.append(marks(style, behind, x, names, marker, 0.45))
         marker = {**marker, "size": 13, "line": {"width": 2, "color": "var(--ink)"}}
         front = [each for each in shown if each.number in on]
-        traces.append(_marks(style, front, x, names, marker, 1.0))
+        traces.append(marks(style, front, x, names, marker, 1.0))
         traces.append(legend_only(style))
     if len(objectives) == 2:  # of more objectives, this plane shows a shadow that is no line
         traces.insert(0, _line([each for each in complete if (each.arm, each.number) in points], x))
@@ -87,25 +87,6 @@ def _front(
         xaxis=logarithmic([x(each) for each in complete]),
     )
     return Figure(name, short, title, tuple(caption), traces, axes)
-
-
-def _marks(
-    style: Style,
-    shown: Sequence[Record],
-    x: Callable[[Record], float],
-    names: Sequence[str],
-    marker: dict[str, Any],
-    opacity: float,
-) -> dict[str, Any]:
-    return style.trace(
-        mode="markers",
-        x=[x(each) for each in shown],
-        y=[each.value for each in shown],
-        text=[described(each, names) for each in shown],
-        marker=marker,
-        opacity=opacity,
-        hovertemplate="%{text}<br>value: %{y:.4f}<extra></extra>",
-    )
 
 
 def _line(front: Sequence[Record], x: Callable[[Record], float]) -> dict[str, Any]:

@@ -258,21 +258,34 @@ def _trials(
     x: Callable[[Record], float],
     names: Sequence[str],
 ) -> dict[str, Any]:
+    marker = {
+        "symbol": [style.symbol + ("-open" if each.control else "") for each in shown],
+        "size": [13 if each.number in keep else 7 for each in shown],
+        "color": style.colour,
+        "line": {
+            "width": [2 if each.number in keep else 1 for each in shown],
+            "color": ["var(--ink)" if each.number in keep else style.colour for each in shown],
+        },
+    }
+    return marks(style, shown, x, names, marker, 0.85)
+
+
+def marks(
+    style: Style,
+    shown: Sequence[Record],
+    x: Callable[[Record], float],
+    names: Sequence[str],
+    marker: dict[str, Any],
+    opacity: float,
+) -> dict[str, Any]:
+    """Return a trace of an arm's trials: their values over x, described when pointed at."""
     return style.trace(
         mode="markers",
         x=[x(each) for each in shown],
         y=[each.value for each in shown],
         text=[described(each, names) for each in shown],
-        marker={
-            "symbol": [style.symbol + ("-open" if each.control else "") for each in shown],
-            "size": [13 if each.number in keep else 7 for each in shown],
-            "color": style.colour,
-            "line": {
-                "width": [2 if each.number in keep else 1 for each in shown],
-                "color": ["var(--ink)" if each.number in keep else style.colour for each in shown],
-            },
-        },
-        opacity=0.85,
+        marker=marker,
+        opacity=opacity,
         hovertemplate="%{text}<br>value: %{y:.4f}<extra></extra>",
     )
 
