@@ -47,8 +47,8 @@ bench-overhead: $(READY)
 	$(BIN)/python tests/benchmarks/overhead.py --many 10000
 	$(BIN)/python tests/benchmarks/report_rate.py
 
-# How soon ours, random search and a stock stack find what random search ends with; takes half an
-# hour and writes bench-time-to-best.json. Parts of it: SEEDS='--first-seed 10 --seeds 5'
+# How soon ours, random search and a stock stack find what random search ends with; takes forty
+# minutes and writes bench-time-to-best.json. Parts of it: SEEDS='--first-seed 10 --seeds 5'
 bench-time-to-best: $(READY)
 	$(BIN)/python tests/benchmarks/time_to_best.py $(SEEDS)
 

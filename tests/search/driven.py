@@ -26,6 +26,10 @@ INFO = TaskInfo(
 )
 
 
+#: Settings that the first jobs had not. What is simulated stays the same when some are added.
+LATER = ("forget_bias", "recurrent_init", "weight_drop", "zoneout")
+
+
 def job(folder: Path, **changes: dict[str, Any]) -> JobSpec:
     """Return a small job; changes replace keys of its sections."""
     plain: dict[str, Any] = {
@@ -50,7 +54,8 @@ def _yaml(plain: dict[str, Any]) -> str:
 
 def curve_value(work: Work, epoch: int) -> float:
     """Return a validation accuracy that depends on the configuration and grows with epochs."""
-    digest = hashlib.sha256(f"{sorted(work.config.items())}".encode()).digest()
+    first = {name: value for name, value in work.config.items() if name not in LATER}
+    digest = hashlib.sha256(f"{sorted(first.items())}".encode()).digest()
     ceiling = 0.5 + digest[0] / 512
     return round(ceiling * (1 - math.exp(-epoch / (1 + digest[1] / 64))), 6)
 

@@ -20,7 +20,7 @@ from search.mirror_server import DATABASE
 from search.run_ids import mirror_state, run_ids
 from spaces.errors import InputError
 
-_PATIENCE = 120.0  # seconds after which a condition counts as never met
+_PATIENCE = 60.0  # seconds after which a condition counts as never met
 
 
 def until(condition: Callable[[], Any]) -> None:
