@@ -91,7 +91,7 @@ def running_head(cpus: int = 2) -> Iterator[RayHead]:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(END_SECONDS)
             _wait_until(lambda: not _left(folder), END_SECONDS)
-            left = _left(folder)
+            left = {pid: _command_of(pid) for pid in _left(folder)}
             for pid in left:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -165,6 +165,13 @@ def _wait_until(holds: Callable[[], bool], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not holds() and time.monotonic() < deadline:
         time.sleep(0.2)
+
+
+def _command_of(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        command = Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+        return command.replace("\0", " ").strip()
+    return ""
 
 
 def _left(folder: Path) -> list[int]:

@@ -143,7 +143,8 @@ def test_a_stopped_job_may_end_in_good_order(cluster: Client, job: Path, name: s
 
 
 def test_a_job_is_stopped_even_before_it_has_begun(cluster: Client, job: Path, name: str) -> None:
-    submission = cluster.submit(job, name=name, entrypoint="sleep 1000")
+    # As gatesearch's own command does: a shell that forks at the moment leaves its child to itself.
+    submission = cluster.submit(job, name=name, entrypoint="exec sleep 1000")
     assert cluster.stop(submission.id).state == "stopped"
 
 
