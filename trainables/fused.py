@@ -155,8 +155,7 @@ class Fused:
         self, who: list[int], chosen: Whole, noises: dict[int, Noise]
     ) -> dict[int, Scored]:
         """Put the gradients of one batch of each in place; chosen [K, B]."""
-        for i in who:
-            gradient_of(self.members[i]).zero_()
+        torch._foreach_zero_([gradient_of(self.members[i]) for i in who])
         batches = self.members[0].batches
         rows = Rows(batches.lengths(chosen))
         run = self._stack.run(rows, who, _read(batches, chosen, rows), [noises[i] for i in who])
@@ -174,7 +173,7 @@ class Fused:
         """Clip and step those whose loss and gradient are finite, and return them."""
         members = self.members
         losses = torch.stack([scores[i].loss.detach() for i in who]).tolist()
-        norms = torch.stack([gradient_of(members[i]).norm() for i in who]).tolist()
+        norms = torch.stack(torch._foreach_norm([gradient_of(members[i]) for i in who])).tolist()
         self._losses = dict(zip(who, losses, strict=True))
         live = []
         for i, loss, norm in zip(who, losses, norms, strict=True):

@@ -18,7 +18,15 @@ class Scored:
 
     loss: Tensor
     count: int  #: sequences, or steps where every step has a target
-    correct: Tensor | None = None  #: how many targets were met, where that means something
+    classes: tuple[Tensor, Tensor] | None = None  #: outputs and right classes, where there are some
+
+    @property
+    def correct(self) -> int | None:
+        """How many targets were met, where that means something."""
+        if self.classes is None:
+            return None
+        outputs, targets = self.classes
+        return int((outputs.argmax(-1) == targets).sum())
 
 
 def _valid(outputs_TBO: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -32,7 +40,7 @@ def _valid(outputs_TBO: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
 
 def _classes(outputs: Tensor, targets: Tensor) -> Scored:
     loss = functional.cross_entropy(outputs, targets, reduction="sum")
-    return Scored(loss, len(targets), (outputs.detach().argmax(-1) == targets).sum())
+    return Scored(loss, len(targets), (outputs.detach(), targets))
 
 
 def _classification(outputs_BO: Tensor, batch: Batch) -> Scored:
@@ -77,8 +85,7 @@ class Totals:
         """Take in one batch."""
         self._loss += float(scored.loss.detach())
         self._count += scored.count
-        if scored.correct is not None:
-            self._correct += int(scored.correct)
+        self._correct += scored.correct or 0
 
     @property
     def loss(self) -> float:

@@ -47,13 +47,10 @@ class Rows:
         ]
 
     @cached_property
-    def running(self) -> list[Running]:
-        """[K] What each model's compiled scan is told of its rows."""
-        per_model = (self.steps, self.sizes, _addresses(self.counts), _addresses(self.offsets))
-        return [
-            Running(steps, self.batch, rows, counts, offsets)
-            for steps, rows, counts, offsets in zip(*(v.tolist() for v in per_model), strict=True)
-        ]
+    def running(self) -> Running[Whole]:
+        """What the models' compiled scans are told of their rows."""
+        places = _addresses(self.counts), _addresses(self.offsets)
+        return Running(self.steps, self.batch, self.sizes, *places)
 
     @cached_property
     def reversed(self) -> Tensor:

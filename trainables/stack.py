@@ -8,16 +8,49 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from trainables import cells
-from trainables.cells.dropout import Noise
+from trainables.cells import engine
+from trainables.cells.dropout import Dropout, Noise
 from trainables.cells.fused import FusedLayer, Trace
 from trainables.models import Recurrent
 from trainables.room import Room
 from trainables.rows import Rows
 from trainables.training import Training
+
+
+@dataclass
+class _Mask:
+    """What a layer drops of its outputs: drawn for each model's padded batch as it is alone."""
+
+    rows: Rows
+    dropouts: list[Dropout]
+    levels: list[NDArray[np.uint16] | None]  #: of each model, None for one that drops nothing
+
+    @classmethod
+    def drawn(cls, rows: Rows, noises: Sequence[Noise], width: int) -> "_Mask | None":
+        dropouts = [noise.outputs for noise in noises]
+        if not any(dropout.active for dropout in dropouts):
+            return None
+        levels = [
+            dropout.levels(steps * rows.batch * width) if dropout.active else None
+            for dropout, steps in zip(dropouts, rows.steps.tolist(), strict=True)
+        ]
+        return cls(rows, dropouts, levels)
+
+    def on(self, value: Tensor, out: Tensor) -> Tensor:
+        """Write the value's rows, masked and scaled, to out and return it."""
+        parts = zip(self.rows.slices(), self.dropouts, self.levels, strict=True)
+        for part, dropout, levels in parts:
+            if levels is None:
+                out[part] = value[part]
+            else:
+                places = self.rows.padded[part]
+                engine.drop(out[part], value[part], levels, places, dropout.last, dropout.scale)
+        return out
 
 
 @dataclass
@@ -29,7 +62,7 @@ class Run:
     features: Tensor
     projected: list[Tensor]
     traces: list[list[Trace]]
-    masks: list[Tensor | None]
+    masks: list[_Mask | None]
     skips: list[bool]  #: whether a layer's input was added to its output
 
 
@@ -68,9 +101,9 @@ class Stack:
             y = traces[0].y
             if len(traces) == 2:
                 y = torch.cat([y, traces[1].y.index_select(0, rows.reversed)], dim=1)
-            mask = self._mask(depth, rows, noises, y.shape[1])
+            mask = _Mask.drawn(rows, noises, y.shape[1])
             if mask is not None:
-                y = torch.mul(y, mask, out=self._room.take((depth, "masked"), *y.shape))
+                y = mask.on(y, self._room.take((depth, "masked"), *y.shape))
             skip = self._residual and x.shape == y.shape
             x = x + y if skip else y
             run.traces.append(traces)
@@ -90,7 +123,7 @@ class Stack:
             layers, mask = self._layers[depth], run.masks[depth]
             terms = [d] if run.skips[depth] else []
             if mask is not None:
-                d = torch.mul(d, mask, out=self._room.take("d", *mask.shape))
+                d = mask.on(d, self._room.take("d", *d.shape))
             wants_dx = depth > 0 or bool(run.projected)
             width = layers[0].width
             for direction in range(len(layers) - 1, -1, -1):
@@ -107,26 +140,6 @@ class Stack:
                 d = _total(terms)
         if run.projected:
             torch.autograd.backward(run.projected, rows.pad(d))
-
-    def _mask(self, depth: int, rows: Rows, noises: Sequence[Noise], width: int) -> Tensor | None:
-        """Return factors 0 or 1 / keep, drawn for each member's padded batch as they are alone."""
-        dropouts = [noise.outputs for noise in noises]
-        if not any(dropout.active for dropout in dropouts):
-            return None
-        kept_NH = torch.empty(len(rows), width, dtype=torch.bool)
-        for dropout, part, steps in zip(dropouts, rows.slices(), rows.steps.tolist(), strict=True):
-            if dropout.active:
-                kept = dropout.kept((steps * rows.batch, width))
-                torch.index_select(kept, 0, rows.padded[part], out=kept_NH[part])
-            else:
-                kept_NH[part] = True
-        mask = self._room.take((depth, "mask"), len(rows), width).copy_(kept_NH)
-        scales = [dropout.scale if dropout.active else 1.0 for dropout in dropouts]
-        if len(set(scales)) == 1:
-            return mask.mul_(scales[0])
-        for scale, part in zip(scales, rows.slices(), strict=True):
-            mask[part] *= scale
-        return mask
 
     def _project(self, run: Run, x: Tensor) -> Tensor:
         """Return every member's input projection, made of its padded batch as it is alone."""

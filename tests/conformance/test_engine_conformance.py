@@ -3,12 +3,14 @@
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from trainables import cells
 from trainables.cells import Layer, Variant, engine, scan
+from trainables.cells.dropout import Dropout
 
 pytestmark = pytest.mark.skipif(not engine.available(), reason="the processor has no AVX2")
 
@@ -113,6 +115,18 @@ def test_a_second_derivative_is_refused_rather_than_wrong() -> None:
         torch.autograd.grad(first.sum(), x_TBI)
 
 
+def test_a_retained_graph_gives_the_same_gradients_again(variant: Variant) -> None:
+    """A backward pass writes over what the forward pass kept."""
+    layer = layer_of(variant, 6, 6, torch.float32)
+    draw = torch.Generator().manual_seed(3)
+    x_TBI = torch.randn(5, 3, 6, generator=draw, requires_grad=True)
+    y_TBH = layer(x_TBI, torch.tensor([5, 3, 2]))
+    dy_TBH = torch.randn(y_TBH.shape, generator=draw)
+    asked = [x_TBI, *layer.parameters()]
+    times = [torch.autograd.grad(y_TBH, asked, dy_TBH, retain_graph=True) for _ in range(3)]
+    assert all(map(torch.equal, times[0], times[1])) and all(map(torch.equal, times[0], times[2]))
+
+
 def test_inputs_and_gradients_need_not_be_contiguous() -> None:
     layer = layer_of(cells.find("lstm", "standard"), 3, 5, torch.float64)
     x_BTI = torch.randn(2, 4, 3, dtype=torch.float64, requires_grad=True)
@@ -150,3 +164,18 @@ def test_a_scan_in_inference_mode_leaves_nothing_that_training_cannot_use() -> N
         layer(x_TBI, lengths_B)
     layer(x_TBI, lengths_B).sum().backward()
     assert all(parameter.grad is not None for parameter in layer.parameters())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("width", [1, 5, 16, 37])
+def test_dropout_over_rows_is_dropout_over_the_padded_batch(dtype: torch.dtype, width: int) -> None:
+    def dropout() -> Dropout:
+        return Dropout(0.3, np.random.SFC64(5))
+
+    padded = torch.randn(4 * 3, width + 2, dtype=dtype)[:, :width]
+    places = torch.tensor([7, 0, 1, 11, 3])
+    out = torch.empty(len(places), width + 1, dtype=dtype)[:, :width]
+    levels = dropout().levels(padded.numel())
+    engine.drop(out, padded[places], levels, places, dropout().last, dropout().scale)
+    assert torch.equal(out, dropout()(padded)[places])
+    assert 0 < int((out == 0).sum()) < out.numel() or width == 1

@@ -16,7 +16,7 @@ import pytest
 
 from trainables.cache import Cache
 from trainables.cells import engine, find
-from trainables.cells.engine.compile import KERNELS, Scan, key_of, kind, plan_of, product_address
+from trainables.cells.engine.compile import KERNELS, Scan, key_of, kind, plan_of, shared_address
 from trainables.cells.engine.plan import Plan
 from trainables.cells.equations import sigmoid
 
@@ -54,8 +54,8 @@ print(json.dumps({"compiled": compiled, "found": found, "places": places}))
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache of the test's own; the matrix product is there already."""
-    product_address(False)
+    """An empty cache of the test's own; what all variants share is there already."""
+    shared_address("product", False)
     monkeypatch.setenv("GATESEARCH_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache" / "kernels"
 
@@ -101,7 +101,7 @@ def test_a_later_process_compiles_nothing_and_gets_the_same_bits(place: Path) ->
         assert set(one["compiled"]) <= {
             "compiling gru-reset-after in float64",
             "compiling gru-mut3 in float64",
-            "compiling product in float64",
+            "compiling shared in float64",
         }
         assert one["found"] == after["found"]
         assert one["places"] == after["places"]

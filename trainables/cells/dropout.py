@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 #: Probabilities are rounded to one in so many, the numbers of 16 bits; the scale is exact for them.
@@ -42,23 +43,25 @@ class Dropout:
     @property
     def scale(self) -> float:
         """What kept values are multiplied by."""
-        return _LEVELS / self._limit
+        return _LEVELS / (self.last + 1)
 
     @property
-    def _limit(self) -> int:
-        """How many of the levels are kept: at least one, so that the scale is finite."""
-        return max(1, round((1 - self.probability) * _LEVELS))
+    def last(self) -> int:
+        """The last level that keeps its value: at least one does, so that the scale is finite."""
+        return max(1, round((1 - self.probability) * _LEVELS)) - 1
 
     def kept(self, shape: tuple[int, ...]) -> Tensor:
         """Return which values of that shape are kept, drawn afresh: booleans."""
         if isinstance(self.bits, torch.Generator):
             device = self.bits.device
             levels = torch.randint(_LEVELS, shape, generator=self.bits, device=device)
-            return levels < self._limit
-        assert self.bits is not None
-        count = math.prod(shape)
-        drawn = self.bits.random_raw(-(-count // 4)).view(np.uint16)[:count]
-        return torch.from_numpy(drawn <= np.uint16(self._limit - 1)).view(shape)
+            return levels <= self.last
+        return torch.from_numpy(self.levels(math.prod(shape)) <= np.uint16(self.last)).view(shape)
+
+    def levels(self, count: int) -> NDArray[np.uint16]:
+        """Return one level for each of so many values, drawn afresh on the CPU."""
+        assert isinstance(self.bits, np.random.BitGenerator)
+        return self.bits.random_raw(-(-count // 4)).view(np.uint16)[:count]
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from trainables.cells import engine
 from trainables.cells.dropout import Noise
+from trainables.cells.engine import Words
 from trainables.cells.layer import Layer
 from trainables.cells.zoneout import zoned
 from trainables.room import Room
@@ -55,17 +56,12 @@ class FusedLayer:
         self._program = engine.program(self.variant, double, inputs, self.hidden)
         matrices, vectors = self._program.matrices, self._program.vectors
         self._shapes = {name: tuple(first.get_parameter(name).shape) for name in matrices}
-        #: Where each layer's parameters and their gradients are.
-        self._values: list[dict[str, int]] = [{} for _ in layers]
-        self._gradients: list[dict[str, int]] = [{} for _ in layers]
-        for found, gradient, d in ((self._values, False, ""), (self._gradients, True, "d")):
-            for name in matrices:
-                for at, address in zip(found, _addresses(layers, name, gradient), strict=True):
-                    at[d + name] = address
-            for at, address in zip(found, _joined(layers, vectors, gradient), strict=True):
-                at[d + "vectors"] = address
-        for at in self._gradients:
-            at.update({f"d{name}_row": row for name, (_, row) in self._shapes.items()})
+        #: Where the parameters and their gradients are, [K] by name.
+        self._values = {name: _addresses(layers, name, False) for name in matrices}
+        self._gradients = {f"d{name}": _addresses(layers, name, True) for name in matrices}
+        self._values["vectors"] = _joined(layers, vectors, False)
+        self._gradients["dvectors"] = _joined(layers, vectors, True)
+        self._rows = {f"d{name}_row": row for name, (_, row) in self._shapes.items()}
         #: Gradients of matrices whose rows are no whole vectors: they have no room for these.
         self._narrow = {
             name: [_gradient(layer, name) for layer in layers]
@@ -80,10 +76,8 @@ class FusedLayer:
         tape = self._room.take((self, "tape"), len(rows), program.tape_row)
         trace = Trace(x, y, tape, *self._drop_weights(who, noises), self._keep(rows, noises))
         works = self._room.take("works", 1, program.forward_room).data_ptr()
-        places = self._places(rows, who, trace)
-        tapes = self._at(tape, rows)
-        for running, place, at in zip(rows.running, tapes, places, strict=True):
-            program.forward(running, place, works, **at)
+        at = self._places(rows, who, trace)
+        program.forward_each(rows.running, self._at(tape, rows), works, at)
         return trace
 
     def _drop_weights(
@@ -119,50 +113,40 @@ class FusedLayer:
     ) -> Tensor | None:
         """Add the gradients of the parameters; return that of the input where it is wanted."""
         program, room = self._program, self._room
-        places = self._places(rows, who, trace)
         if not dy.is_contiguous():
             dy = room.take("dy", *dy.shape).copy_(dy)
+        at = self._places(rows, who, trace)
+        at |= {name: addresses[who] for name, addresses in self._gradients.items()}
+        at |= {"dy": self._at(dy, rows), **self._rows}
         dx, narrow = None, self._zeros(rows.models)
         if wants_dx or program.writes_dx:
             dx = room.take((self, "dx"), len(rows), program.up(trace.x.shape[1])).zero_()
-            for at, place in zip(places, self._at(dx, rows), strict=True):
-                at |= {"dx": place, "dx_row": dx.shape[1], "wants_dx": int(wants_dx)}
-        for at, model, place in zip(places, who.tolist(), self._at(dy, rows), strict=True):
-            at |= self._gradients[model]
-            at["dy"] = place
+            at |= {"dx": self._at(dx, rows), "dx_row": dx.shape[1], "wants_dx": int(wants_dx)}
         for name, zeros in narrow.items():
-            for at, room_for_it in zip(places, zeros, strict=True):
-                at |= {f"d{name}": room_for_it.data_ptr(), f"d{name}_row": zeros.shape[2]}
-        needed = max(program.backward_room(running) for running in rows.running)
-        works = room.take("works", 1, needed).data_ptr()
-        for running, place, at in zip(
-            rows.running, self._at(trace.tape, rows), places, strict=True
-        ):
-            program.backward(running, place, works, **at)
+            apart = zeros.stride(0) * self._bytes
+            at[f"d{name}"] = zeros.data_ptr() + apart * np.arange(rows.models)
+            at[f"d{name}_row"] = zeros.shape[2]
+        works = room.take("works", 1, program.backward_room(rows.batch)).data_ptr()
+        program.backward_each(rows.running, self._at(trace.tape, rows), works, at)
         for name, zeros in narrow.items():
-            found = zeros[:, :, : self._shapes[name][1]]
-            for model, gradient in zip(who.tolist(), found, strict=True):
-                self._narrow[name][model].add_(gradient)
+            gradients = [self._narrow[name][model] for model in who.tolist()]
+            torch._foreach_add_(gradients, list(zeros[:, :, : self._shapes[name][1]]))
         for model, mask in zip(who.tolist(), trace.masks, strict=False):
             if mask is not None:
                 _gradient(self._layers[model], "R").mul_(mask)
         return dx[:, : trace.x.shape[1]] if dx is not None and wants_dx else None
 
-    def _places(self, rows: Rows, who: Whole, trace: Trace) -> list[dict[str, int]]:
-        """Return for each model where its values and parameters are."""
-        places = []
-        at_x, at_y = self._at(trace.x, rows), self._at(trace.y, rows)
-        for model, x, y in zip(who.tolist(), at_x, at_y, strict=True):
-            places.append({"x": x, "y": y, **self._values[model]})
-        for place, R in zip(places, trace.dropped, strict=False):
-            place["R"] = R.data_ptr()
+    def _places(self, rows: Rows, who: Whole, trace: Trace) -> dict[str, Words]:
+        """Return where the models' values and parameters are."""
+        at: dict[str, Words] = {name: addresses[who] for name, addresses in self._values.items()}
+        at |= {"x": self._at(trace.x, rows), "y": self._at(trace.y, rows)}
+        if trace.dropped:
+            at["R"] = np.array([R.data_ptr() for R in trace.dropped])
         if trace.keep is not None:
             each = len(trace.keep) == len(rows)
-            first = [trace.keep.data_ptr()] * len(places)
-            at_keep = self._at(trace.keep, rows) if each else first
-            for place, keep in zip(places, at_keep, strict=True):
-                place |= {"keep": keep, "keep_row": trace.keep.shape[1] if each else 0}
-        return places
+            at["keep"] = self._at(trace.keep, rows) if each else trace.keep.data_ptr()
+            at["keep_row"] = trace.keep.shape[1] if each else 0
+        return at
 
     def _zeros(self, models: int) -> dict[str, Tensor]:
         """Return [K, height, whole vectors] for the gradients of narrow matrices."""
@@ -173,12 +157,10 @@ class FusedLayer:
             found[name] = torch.zeros(shape, dtype=self._program.dtype)
         return found
 
-    def _at(self, tensor: Tensor, rows: Rows) -> list[int]:
+    def _at(self, tensor: Tensor, rows: Rows) -> Whole:
         """Return where each model's rows begin."""
-        addresses: list[int] = (
-            tensor.data_ptr() + rows.starts * (tensor.shape[1] * self._bytes)
-        ).tolist()
-        return addresses
+        found: Whole = tensor.data_ptr() + rows.starts * (tensor.shape[1] * self._bytes)
+        return found
 
 
 def _gradient(layer: Layer, name: str) -> Tensor:
@@ -187,19 +169,19 @@ def _gradient(layer: Layer, name: str) -> Tensor:
     return gradient
 
 
-def _addresses(layers: Sequence[Layer], name: str, gradient: bool) -> list[int]:
+def _addresses(layers: Sequence[Layer], name: str, gradient: bool) -> Whole:
     """Return where a parameter, or its gradient, is in each layer."""
     found = [_gradient(layer, name) if gradient else layer.get_parameter(name) for layer in layers]
-    return [tensor.data_ptr() for tensor in found]
+    return np.array([tensor.data_ptr() for tensor in found])
 
 
-def _joined(layers: Sequence[Layer], names: Sequence[str], gradient: bool) -> list[int]:
+def _joined(layers: Sequence[Layer], names: Sequence[str], gradient: bool) -> Whole:
     """Return where parameters begin that stand one after the other, as those of a training do."""
     if not names:
-        return [0] * len(layers)
+        return np.zeros(len(layers), np.int64)
     first = at = _addresses(layers, names[0], gradient)
     for name in names:
-        assert _addresses(layers, name, gradient) == at
+        assert np.array_equal(_addresses(layers, name, gradient), at)
         parameter = layers[0].get_parameter(name)
-        at = [address + parameter.numel() * parameter.element_size() for address in at]
+        at = at + parameter.numel() * parameter.element_size()
     return first

@@ -7,12 +7,14 @@
     emit.py      both as LLVM code                       compile.py   from code to functions
     program.py   a scan at one size, by addresses        run.py       as an autograd function
     steps.py     ragged batches as rows                  room.py      memory to work in
+    shared.py    functions that all variants share       dropped.py   dropout over rows
 
 A variant needs nothing of its own here: its row in the table of cells is all the engine reads.
 """
 
+from trainables.cells.engine.dropped import drop
 from trainables.cells.engine.program import Program, program
 from trainables.cells.engine.run import available, scan
-from trainables.cells.engine.steps import Running
+from trainables.cells.engine.steps import Running, Words
 
-__all__ = ["Program", "Running", "available", "program", "scan"]
+__all__ = ["Program", "Running", "Words", "available", "drop", "program", "scan"]

@@ -70,7 +70,7 @@ class BackwardFunction(Function):
                 if source.word == "state":
                     self._over_stretches(source, C, row_length, column, count)
                     continue
-                A = self.array("D", zero, self.D_row, column)
+                A = self.array("tape", zero, self.tape_row, column)
                 X, X_row, width = self.word["x"], self.I, self.I
                 if source.word != "input":
                     X, X_row, width = self.slot(zero, source, zero), self.tape_row, self.H
@@ -99,7 +99,7 @@ class BackwardFunction(Function):
             ends = b.or_(fewer, b.icmp_signed("==", behind, self.word["T"]))
             with b.if_then(ends):
                 base, before = self.whole("off", first), self.whole("off", b.sub(first, one))
-                A = self.array("D", base, self.D_row, column)
+                A = self.array("tape", base, self.tape_row, column)
                 if source.name == self.plan.variant.output:
                     X, X_row, width = self.array("y", before, self.P, zero), self.P, self.P
                 else:
@@ -117,7 +117,7 @@ class BackwardFunction(Function):
         vectors = b.sdiv(b.add(width, b.sub(lanes, code.integer(1))), lanes)
         groups = b.sdiv(b.add(vectors, b.sub(widest, code.integer(1))), widest)
         group = b.sdiv(b.add(vectors, b.sub(groups, code.integer(1))), groups)
-        arguments = [C, C_row, A, self.D_row, B, B_row, rows, columns, width, group]
+        arguments = [C, C_row, A, self.tape_row, B, B_row, rows, columns, width, group]
         b.call(self.word[name], [*arguments, self.word["panels"]])
 
     def _stage(
@@ -153,11 +153,11 @@ class BackwardFunction(Function):
                     height = self.P if run.matrix == "P" else self.H
                     K = b.mul(height, code.integer(len(run.blocks)))
                     column = b.mul(self.H, code.integer(run.first))
-                    A = self.array("D", there, self.D_row, column)
+                    A = self.array("tape", there, self.tape_row, column)
                     skip = b.mul(b.mul(first, code.integer(self.kind.lanes)), K)
                     panel = code.at(panels[run], skip)
                     to = self.tmp(zero, ldc, slot, vectors, zero)
-                    self.call(to, ldc, A, self.D_row, panel, K, count_now, vectors)
+                    self.call(to, ldc, A, self.tape_row, panel, K, count_now, vectors)
 
         def body(
             first: ir.Value,
@@ -229,7 +229,7 @@ class BackwardFunction(Function):
 
                 for index, node in enumerate(back.sums):
                     column = b.add(b.mul(self.H, code.integer(index)), unit)
-                    give(node, partial(self.array, "D", absolute, self.D_row, column))
+                    give(node, partial(self.array, "tape", absolute, self.tape_row, column))
                 for name, node in back.state.items():
                     give(node, partial(carry, name))
                 for node in plan.across:

@@ -17,7 +17,7 @@ from trainables.cells import equations
 from trainables.cells.engine.emit import emit
 from trainables.cells.engine.ir import Kind
 from trainables.cells.engine.plan import Plan
-from trainables.cells.engine.product import emit_product
+from trainables.cells.engine.shared import emit_shared
 from trainables.cells.engine.trace import Node, Product, walk
 from trainables.cells.variant import Variant
 
@@ -97,7 +97,7 @@ def _loaded(
 
 
 def key_of(kind: Kind, plan: Plan | None) -> str:
-    """Return the name of a plan's compiled code, or without one of the matrix product's.
+    """Return the name of a plan's compiled code, or without one of what all share.
 
     It is a digest of everything that the code follows from, and known before any code is emitted.
     """
@@ -141,20 +141,15 @@ def kind(double: bool) -> Kind:
 
 
 @functools.cache
-def _product(double: bool) -> tuple[llvm.ExecutionEngine, int]:
+def _shared(double: bool) -> llvm.ExecutionEngine:
     chosen = kind(double)
-    engine = _loaded("product", chosen, None, lambda: emit_product(chosen))
-    return engine, engine.get_function_address("product")
+    return _loaded("shared", chosen, None, lambda: emit_shared(chosen))
 
 
-def product_address(double: bool) -> int:
-    """Return where the matrix product is."""
-    return _product(double)[1]
-
-
-def whole_address(name: str, double: bool) -> int:
-    """Return where apply or accumulate is."""
-    return int(_product(double)[0].get_function_address(name))
+@functools.cache
+def shared_address(name: str, double: bool) -> int:
+    """Return where one of the functions is that all variants share."""
+    return int(_shared(double).get_function_address(name))
 
 
 class Scan:
@@ -166,10 +161,13 @@ class Scan:
         self._engine = _loaded(
             variant.name, self.kind, self.plan, lambda: emit(self.plan, self.kind)
         )
-        self.product = product_address(double)
-        prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
-        self.forward = prototype(self._engine.get_function_address("forward"))
-        self.backward = prototype(self._engine.get_function_address("backward"))
+        shared_address("product", double)
+        #: Where both functions are.
+        self.addresses = {
+            name: int(self._engine.get_function_address(name)) for name in ("forward", "backward")
+        }
+        one = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+        self.forward, self.backward = (one(at) for at in self.addresses.values())
 
 
 _PLANS: dict[str, Plan] = {}

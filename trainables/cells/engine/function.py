@@ -4,8 +4,9 @@ Both take one array of 64-bit words: sizes and addresses, by the names of FORWAR
 of all arrays over time are the sequences still running, step after step (longest sequences first):
 step t has n[t] rows from off[t] on.
 
-    x [N, I]   y, dy [N, P]   D [N, sums · H]
-    tape [N, slots · H]: the state's fields but the output, then what the backward pass reads
+    x [N, I]   y, dy [N, P]
+    tape [N, blocks · H]: the state's fields but the output, and what the backward pass reads, which
+        writes the adjoints of the sums into the first blocks
     vectors, dvectors [·, H]   initial [fields, H]   carry [fields, B, H]   across [·, B, H]
     keep [N, keep_row]: what zoneout keeps; keep_row is 0 where one row is that of all
     row_values [N, 2 · groups]   row_sums [B, 2 · groups]: of what is normalised over units
@@ -22,14 +23,13 @@ from trainables.cells.engine.plan import Plan, Run
 from trainables.cells.engine.product import POINTER, each_group
 from trainables.cells.engine.trace import Node
 
-SIZES = ("T", "B", "I", "H", "width", "group", "chunk", "tape_row", "D_row",
-         "keep_row")  # fmt: skip
+SIZES = ("T", "B", "I", "H", "width", "group", "chunk", "tape_row", "keep_row")  # fmt: skip
 #: Where the matrix product is; compiled once for all variants.
 PRODUCT = "product"
 ARRAYS = (PRODUCT, "off", "n", "x", "y", "tape", "row_values", "vectors", "initial",
           "keep", "W", "R", "P", "panels", "tmp")  # fmt: skip
 FORWARD = SIZES + ARRAYS
-BACKWARD = (*FORWARD, "accumulate", "apply", "dy", "across", "row_sums", "carry", "D", "dvectors",
+BACKWARD = (*FORWARD, "accumulate", "apply", "dy", "across", "row_sums", "carry", "dvectors",
             "dx", "dx_row", "wants_dx", "dW", "dW_row", "dR", "dR_row", "dP", "dP_row")  # fmt: skip
 #: Words of leaves that have the same place in both functions.
 GIVEN = frozenset({"state", "vector", "input", "keep", "row"})
@@ -55,7 +55,7 @@ class Function:
                 type_ = product.MANY_ROWS.as_pointer()
             self.word[argument] = b.load(address, typ=type_)
         self.H, self.P, self.I = (self.word[k] for k in ("H", "width", "I"))
-        self.tape_row, self.D_row = self.word["tape_row"], self.word["D_row"]
+        self.tape_row = self.word["tape_row"]
 
     def whole(self, name: str, index: ir.Value) -> ir.Value:
         """Return an entry of an array of whole numbers."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
-I1, I32, I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
+I16, I32, I64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
 
 #: tanh(x) / x as P(x²) / Q(x²) for |x| <= 9; relative error 2e-8.
 TANH_P = (0.9999999794944241, 0.13381039137456757, 0.003495603394662142,

@@ -49,13 +49,55 @@ class Plan:
         t = self.trace
         stored = [name for name in t.stored if name != variant.output]
         self.fields = t.read
-        self.tape: dict[Node, int] = {}
-        for node in (*(t.after[name] for name in stored), *self.backward.kept):
-            self.tape.setdefault(node, len(self.tape))
+        kept = dict.fromkeys([*(t.after[name] for name in stored), *self.backward.kept])
+        #: Where a row keeps these values, in blocks of H. The backward pass puts the adjoints of
+        #: the sums into the first blocks, over values that nobody reads any more.
+        self.tape: dict[Node, int] = self._places(kept)
+        self.blocks = max([len(t.sums), *(place + 1 for place in self.tape.values())])
         self.pieces = pieces(variant)
         self.vectors = [name for names in self.pieces.values() for name in names]
         self.groups = list(t.graph.groups)
         self.across = self._across()
+
+    def _places(self, kept: dict[Node, None]) -> dict[Node, int]:
+        """Return a block for each value: one that an adjoint takes over in time where there is."""
+        t, back = self.trace, self.backward
+        fields = (t.after[s.name] for s in t.sources if s.word == "state")
+        whole = {*t.sources, *fields}  # read once more at the end, for the matrices' gradients
+        last = self._last_read(kept)
+        left = [node for node in kept if node not in whole]
+        places: dict[Node, int] = {}
+        stages = [back.stages[adjoint] for adjoint in back.sums]
+        for index in sorted(range(len(stages)), key=lambda index: -stages[index]):
+            fit = [node for node in left if last.get(node, t.last) >= stages[index]]
+            if fit:
+                places[fit[0]] = index
+                left.remove(fit[0])
+        others = [node for node in kept if node not in places]
+        return {**places, **{node: len(stages) + at for at, node in enumerate(others)}}
+
+    def _last_read(self, kept: dict[Node, None]) -> dict[Node, int]:
+        """Return the last stage of the backward pass, counting down, that reads each value."""
+        t, back = self.trace, self.backward
+        found: dict[Node, int] = {}
+
+        def read(node: Node, stage: int) -> None:
+            if node in back.stages:
+                return
+            if node in kept:
+                found[node] = min(stage, found.get(node, stage))
+                return
+            for argument in node.arguments:
+                read(argument, stage)
+
+        for node, stage in back.stages.items():
+            for argument in node.arguments:
+                read(argument, stage)
+        for group, pairs in back.groups.items():
+            stage = max(t.stages[value] for value in t.graph.groups[group])
+            for node, _ in pairs:
+                read(node.arguments[0], stage)
+        return found
 
     def runs(self, source: Node, sums: Iterable[int] | None = None) -> list[Run]:
         """Return the runs of sums that a source's products stand in."""

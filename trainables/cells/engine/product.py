@@ -30,13 +30,11 @@ MANY_ROWS = ir.FunctionType(ir.VoidType(), [POINTER, I64] * 3 + [I64] * 4 + [POI
 ACCUMULATED = 256
 
 
-def emit_product(kind: Kind) -> str:
-    """Return the LLVM code of product, apply and accumulate."""
-    module = ir.Module("product")
+def add_products(module: ir.Module, kind: Kind) -> None:
+    """Add product, apply and accumulate."""
     product = _any_width(module, kind, "product", transposed=False)
     _apply(module, kind, product)
     _accumulate(module, kind, _any_width(module, kind, "product_transposed", transposed=True))
-    return str(module)
 
 
 def _apply(module: ir.Module, kind: Kind, product: ir.Function) -> None:

@@ -45,21 +45,29 @@ class _Scanned(torch.autograd.Function):
                 keep = rows(keep, steps)
                 at["keep_row"] = keep.shape[-1]
             at["keep"] = keep.data_ptr()
-        program.forward(running, tape.buffer.data_ptr(), works.data_ptr(), **at)
+        program.forward(running, tape.buffer.data_ptr(), works.data_ptr(), at)
         room.give_back(works)
         ctx.save_for_backward(x, y, vectors, *tensors)
         ctx.constants = program, steps, tape, at, keep
+        ctx.tape_is_whole = True
         return padded(y, steps)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         program, steps, tape, at, _ = ctx.constants  # what zoneout kept is where `at` says
-        x, _, _, *tensors = ctx.saved_tensors  # they are where `at` says
+        x, y, _, *tensors = ctx.saved_tensors  # they are where `at` says
         dtype, running = program.dtype, steps.running
+        if not ctx.tape_is_whole:  # used up by a backward pass that retained the graph
+            works = room.take(program.forward_room, dtype)
+            same = torch.empty_like(y)
+            again = {**at, "y": same.data_ptr()}
+            program.forward(running, tape.buffer.data_ptr(), works.data_ptr(), again)
+            room.give_back(works)
+        ctx.tape_is_whole = False
         dy = rows(gradients[0], steps)
         dvectors = torch.zeros(program.vector_numbers, dtype=dtype)
-        at |= {"dy": dy.data_ptr(), "dvectors": dvectors.data_ptr()}
+        at = {**at, "dy": dy.data_ptr(), "dvectors": dvectors.data_ptr()}
         dx, wants_dx = None, ctx.needs_input_grad[2]
         if wants_dx or program.writes_dx:
             dx, dx_row = _zeros(program, x.shape)
@@ -69,8 +77,8 @@ class _Scanned(torch.autograd.Function):
             gradient, at[f"d{name}_row"] = _zeros(program, matrix.shape)
             at[f"d{name}"] = gradient.data_ptr()
             found.append(gradient)
-        works = room.take(program.backward_room(running), dtype)
-        program.backward(running, tape.buffer.data_ptr(), works.data_ptr(), **at)
+        works = room.take(program.backward_room(running.batch), dtype)
+        program.backward(running, tape.buffer.data_ptr(), works.data_ptr(), at)
         room.give_back(works)
         parts = tensors[len(program.matrices) :]
         found += torch.split(dvectors, [len(part) for part in parts]) if parts else ()

@@ -2,29 +2,37 @@
 
 import functools
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+#: A number or an address, or one for each of several models, [K].
+Words = int | NDArray[np.int64]
+Word = TypeVar("Word", int, NDArray[np.int64])
+
 
 @dataclass(frozen=True)
-class Running:
-    """How many sequences run at which step, as compiled code is told."""
+class Running(Generic[Word]):
+    """How many sequences run at which step, as compiled code is told: of one model, or of several.
 
-    steps: int
+    Several have as many sequences each.
+    """
+
+    steps: Word
     batch: int  #: sequences that run at the first step: all
-    rows: int  #: in all
-    counts: int  #: address of [T], the sequences that run at a step
-    offsets: int  #: address of [T], the first row of each step
+    rows: Word  #: in all
+    counts: Word  #: address of [T], the sequences that run at a step
+    offsets: Word  #: address of [T], the first row of each step
 
 
 @dataclass(frozen=True)
 class Steps:
     """The rows of a padded batch [T, B], which may be longer than its longest sequence."""
 
-    running: Running
+    running: Running[int]
     index: Tensor | None  #: [N] the rows' places in [T · B]; None where they are all of it
     padded: tuple[int, int]  #: T, B
     arrays: tuple[NDArray[np.int64], NDArray[np.int64]]  #: what running has the addresses of
