@@ -159,14 +159,14 @@ class Fused:
         batches = self.members[0].batches
         rows = Rows(batches.lengths(chosen))
         run = self._stack.run(rows, who, _read(batches, chosen, rows), [noises[i] for i in who])
-        leaves = [leaf.requires_grad_() for leaf in self._readable(rows, run.features)]
+        leaves = [leaf.requires_grad_() for leaf in run.read]
         scores = {}
         with torch.enable_grad():
             for i, leaf, ours in zip(who, leaves, chosen, strict=True):
                 scores[i] = self._score(i, leaf, ours, batches)
             means = [scored.loss / scored.count for scored in scores.values()]
         torch.autograd.backward(means)
-        self._stack.back(run, self._back_to_rows(rows, [leaf.grad for leaf in leaves]))
+        self._stack.back(run, [leaf.grad for leaf in leaves if leaf.grad is not None])
         return scores
 
     def _update(self, who: list[int], scores: dict[int, Scored]) -> list[int]:
@@ -210,7 +210,7 @@ class Fused:
                     chosen = np.tile(ours, (len(some), 1))
                     rows = Rows(batches.lengths(chosen))
                     run = self._stack.run(rows, some, _read(batches, chosen, rows))
-                    for i, leaf in zip(some, self._readable(rows, run.features), strict=True):
+                    for i, leaf in zip(some, run.read, strict=True):
                         totals[i].add(self._score(i, leaf, ours, batches))
         return [totals[i].metrics() for i in who]
 
@@ -222,31 +222,6 @@ class Fused:
             lengths = torch.from_numpy(batches.lengths(chosen))
             batch = Batch(torch.empty(int(lengths[0]), 0), lengths, batches.targets(chosen))
         return SCORES[self._kind](self.members[i].model.readout(read), batch)
-
-    def _readable(self, rows: Rows, features: Tensor) -> list[Tensor]:
-        """Return what each member's readout reads, in memory of its own as it is alone."""
-        if self._data.info.causal:
-            return rows.pad(features)
-        last = features.index_select(0, rows.last.flatten())
-        if self.members[0].model.bidirectional:
-            half = features.shape[1] // 2
-            first = features.index_select(0, rows.first.flatten())
-            last = torch.cat([last[:, :half], first[:, half:]], dim=1)
-        return [part.clone() for part in last.view(rows.models, rows.batch, -1)]
-
-    def _back_to_rows(self, rows: Rows, gradients: list[Tensor | None]) -> Tensor:
-        """Return the gradient of all features from those of what was read of them."""
-        found = [gradient for gradient in gradients if gradient is not None]
-        if self._data.info.causal:
-            return rows.unpad(found)
-        read = torch.cat(found)
-        width = read.shape[1]
-        half = width // 2 if self.members[0].model.bidirectional else width
-        d = read.new_zeros(len(rows), width)
-        d[rows.last.flatten(), :half] = read[:, :half]
-        if half < width:
-            d[rows.first.flatten(), half:] = read[:, half:]
-        return d
 
 
 def gradient_of(member: Training) -> Tensor:

@@ -26,7 +26,6 @@ from trainables.training import Training
 class _Mask:
     """What a layer drops of its outputs: drawn for each model's padded batch as it is alone."""
 
-    rows: Rows
     dropouts: list[Dropout]
     levels: list[NDArray[np.uint16] | None]  #: of each model, None for one that drops nothing
 
@@ -39,18 +38,52 @@ class _Mask:
             dropout.levels(steps * rows.batch * width) if dropout.active else None
             for dropout, steps in zip(dropouts, rows.steps.tolist(), strict=True)
         ]
-        return cls(rows, dropouts, levels)
+        return cls(dropouts, levels)
 
-    def on(self, value: Tensor, out: Tensor) -> Tensor:
-        """Write the value's rows, masked and scaled, to out and return it."""
-        parts = zip(self.rows.slices(), self.dropouts, self.levels, strict=True)
-        for part, dropout, levels in parts:
+    def on(self, value: Tensor, out: Tensor, some: "_Some") -> Tensor:
+        """Write the value, some rows of all models, masked and scaled, to out and return it."""
+        for model, part in some.parts:
+            dropout, levels = self.dropouts[model], self.levels[model]
             if levels is None:
                 out[part] = value[part]
             else:
-                places = self.rows.padded[part]
+                places = some.places[part]
                 engine.drop(out[part], value[part], levels, places, dropout.last, dropout.scale)
         return out
+
+
+@dataclass
+class _Some:
+    """All rows, or those that a readout reads where it reads once a sequence."""
+
+    index: Tensor | None  #: which they are; None for all
+    places: Tensor  #: of each in its model's padded batch
+    parts: list[tuple[int, slice]]  #: models, and where they have rows among these
+
+    @classmethod
+    def all(cls, rows: Rows) -> "_Some":
+        return cls(None, rows.padded, list(enumerate(rows.slices())))
+
+    @classmethod
+    def read(cls, rows: Rows, both: bool) -> "_Some":
+        """Return the last steps' rows, of all models; with both, the first steps' behind them."""
+        ends = [rows.last.flatten(), rows.first.flatten()] if both else [rows.last.flatten()]
+        index, batch = torch.cat(ends), rows.batch
+        parts = [
+            (at % rows.models, slice(at * batch, (at + 1) * batch))
+            for at in range(len(ends) * rows.models)
+        ]
+        return cls(index, rows.padded.index_select(0, index), parts)
+
+    def of(self, value: Tensor) -> Tensor:
+        """Return these rows of all."""
+        return value if self.index is None else value.index_select(0, self.index)
+
+    def back(self, d: Tensor, count: int) -> Tensor:
+        """Return the gradient of all rows, so many, from that of these."""
+        if self.index is None:
+            return d
+        return d.new_zeros(count, d.shape[1]).index_add_(0, self.index, d)
 
 
 @dataclass
@@ -59,7 +92,7 @@ class Run:
 
     rows: Rows
     who: list[int]
-    features: Tensor
+    read: list[Tensor]  #: what each model's readout reads, in memory of its own as it is alone
     projected: list[Tensor]
     traces: list[list[Trace]]
     masks: list[_Mask | None]
@@ -73,6 +106,7 @@ class Stack:
         self._members = members
         first = members[0].model
         self._info, self._residual = members[0].data.info, members[0].config.residual
+        self._both = first.bidirectional
         self._dtype = first.readout.weight.dtype
         self._room = Room(self._dtype)
         self._layers: list[list[FusedLayer]] = []
@@ -84,8 +118,8 @@ class Stack:
             self._layers.append(layers)
 
     def run(self, rows: Rows, who: list[int], x: Tensor, noises: Sequence[Noise] = ()) -> Run:
-        """Return the last layer's outputs [N, D] of the members in `who`, one for each model."""
-        run = Run(rows, who, x, [], [], [], [])
+        """Run the layers of the members in `who`, one for each model; x: the inputs' rows."""
+        run = Run(rows, who, [], [], [], [], [])
         models = np.array(who)
         if not x.is_floating_point():
             x = functional.one_hot(x, self._info.inputs)
@@ -101,29 +135,31 @@ class Stack:
             y = traces[0].y
             if len(traces) == 2:
                 y = torch.cat([y, traces[1].y.index_select(0, rows.reversed)], dim=1)
+            some, skip = self._needed(rows, depth), self._residual and x.shape == y.shape
             mask = _Mask.drawn(rows, noises, y.shape[1])
+            y = some.of(y)
             if mask is not None:
-                y = mask.on(y, self._room.take((depth, "masked"), *y.shape))
-            skip = self._residual and x.shape == y.shape
-            x = x + y if skip else y
+                y = mask.on(y, self._room.take((depth, "masked"), *y.shape), some)
+            x = some.of(x) + y if skip else y
             run.traces.append(traces)
             run.masks.append(mask)
             run.skips.append(skip)
-        run.features = x
+        run.read = self._read(rows, x)
         return run
 
-    def back(self, run: Run, d: Tensor) -> None:
-        """Add the gradients of all parameters before the readout, given that of the features.
+    def back(self, run: Run, gradients: list[Tensor]) -> None:
+        """Add the gradients of all parameters before the readout, given those of what was read.
 
         Where more than two terms meet they are added in autograd's order: the one that was
         computed from last comes first.
         """
-        rows, models = run.rows, np.array(run.who)
+        rows, models, d = run.rows, np.array(run.who), self._unread(run.rows, gradients)
         for depth in range(len(self._layers) - 1, -1, -1):
-            layers, mask = self._layers[depth], run.masks[depth]
-            terms = [d] if run.skips[depth] else []
+            layers, mask, some = self._layers[depth], run.masks[depth], self._needed(rows, depth)
+            terms = [some.back(d, len(rows))] if run.skips[depth] else []
             if mask is not None:
-                d = mask.on(d, self._room.take("d", *d.shape))
+                d = mask.on(d, self._room.take("d", *d.shape), some)
+            d = some.back(d, len(rows))
             wants_dx = depth > 0 or bool(run.projected)
             width = layers[0].width
             for direction in range(len(layers) - 1, -1, -1):
@@ -140,6 +176,34 @@ class Stack:
                 d = _total(terms)
         if run.projected:
             torch.autograd.backward(run.projected, rows.pad(d))
+
+    def _needed(self, rows: Rows, depth: int) -> _Some:
+        """Return the rows of a layer's outputs that anybody reads."""
+        if self._info.causal or depth < len(self._layers) - 1:
+            return _Some.all(rows)
+        return _Some.read(rows, self._both)
+
+    def _read(self, rows: Rows, features: Tensor) -> list[Tensor]:
+        """Return what each model's readout reads of the last layer's needed rows."""
+        if self._info.causal:
+            return rows.pad(features)
+        if self._both:
+            last, first = features.chunk(2)
+            half = features.shape[1] // 2
+            features = torch.cat([last[:, :half], first[:, half:]], dim=1)
+        return [part.clone() for part in features.chunk(rows.models)]
+
+    def _unread(self, rows: Rows, gradients: list[Tensor]) -> Tensor:
+        """Return the gradient of the last layer's needed rows."""
+        if self._info.causal:
+            return rows.unpad(gradients)
+        d = torch.cat(gradients)
+        if not self._both:
+            return d
+        half = d.shape[1] // 2
+        last, first = torch.zeros_like(d), torch.zeros_like(d)
+        last[:, :half], first[:, half:] = d[:, :half], d[:, half:]
+        return torch.cat([last, first])
 
     def _project(self, run: Run, x: Tensor) -> Tensor:
         """Return every member's input projection, made of its padded batch as it is alone."""

@@ -10,7 +10,7 @@ from spaces.config import TrialConfig
 ONE_BY_ONE = frozenset({("gru", "light"), ("transformer", "encoder")})
 #: Padded steps times units times layers of the trainings that are run at once, at most: more would
 #: not fit into caches, and gains nothing where batches are as large as that.
-MOST_NUMBERS = 480_000
+MOST_NUMBERS = 600_000
 #: Trainings at once, at most; what is saved by company is saved by fewer already.
 MOST_MEMBERS = 16
 

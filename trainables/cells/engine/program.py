@@ -79,7 +79,8 @@ class Program:
             name for name in ("W", "R", "P") if name in variant.shapes(1, 1)
         )
         self.vectors = tuple(plan.pieces)
-        self.vector_numbers = len(plan.vectors) * hidden
+        #: Of each of these, one after the other.
+        self.vector_sizes = [len(blocks) * hidden for blocks in plan.pieces.values()]
         found = _numbers(plan)
         self._tape_row = plan.blocks * hidden
         self._row_values = 2 * len(plan.groups)

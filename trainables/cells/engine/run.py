@@ -66,7 +66,7 @@ class _Scanned(torch.autograd.Function):
             room.give_back(works)
         ctx.tape_is_whole = False
         dy = rows(gradients[0], steps)
-        dvectors = torch.zeros(program.vector_numbers, dtype=dtype)
+        dvectors = torch.zeros(sum(program.vector_sizes), dtype=dtype)
         at = {**at, "dy": dy.data_ptr(), "dvectors": dvectors.data_ptr()}
         dx, wants_dx = None, ctx.needs_input_grad[2]
         if wants_dx or program.writes_dx:
@@ -80,8 +80,7 @@ class _Scanned(torch.autograd.Function):
         works = room.take(program.backward_room(running.batch), dtype)
         program.backward(running, tape.buffer.data_ptr(), works.data_ptr(), at)
         room.give_back(works)
-        parts = tensors[len(program.matrices) :]
-        found += torch.split(dvectors, [len(part) for part in parts]) if parts else ()
+        found += dvectors.split_with_sizes(program.vector_sizes)
         return None, None, padded(dx, steps) if dx is not None and wants_dx else None, None, *found
 
 
