@@ -147,8 +147,8 @@ class Fused:
 
     def _portions(self, who: list[int], numbers: int) -> list[list[int]]:
         """Return members in portions that fit into memory, and hence into caches."""
-        portions = -(-len(who) * numbers // work.MOST_NUMBERS)
-        size = -(-len(who) // max(1, portions))
+        portions = max(1, -(-len(who) * numbers // work.MOST_NUMBERS))
+        size = max(1, -(-len(who) // portions))
         return [who[start : start + size] for start in range(0, len(who), size)]
 
     def _gradients(

@@ -98,7 +98,7 @@ def test_every_kind_of_task_is_fused_as_it_is_alone(
 @pytest.mark.parametrize("hidden_size", [5, 16])
 @pytest.mark.parametrize(
     "cell",
-    [("lstm", "standard"), ("lstm", "projected"), ("gru", "mut2"), ("linear", "qrnn")],
+    [("lstm", "standard"), ("lstm", "projected"), ("gru", "mut3"), ("linear", "qrnn")],
     ids="-".join,
 )
 def test_both_directions_are_fused_as_they_are_alone(
@@ -142,6 +142,12 @@ def test_a_diverged_member_drops_out_and_disturbs_nobody(make_data: Any, tmp_pat
     assert [member.diverged for member in together.members] == [False, True, False]
     points = together.advance(6)
     assert [len(found) for found in points] == [2, 0, 2]
+
+
+def test_members_may_all_diverge_in_one_epoch(make_data: Any) -> None:
+    wild = config("rnn", "relu", optimizer="sgd", gradient_clip=None, learning_rate=1e12)
+    together = assert_fused_is_alone([wild] * 3, make_data("regression"))
+    assert all(member.diverged for member in together.members)
 
 
 def test_what_a_member_saves_is_continued_alone_or_in_other_company(

@@ -11,7 +11,7 @@ from spaces.config import TrialConfig
 from spaces.errors import InputError
 from spaces.sizes import parameters
 from spaces.tasks import METRICS, Kind, TaskInfo
-from trainables.cells import VARIANTS
+from trainables.cells import VARIANTS, Layer
 from trainables.models import Model
 
 KINDS: tuple[Kind, ...] = ("classification", "regression", "next-token", "next-step")
@@ -29,6 +29,14 @@ def test_the_catalogue_and_the_table_of_cells_name_the_same_variants() -> None:
         if not cell.attention:
             variant = VARIANTS[cell.family, cell.gates]
             assert (cell.square, cell.width(9)) == (variant.square, variant.width(9))
+
+
+def test_a_cell_that_adds_its_input_to_units_refuses_another_number_of_inputs() -> None:
+    square = [variant for variant in VARIANTS.values() if variant.square]
+    assert {"linear-sru", "gru-mut1"} < {variant.name for variant in square}
+    for variant in square:
+        with pytest.raises(ValueError, match="needs 8 inputs, one for each unit, not 16"):
+            Layer(variant, 16, 8, torch.Generator())
 
 
 def info(kind: Kind = "classification", inputs: int = 5, outputs: int = 3) -> TaskInfo:

@@ -120,7 +120,7 @@ class FusedLayer:
         at |= {"dy": self._at(dy, rows), **self._rows}
         dx, narrow = None, self._zeros(rows.models)
         if wants_dx or program.writes_dx:
-            dx = room.take((self, "dx"), len(rows), program.up(trace.x.shape[1])).zero_()
+            dx = room.take((self, "dx"), len(rows), program.up(trace.x.shape[1]))
             at |= {"dx": self._at(dx, rows), "dx_row": dx.shape[1], "wants_dx": int(wants_dx)}
         for name, zeros in narrow.items():
             apart = zeros.stride(0) * self._bytes

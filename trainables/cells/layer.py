@@ -48,7 +48,8 @@ class Layer(nn.Module):
 
     Input matrices start Xavier uniform, recurrent ones orthogonal, gains one, biases zero but for
     the forget gates' (1, after Jozefowicz 2015), if start says nothing else. All draws come from
-    the generator.
+    the generator. Raises ValueError where the variant needs as many inputs as units and there are
+    others.
     """
 
     def __init__(
@@ -61,6 +62,10 @@ class Layer(nn.Module):
         zoneout: float = 0.0,
     ) -> None:
         super().__init__()
+        if variant.square and inputs != hidden:
+            raise ValueError(
+                f"{variant.name} needs {hidden} inputs, one for each unit, not {inputs}"
+            )
         self.variant = variant
         self.inputs, self.hidden, self.zoneout = inputs, hidden, zoneout
         for name, shape in variant.shapes(inputs, hidden).items():

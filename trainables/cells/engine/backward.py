@@ -59,6 +59,7 @@ class BackwardFunction(Function):
         b, zero = code.builder, code.integer(0)
         last = b.sub(self.word["T"], code.integer(1))
         N = b.add(self.whole("off", last), self.whole("n", last))
+        writes_dx = self.plan.backward.input is not None
         for source in plan.trace.sources:
             for run in plan.whole_runs(source):
                 height = self.P if run.matrix == "P" else self.H
@@ -80,7 +81,9 @@ class BackwardFunction(Function):
                     wanted = b.icmp_signed("!=", self.word["wants_dx"], zero)
                     with b.if_then(wanted):
                         dx, dx_row = self.word["dx"], self.word["dx_row"]
-                        self._many("apply", dx, dx_row, A, W, self.I, N, count, width)
+                        fresh = code.integer(int(not writes_dx))
+                        self._many("apply", dx, dx_row, A, W, self.I, N, count, width, fresh)
+                    writes_dx = True
 
     def _over_stretches(
         self, source: Node, C: ir.Value, C_row: ir.Value, column: ir.Value, count: ir.Value
@@ -110,14 +113,18 @@ class BackwardFunction(Function):
             carried[0] = b.select(ends, behind, first)
 
     def _many(self, name: str, C: ir.Value, C_row: ir.Value, A: ir.Value, *rest: ir.Value) -> None:
-        """Call accumulate or apply; rest is B, its row length, rows, A's columns, B's columns."""
+        """Call accumulate or apply.
+
+        rest is B, its row length, rows, A's columns, B's columns, and for apply whether C is new.
+        """
         code, b = self.code, self.code.builder
-        B, B_row, rows, columns, width = rest
+        B, B_row, rows, columns, width, *fresh = rest
         lanes, widest = code.integer(self.kind.lanes), code.integer(product.WIDEST)
         vectors = b.sdiv(b.add(width, b.sub(lanes, code.integer(1))), lanes)
         groups = b.sdiv(b.add(vectors, b.sub(widest, code.integer(1))), widest)
         group = b.sdiv(b.add(vectors, b.sub(groups, code.integer(1))), groups)
         arguments = [C, C_row, A, self.tape_row, B, B_row, rows, columns, width, group]
+        arguments += fresh or [code.integer(0)]
         b.call(self.word[name], [*arguments, self.word["panels"]])
 
     def _stage(

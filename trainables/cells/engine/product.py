@@ -24,8 +24,10 @@ POINTER = ir.PointerType()
 TYPE = ir.FunctionType(ir.VoidType(), [POINTER, I64, POINTER, I64, POINTER, I64, I64, I64])
 
 
+#: Rows that apply makes at a time.
+APPLIED = 64
 #: Type of apply and accumulate.
-MANY_ROWS = ir.FunctionType(ir.VoidType(), [POINTER, I64] * 3 + [I64] * 4 + [POINTER])
+MANY_ROWS = ir.FunctionType(ir.VoidType(), [POINTER, I64] * 3 + [I64] * 5 + [POINTER])
 #: Rows of A and X that accumulate takes at a time: what of them stays in the caches.
 ACCUMULATED = 256
 
@@ -38,31 +40,41 @@ def add_products(module: ir.Module, kind: Kind) -> None:
 
 
 def _apply(module: ir.Module, kind: Kind, product: ir.Function) -> None:
-    """Add apply(C, ldc, A, lda, M, ldm, N, K, width, group, panel).
+    """Add apply(C, ldc, A, lda, M, ldm, N, K, width, group, fresh, panel).
 
-    C is [N, width up to whole vectors], A [N, K], M [K, width].
+    C is [N, width up to whole vectors], A [N, K], M [K, width]. If fresh is 1, C is zero before.
     """
     function = ir.Function(module, MANY_ROWS, "apply")
     code = Code(function, kind)
     b, zero = code.builder, code.integer(0)
-    C, ldc, A, lda, M, ldm, N, K, width, group, panel = function.args
+    C, ldc, A, lda, M, ldm, N, K, width, group, fresh, panel = function.args
     pack_columns(code, panel, M, [zero], ldm, K, width, group)
-    with each_group(code, width, group) as (first, vectors):
-        column = b.mul(first, code.integer(kind.lanes))
-        start = code.at(panel, b.mul(column, K))
-        b.call(product, [code.at(C, column), ldc, A, lda, start, K, N, vectors])
+    with code.loop(zero, N, code.integer(APPLIED)) as row:
+        rows = code.smaller(code.integer(APPLIED), b.sub(N, row))
+        C_row, A_row = code.at(C, b.mul(row, ldc)), code.at(A, b.mul(row, lda))
+        cleared = b.mul(rows, fresh)
+        with (
+            code.loop(zero, cleared) as one,
+            code.loop(zero, width, code.integer(kind.lanes)) as unit,
+        ):
+            place = code.at(C_row, b.add(b.mul(one, ldc), unit))
+            code.store_all(code.splat(0.0), place)
+        with each_group(code, width, group) as (first, vectors):
+            column = b.mul(first, code.integer(kind.lanes))
+            start = code.at(panel, b.mul(column, K))
+            b.call(product, [code.at(C_row, column), ldc, A_row, lda, start, K, rows, vectors])
     b.ret_void()
 
 
 def _accumulate(module: ir.Module, kind: Kind, product: ir.Function) -> None:
-    """Add accumulate(C, ldc, A, lda, X, ldx, N, M, width, group, panel).
+    """Add accumulate(C, ldc, A, lda, X, ldx, N, M, width, group, fresh, panel).
 
-    C is [M, width up to whole vectors], A [N, M], X [N, width].
+    C is [M, width up to whole vectors], A [N, M], X [N, width]; fresh means nothing.
     """
     function = ir.Function(module, MANY_ROWS, "accumulate")
     code = Code(function, kind)
     b, zero = code.builder, code.integer(0)
-    C, ldc, A, lda, X, ldx, N, M, width, group, panel = function.args
+    C, ldc, A, lda, X, ldx, N, M, width, group, _, panel = function.args
     step = code.integer(ACCUMULATED)
     with code.loop(zero, N, step) as row:
         rows = code.smaller(step, b.sub(N, row))

@@ -161,7 +161,7 @@ class Program:
         tape: as forward left it, and used up; room: backward_room numbers. at: what forward was
         told, and dy; where to add to: dvectors, and dW, dR and dP with the lengths of their rows,
         dW_row and so on: rows have to have room for whole vectors. dx and dx_row likewise where
-        wants_dx is 1 or this writes_dx; dx must be zeros before.
+        wants_dx is 1 or this writes_dx; what dx was before means nothing.
         """
         words = self._backward[:]
         self._place(words, running, tape, at)

@@ -70,7 +70,8 @@ class _Scanned(torch.autograd.Function):
         at = {**at, "dy": dy.data_ptr(), "dvectors": dvectors.data_ptr()}
         dx, wants_dx = None, ctx.needs_input_grad[2]
         if wants_dx or program.writes_dx:
-            dx, dx_row = _zeros(program, x.shape)
+            dx_row = program.up(x.shape[-1])
+            dx = torch.empty(*x.shape[:-1], dx_row, dtype=dtype)[..., : x.shape[-1]]
             at |= {"dx": dx.data_ptr(), "dx_row": dx_row, "wants_dx": int(wants_dx)}
         found: list[Tensor] = []
         for name, matrix in zip(program.matrices, tensors, strict=False):
