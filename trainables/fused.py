@@ -11,6 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -167,12 +168,16 @@ class Fused:
             means = [scored.loss / scored.count for scored in scores.values()]
         torch.autograd.backward(means)
         self._stack.back(run, [leaf.grad for leaf in leaves if leaf.grad is not None])
-        return scores
+        # Outputs of all portions at once would fill the caches, and training asks for none.
+        return {
+            i: replace(scored, loss=scored.loss.detach(), classes=None)
+            for i, scored in scores.items()
+        }
 
     def _update(self, who: list[int], scores: dict[int, Scored]) -> list[int]:
         """Clip and step those whose loss and gradient are finite, and return them."""
         members = self.members
-        losses = torch.stack([scores[i].loss.detach() for i in who]).tolist()
+        losses = torch.stack([scores[i].loss for i in who]).tolist()
         norms = torch.stack(torch._foreach_norm([gradient_of(members[i]) for i in who])).tolist()
         self._losses = dict(zip(who, losses, strict=True))
         live = []

@@ -96,6 +96,7 @@ class Run:
     projected: list[Tensor]
     traces: list[list[Trace]]
     masks: list[_Mask | None]
+    needed: list[_Some]  #: of each layer
     skips: list[bool]  #: whether a layer's input was added to its output
 
 
@@ -119,7 +120,7 @@ class Stack:
 
     def run(self, rows: Rows, who: list[int], x: Tensor, noises: Sequence[Noise] = ()) -> Run:
         """Run the layers of the members in `who`, one for each model; x: the inputs' rows."""
-        run = Run(rows, who, [], [], [], [], [])
+        run = Run(rows, who, [], [], [], [], [], [])
         models = np.array(who)
         if not x.is_floating_point():
             x = functional.one_hot(x, self._info.inputs)
@@ -143,6 +144,7 @@ class Stack:
             x = some.of(x) + y if skip else y
             run.traces.append(traces)
             run.masks.append(mask)
+            run.needed.append(some)
             run.skips.append(skip)
         run.read = self._read(rows, x)
         return run
@@ -155,7 +157,7 @@ class Stack:
         """
         rows, models, d = run.rows, np.array(run.who), self._unread(run.rows, gradients)
         for depth in range(len(self._layers) - 1, -1, -1):
-            layers, mask, some = self._layers[depth], run.masks[depth], self._needed(rows, depth)
+            layers, mask, some = self._layers[depth], run.masks[depth], run.needed[depth]
             terms = [some.back(d, len(rows))] if run.skips[depth] else []
             if mask is not None:
                 d = mask.on(d, self._room.take("d", *d.shape), some)

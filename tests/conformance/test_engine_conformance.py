@@ -6,11 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from llvmlite import binding as llvm
 from torch import Tensor
 
 from trainables import cells
 from trainables.cells import Layer, Variant, engine, scan
-from trainables.cells.dropout import Dropout
+from trainables.cells.dropout import Dropout, Noise
+from trainables.cells.engine.ir import Kind
+from trainables.cells.engine.shared import emit_shared
 
 pytestmark = pytest.mark.skipif(not engine.available(), reason="the processor has no AVX2")
 
@@ -115,16 +118,35 @@ def test_a_second_derivative_is_refused_rather_than_wrong() -> None:
         torch.autograd.grad(first.sum(), x_TBI)
 
 
-def test_a_retained_graph_gives_the_same_gradients_again(variant: Variant) -> None:
-    """A backward pass writes over what the forward pass kept."""
-    layer = layer_of(variant, 6, 6, torch.float32)
+@pytest.mark.parametrize("lengths", [(5, 5, 5), (5, 3, 1)], ids=str)
+@pytest.mark.parametrize("zoneout", [0.0, 0.3])
+def test_a_retained_graph_gives_the_same_gradients_again(
+    variant: Variant, lengths: tuple[int, ...], zoneout: float
+) -> None:
+    """A backward pass writes over what the forward pass kept, but not over what it returned."""
     draw = torch.Generator().manual_seed(3)
+    layer = Layer(variant, 6, 6, draw, zoneout=zoneout)
     x_TBI = torch.randn(5, 3, 6, generator=draw, requires_grad=True)
-    y_TBH = layer(x_TBI, torch.tensor([5, 3, 2]))
+    y_TBH = layer(x_TBI, torch.tensor(lengths), Noise(updates=Dropout(0.3, np.random.SFC64(1))))
     dy_TBH = torch.randn(y_TBH.shape, generator=draw)
-    asked = [x_TBI, *layer.parameters()]
+    asked, before = [x_TBI, *layer.parameters()], y_TBH.detach().clone()
     times = [torch.autograd.grad(y_TBH, asked, dy_TBH, retain_graph=True) for _ in range(3)]
     assert all(map(torch.equal, times[0], times[1])) and all(map(torch.equal, times[0], times[2]))
+    assert torch.equal(y_TBH, before)
+
+
+def test_threads_that_share_a_graph_get_the_same_gradients() -> None:
+    draw = torch.Generator().manual_seed(3)
+    layer = Layer(cells.find("lstm", "standard"), 64, 64, draw)
+    x_TBI = torch.randn(50, 16, 64, generator=draw, requires_grad=True)
+    y_TBH = layer(x_TBI, torch.full((16,), 50))
+
+    def gradient(_: int) -> Tensor:
+        return torch.autograd.grad(y_TBH.sum(), x_TBI, retain_graph=True)[0]
+
+    alone = gradient(0)
+    with ThreadPoolExecutor(4) as pool:
+        assert all(torch.equal(found, alone) for found in pool.map(gradient, range(40)))
 
 
 def test_inputs_and_gradients_need_not_be_contiguous() -> None:
@@ -168,14 +190,30 @@ def test_a_scan_in_inference_mode_leaves_nothing_that_training_cannot_use() -> N
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("width", [1, 5, 16, 37])
-def test_dropout_over_rows_is_dropout_over_the_padded_batch(dtype: torch.dtype, width: int) -> None:
+@pytest.mark.parametrize("probability", [1e-9, 0.3, 1 - 1e-9])
+def test_dropout_over_rows_is_dropout_over_the_padded_batch(
+    dtype: torch.dtype, width: int, probability: float
+) -> None:
     def dropout() -> Dropout:
-        return Dropout(0.3, np.random.SFC64(5))
+        return Dropout(probability, np.random.SFC64(5))
 
     padded = torch.randn(4 * 3, width + 2, dtype=dtype)[:, :width]
     places = torch.tensor([7, 0, 1, 11, 3])
-    out = torch.empty(len(places), width + 1, dtype=dtype)[:, :width]
+    out = torch.full((len(places), width + 1), 7.0, dtype=dtype)
     levels = dropout().levels(padded.numel())
-    engine.drop(out, padded[places], levels, places, dropout().last, dropout().scale)
-    assert torch.equal(out, dropout()(padded)[places])
-    assert 0 < int((out == 0).sum()) < out.numel() or width == 1
+    engine.drop(out[:, :width], padded[places], levels, places, dropout().last, dropout().scale)
+    assert torch.equal(out[:, :width], dropout()(padded)[places])
+    assert (out[:, width] == 7).all()
+
+
+@pytest.mark.parametrize(("double", "lanes"), [(False, 8), (True, 4)])
+def test_what_variants_share_compiles_for_processors_without_avx512(
+    double: bool, lanes: int
+) -> None:
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    machine = llvm.Target.from_default_triple().create_target_machine(
+        cpu="haswell", features="+avx2,+fma,-avx512f", opt=3
+    )
+    code = machine.emit_assembly(llvm.parse_assembly(emit_shared(Kind(double, lanes))))
+    assert "ymm" in code and "zmm" not in code

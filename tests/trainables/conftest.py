@@ -12,8 +12,10 @@ from trainables.data import Data, Sequences, fingerprint
 MakeData = Callable[..., Data]
 
 
-def _sequences(kind: Kind, count: int, longest: int, draw: np.random.Generator) -> Sequences:
-    lengths = draw.integers(2, longest + 1, count)
+def _sequences(
+    kind: Kind, count: int, shortest: int, longest: int, draw: np.random.Generator
+) -> Sequences:
+    lengths = draw.integers(shortest, longest + 1, count)
     steps = int(lengths.sum())
     if kind == "next-token":  # each symbol follows from the one before
         starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
@@ -33,9 +35,11 @@ def _sequences(kind: Kind, count: int, longest: int, draw: np.random.Generator) 
 def make_data() -> MakeData:
     """Return a function that makes a tiny ragged data set of the given kind, read-only."""
 
-    def make(kind: Kind = "classification", count: int = 24, longest: int = 9) -> Data:
+    def make(
+        kind: Kind = "classification", count: int = 24, longest: int = 9, shortest: int = 2
+    ) -> Data:
         draw = np.random.default_rng(5)
-        splits = [_sequences(kind, count, longest, draw) for _ in range(3)]
+        splits = [_sequences(kind, count, shortest, longest, draw) for _ in range(3)]
         for split in splits:
             for array in (split.x, split.lengths, split.y):
                 if array is not None:

@@ -47,7 +47,8 @@ for gates in ("reset-after", "mut3"):
     y = layer(x, torch.tensor([4, 2]))
     y.sum().backward()
     found.append([y.tolist(), x.grad.tolist()])
-places = {v.name: [node.number for node in plan_of(v).tape] for v in VARIANTS.values()}
+tapes = {v.name: plan_of(v).tape for v in VARIANTS.values()}
+places = {name: [(n.number, place) for n, place in tape.items()] for name, tape in tapes.items()}
 print(json.dumps({"compiled": compiled, "found": found, "places": places}))
 """
 

@@ -1,5 +1,6 @@
 """Fused replicas: each member is, to the bit, what it would be alone, whoever trains beside it."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,15 @@ def test_both_directions_are_fused_as_they_are_alone(
     assert_fused_is_alone([chosen] * 3, make_data())
 
 
+@pytest.mark.parametrize("residual", [False, True])
+def test_the_first_step_may_be_the_last_in_both_directions(residual: bool, make_data: Any) -> None:
+    data = make_data(shortest=1, longest=3)
+    assert (data.train.lengths == 1).any()
+    both = config(bidirectional=True, residual=residual, depth=3)
+    dropouts = ({"dropout": 0.4}, {"dropout": 0.0})
+    assert_fused_is_alone([both.model_copy(update=changes) for changes in dropouts], data)
+
+
 def test_members_may_differ_in_all_that_is_not_their_shape(make_data: Any) -> None:
     changes: list[dict[str, Any]] = [
         {},
@@ -211,7 +221,7 @@ def test_layers_fused_in_float64_give_outputs_and_gradients_of_layers_alone(
     width = variant.window * inputs
     x = torch.randn(len(rows), width, dtype=torch.float64, generator=draw)
     dy = torch.randn(len(rows), variant.width(4), dtype=torch.float64, generator=draw)
-    layer_of_all = FusedLayer(layers, Room(torch.float64))
+    layer_of_all = FusedLayer(layers, _Soiled(torch.float64))
     who = torch.arange(3).numpy()
     trace = layer_of_all.forward(rows, who, x)
     dx = layer_of_all.backward(rows, who, trace, dy, wants_dx=True)
@@ -231,6 +241,13 @@ def test_layers_fused_in_float64_give_outputs_and_gradients_of_layers_alone(
         given = [padded_dx[k], *(g for g in found[k] if g is not None)]
         for ours, theirs in zip(given, expected, strict=True):
             torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+
+
+class _Soiled(Room):
+    """A room in which nothing of before can be made use of."""
+
+    def take(self, name: object, rows: int, columns: int) -> Tensor:
+        return super().take(name, rows, columns).fill_(math.nan)
 
 
 def _lay_end_to_end(layer: Layer) -> None:

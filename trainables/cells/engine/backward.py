@@ -1,6 +1,6 @@
 """Writes the backward function of a variant's scan, the gradients of the matrices included."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from llvmlite import ir
@@ -59,7 +59,7 @@ class BackwardFunction(Function):
         b, zero = code.builder, code.integer(0)
         last = b.sub(self.word["T"], code.integer(1))
         N = b.add(self.whole("off", last), self.whole("n", last))
-        writes_dx = self.plan.backward.input is not None
+        written = self.plan.backward.input is not None  # dx
         for source in plan.trace.sources:
             for run in plan.whole_runs(source):
                 height = self.P if run.matrix == "P" else self.H
@@ -81,9 +81,9 @@ class BackwardFunction(Function):
                     wanted = b.icmp_signed("!=", self.word["wants_dx"], zero)
                     with b.if_then(wanted):
                         dx, dx_row = self.word["dx"], self.word["dx_row"]
-                        fresh = code.integer(int(not writes_dx))
+                        fresh = [code.integer(int(not written))]
                         self._many("apply", dx, dx_row, A, W, self.I, N, count, width, fresh)
-                    writes_dx = True
+                    written = True
 
     def _over_stretches(
         self, source: Node, C: ir.Value, C_row: ir.Value, column: ir.Value, count: ir.Value
@@ -112,20 +112,27 @@ class BackwardFunction(Function):
                 self._many("accumulate", C, C_row, A, X, X_row, N, count, width)
             carried[0] = b.select(ends, behind, first)
 
-    def _many(self, name: str, C: ir.Value, C_row: ir.Value, A: ir.Value, *rest: ir.Value) -> None:
-        """Call accumulate or apply.
-
-        rest is B, its row length, rows, A's columns, B's columns, and for apply whether C is new.
-        """
+    def _many(
+        self,
+        name: str,
+        C: ir.Value,
+        C_row: ir.Value,
+        A: ir.Value,
+        B: ir.Value,
+        B_row: ir.Value,
+        rows: ir.Value,
+        columns: ir.Value,
+        width: ir.Value,
+        more: Sequence[ir.Value] = (),
+    ) -> None:
+        """Call accumulate or apply: columns are A's, width is B's."""
         code, b = self.code, self.code.builder
-        B, B_row, rows, columns, width, *fresh = rest
         lanes, widest = code.integer(self.kind.lanes), code.integer(product.WIDEST)
         vectors = b.sdiv(b.add(width, b.sub(lanes, code.integer(1))), lanes)
         groups = b.sdiv(b.add(vectors, b.sub(widest, code.integer(1))), widest)
         group = b.sdiv(b.add(vectors, b.sub(groups, code.integer(1))), groups)
         arguments = [C, C_row, A, self.tape_row, B, B_row, rows, columns, width, group]
-        arguments += fresh or [code.integer(0)]
-        b.call(self.word[name], [*arguments, self.word["panels"]])
+        b.call(self.word[name], [*arguments, self.word["panels"], *more])
 
     def _stage(
         self,

@@ -161,7 +161,6 @@ class Scan:
         self._engine = _loaded(
             variant.name, self.kind, self.plan, lambda: emit(self.plan, self.kind)
         )
-        shared_address("product", double)
         #: Where both functions are.
         self.addresses = {
             name: int(self._engine.get_function_address(name)) for name in ("forward", "backward")

@@ -33,7 +33,9 @@ def drop(
 
     levels: [places · F], of which row n reads the F from places[n] · F on.
     """
+    assert out.shape == value.shape and out.dtype == value.dtype and len(places) == len(value)
     assert out.stride(1) == value.stride(1) == 1 and places.is_contiguous()
+    assert places.dtype == torch.int64 and levels.dtype == np.uint16 and levels.flags.c_contiguous
     _drop(value.dtype == torch.float64)(
         out.data_ptr(),
         out.stride(0),

@@ -31,6 +31,7 @@ ARRAYS = (PRODUCT, "off", "n", "x", "y", "tape", "row_values", "vectors", "initi
 FORWARD = SIZES + ARRAYS
 BACKWARD = (*FORWARD, "accumulate", "apply", "dy", "across", "row_sums", "carry", "dvectors",
             "dx", "dx_row", "wants_dx", "dW", "dW_row", "dR", "dR_row", "dP", "dP_row")  # fmt: skip
+_MANY_ROWS = {"accumulate": product.ACCUMULATE, "apply": product.APPLY}
 #: Words of leaves that have the same place in both functions.
 GIVEN = frozenset({"state", "vector", "input", "keep", "row"})
 NUMBERS = (*SIZES, "dx_row", "wants_dx", "dW_row", "dR_row", "dP_row")
@@ -51,8 +52,8 @@ class Function:
             type_ = I64 if argument in NUMBERS else POINTER
             if argument == PRODUCT:
                 type_ = product.TYPE.as_pointer()
-            if argument in ("accumulate", "apply"):
-                type_ = product.MANY_ROWS.as_pointer()
+            if argument in _MANY_ROWS:
+                type_ = _MANY_ROWS[argument].as_pointer()
             self.word[argument] = b.load(address, typ=type_)
         self.H, self.P, self.I = (self.word[k] for k in ("H", "width", "I"))
         self.tape_row = self.word["tape_row"]

@@ -5,7 +5,7 @@ registers' worth of units, packed beforehand. A few rows at a time keep G accumu
 every loaded vector of the panel is used for all of them.
 
     product     C += A · panel, inside the scan
-    apply       C += A · M for many rows: the gradient of the input
+    apply       C += A · M for many rows, or C = A · M: the gradient of the input
     accumulate  C += Aᵀ · X over many rows: the gradients of the matrices
 """
 
@@ -26,8 +26,8 @@ TYPE = ir.FunctionType(ir.VoidType(), [POINTER, I64, POINTER, I64, POINTER, I64,
 
 #: Rows that apply makes at a time.
 APPLIED = 64
-#: Type of apply and accumulate.
-MANY_ROWS = ir.FunctionType(ir.VoidType(), [POINTER, I64] * 3 + [I64] * 5 + [POINTER])
+ACCUMULATE = ir.FunctionType(ir.VoidType(), [POINTER, I64] * 3 + [I64] * 4 + [POINTER])
+APPLY = ir.FunctionType(ir.VoidType(), [*ACCUMULATE.args, I64])
 #: Rows of A and X that accumulate takes at a time: what of them stays in the caches.
 ACCUMULATED = 256
 
@@ -40,14 +40,15 @@ def add_products(module: ir.Module, kind: Kind) -> None:
 
 
 def _apply(module: ir.Module, kind: Kind, product: ir.Function) -> None:
-    """Add apply(C, ldc, A, lda, M, ldm, N, K, width, group, fresh, panel).
+    """Add apply(C, ldc, A, lda, M, ldm, N, K, width, group, panel, fresh).
 
-    C is [N, width up to whole vectors], A [N, K], M [K, width]. If fresh is 1, C is zero before.
+    C is [N, width up to whole vectors], A [N, K], M [K, width]. If fresh is 1, what C was before
+    means nothing.
     """
-    function = ir.Function(module, MANY_ROWS, "apply")
+    function = ir.Function(module, APPLY, "apply")
     code = Code(function, kind)
     b, zero = code.builder, code.integer(0)
-    C, ldc, A, lda, M, ldm, N, K, width, group, fresh, panel = function.args
+    C, ldc, A, lda, M, ldm, N, K, width, group, panel, fresh = function.args
     pack_columns(code, panel, M, [zero], ldm, K, width, group)
     with code.loop(zero, N, code.integer(APPLIED)) as row:
         rows = code.smaller(code.integer(APPLIED), b.sub(N, row))
@@ -67,14 +68,14 @@ def _apply(module: ir.Module, kind: Kind, product: ir.Function) -> None:
 
 
 def _accumulate(module: ir.Module, kind: Kind, product: ir.Function) -> None:
-    """Add accumulate(C, ldc, A, lda, X, ldx, N, M, width, group, fresh, panel).
+    """Add accumulate(C, ldc, A, lda, X, ldx, N, M, width, group, panel).
 
-    C is [M, width up to whole vectors], A [N, M], X [N, width]; fresh means nothing.
+    C is [M, width up to whole vectors], A [N, M], X [N, width].
     """
-    function = ir.Function(module, MANY_ROWS, "accumulate")
+    function = ir.Function(module, ACCUMULATE, "accumulate")
     code = Code(function, kind)
     b, zero = code.builder, code.integer(0)
-    C, ldc, A, lda, X, ldx, N, M, width, group, _, panel = function.args
+    C, ldc, A, lda, X, ldx, N, M, width, group, panel = function.args
     step = code.integer(ACCUMULATED)
     with code.loop(zero, N, step) as row:
         rows = code.smaller(step, b.sub(N, row))

@@ -18,7 +18,7 @@ from trainables.cells.engine.compile import Scan, compiled, shared_address
 from trainables.cells.engine.function import BACKWARD, FORWARD
 from trainables.cells.engine.plan import Plan
 from trainables.cells.engine.product import ACCUMULATED, WIDEST
-from trainables.cells.engine.steps import Running, Words
+from trainables.cells.engine.steps import Running, Word, Words
 from trainables.cells.variant import Variant
 
 Whole = NDArray[np.int64]
@@ -187,7 +187,13 @@ class Program:
         models, apart = len(each), each.strides[0]
         self._each(self._scan.addresses[name], each.ctypes.data, models, apart)
 
-    def _place(self, words: Any, running: Any, tape: Any, at: Mapping[str, Any]) -> None:
+    def _place(
+        self,
+        words: Any,
+        running: Running[Word],
+        tape: Word,
+        at: Mapping[str, Words],
+    ) -> None:
         """Tell what is told of one model, in an array of words, or of several, in [words, K]."""
         words[_T], words[_B] = running.steps, running.batch
         words[_OFF], words[_N] = running.offsets, running.counts

@@ -4,6 +4,7 @@ Input and recurrent products, gates and their derivatives are made step by step 
 the gradients of the matrices are one product each, after the last step, in the same call.
 """
 
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch.autograd.function import once_differentiable
 from trainables.cells.engine import room
 from trainables.cells.engine.compile import lanes
 from trainables.cells.engine.program import Program, program
-from trainables.cells.engine.steps import Steps, padded, rows, steps_of
+from trainables.cells.engine.steps import Running, Steps, padded, rows, steps_of
 from trainables.cells.variant import Variant
 
 
@@ -49,25 +50,18 @@ class _Scanned(torch.autograd.Function):
         room.give_back(works)
         ctx.save_for_backward(x, y, vectors, *tensors)
         ctx.constants = program, steps, tape, at, keep
-        ctx.tape_is_whole = True
+        ctx.tape_is_whole, ctx.lock = True, threading.Lock()
         return padded(y, steps)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        program, steps, tape, at, _ = ctx.constants  # what zoneout kept is where `at` says
+        program, steps, tape, before, _ = ctx.constants  # what zoneout kept is where `at` says
         x, y, _, *tensors = ctx.saved_tensors  # they are where `at` says
         dtype, running = program.dtype, steps.running
-        if not ctx.tape_is_whole:  # used up by a backward pass that retained the graph
-            works = room.take(program.forward_room, dtype)
-            same = torch.empty_like(y)
-            again = {**at, "y": same.data_ptr()}
-            program.forward(running, tape.buffer.data_ptr(), works.data_ptr(), again)
-            room.give_back(works)
-        ctx.tape_is_whole = False
         dy = rows(gradients[0], steps)
         dvectors = torch.zeros(sum(program.vector_sizes), dtype=dtype)
-        at = {**at, "dy": dy.data_ptr(), "dvectors": dvectors.data_ptr()}
+        at = {**before, "dy": dy.data_ptr(), "dvectors": dvectors.data_ptr()}
         dx, wants_dx = None, ctx.needs_input_grad[2]
         if wants_dx or program.writes_dx:
             dx_row = program.up(x.shape[-1])
@@ -79,10 +73,24 @@ class _Scanned(torch.autograd.Function):
             at[f"d{name}"] = gradient.data_ptr()
             found.append(gradient)
         works = room.take(program.backward_room(running.batch), dtype)
-        program.backward(running, tape.buffer.data_ptr(), works.data_ptr(), at)
+        with ctx.lock:
+            if not ctx.tape_is_whole:
+                _run_again(program, running, tape, before, y)
+            ctx.tape_is_whole = False
+            program.backward(running, tape.buffer.data_ptr(), works.data_ptr(), at)
         room.give_back(works)
         found += dvectors.split_with_sizes(program.vector_sizes)
         return None, None, padded(dx, steps) if dx is not None and wants_dx else None, None, *found
+
+
+def _run_again(
+    program: Program, running: Running[int], tape: room.Lent, at: dict[str, int], y: Tensor
+) -> None:
+    """Make the tape whole again, which a backward pass that retained the graph has used up."""
+    works, same = room.take(program.forward_room, program.dtype), torch.empty_like(y)
+    at = {**at, "y": same.data_ptr()}
+    program.forward(running, tape.buffer.data_ptr(), works.data_ptr(), at)
+    room.give_back(works)
 
 
 def _zeros(program: Program, shape: Sequence[int]) -> tuple[Tensor, int]:
