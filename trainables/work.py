@@ -11,6 +11,8 @@ ONE_BY_ONE = frozenset({("gru", "light"), ("transformer", "encoder")})
 #: Padded steps times units times layers of the trainings that are run at once, at most: more would
 #: not fit into caches, and gains nothing where batches are as large as that.
 MOST_NUMBERS = 600_000
+#: The same of one training that gains from company, at most.
+MOST_IN_COMPANY = 500_000
 #: Trainings at once, at most; what is saved by company is saved by fewer already.
 MOST_MEMBERS = 16
 
@@ -24,7 +26,7 @@ def company_pays(config: TrialConfig, longest: int) -> bool:
     """Return whether trainings of this shape take less time together, on a CPU."""
     if (config.cell, config.gates) in ONE_BY_ONE:
         return False
-    return 2 * numbers(config, longest) <= MOST_NUMBERS
+    return numbers(config, longest) <= MOST_IN_COMPANY
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,7 @@ def test_cells_that_the_scan_holds_whole_are_trained_together(cell: tuple[str, s
 
 def test_company_does_not_pay_where_one_batch_fills_the_caches() -> None:
     assert company_pays(config(hidden_size=64, batch_size=32), longest=29)
+    assert company_pays(config(hidden_size=128, batch_size=32, depth=3), longest=29)
     assert not company_pays(config(hidden_size=128, batch_size=256), longest=100)
 
 

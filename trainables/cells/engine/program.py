@@ -92,9 +92,8 @@ class Program:
         highest = max(ACCUMULATED, found.products * hidden)
         self._initial = torch.tensor(found.initial, dtype=self.dtype)
         self._initial = self._initial.unsqueeze(1).repeat(1, hidden)
-        sizes = {"I": inputs, "H": hidden, "width": self.width}
+        sizes = {"I": inputs, "H": hidden, "width": self.width, "tape_row": self._tape_row}
         sizes |= {"initial": self._initial.data_ptr()}
-        sizes |= {"tape_row": self._tape_row}
         double = scan.kind.double
         sizes |= {name: shared_address(name, double) for name in ("product", "accumulate", "apply")}
         self._each = _EACH(shared_address("each", double))
