@@ -12,7 +12,7 @@ from spaces.domains import Choices, Domain, Fixed, Range, values
 from spaces.fields import Fault
 from spaces.sizes import nearest_size, solve_hidden_size
 from spaces.space import DEFAULTS, Budget
-from spaces.words import listed, show
+from spaces.text import listed, show
 
 Ask = Callable[[str, Domain], Any]  #: draws one value: (name, Choices or Range) -> value
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from spaces.errors import InputError
-from spaces.words import listed, nearest, show, suggestion
+from spaces.text import listed, nearest, show, suggestion
 
 
 def _block(inputs: int, hidden: int) -> int:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic_core import PydanticCustomError
 
 from spaces.fields import Fault, refusal
-from spaces.words import bracketed, listed, nearest, show, suggestion, unquoted
+from spaces.text import bracketed, listed, nearest, show, suggestion, unquoted
 
 Value = bool | int | float | str | None
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from spaces.words import show
+from spaces.text import show
 
 Integer = Annotated[int, Field(strict=True)]  #: no text, no true or false
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from spaces.fields import Fault, Integer, Section, Text, refusal
-from spaces.words import show, suggestion
+from spaces.text import show, suggestion
 
 Kind = Literal["classification", "regression", "next-token", "next-step"]
 Direction = Literal["maximize", "minimize"]

@@ -1,88 +1,211 @@
-"""The rules that hold the packages together: who may import whom, and who owns which library."""
+"""The rules that hold the packages and their rooms together: who may import whom, who owns what."""
 
 import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("spaces", "trainables", "search", "deploy")
-ALLOWED = {
-    "spaces": {"spaces"},
-    "trainables": {"spaces", "trainables"},
-    "search": {"spaces", "trainables", "search"},
-    "deploy": {"deploy"},
+#: Packages that a package may import, besides itself.
+PACKAGES_BELOW: dict[str, set[str]] = {
+    "spaces": set(),
+    "trainables": {"spaces"},
+    "search": {"spaces", "trainables"},
+    "deploy": set(),
 }
+#: Rooms of its package that a room may import, besides itself. Files that lie in the package's own
+#: folder may be imported by every room of it, and import none.
+ROOMS_BELOW: dict[str, set[str]] = {
+    "trainables/cells": set(),
+    "trainables/data": set(),
+    "trainables/checkpoints": set(),
+    "trainables/engine": {"cells"},
+    "trainables/layers": {"cells", "engine"},
+    "trainables/training": {"cells", "data", "checkpoints", "engine", "layers"},
+    "trainables/worker": {"data", "checkpoints", "training"},
+    "trainables/export": {"cells", "data", "layers"},
+    "search/job": set(),
+    "search/journal": {"job"},
+    "search/study": {"job", "journal"},
+    "search/tracking": {"job", "journal"},
+    "search/results": {"job", "journal", "tracking"},
+    "search/report": {"job", "journal", "results"},
+    "search/export": {"job", "journal", "results"},
+    "search/run": {"job", "journal", "study", "tracking", "results", "report", "export"},
+    "search/cli": {"job", "journal", "study", "tracking", "results", "report", "export", "run"},
+}
+#: Files that may import more than their room: the command line starts what runs on a cluster.
+MORE = {"search/cli/": {"deploy"}}
+#: Of these rooms, another one may import these files alone.
+ONLY = {("search/results", "search/tracking"): {"search/tracking/state.py"}}
+#: Files, or beginnings of their paths, that may import a library.
 OWNERS = {
-    "optuna": {
-        "search/study.py",
-        "search/view.py",
-        "search/history.py",
-        "search/draws.py",
-        "search/samplers.py",
-        "search/cma.py",
-        "search/pruners.py",
-        "search/importance.py",
-    },
-    "ray": {"trainables/tune.py", "search/bridge.py", "search/runner.py", "search/nodes.py"},
-    "mlflow": {"search/tracking.py", "search/mirror_", "search/dashboard.py"},
-    "plotly": {"search/report/"},
-    "psycopg2": {"search/sql_journal.py"},
-    "boto3": {"trainables/s3_store.py"},
-    "botocore": {"trainables/s3_store.py"},
+    "optuna": ("search/study/", "search/results/importance.py"),
+    "ray": ("trainables/worker/tune.py", "search/run/"),
+    "mlflow": ("search/tracking/",),
+    "plotly": ("search/report/",),
+    "psycopg2": ("search/journal/postgres.py",),
+    "boto3": ("trainables/checkpoints/s3.py",),
+    "botocore": ("trainables/checkpoints/s3.py",),
 }
 LIGHT_COMMANDS = (["--help"], ["validate", "deploy/jobs/quickstart.yaml"], ["submit", "--help"])
 HEAVY = ("torch", "ray", "optuna", "mlflow", "psycopg2", "boto3")
 
 
-def modules() -> Iterator[Path]:
+def modules(root: Path = ROOT) -> Iterator[Path]:
     for package in PACKAGES:
-        yield from sorted((ROOT / package).rglob("*.py"))
+        yield from sorted((root / package).rglob("*.py"))
 
 
 def imports(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield (top-level name, full name) of every absolute import in a file."""
+    """Yield (module, name or "") of every import in a file, wherever in it that is."""
     for node in ast.walk(ast.parse(path.read_text())):
-        names = []
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            assert node.level == 0, f"{path}: relative import"
-            names = [node.module]
-        for name in names:
-            yield name.partition(".")[0], name
+            yield from ((alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0 and node.module, f"{path}: relative import"
+            yield from ((node.module, alias.name) for alias in node.names)
 
 
-@pytest.mark.parametrize("path", list(modules()), ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_go_one_way(path: Path) -> None:
-    place = path.relative_to(ROOT)
-    allowed = set(ALLOWED[place.parts[0]])
-    if str(place) == "search/cli.py":
-        allowed.add("deploy")
-    ours = {top for top, _ in imports(path) if top in PACKAGES}
-    assert ours <= allowed, f"{place} imports {ours - allowed}"
+def libraries(path: Path) -> set[str]:
+    """Return the top-level names that a file imports."""
+    return {module.partition(".")[0] for module, _ in imports(path)}
+
+
+def imported_files(root: Path, path: Path) -> set[str]:
+    """Return our files that a file imports, as paths below root."""
+    found = set()
+    for module, name in imports(path):
+        if module.partition(".")[0] not in PACKAGES:
+            continue
+        base = root / module.replace(".", "/")
+        places = (base / f"{name}.py", base / name / "__init__.py") if name else ()
+        for place in (*places, base.with_suffix(".py"), base / "__init__.py"):
+            if place.is_file():
+                found.add(place.relative_to(root).as_posix())
+                break
+        else:
+            raise AssertionError(f"{path} imports {module}.{name}, which is no file of ours")
+    return found
+
+
+def room(file: str) -> str:
+    """Return the room that a file is in: its package where it lies in the package's own folder."""
+    parts = file.split("/")
+    return "/".join(parts[:2]) if len(parts) > 2 else parts[0]
+
+
+def wrong_edges(root: Path) -> list[str]:
+    """Return the imports that go against the order of packages and rooms."""
+    return [
+        f"{file} imports {target}"
+        for path in modules(root)
+        for file in [path.relative_to(root).as_posix()]
+        for target in sorted(imported_files(root, path))
+        if not _allowed(file, target)
+    ]
+
+
+def _allowed(file: str, target: str) -> bool:
+    ours, theirs = room(file), room(target)
+    package, other = ours.split("/")[0], theirs.split("/")[0]
+    if package != other:
+        more = next((names for start, names in MORE.items() if file.startswith(start)), set())
+        return other in PACKAGES_BELOW[package] | more
+    if ours == theirs or theirs == package:
+        return True
+    only = ONLY.get((ours, theirs))
+    return theirs.split("/")[1] in ROOMS_BELOW.get(ours, set()) and (only is None or target in only)
+
+
+def circle(root: Path) -> list[str]:
+    """Return files that import each other in a circle, or nothing."""
+    graph = {
+        path.relative_to(root).as_posix(): imported_files(root, path) for path in modules(root)
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_imports_go_one_way() -> None:
+    assert wrong_edges(ROOT) == []
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    assert circle(ROOT) == []
+
+
+def test_every_room_has_its_place_in_the_order() -> None:
+    rooms = {room(path.relative_to(ROOT).as_posix()) for path in modules()}
+    found = {name for name in rooms if name.split("/")[0] in ("trainables", "search")}
+    assert found - {"trainables", "search"} == set(ROOMS_BELOW)
+
+
+@pytest.fixture
+def small_tree(tmp_path: Path) -> Path:
+    """A tree of three files in which the structure is as it should be."""
+    for file in ("spaces/errors.py", "search/job/spec.py", "search/run/driver.py"):
+        place = tmp_path / file
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text("import json\n")
+    (tmp_path / "search/run/driver.py").write_text("import search.job.spec\n")
+    return tmp_path
+
+
+WRITTEN = {
+    "at the top": "{}\n",
+    "inside a function": "def late():\n    {}\n",
+    "inside a method": "class Late:\n    def get(self):\n        {}\n",
+    "for type checkers": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    {}\n",
+}
+
+
+@pytest.mark.parametrize("written", WRITTEN.values(), ids=WRITTEN)
+@pytest.mark.parametrize(
+    ("file", "statement"),
+    [
+        ("search/job/spec.py", "from search.run import driver"),
+        ("search/job/spec.py", "from search.run.driver import Driver"),
+        ("search/job/spec.py", "import search.run.driver"),
+        ("spaces/errors.py", "from search.job.spec import JobSpec"),
+    ],
+)
+def test_the_structure_test_sees_an_edge_against_the_order(
+    small_tree: Path, file: str, statement: str, written: str
+) -> None:
+    assert wrong_edges(small_tree) == [] and circle(small_tree) == []
+    (small_tree / file).write_text(written.format(statement))
+    assert len(wrong_edges(small_tree)) == 1
+
+
+@pytest.mark.parametrize("written", WRITTEN.values(), ids=WRITTEN)
+def test_the_structure_test_sees_a_circle_within_a_room(small_tree: Path, written: str) -> None:
+    (small_tree / "search/run/bridge.py").write_text("from search.run.driver import Driver\n")
+    assert circle(small_tree) == []
+    (small_tree / "search/run/driver.py").write_text(
+        written.format("from search.run.bridge import Bridge")
+    )
+    assert set(circle(small_tree)) == {"search/run/driver.py", "search/run/bridge.py"}
 
 
 @pytest.mark.parametrize("library", OWNERS)
 def test_each_library_has_its_owners(library: str) -> None:
-    users = {
-        str(path.relative_to(ROOT))
-        for path in modules()
-        if library in {top for top, _ in imports(path)}
-    }
-    owners = OWNERS[library]
-    strangers = {user for user in users if not any(user.startswith(owner) for owner in owners)}
-    assert not strangers, f"{library} is imported by {strangers}"
+    users = [path.relative_to(ROOT).as_posix() for path in modules() if library in libraries(path)]
+    assert [user for user in users if not user.startswith(OWNERS[library])] == []
 
 
 def test_spaces_needs_pydantic_and_the_standard_library_only() -> None:
+    known = sys.stdlib_module_names | {"pydantic", "pydantic_core", "spaces"}
     for path in sorted((ROOT / "spaces").rglob("*.py")):
-        for top, name in imports(path):
-            known = top in sys.stdlib_module_names | {"pydantic", "pydantic_core", "spaces"}
-            assert known, f"{path.name} imports {name}"
+        assert libraries(path) <= known, path.name
 
 
 @pytest.mark.parametrize("arguments", LIGHT_COMMANDS, ids=" ".join)
@@ -104,7 +227,7 @@ def test_light_commands_import_no_heavy_library(arguments: list[str]) -> None:
 def test_no_loader_that_runs_code_from_data() -> None:
     forbidden = {"pickle", "cloudpickle", "marshal", "shelve", "dill", "joblib"}
     for path in modules():
-        assert not {top for top, _ in imports(path)} & forbidden, path
+        assert not libraries(path) & forbidden, path
         text = path.read_text()
         assert "torch.load" not in text, path
         assert "allow_pickle=True" not in text, path

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from search.compare import Comparison
-from search.compare.numbers import value
 from search.report.frame import Figure, layout, styles
+from search.results.figures import Comparison
+from search.results.format import value
 
 
 def confirmed(figures: Comparison) -> Figure | None:

@@ -9,7 +9,7 @@ import html
 from dataclasses import dataclass
 from typing import Any
 
-from search.compare import Comparison
+from search.results.figures import Comparison
 
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "pentagon", "star", "hexagon", "cross")
 _DASHES = ("solid", "dash", "dot", "dashdot")

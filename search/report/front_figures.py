@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from search.compare import Comparison
-from search.compare.numbers import count, listing, plural
-from search.importance import varying
-from search.record import Record
+from search.journal.trial import Record
 from search.report.frame import Figure, empty, layout, legend_only, styles
 from search.report.search_figures import POINTS, by_rank, logarithmic, marks, sample
+from search.results.figures import Comparison
+from search.results.format import count, listing, plural
+from search.results.importance import varying
 
 #: An objective in words, in one, on an axis, and how it is read from a record.
 _AGAINST: dict[str, tuple[str, str, str, Callable[[Record], float]]] = {

@@ -7,15 +7,17 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.compare import Comparison, compare, words
-from search.compare.numbers import ABSENT, count, listing, plural
-from search.importance import importance
-from search.replace import replace_file
 from search.report import confirm_figure, front_figures, search_figures, tables
 from search.report.frame import Figure
+from search.results import sentences
+from search.results.figures import Comparison
+from search.results.format import ABSENT, count, listing, plural
+from search.results.importance import importance
+from search.results.summarise import compare
+from trainables.files import replace_file
 
 if TYPE_CHECKING:
-    from search.results import Results
+    from search.results.read import Results
 
 #: Nothing is loaded from anywhere: a browser refuses it even if a figure's library should ask.
 _POLICY = (
@@ -105,7 +107,7 @@ def _summary(figures: Comparison, results: "Results") -> str:
     )
     short = html.escape(info.fingerprint[:16]) or ABSENT
     return (
-        f'<p class="lead">{html.escape(words.headline(figures))}</p>'
+        f'<p class="lead">{html.escape(sentences.headline(figures))}</p>'
         f'<p class="facts">{html.escape(facts)}<code>{short}</code>. {_when(results)}</p>'
         f'<div class="boxes">{shown}</div>'
     )

@@ -5,12 +5,12 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from search.compare import Comparison
-from search.compare.numbers import count, plain, plural, seconds
-from search.importance import Importance, varying
-from search.record import Record
+from search.journal.trial import Record
 from search.report.frame import Figure, Style, empty, highlighted, layout, legend_only, styles
-from trainables.curve import Epoch
+from search.results.figures import Comparison
+from search.results.format import count, plain, plural, seconds
+from search.results.importance import Importance, varying
+from trainables.training.curve import Epoch
 
 #: More than this is drawn as an even sample of the ranked trials, and the caption says so.
 CURVES, POINTS = 450, 1500

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from search.compare import ArmSummary, Comparison
-from search.compare.numbers import ABSENT, count, plain, seconds, signed, spread, value
-from search.importance import varying
-from search.record import Record
+from search.journal.trial import Record
+from search.results.figures import ArmSummary, Comparison
+from search.results.format import ABSENT, count, plain, seconds, signed, spread, value
+from search.results.importance import varying
 
 if TYPE_CHECKING:
-    from search.results import Results
+    from search.results.read import Results
 
 _PACKAGES = ("gatesearch", "torch", "ray", "optuna", "mlflow", "numpy", "scikit-learn")
 _REASON = 400  #: characters of a failure's reason

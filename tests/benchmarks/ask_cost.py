@@ -37,13 +37,13 @@ from optuna.storages import JournalStorage
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
-from search.history import History
-from search.job import JobSpec
-from search.journal import Journal
-from search.ledger import Ledger
-from search.seeds import derive_seed
-from search.study import ArmStudy, JournalBackend
-from search.view import View
+from search.job.spec import JobSpec
+from search.journal.file import Journal
+from search.journal.replay import Ledger
+from search.study.arm_study import ArmStudy, JournalBackend
+from search.study.sampler_storage import View
+from search.study.seeds import derive_seed
+from search.study.window import History
 from spaces.tasks import Metric, TaskInfo
 
 INFO = TaskInfo(

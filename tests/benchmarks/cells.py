@@ -30,9 +30,11 @@ from typing import Any
 import torch
 
 from trainables import cells
-from trainables.cells import Layer, Variant, scan
-from trainables.cells.engine import Program
-from trainables.cells.transformer import linear
+from trainables.cells import Variant
+from trainables.engine import Program
+from trainables.layers import scan
+from trainables.layers.layer import Layer
+from trainables.layers.transformer import linear
 
 SHAPES = [(64, 32, 16, 32), (64, 32, 64, 128), (128, 64, 128, 256)]
 #: Class of torchrecurrent that is the same cell, or the nearest that it has.

@@ -39,11 +39,11 @@ def serve(orders: Any) -> None:
     """Train what is ordered and return times and digests, until the order is None."""
     import torch
 
-    from search.job import JobSpec
+    from search.job.spec import JobSpec
     from spaces.config import TrialConfig
-    from trainables import tasks
-    from trainables.fused import Fused
-    from trainables.training import Training
+    from trainables.data import tasks
+    from trainables.training.cohort import Fused
+    from trainables.training.trainer import Training
 
     torch.set_num_threads(1)
     job = JobSpec.load(JOB)

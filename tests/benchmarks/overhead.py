@@ -142,10 +142,11 @@ def watch(done: Callable[[], int], run: Callable[[], None]) -> list[tuple[int, f
 
 
 def ours(folder: Path, trials: int, slots: int) -> list[tuple[int, float, float, int]]:
-    from search import session, tracking
-    from search.driver import Driver
-    from search.journal import Journal
-    from search.runner import run_trials
+    from search.journal.file import Journal
+    from search.run import session
+    from search.run.driver import Driver
+    from search.run.ray_runner import run_trials
+    from search.tracking import follower
 
     for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
         del os.environ[name]  # the runner makes its own
@@ -155,7 +156,7 @@ def ours(folder: Path, trials: int, slots: int) -> list[tuple[int, float, float,
     place = session.begin(job, data.info, folder / "job.yaml", folder / "runs")
     with Journal(place / "job.journal") as journal:
         driver = Driver(job, data.info, journal)
-        mirror = tracking.start(place, None, os.getpid())
+        mirror = follower.start(place, None, os.getpid())
 
         def done() -> int:
             counts = [driver.counts("search", arm.name) for arm in job.arms]

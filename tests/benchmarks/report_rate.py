@@ -24,13 +24,13 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "search"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
 
 from driven import INFO, curve_value, job
 
-from search.driver import Driver
-from search.journal import Journal
-from trainables.work import Report, Work
+from search.journal.file import Journal
+from search.run.driver import Driver
+from trainables.worker.messages import Report, Work
 
 REPORTS = 10
 INTERVAL = 2.0  #: seconds between two reports of a trial, on the schedule

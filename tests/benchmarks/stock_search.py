@@ -32,8 +32,8 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
 
 from spaces.tasks import JapaneseVowels
-from trainables.data import Data, Sequences
-from trainables.tasks import load
+from trainables.data.sequences import Data, Sequences
+from trainables.data.tasks import load
 
 
 class Classifier(nn.Module):

@@ -17,13 +17,14 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
 
 from servers import running_postgres, running_s3
 
-from search.journal import BaseJournal, Journal, JournalReader
-from search.sql_journal import SqlJournal, SqlReader
-from trainables.store import open_store
+from search.journal.base import BaseJournal
+from search.journal.file import Journal, JournalReader
+from search.journal.postgres import SqlJournal, SqlReader
+from trainables.checkpoints.open import open_store
 
 EPOCH = {
     "train_loss": 0.123456789012345,

@@ -38,7 +38,7 @@ from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
 
 from ray_head import RayHead, running_head
 from time_to_best_search import JOB, SLOTS

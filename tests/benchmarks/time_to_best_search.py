@@ -27,9 +27,9 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
-from search import session
-from search.job import JobSpec
-from trainables.data import Data, Sequences
+from search.job.spec import JobSpec
+from search.run import session
+from trainables.data.sequences import Data, Sequences
 
 SLOTS = 1  #: trials at once, of one processor each
 SYMBOLS = 4
@@ -71,22 +71,23 @@ def load(way: str, seed: int, seconds: float, folder: Path) -> tuple[JobSpec, Da
 
 def product(way: str, seed: int, seconds: float, folder: Path) -> tuple[int, Epochs]:
     """Run a job's search as `gatesearch run` does, without report and export; return its trials."""
-    from search import results, tracking
-    from search.driver import Driver
-    from search.runner import run_trials
-    from search.storage import open_journal
+    from search.journal.open import open_journal
+    from search.results.read import read_results
+    from search.run.driver import Driver
+    from search.run.ray_runner import run_trials
+    from search.tracking import follower
 
     job, data = load(way, seed, seconds, folder)
     place = session.begin(job, data.info, folder / "job.yaml", folder / "runs")
     with open_journal(job, place) as journal:
         driver = Driver(job, data.info, journal)
-        mirror = tracking.start(place, None, os.getpid())
+        mirror = follower.start(place, None, os.getpid())
         try:
             run_trials(driver, data, place).join()
         finally:
             os.kill(mirror.pid, signal.SIGTERM)  # what it has not told by now is not waited for
             mirror.wait(30)
-    found = results.read(place).search
+    found = read_results(place).search
     epochs = [(p.time / 1000, p.seconds, p.value) for record in found for p in record.curve]
     return len(found), epochs
 

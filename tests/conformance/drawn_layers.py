@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from trainables.cells import Layer, Variant
+from trainables.cells import Variant
+from trainables.layers.layer import Layer
 
 HIDDEN = 4
 #: In no order, as batches come.

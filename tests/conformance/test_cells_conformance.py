@@ -10,8 +10,9 @@ from drawn_layers import HIDDEN, LENGTHS, batch, last_state, layer_of, valid_ste
 from torch import Tensor
 
 from trainables import cells
-from trainables.cells import Variant, scan
+from trainables.cells import Variant
 from trainables.cells.equations import cut
+from trainables.layers import scan
 
 
 @pytest.fixture(params=cells.VARIANTS.values(), ids=lambda variant: variant.name)

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from trainables import cells
-from trainables.cells import Layer, Variant
+from trainables.cells import Variant
 from trainables.cells.equations import cut
+from trainables.layers.layer import Layer
 
 INPUTS, HIDDEN = 6, 24
 

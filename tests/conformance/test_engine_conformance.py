@@ -9,11 +9,13 @@ import torch
 from llvmlite import binding as llvm
 from torch import Tensor
 
-from trainables import cells
-from trainables.cells import Layer, Variant, engine, scan
-from trainables.cells.dropout import Dropout, Noise
-from trainables.cells.engine.ir import Kind
-from trainables.cells.engine.shared import emit_shared
+from trainables import cells, engine
+from trainables.cells import Variant
+from trainables.cells.noise import Dropout, Noise
+from trainables.engine.cpu.ir import Kind
+from trainables.engine.cpu.shared import emit_shared
+from trainables.layers import scan
+from trainables.layers.layer import Layer
 
 pytestmark = pytest.mark.skipif(not engine.available(), reason="the processor has no AVX2")
 

@@ -10,10 +10,12 @@ from drawn_layers import HIDDEN, LENGTHS, batch, layer_of, valid_steps
 from torch import Tensor
 
 from spaces.cells import CELLS
-from trainables import cells
-from trainables.cells import Layer, Variant, engine, scan
-from trainables.cells.dropout import NONE, Dropout, Noise
+from trainables import cells, engine
+from trainables.cells import Variant
+from trainables.cells.noise import NONE, Dropout, Noise
 from trainables.cells.zoneout import keep, zoned
+from trainables.layers import scan
+from trainables.layers.layer import Layer
 
 RATE = 0.3
 Array = oracle.Array

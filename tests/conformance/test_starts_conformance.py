@@ -10,9 +10,9 @@ from torch import Tensor
 from spaces import cells as catalogue
 from spaces.config import ForgetBias
 from trainables import cells
-from trainables.cells import Layer, Variant
+from trainables.cells import Variant
 from trainables.cells.equations import cut
-from trainables.cells.layer import Start
+from trainables.layers.layer import Layer, Start
 
 HIDDEN, LONGEST = 60, 50
 

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.nn.utils import rnn
 
 from trainables import cells
-from trainables.cells import Layer, scan
-from trainables.cells.dropout import Dropout
-from trainables.cells.transformer import Encoder
+from trainables.cells.noise import Dropout
+from trainables.layers import scan
+from trainables.layers.layer import Layer
+from trainables.layers.transformer import Encoder
 
 #: By name of the variant: torch's layer of so many inputs and units.
 LAYERS: dict[str, Callable[[int, int], nn.RNNBase]] = {

@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 
 from deploy.client import Client
 from deploy.connection import DEFAULT_ADDRESS
-from search.job import JobSpec
+from search.job.spec import JobSpec
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEPLOY = REPOSITORY / "deploy"

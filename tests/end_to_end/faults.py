@@ -6,7 +6,7 @@ from typing import Any
 
 from installed import _name, _session
 
-from search.journal import JournalReader
+from search.journal.file import JournalReader
 
 #: Two trials long enough to be hit in the middle, whose results depend on nothing but their seeds.
 CALM = """\

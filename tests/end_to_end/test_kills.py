@@ -18,8 +18,8 @@ from faults import alike, named, workers
 from installed import begin, gatesearch, kill, records, wait_until
 from optuna.storages import JournalStorage
 
-from search.journal import Journal, JournalReader
-from search.study import JournalBackend
+from search.journal.file import Journal, JournalReader
+from search.study.arm_study import JournalBackend
 
 KILLED = """\
 name: killed

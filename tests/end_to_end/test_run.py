@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from installed import begin, gatesearch, kill, records, wait_until
 
-from search.job import JobSpec
-from search.journal import JournalReader
-from trainables import tasks
+from search.job.spec import JobSpec
+from search.journal.file import JournalReader
+from trainables.data import tasks
 
 SMALL = """\
 name: small

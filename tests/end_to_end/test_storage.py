@@ -11,7 +11,7 @@ import pytest
 from installed import begin, gatesearch, kill, records, wait_until
 from servers import S3, Postgres
 
-from search.sql_journal import SqlReader
+from search.journal.postgres import SqlReader
 
 SMALL = """\
 name: stored

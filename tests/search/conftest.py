@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from search import mirror_server
+from search.tracking import server
 
 
 @pytest.fixture(scope="session")
@@ -16,15 +16,15 @@ def schema(tmp_path_factory: pytest.TempPathFactory) -> Path:
     before = Path.cwd()
     os.chdir(root)
     try:
-        with mirror_server.environment():
-            mirror_server.prepare(root)
+        with server.environment():
+            server.prepare(root)
     finally:
         os.chdir(before)
-    return root / mirror_server.DATABASE
+    return root / server.DATABASE
 
 
 @pytest.fixture
 def root(tmp_path: Path, schema: Path) -> Path:
     """A runs folder that has its database already."""
-    shutil.copy(schema, tmp_path / mirror_server.DATABASE)
+    shutil.copy(schema, tmp_path / server.DATABASE)
     return tmp_path

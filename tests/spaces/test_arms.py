@@ -9,13 +9,13 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
+from spaces.arm_section import ArmSection, ArmWritten
 from spaces.arms import Arm
 from spaces.cells import CELLS, Cell, find
 from spaces.config import TrialConfig, completed
 from spaces.domains import Choices, Domain, Fixed, Range
 from spaces.sizes import parameters
 from spaces.space import DEFAULTS, Space
-from spaces.written import ArmSection, ArmWritten
 
 TRAINING: dict[str, Domain] = {
     "batch_size": Fixed(32),

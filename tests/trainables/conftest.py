@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from spaces.tasks import METRICS, Kind, TaskInfo
-from trainables.data import Data, Sequences, fingerprint
+from trainables.data.sequences import Data, Sequences, fingerprint
 
 MakeData = Callable[..., Data]
 

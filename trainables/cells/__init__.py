@@ -2,15 +2,13 @@
 
 variant.py    what a row says           equations.py  the words equations are written in
 rnn.py, lstm.py, gru.py, mgu.py, additive.py, linear.py, xlstm.py   the rows
-layer.py      tensors and their start   scan.py       how sequences are run, by which way
-transformer.py  the baseline that is no cell
+noise.py      dropout                zoneout.py    a state that is kept at random
 """
 
 from trainables.cells import additive, gru, linear, lstm, mgu, rnn, xlstm
-from trainables.cells.layer import Layer
 from trainables.cells.variant import Variant
 
-__all__ = ["VARIANTS", "Layer", "Variant", "find"]
+__all__ = ["VARIANTS", "Variant", "find"]
 
 #: Every variant there is, by (family, gates).
 VARIANTS: dict[tuple[str, str], Variant] = {

@@ -13,8 +13,8 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from trainables.cells.dropout import Dropout
 from trainables.cells.equations import State, Terms
+from trainables.cells.noise import Dropout
 from trainables.cells.variant import Step, Variant
 
 _ZONED: dict[str, Variant] = {}

@@ -1,0 +1,255 @@
+"""The model card: what an exported model is, what is known of it, and how to use it."""
+
+import platform
+import statistics
+from importlib.metadata import version
+
+from search.export.candidate import Exported
+from spaces.cells import find
+from spaces.tasks import BuiltIn, Kind
+from spaces.text import show
+from trainables.data.sequences import Sequences
+from trainables.data.tasks import LOADERS
+from trainables.export.onnx import OUTPUTS
+from trainables.training.curve import Epoch
+
+VERSIONED = ("gatesearch", "torch", "numpy", "onnx", "onnxruntime", "safetensors")
+
+_DOES: dict[Kind, str] = {
+    "classification": "tells which of {outputs} classes a sequence belongs to",
+    "regression": "estimates a number from a sequence",
+    "next-token": "tells which of {outputs} symbols follows, after every step of a sequence",
+    "next-step": "tells which of {outputs} labels are on in the next frame, after every step",
+}
+_OUTPUT: dict[Kind, str] = {
+    "classification": "`[batch, {outputs}]`, at each sequence's last step; softmax over the last "
+    "axis gives probabilities",
+    "regression": "`[batch, 1]`, at each sequence's last step",
+    "next-token": "`[batch, time, {outputs}]`; softmax over the last axis gives probabilities of "
+    "the next symbol",
+    "next-step": "`[batch, time, {outputs}]`; the logistic function gives each label's probability "
+    "in the next frame",
+}
+
+
+def card(exported: Exported) -> str:
+    """Return the model card as Markdown."""
+    parts = [
+        _head(exported),
+        _figures(exported),
+        _configuration(exported),
+        _data(exported),
+        _use(exported),
+        _limits(exported),
+        _versions(exported),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _head(exported: Exported) -> str:
+    config, info, trial = exported.config, exported.data.info, exported.candidate.trial
+    cell = find(config.cell, config.gates)
+    layers = _many(config.depth, "layer")
+    both = " in both directions" if config.bidirectional else ""
+    does = _DOES[info.kind].format(outputs=info.outputs)
+    return (
+        f"# {cell.name} for {info.name}\n\n"
+        f"A recurrent network that {does}: {layers} of {config.hidden_size} units{both}, "
+        f"{trial.parameters:,} parameters. Found by gatesearch: trial {trial.number} of arm "
+        f"`{trial.arm}`, job `{exported.results.job.name}`.\n\n"
+        f"Cell: `{cell.equations}` ({cell.source})"
+    ).replace("A recurrent network", "A transformer" if cell.attention else "A recurrent network")
+
+
+def _figures(exported: Exported) -> str:
+    candidate, info = exported.candidate, exported.data.info
+    replicates = candidate.replicates
+    head = ["metric", "this model, validation"]
+    if replicates:
+        fresh = _many(len(replicates), "fresh seed")
+        head += [f"{fresh}, {split}" for split in ("validation", "test")]
+    rows = [head, ["---"] * len(head)]
+    for metric in info.metrics:
+        arrow = "↑" if metric.direction == "maximize" else "↓"
+        row = [f"{metric.name} {arrow}", _number(exported.metrics[metric.name])]
+        if replicates:
+            best = [_best(r.curve, info.metric.direction) for r in replicates if r.curve]
+            row.append(_spread([m[metric.name] for m in best if metric.name in m]))
+            tests = [r.test for r in replicates if r.test]
+            row.append(_spread([test[metric.name] for test in tests if metric.name in test]))
+        rows.append(row)
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    text = (
+        f"\n\nThe weights are those of epoch {exported.best_epoch} of {candidate.trial.epochs}, "
+        f"the best by {info.metric.name} on validation data. "
+    )
+    if replicates:
+        text += (
+            "Fresh seeds: the same configuration trained again from scratch, mean ± standard "
+            "deviation; other weights than the ones here. These weights themselves were not "
+            "scored on test data."
+        )
+        if candidate.diverged:
+            text += f" Not in the mean: {_many(candidate.diverged, 'replicate')} that diverged."
+    else:
+        text += (
+            "It was not confirmed with fresh seeds, and nothing was scored on test data: the value "
+            "is that of the search, which chose it for being good."
+        )
+    return "## Figures\n\n" + table + text
+
+
+def _configuration(exported: Exported) -> str:
+    config, trial = exported.config, exported.candidate.trial
+    cell = find(config.cell, config.gates)
+    rows = [
+        f"| {name} | {show(value) if isinstance(value, bool | None) else value} |"
+        for name, value in config.model_dump(mode="json").items()
+        if cell.reads(name)
+    ]
+    rows += [f"| training seed | {trial.seed} |"]
+    device = "GPU" if exported.results.job.resources.gpus_per_trial else "CPU"
+    return (
+        "## Configuration and training\n\n| setting | value |\n| --- | --- |\n"
+        + "\n".join(rows)
+        + f"\n\nTraining took {trial.train_seconds:.1f} s for {trial.epochs} epochs on a {device}, "
+        "validation included. `config.yaml` trains it again."
+    )
+
+
+def _data(exported: Exported) -> str:
+    data, task = exported.data, exported.results.job.task
+    info = data.info
+    rows = "\n".join(
+        f"| {name} | {len(split):,} | {len(split.x):,} | {_lengths(split)} |"
+        for name, split in (
+            ("training", data.train),
+            ("validation", data.validation),
+            ("test", data.test),
+        )
+    )
+    what = f"{info.inputs} symbols" if info.kind == "next-token" else f"{info.inputs} features"
+    text = (
+        f"## Data\n\nTask `{info.name}`, {info.kind}; {what} a step, "
+        f"split with seed {task.seed}.\n\n"
+        "| split | sequences | steps | lengths |\n| --- | --- | --- | --- |\n"
+        f"{rows}\n\nsha256 over all arrays: `{info.fingerprint}`"
+    )
+    if isinstance(task, BuiltIn):
+        row = LOADERS[task.name]
+        text += f"\n\nSplit: {row.split}. Source: {row.source}."
+    if exported.scaling is not None:
+        text += (
+            "\n\nFeatures were scaled for training by mean and deviation of the training split. "
+            "`model.onnx` scales raw features itself."
+        )
+    return text
+
+
+def _best(curve: list[Epoch], direction: str) -> dict[str, float]:
+    """Return the metrics of the best epoch, the first one where several are equally good."""
+    choose = max if direction == "maximize" else min
+    return choose(curve, key=lambda point: point.value).metrics
+
+
+def _lengths(split: Sequences) -> str:
+    low, high = int(split.lengths.min()), int(split.lengths.max())
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def _use(exported: Exported) -> str:
+    info = exported.data.info
+    symbols = info.kind == "next-token"
+    steps = min(info.longest, 20)
+    x = (
+        "`x [batch, time]` int64 symbols"
+        if symbols
+        else f"`x [batch, time, {info.inputs}]` float32"
+    )
+    example = (
+        f"np.zeros((2, {steps}), np.int64)"
+        if symbols
+        else f"np.zeros((2, {steps}, {info.inputs}), np.float32)"
+    )
+    scale = (
+        '\nscaling = read_metadata("weights.safetensors")["scaling"]'
+        '\nx = (x - torch.tensor(scaling["mean"])) / torch.tensor(scaling["deviation"])'
+        if exported.scaling is not None
+        else ""
+    )
+    reads = "load_model, read_metadata" if exported.scaling is not None else "load_model"
+    layout = "x [all steps]" if symbols else f"x [all steps, {info.inputs}]"
+    return f"""## Use
+
+From the command line; `new.npz` holds `{layout}`, sequences end to end, and `lengths [n]`:
+
+```sh
+gatesearch predict . new.npz --out predictions.csv
+```
+
+With onnxruntime. Inputs: {x}, padded at the end with zeros, and `lengths [batch]` int64.
+Output: `{OUTPUTS[info.kind]}` {_OUTPUT[info.kind].format(outputs=info.outputs)}.
+
+```python
+import numpy as np, onnxruntime
+
+session = onnxruntime.InferenceSession("model.onnx")
+x = {example}
+lengths = np.array([{steps}, 1])
+({OUTPUTS[info.kind]},) = session.run(None, {{"x": x, "lengths": lengths}})
+```
+
+With torch, to train on or to look inside; time comes first here:
+
+```python
+import numpy as np, torch
+from trainables.weights import {reads}
+
+model = load_model("weights.safetensors")
+x = torch.from_numpy({example}).transpose(0, 1){scale}
+outputs = model(x, torch.tensor([{steps}, 1]))
+```"""
+
+
+def _limits(exported: Exported) -> str:
+    results, info, comparison = exported.results, exported.data.info, exported.comparison
+    tried = len(results.search)
+    points = [
+        f"Chosen among {_many(tried, 'trial')} of {_many(len(results.arms), 'arm')} by validation "
+        "data: its value there is optimistic.",
+        f"Sequences in the data have at most {info.longest:,} steps; longer ones were not "
+        "evaluated.",
+        "Not evaluated: data of another origin or distribution, calibration of the probabilities, "
+        "robustness to noise and gaps, fairness to groups of people, latency.",
+        f"`model.onnx` gives torch's outputs on {comparison.sequences:,} ragged sequences of "
+        f"validation data within {comparison.error:.1e} (largest output "
+        f"{comparison.largest:.1f}), in float32 on a CPU.",
+    ]
+    if exported.config.bidirectional:
+        points.append("It reads sequences in both directions and needs them whole.")
+    if info.kind == "next-token":
+        points.append("It knows no symbol that was not in the data, and has none for the unknown.")
+    return "## Limits\n\n" + "\n".join(f"- {point}" for point in points)
+
+
+def _versions(exported: Exported) -> str:
+    names = ", ".join(f"{name} {version(name)}" for name in VERSIONED)
+    return (
+        "## Versions\n\n"
+        f"Exported with {names}; Python {platform.python_version()}, {platform.machine()}."
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def _many(number: int, word: str) -> str:
+    return f"{number:,} {word}{'s' * (number != 1)}"
+
+
+def _spread(values: list[float]) -> str:
+    if not values:
+        return "not measured"
+    mean = _number(statistics.fmean(values))
+    return f"{mean} ± {_number(statistics.stdev(values))}" if len(values) > 1 else mean

@@ -1,0 +1,359 @@
+"""Applies an exported model to new sequences: NumPy and onnxruntime, no torch and no Ray."""
+
+import csv
+import io
+import json
+import math
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spaces.errors import InputError
+from spaces.tasks import Kind, Metric, TaskInfo
+from trainables.data.formats import archive
+from trainables.data.formats.own import read_sequences
+from trainables.data.sequences import Sequences
+from trainables.files import replacing
+
+MODEL = "model.onnx"
+FORMATS = (1,)  #: of an export's metadata that are understood
+SUFFIXES = (".csv", ".npz")
+
+#: Float32 numbers that a batch may need for inputs, outputs or attention (a single sequence may
+#: need more).
+BATCH_NUMBERS = 2**24
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of each sequence, in the order of the data.
+
+    arrays, by kind of task:
+        classification  class [n] int64, probabilities [n, classes] float32
+        regression      prediction [n] float32
+        next-token      symbol [n] int64 and probabilities [n, symbols], after the last step
+        next-step       probabilities [n, labels] of the frame after the last step
+    """
+
+    info: TaskInfo
+    arrays: dict[str, Array]
+    #: All metrics of the task, over all sequences whose targets the data holds.
+    metrics: dict[str, float] = field(default_factory=dict)
+    #: The same by the words of the data's own `split`, if it has one.
+    by_split: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.arrays.values())))
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield one row a sequence, as tables and JSON show it."""
+        for at in range(len(self)):
+            row: dict[str, Any] = {"sequence": at}
+            for name, array in self.arrays.items():
+                if name != "probabilities":
+                    row[name] = array[at].item()
+            if "probabilities" in self.arrays:
+                probabilities = self.arrays["probabilities"][at]
+                if self.info.kind != "next-step":
+                    row["probability"] = float(probabilities.max())
+                row["probabilities"] = [float(p) for p in probabilities]
+            yield row
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as plain JSON types."""
+        return {
+            "task": self.info.name,
+            "kind": self.info.kind,
+            "metrics": self.metrics,
+            "metrics_by_split": self.by_split,
+            "predictions": list(self.rows()),
+        }
+
+    def csv(self) -> str:
+        """Return the rows as CSV. A next-token row has no columns for the other symbols."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        wide = self.info.kind != "next-token"
+        for row in self.rows():
+            probabilities = (
+                row.pop("probabilities", []) if wide else row.pop("probabilities") and []
+            )
+            if row["sequence"] == 0:
+                columns = (f"probability_{number}" for number in range(len(probabilities)))
+                writer.writerow([*row, *columns])
+            writer.writerow([*row.values(), *probabilities])
+        return text.getvalue()
+
+    def write(self, path: Path) -> None:
+        """Write the predictions to a .csv or .npz file, whole or not at all."""
+        with replacing(path) as draft:
+            if path.suffix.lower() == ".npz":
+                with draft.open("wb") as file:
+                    np.savez(file, allow_pickle=False, **self.arrays)
+            else:
+                draft.write_text(self.csv(), encoding="utf-8")
+
+
+def predict(
+    folder: Path, data: Path, out: Path | None = None, *, as_json: bool = False
+) -> Prediction:
+    """Predict, write to `out` (.csv or .npz) if it is given, and print.
+
+    Standard output gets the rows as CSV, or everything as JSON; with `out` a summary. Raises
+    InputError for a folder that is no export and for data that the model cannot take.
+    """
+    if out is not None:
+        _check_out(out)
+    prediction = apply(folder, data)
+    if out is not None:
+        try:
+            prediction.write(out)
+        except OSError as error:
+            raise InputError.of(
+                str(out), f"the predictions can be written; {error.strerror}", "name another file"
+            ) from error
+    if as_json:
+        print(json.dumps(prediction.as_dict(), allow_nan=False))
+    elif out is None:
+        print(prediction.csv(), end="")
+        _summarise(prediction, None, sys.stderr)
+    else:
+        _summarise(prediction, out, sys.stdout)
+    return prediction
+
+
+def apply(folder: Path, data: Path) -> Prediction:
+    """Return what the exported model in `folder` says of the sequences of an .npz file.
+
+    The file holds x and lengths as a user's own data does; y and split are optional and are used
+    for metrics alone. Raises InputError.
+    """
+    session, metadata = _open(folder)
+    task = metadata["task"]
+    info = TaskInfo(**{**task, "metric": Metric(**task["metric"])})
+    sequences = read_sequences(data, info)
+    y, split = _targets(data, info, len(sequences))
+    scores = _Scores(info, len(sequences))
+    results: Array = np.zeros((len(sequences), info.outputs), np.float32)
+    for chosen, x, lengths in _batches(sequences, info, metadata["config"]):
+        (outputs,) = session.run(None, {"x": x, "lengths": lengths})
+        _check_finite(outputs, chosen, data.name)
+        if info.causal:
+            results[chosen] = outputs[np.arange(len(chosen)), lengths - 1]
+            scores.add_steps(chosen, outputs, x, lengths)
+        else:
+            results[chosen] = outputs
+    if y is not None:
+        scores.add_sequences(results, y)
+    by_split = {}
+    if split is not None:
+        by_split = {str(word): scores.metrics(split == word) for word in np.unique(split)}
+    return Prediction(
+        info,
+        _arrays(info.kind, results),
+        scores.metrics(np.ones(len(sequences), np.bool_)),
+        {word: metrics for word, metrics in by_split.items() if metrics},
+    )
+
+
+def _check_finite(outputs: Array, chosen: NDArray[np.int64], place: str) -> None:
+    finite = np.isfinite(outputs).reshape(len(chosen), -1).all(axis=1)
+    if not finite.all():
+        raise InputError.of(
+            f"{place}: sequence {int(chosen[~finite].min())}",
+            "the model's outputs are finite; for this sequence they are not",
+            "check its values: they are far outside of what the model was trained on",
+        )
+
+
+def _open(folder: Path) -> tuple[Any, dict[str, Any]]:
+    """Return a session of the folder's model and what the export said about it."""
+    import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as errors
+
+    path = folder / MODEL
+    remedy = "give a folder that `gatesearch export` or `gatesearch run` made (runs/NAME/best)"
+    if not path.is_file():
+        wrong = f"there is no {MODEL} in this folder" if folder.is_dir() else "there is no folder"
+        raise InputError.of(str(folder), wrong, remedy)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        content = path.read_bytes()
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        metadata = json.loads(session.get_modelmeta().custom_metadata_map["gatesearch"])
+        known = metadata["format"] in FORMATS
+    except (
+        OSError,
+        errors.Fail,
+        errors.InvalidArgument,
+        errors.InvalidGraph,
+        errors.InvalidProtobuf,
+        errors.NotImplemented,
+        errors.RuntimeException,
+    ) as error:
+        detail = str(error).splitlines()[0][:200]
+        raise InputError.of(str(path), f"the model can be read; {detail}", remedy) from error
+    except (KeyError, TypeError, ValueError) as error:
+        rule = "the model was exported by gatesearch; this file does not say so"
+        raise InputError.of(str(path), rule, remedy) from error
+    if not known:
+        raise InputError.of(
+            str(path),
+            f"exports of format {FORMATS[-1]} are understood; this is {metadata['format']!r}",
+            f"use the gatesearch that made it, {metadata.get('gatesearch')}",
+        )
+    return session, metadata
+
+
+def _targets(path: Path, info: TaskInfo, n: int) -> tuple[Array | None, Array | None]:
+    """Return y, where the task's kind has targets beside x, and split; None for what is not there.
+
+    The file has been read as sequences before, so it is known to be sound.
+    """
+    arrays = archive.read(path, path.name, ("x", "lengths"), optional=("y", "split"))
+    y, split = arrays.get("y"), arrays.get("split")
+    for name, array in (("y", y), ("split", split)):
+        if array is not None and array.shape != (n,):
+            raise InputError.of(
+                f"{path.name}: {name}",
+                f"{name} is [n], one for each of the {n} sequences; this is {list(array.shape)}",
+                f"leave {name} out, or give one for each sequence",
+            )
+    if y is None or info.causal:
+        return None, split
+    if info.kind == "classification":
+        if y.dtype.kind not in "iu" or bool(((y < 0) | (y >= info.outputs)).any()):
+            raise InputError.of(
+                f"{path.name}: y",
+                f"the model knows the classes 0 to {info.outputs - 1}; y holds something else",
+                "number the classes as in training, or leave y out",
+            )
+    elif y.dtype.kind not in "fiub" or not bool(np.isfinite(y).all()):
+        raise InputError.of(
+            f"{path.name}: y", "targets are finite numbers; y holds something else", "leave y out"
+        )
+    return y, split
+
+
+def _batches(
+    sequences: Sequences, info: TaskInfo, config: dict[str, Any]
+) -> Iterator[tuple[NDArray[np.int64], Array, NDArray[np.int64]]]:
+    """Yield positions, padded x [B, T, …] and lengths [B]; sequences of like lengths together."""
+    order = np.argsort(-sequences.lengths, kind="stable")
+    heads = int(config["heads"]) if config["cell"] == "transformer" else 0
+    width = max(info.inputs, info.outputs, int(config["hidden_size"]) * 4)
+    start = 0
+    while start < len(order):
+        longest = int(sequences.lengths[order[start]])
+        size = max(1, BATCH_NUMBERS // (longest * (width + heads * longest)))
+        chosen = order[start : start + size]
+        lengths = sequences.lengths[chosen]
+        at_BT = sequences.starts[chosen, None] + np.minimum(
+            np.arange(longest), lengths[:, None] - 1
+        )
+        yield chosen, sequences.x[at_BT], lengths  # padded with each sequence's last step
+        start += size
+
+
+def _arrays(kind: Kind, outputs: Array) -> dict[str, Array]:
+    match kind:
+        case "classification":
+            return {"class": outputs.argmax(axis=1), "probabilities": np.exp(_log_softmax(outputs))}
+        case "next-token":
+            return {
+                "symbol": outputs.argmax(axis=1),
+                "probabilities": np.exp(_log_softmax(outputs)),
+            }
+        case "next-step":
+            return {"probabilities": np.exp(-np.logaddexp(0, -outputs))}
+        case "regression":
+            return {"prediction": outputs[:, 0]}
+
+
+def _log_softmax(logits: Array) -> Array:
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    result: Array = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return result
+
+
+class _Scores:
+    """Loss, hits and targets of each sequence; their sums are the metrics of training."""
+
+    def __init__(self, info: TaskInfo, n: int) -> None:
+        self._info = info
+        self._loss, self._hits, self._count = np.zeros(n), np.zeros(n), np.zeros(n)
+
+    def add_sequences(self, outputs: Array, y: Array) -> None:
+        """Score classification or regression: one target a sequence."""
+        self._count[:] = 1
+        if self._info.kind == "regression":
+            self._loss[:] = (outputs[:, 0].astype(np.float64) - y.astype(np.float32)) ** 2
+            return
+        log_p = _log_softmax(outputs.astype(np.float64))
+        self._loss[:] = -log_p[np.arange(len(y)), y.astype(np.int64)]
+        self._hits[:] = outputs.argmax(axis=1) == y
+
+    def add_steps(
+        self,
+        chosen: NDArray[np.int64],
+        outputs: Array,
+        x: Array,
+        lengths: NDArray[np.int64],
+    ) -> None:
+        """Score next-token or next-step: each step but the first is a target."""
+        if x.shape[1] < 2:
+            return
+        targets, logits = x[:, 1:], outputs[:, :-1].astype(np.float64)
+        valid_BT = np.arange(targets.shape[1]) < lengths[:, None] - 1
+        if self._info.kind == "next-token":
+            log_p = _log_softmax(logits)
+            loss_BT = -np.take_along_axis(log_p, targets[..., None], axis=-1)[..., 0]
+            self._hits[chosen] = ((logits.argmax(axis=-1) == targets) & valid_BT).sum(axis=1)
+        else:
+            loss_BT = (np.logaddexp(0, logits) - targets * logits).sum(axis=-1)
+        self._loss[chosen] = np.where(valid_BT, loss_BT, 0).sum(axis=1)
+        self._count[chosen] = valid_BT.sum(axis=1)
+
+    def metrics(self, chosen: NDArray[np.bool_]) -> dict[str, float]:
+        """Return all metrics over the chosen sequences; none where they have no targets."""
+        count = self._count[chosen].sum()
+        if count == 0:
+            return {}
+        loss = float(self._loss[chosen].sum() / count)
+        values = {
+            "loss": loss,
+            "mse": loss,
+            "nll": loss,
+            "bits-per-token": loss / math.log(2),
+            "accuracy": float(self._hits[chosen].sum() / count),
+        }
+        return {metric.name: values[metric.name] for metric in self._info.metrics}
+
+
+def _summarise(prediction: Prediction, out: Path | None, file: Any) -> None:
+    n = len(prediction)
+    print(f"{n} sequence{'s' * (n != 1)}" + (f", written to {out}" if out else ""), file=file)
+    for label, metrics in (("", prediction.metrics), *prediction.by_split.items()):
+        figures = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        if figures:
+            print(f"{label + ': ' if label else ''}{figures}", file=file)
+
+
+def _check_out(out: Path) -> None:
+    if out.suffix.lower() not in SUFFIXES:
+        raise InputError.of(
+            "--out", f"predictions are written as {' or '.join(SUFFIXES)}; not {out.name!r}",
+            "choose one of these endings",
+        )  # fmt: skip
+    if not out.parent.is_dir():
+        raise InputError.of(
+            "--out", f"the folder {out.parent} exists; it does not", "make it, or name another"
+        )

@@ -1,0 +1,435 @@
+"""The sections of a job file: what each key means, its default, and the rules it must keep."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import combinations
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from search.job.feasibility import sampler_faults
+from search.job.urls import Url
+from spaces.arm_section import ArmSection, ArmWritten
+from spaces.arms import Arm
+from spaces.config import Optimizer
+from spaces.domains import Domain, Fixed
+from spaces.fields import Fault, Integer, Name, Number, Section, ShortForm, Text, refusal
+from spaces.space import DEFAULTS, Space
+from spaces.tasks import TaskSpec, is_causal
+from spaces.text import listed, show, suggestion
+
+#: Keys that training fixes unless a space searches them.
+SHARED_KEYS = ("batch_size", "optimizer", "weight_decay", "gradient_clip")
+
+
+class TrainingSection(Section):
+    """How every trial is trained. What a space searches does not belong here."""
+
+    max_epochs: Integer = Field(27, ge=1, description="Epochs of a trial that is not stopped.")
+    batch_size: Integer = Field(32, ge=1, description="Sequences a batch.")
+    optimizer: Optimizer = Field("adam", description="adam, adamw, sgd or rmsprop.")
+    weight_decay: Number = Field(0.0, ge=0, description="As the optimizer understands it.")
+    gradient_clip: Number | None = Field(
+        1.0, gt=0, description="Largest gradient norm; null is off."
+    )
+    seed: Integer | None = Field(
+        None, ge=0, description="Training seed of every trial; null derives one for each."
+    )
+
+
+class SuccessiveHalving(Section):
+    """At epochs min_epochs, times reduction, and so on: only the best 1/reduction go on."""
+
+    form = "<successive-halving>"
+
+    kind: Literal["successive-halving"] = Field(description="The way of stopping trials.")
+    min_epochs: Integer = Field(1, ge=1, description="The first rung.")
+    reduction: Integer = Field(3, ge=2, description="One in so many goes on from a rung.")
+
+
+class Hyperband(Section):
+    """Several successive halvings that start at different rungs."""
+
+    form = "<hyperband>"
+
+    kind: Literal["hyperband"] = Field(description="The way of stopping trials.")
+    min_epochs: Integer = Field(1, ge=1, description="The first rung of the first bracket.")
+    reduction: Integer = Field(3, ge=2, description="One in so many goes on from a rung.")
+
+
+class MedianPruner(Section):
+    """Stops a trial that is worse than the median of the others at the same epoch."""
+
+    form = "<median>"
+
+    kind: Literal["median"] = Field(description="The way of stopping trials.")
+    min_epochs: Integer = Field(1, ge=1, description="No trial is stopped before.")
+
+
+class PatientPruner(Section):
+    """Stops a trial that has not become better for some epochs."""
+
+    form = "<patient>"
+
+    kind: Literal["patient"] = Field(description="The way of stopping trials.")
+    patience: Integer = Field(5, ge=1, description="Epochs without improvement.")
+
+
+class NoPruner(Section):
+    """Every trial is trained to its end."""
+
+    form = "<none>"
+
+    kind: Literal["none"] = Field(description="The way of stopping trials.")
+
+
+_PRUNERS = (SuccessiveHalving, Hyperband, MedianPruner, PatientPruner, NoPruner)
+_KINDS = [section.form.strip("<>") for section in _PRUNERS]
+
+
+def _pruner_form(written: Any) -> str:
+    if isinstance(written, Section):
+        return written.form
+    kind = written.get("kind") if isinstance(written, dict) else None
+    return f"<{kind}>" if isinstance(kind, str) else "<unknown>"
+
+
+PrunerSpec = Annotated[
+    Annotated[SuccessiveHalving, Tag(SuccessiveHalving.form)]
+    | Annotated[Hyperband, Tag(Hyperband.form)]
+    | Annotated[MedianPruner, Tag(MedianPruner.form)]
+    | Annotated[PatientPruner, Tag(PatientPruner.form)]
+    | Annotated[NoPruner, Tag(NoPruner.form)],
+    Discriminator(_pruner_form),
+    ShortForm("kind", "a kind", "none, or {kind: median}", {"enum": _KINDS}),
+]
+
+#: Optuna's samplers by the names that a job file may use.
+SAMPLERS = {
+    "tpe": "TPESampler",
+    "random": "RandomSampler",
+    "gp": "GPSampler",
+    "cmaes": "CmaEsSampler",
+    "qmc": "QMCSampler",
+    "nsgaii": "NSGAIISampler",
+    "nsgaiii": "NSGAIIISampler",
+    "brute-force": "BruteForceSampler",
+}
+
+
+def _sampler(written: str) -> str:
+    others = {name: short for short, name in SAMPLERS.items()} | {"cma-es": "cmaes"}
+    if written in others:
+        return others[written]
+    dotted = re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", written)
+    if written not in SAMPLERS and not dotted:
+        remedy = f"{suggestion(written, SAMPLERS)}, or package.module.Class of your own"
+        raise refusal([Fault(f"there is no sampler {show(written)}", remedy)])
+    return written
+
+
+#: What an arm may spend; exactly one of them holds.
+BUDGETS = ("trials", "worker_seconds", "epochs")
+
+
+def _one_budget(schema: dict[str, Any]) -> None:
+    """Say in a JSON Schema that the budgets exclude each other."""
+    schema["allOf"] = [
+        {"not": {"required": [*pair], "properties": {key: {"type": "number"} for key in pair}}}
+        for pair in combinations(BUDGETS, 2)
+    ]
+
+
+#: What may be optimized together. The first is the task's metric, the others are to be small.
+Objective = Literal["value", "parameters", "seconds"]
+
+
+class ConstraintsSection(Section):
+    """What every configuration keeps to; one that does not is never trained."""
+
+    parameters: Integer | None = Field(
+        None, ge=1, description="The most trainable parameters of the whole model; null is any."
+    )
+    latency_ms: Number | None = Field(
+        None,
+        gt=0,
+        description="The most milliseconds of one forward pass of one typical sequence, measured "
+        "before a trial is trained; null is any.",
+    )
+
+
+class SearchSection(Section):
+    """How each arm's configurations are chosen and how much each arm may spend."""
+
+    model_config = ConfigDict(json_schema_extra=_one_budget)
+
+    trials: Integer | None = Field(
+        None, ge=1, description="Trials of each arm, controls included. Default: 20."
+    )
+    worker_seconds: Number | None = Field(
+        None, gt=0, description="Instead of trials: seconds of training of each arm."
+    )
+    epochs: Integer | None = Field(
+        None, ge=1, description="Instead of trials: epochs of each arm, over all its trials."
+    )
+    wall_clock: Number | None = Field(
+        None, gt=0, description="Seconds after which the whole job's search ends."
+    )
+    sampler: Annotated[Text, AfterValidator(_sampler)] = Field(
+        "tpe", description=f"{listed(SAMPLERS, 'or')}, or package.module.Class of your own."
+    )
+    pruner: PrunerSpec = Field(
+        SuccessiveHalving(kind="successive-halving"),
+        description="What stops unpromising trials: a kind in short, or a mapping with options.",
+    )
+    control_fraction: Number = Field(
+        0.25, ge=0, le=1, description="Share of trials drawn at random and never stopped."
+    )
+    seed: Integer = Field(0, ge=0, description="Fixes what is tried and every derived seed.")
+    objectives: tuple[Objective, ...] = Field(
+        ("value",),
+        min_length=1,
+        description="What is optimized: value (the metric), then parameters or seconds or both.",
+    )
+    constraints: ConstraintsSection = Field(
+        default_factory=ConstraintsSection, description="Limits of every configuration."
+    )
+    warm_start: Name | None = Field(
+        None, description="A former job in the same root whose trials the samplers learn from."
+    )
+    retries: Integer = Field(2, ge=0, description="How often a trial is begun again after a fault.")
+    report_timeout: Number | None = Field(
+        None, gt=0, description="Seconds without a report after which a trial counts as hung."
+    )
+
+    @model_validator(mode="after")
+    def _check_budget(self) -> Self:
+        given = [key for key in BUDGETS if getattr(self, key) is not None]
+        if len(given) > 1:
+            rule = f"{listed(given)} exclude each other: an arm has one budget"
+            raise refusal([Fault(rule, "keep one of them", (given[1],))])
+        if not given:
+            object.__setattr__(self, "trials", 20)  # frozen for everybody but this validator
+        return self
+
+    @field_validator("objectives")
+    @classmethod
+    def _check_objectives(cls, objectives: tuple[Objective, ...]) -> tuple[Objective, ...]:
+        if objectives[0] != "value":
+            rule = (
+                f"the first objective must be value, the task's metric, not {show(objectives[0])}"
+            )
+            raise refusal([Fault(rule, "write [value, ...]", (0,))])
+        for place, name in enumerate(objectives):
+            if name in objectives[:place]:
+                rule = f"{show(name)} is listed twice"
+                raise refusal([Fault(rule, "list every objective once", (place,))])
+        return objectives
+
+
+class ConfirmSection(Section):
+    """Finalists of each arm, trained again from scratch with fresh seeds. 0 skips the phase."""
+
+    finalists: Integer = Field(1, ge=0, description="Best configurations of each arm.")
+    seeds: Integer = Field(10, ge=0, description="Replicates of each finalist.")
+
+
+class ResourcesSection(Section):
+    """What a trial takes of the machine or cluster."""
+
+    cpus_per_trial: Number = Field(1.0, gt=0, description="CPU cores; a fraction shares a core.")
+    gpus_per_trial: Number = Field(0.0, ge=0, description="GPUs; a fraction shares one.")
+    max_concurrent: Integer | None = Field(
+        None, ge=1, description="Trials at a time; null is as many as fit."
+    )
+
+    @field_validator("cpus_per_trial", "gpus_per_trial")
+    @classmethod
+    def _check_fraction(cls, amount: float) -> float:
+        if amount > 1 and amount != int(amount):
+            rule = f"above 1 it must be whole, not {show(amount)}"
+            raise refusal([Fault(rule, f"write {int(amount)} or {int(amount) + 1}")])
+        if 0 < amount < 1e-4:
+            raise refusal([Fault(f"{show(amount)} is too small", "the least share is 0.0001")])
+        return amount
+
+
+class TrackingSection(Section):
+    """Where runs are recorded for people."""
+
+    uri: Annotated[Text, Url("http", "https")] | None = Field(
+        None, description="http(s)://… of an MLflow server; null is SQLite in the runs folder."
+    )
+
+
+class StorageSection(Section):
+    """Where the job's truth is kept. Passwords come from the environment alone."""
+
+    study: Annotated[Text, Url("postgresql")] | None = Field(
+        None, description="postgresql://user@host/database; null is the job's folder."
+    )
+    checkpoints: Annotated[Text, Url("s3")] | None = Field(
+        None, description="s3://bucket/prefix; null is the job's folder."
+    )
+
+
+class JobFile(Section):
+    """A gatesearch job: one experiment that compares cells on one task."""
+
+    name: Name = Field(description="1 to 63 of a-z, 0-9 and -; names the job's folder.")
+    task: TaskSpec = Field(description="A built-in task by name, or kind and data of your own.")
+    space: Space = Field(
+        default_factory=Space, description="What may be tried; shared by all arms."
+    )
+    training: TrainingSection = Field(
+        default_factory=TrainingSection, description="How trials are trained."
+    )
+    arms: Annotated[tuple[ArmWritten, ...], Field(min_length=1)] = Field(
+        description="What is compared: cells in short (lstm, gru-reset-after), or mappings."
+    )
+    search: SearchSection = Field(
+        default_factory=SearchSection, description="Budget, sampler and pruner."
+    )
+    confirm: ConfirmSection = Field(
+        default_factory=ConfirmSection, description="Finalists trained again."
+    )
+    resources: ResourcesSection = Field(
+        default_factory=ResourcesSection, description="Of one trial."
+    )
+    tracking: TrackingSection = Field(default_factory=TrackingSection, description="MLflow.")
+    storage: StorageSection = Field(
+        default_factory=StorageSection, description="Studies and checkpoints."
+    )
+
+    @field_validator("training")
+    @classmethod
+    def _check_training(cls, training: TrainingSection, info: ValidationInfo) -> TrainingSection:
+        space = info.data.get("space")
+        twice = [
+            key
+            for key in SHARED_KEYS
+            if space is not None and key in space.domains() and key in training.model_fields_set
+        ]
+        if twice:
+            raise refusal(
+                Fault(
+                    f"{key} is given in space and in training",
+                    "keep it in space to search it, or in training to fix it",
+                    (key,),
+                )
+                for key in twice
+            )
+        return training
+
+    @field_validator("arms")
+    @classmethod
+    def _check_arms(
+        cls, arms: tuple[ArmSection, ...], info: ValidationInfo
+    ) -> tuple[ArmSection, ...]:
+        faults = []
+        first: dict[str, int] = {}
+        for number, arm in enumerate(arms):
+            if arm.title in first:
+                rule = f"the name {arm.title} is arms[{first[arm.title]}]'s already"
+                remedy = "give every arm a name of its own: {name: …, cell: …}"
+                faults.append(Fault(rule, remedy, (number,)))
+            first.setdefault(arm.title, number)
+        if {"task", "space", "training"} <= info.data.keys():
+            space, causal = info.data["space"], is_causal(info.data["task"].of_kind)
+            resolved = resolve_arms(arms, space, info.data["training"])
+            for number, whole in enumerate(resolved):
+                faults += place_faults(arms[number], number, space, whole.faults(causal=causal))
+        if faults:
+            raise refusal(faults)
+        return arms
+
+    @field_validator("search")
+    @classmethod
+    def _check_search(cls, search: SearchSection, info: ValidationInfo) -> SearchSection:
+        training = info.data.get("training")
+        if training is None:
+            return search
+        faults = []
+        if search.warm_start is not None and search.warm_start == info.data.get("name"):
+            rule = "a job cannot start warm from itself"
+            faults.append(Fault(rule, "name a former job, or leave it out", ("warm_start",)))
+        least = getattr(search.pruner, "min_epochs", 1)
+        if least > training.max_epochs:
+            rule = (
+                f"min_epochs {show(least)} is above training.max_epochs "
+                f"{show(training.max_epochs)}: nothing would ever be stopped"
+            )
+            remedy = "lower min_epochs, or write pruner: none"
+            faults.append(Fault(rule, remedy, ("pruner", "min_epochs")))
+        if search.epochs is not None and search.epochs < training.max_epochs:
+            rule = (
+                f"a budget of {show(search.epochs)} epochs is below training.max_epochs "
+                f"{show(training.max_epochs)}: no trial could be completed"
+            )
+            faults.append(Fault(rule, "give several times max_epochs", ("epochs",)))
+        if {"space", "arms"} <= info.data.keys():
+            arms = resolve_arms(info.data["arms"], info.data["space"], training)
+            faults += sampler_faults(
+                search.sampler, search.objectives, search.warm_start is not None, arms
+            )
+        if faults:
+            raise refusal(faults)
+        return search
+
+    def resolve(self) -> tuple[Arm, ...]:
+        """Return the arms over the job's space and training."""
+        return resolve_arms(self.arms, self.space, self.training)
+
+    def warnings(self) -> tuple[str, ...]:
+        """Return settings that are valid but that nothing reads."""
+        found = []
+        attends = any(cell.attention for arm in self.resolve() for cell in arm.cells)
+        if self.space.heads not in (None, DEFAULTS["heads"]) and not attends:
+            found.append("space.heads is read by transformers only, and no arm has one")
+        if self.search.control_fraction == 1 and self.search.pruner.kind != "none":
+            found.append("search.pruner stops nothing: with control_fraction 1 all are controls")
+        return tuple(found)
+
+    def dump(self) -> dict[str, Any]:
+        """Return plain JSON types with every default spelt out; a valid job file itself."""
+        shared, budget = self.space.over(DEFAULTS, None)
+        space = Space.model_construct(None, parameters=budget, **shared)
+        plain = self.model_dump(mode="json", exclude={"space", "training", "arms"})
+        training = self.training.model_dump(mode="json", exclude=set(shared) & set(SHARED_KEYS))
+        plain["search"] = {k: v for k, v in plain["search"].items() if k not in BUDGETS or v}
+        arms = [arm.dump() for arm in self.arms]
+        return {**plain, "arms": arms, "space": space.dump(), "training": training}
+
+
+def resolve_arms(
+    arms: tuple[ArmSection, ...], space: Space, training: TrainingSection
+) -> tuple[Arm, ...]:
+    """Return arms over the job's shared space, what training fixes, and the defaults."""
+    fixed: dict[str, Domain] = {key: Fixed(getattr(training, key)) for key in SHARED_KEYS}
+    shared, budget = space.over({**DEFAULTS, **fixed}, None)
+    return tuple(arm.resolve(shared, budget, training.max_epochs) for arm in arms)
+
+
+def place_faults(
+    arm: ArmSection, number: int, space: Space, faults: list[Fault]
+) -> Iterator[Fault]:
+    """Yield an arm's faults, whose paths start with a key of its space, from the file's top."""
+    for fault in faults:
+        key = str(fault.path[0])
+        if getattr(arm.space, key) is not None:
+            home: tuple[str | int, ...] = ("arms", number, "space")
+        elif getattr(space, key) is not None:
+            home = ("space",)
+        else:
+            home = ("arms", number, "space")
+        yield replace(fault, path=(*home, *fault.path), top=True)

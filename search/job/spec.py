@@ -1,0 +1,129 @@
+"""The job: what is compared on which task, under which budget, and where everything is kept."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from search.job.feasibility import limit_faults
+from search.job.messages import problem_of, problems_of
+from search.job.sections import (
+    ConfirmSection,
+    JobFile,
+    ResourcesSection,
+    SearchSection,
+    StorageSection,
+    TrackingSection,
+    TrainingSection,
+    place_faults,
+)
+from search.job.yaml_lines import Source, parse, read_text
+from spaces.arms import Arm
+from spaces.errors import InputError
+from spaces.fields import Fault
+from spaces.tasks import TaskInfo, TaskSpec
+
+
+@dataclass(frozen=True)
+class JobSpec:
+    """A job file that breaks no rule, with its arms resolved."""
+
+    name: str
+    task: TaskSpec
+    arms: tuple[Arm, ...]
+    training: TrainingSection
+    search: SearchSection
+    confirm: ConfirmSection
+    resources: ResourcesSection
+    tracking: TrackingSection
+    storage: StorageSection
+    base: Path  #: the folder that relative paths of the file start from
+    warnings: tuple[str, ...] = ()  #: settings that nothing reads
+    _file: JobFile = field(repr=False, compare=False, kw_only=True)
+    _source: Source = field(repr=False, compare=False, kw_only=True)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "JobSpec":
+        """Read a job file. Raises InputError with all its problems and their lines."""
+        file = Path(path)
+        return cls.loads(read_text(file), str(path), base=file.resolve().parent)
+
+    @classmethod
+    def loads(cls, text: str, name: str = "job", *, base: Path | None = None) -> "JobSpec":
+        """Read the text of a job file; name stands for the file in messages.
+
+        base: the folder that relative paths start from, the current one by default.
+        """
+        return cls._of(parse(text, name), base or Path.cwd())
+
+    @classmethod
+    def from_dump(cls, dump: dict[str, Any], base: Path) -> "JobSpec":
+        """Restore what dump() gave. Raises InputError if it is not that."""
+        return cls._of(Source("the job's record", dump), base)
+
+    @classmethod
+    def _of(cls, source: Source, base: Path) -> "JobSpec":
+        try:
+            file = JobFile.model_validate(source.data)
+        except ValidationError as error:
+            told = {problem.place for problem in source.problems}
+            found = problems_of(error, source, JobFile)
+            rest = [problem for problem in found if problem.place not in told]
+            raise InputError([*source.problems, *rest]) from None
+        if source.problems:
+            raise InputError(source.problems)
+        return cls(
+            name=file.name,
+            task=file.task,
+            arms=file.resolve(),
+            training=file.training,
+            search=file.search,
+            confirm=file.confirm,
+            resources=file.resources,
+            tracking=file.tracking,
+            storage=file.storage,
+            base=base,
+            warnings=file.warnings(),
+            _file=file,
+            _source=source,
+        )
+
+    def dump(self) -> dict[str, Any]:
+        """Return the job as plain JSON types, every default spelt out.
+
+        It is itself a valid job file, and two files that mean the same give equal dumps.
+        """
+        return self._file.dump()
+
+    def refusal(self, faults: Iterable[Fault]) -> InputError:
+        """Return the error that tells these faults with their lines in the job file."""
+        return InputError([problem_of(fault, self._source) for fault in faults])
+
+    def check(self, info: TaskInfo) -> "JobSpec":
+        """Return the job with its arms bound to the task's sizes, which budgets of parameters need.
+
+        Raises InputError for combinations of a space that cannot meet their budget, and for arms
+        all of whose models are over the limit of parameters.
+        """
+        arms = tuple(arm.bind(info.inputs, info.outputs) for arm in self.arms)
+        faults = [
+            fault
+            for number, arm in enumerate(arms)
+            for fault in place_faults(
+                self._file.arms[number], number, self._file.space, arm.budget_faults()
+            )
+        ]
+        if not faults and (most := self.search.constraints.parameters) is not None:
+            faults = [fault for arm in arms for fault in limit_faults(arm, most)]
+        if faults:
+            raise self.refusal(faults)
+        return replace(self, arms=arms)
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a job file (draft 2020-12), for `gatesearch schema` and editors."""
+    schema = JobFile.model_json_schema()
+    schema["title"] = "gatesearch job file"
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

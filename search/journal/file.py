@@ -1,0 +1,131 @@
+"""The job journal in a file: one line a group, locked by a second file beside it."""
+
+import errno
+import fcntl
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from search.journal.base import (
+    BaseJournal,
+    BaseReader,
+    Group,
+    JournalBusyError,
+    JournalError,
+    JournalFencedError,
+    JournalFullError,
+    decode,
+)
+
+
+class JournalReader(BaseReader):
+    """Reads a journal in a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._line = 0
+        self.offset = 0  #: bytes of whole groups read so far
+
+    def exists(self) -> bool:
+        """Return whether the file is there."""
+        return self._path.is_file()
+
+    def groups(self) -> Iterator[Group]:
+        """Yield the groups that are new since the last call, up to the first unfinished line.
+
+        Raises JournalError where a damaged line has whole lines behind it.
+        """
+        if not self.exists():
+            return
+        with self._path.open("rb") as file:
+            file.seek(self.offset)
+            for line in file:
+                group = decode(line)
+                if group is None:
+                    if any(decode(later) is not None for later in file):
+                        raise JournalError(
+                            f"{self._path}:{self._line + 1}: this line is damaged and whole lines "
+                            "follow it, so the disk or an editor has changed the journal. "
+                            "Restore the file from a copy, or start the job under another name."
+                        )
+                    return
+                self._line += 1
+                self.offset += len(line)
+                yield group
+
+
+class Journal(BaseJournal):
+    """A journal in a file, locked by a second one beside it."""
+
+    def __init__(self, path: Path) -> None:
+        """Open for writing, made if need be. Raises JournalBusyError or JournalError."""
+        self.path = path
+        self._lock = _lock(path.with_name(path.name + ".lock"))
+        try:
+            reader = JournalReader(path)
+            created = not reader.exists()
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+            if created:
+                _sync_folder(path.parent)
+            super().__init__(str(path.parent), reader.read())
+            self._size = reader.offset
+            os.ftruncate(self._file, self._size)  # a torn last line would swallow the next group
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    def _store(self, line: bytes, *, flush: bool) -> None:
+        if os.fstat(self._file).st_size != self._size:
+            raise JournalFencedError(
+                f"{self.path} was written to by another driver. This one stops; "
+                "the other one goes on with the job."
+            )
+        try:
+            written = 0
+            while written < len(line):
+                written += os.write(self._file, line[written:])
+            if flush:
+                os.fdatasync(self._file)
+        except OSError as error:
+            os.ftruncate(self._file, self._size)
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+                raise
+            raise JournalFullError(
+                f"{self.path} could not grow ({error.strerror}). Everything before is kept: "
+                "make room, then resume the job."
+            ) from error
+        self._size += len(line)
+
+    def close(self) -> None:
+        """Release the job. What was not committed is dropped."""
+        os.close(self._file)
+        os.close(self._lock)
+
+
+def _lock(path: Path) -> int:
+    """Return an open descriptor that holds the lock; the kernel frees it when the driver dies."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
+        os.close(descriptor)
+        raise JournalBusyError(
+            f"The job in {path.parent} is being run by {holder}. Wait for it or stop it first; "
+            "`gatesearch results` and `gatesearch compare` may be used meanwhile."
+        ) from error
+    os.ftruncate(descriptor, 0)
+    started = time.strftime("%Y-%m-%d %H:%M:%S")
+    holder = f"process {os.getpid()} on {socket.gethostname()} since {started}"
+    os.pwrite(descriptor, holder.encode(), 0)
+    return descriptor
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

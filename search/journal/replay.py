@@ -1,0 +1,204 @@
+"""The ledger: what the journal's records add up to. Every reader and the driver fold them alike.
+
+Record kinds, each an object with the key "record":
+
+    driver  generation, pid, host, time           a driver has taken the job over
+    job     spec, base, task                      the job, its file's folder, its data's shape
+    trial   key, phase, arm, number, control, config, seed, finalist, replicate, time
+    report  key, generation, epochs, checkpoint, parameters; the first: latency_ms, if limited
+    retry   key, reason, counted, time            a trial was lost and goes on from its checkpoint
+    end     key, state, reason, test, time
+    extend  trials, seeds, time                   budget added to a finished job
+    phase   phase, time                           search, confirm, report or done
+
+Objects without that key are Optuna's own journal records and are passed over here. Applying a
+record twice changes nothing.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from search.journal.trial import Phase, Record, State
+from spaces.config import completed
+from spaces.tasks import Metric, TaskInfo
+from trainables.training.curve import Epoch
+
+
+def trial_key(phase: str, arm: str, number: int) -> str:
+    """Return the name of a trial within its job, for example "search/lstm/3"."""
+    return f"{phase}/{arm}/{number}"
+
+
+@dataclass
+class Entry:
+    """What is known of one trial."""
+
+    key: str
+    phase: Phase
+    arm: str
+    number: int
+    control: bool
+    config: dict[str, Any]
+    seed: int
+    finalist: int | None = None
+    replicate: int | None = None
+    state: State = "running"
+    curve: list[Epoch] = field(default_factory=list)
+    epoch: int = 0  #: epochs trained and reported
+    seconds: float = 0.0  #: worker seconds of those epochs
+    value: float | None = None  #: best so far
+    parameters: int | None = None
+    latency_ms: float | None = None  #: measured before the first epoch, where it is limited
+    checkpoints: list[str] = field(default_factory=list)  #: the latest last, at most two
+    retries: int = 0  #: that count against search.retries
+    lost_at: int | None = None  #: the epoch of the latest loss
+    test: dict[str, float] | None = None
+    reason: str | None = None
+
+    def record(self, metric: Metric, run_id: str | None = None) -> Record:
+        """Return the entry in its public form."""
+        return Record(
+            number=self.number,
+            arm=self.arm,
+            phase=self.phase,
+            state=self.state,
+            control=self.control,
+            config=self.config,
+            seed=self.seed,
+            epochs=self.epoch,
+            metric=metric.name,
+            direction=metric.direction,
+            value=self.value,
+            curve=self.curve,
+            parameters=self.parameters,
+            latency_ms=self.latency_ms,
+            train_seconds=self.seconds,
+            mlflow_run_id=run_id,
+            finalist=self.finalist,
+            replicate=self.replicate,
+            test=self.test,
+            reason=self.reason,
+            checkpoint=self.checkpoints[-1] if self.checkpoints else None,
+        )
+
+
+class Ledger:
+    """The state of a job, as far as the journal tells it."""
+
+    def __init__(self, *, keep_curves: bool = True) -> None:
+        """With keep_curves=False the curves of ended trials are dropped (the driver's memory)."""
+        self._keep_curves = keep_curves
+        self.spec: dict[str, Any] | None = None
+        self.base = ""  #: the folder that relative paths of the job start from
+        self.info: TaskInfo | None = None
+        self.job_id = ""  #: tells this job from others of its name; made by its first driver
+        self.generation = 0
+        self.driver: tuple[int, str] | None = None  #: process and host of the latest driver
+        self.phase = "search"
+        self.added_trials = 0
+        self.added_seeds = 0
+        self.entries: dict[str, Entry] = {}
+        self.search_seconds = 0.0  #: wall-clock time that drivers have spent searching
+        self._last_time: int | None = None
+
+    def apply_all(self, groups: Iterable[list[dict[str, Any]]]) -> None:
+        """Apply groups of records in order."""
+        for group in groups:
+            for record in group:
+                if "record" in record:
+                    self.apply(record)
+
+    def apply(self, record: dict[str, Any]) -> None:
+        """Apply one record; one of an unknown kind is of a later version and is skipped."""
+        kind = record["record"]
+        if "time" in record:
+            self._count_time(record["time"], starts=kind == "driver")
+        match kind:
+            case "driver":
+                self.generation = record["generation"]
+                self.driver = record["pid"], record["host"]
+                origin = json.dumps([record["pid"], record["host"], record["time"]])
+                self.job_id = self.job_id or hashlib.sha256(origin.encode()).hexdigest()[:16]
+            case "job":
+                self.spec = record["spec"]
+                self.base = record["base"]
+                self.info = task_info(record["task"])
+            case "trial":
+                self._born(record)
+            case "report":
+                self._reported(record)
+            case "retry":
+                entry = self.entries[record["key"]]
+                entry.retries += record.get("counted", True)
+                entry.lost_at = entry.epoch
+                entry.reason = record["reason"]
+            case "end":
+                self._ended(record)
+            case "extend":
+                self.added_trials += record["trials"]
+                self.added_seeds += record["seeds"]
+                self.phase = "search"
+            case "phase":
+                self.phase = record["phase"]
+
+    def arm(self, arm: str, phase: Phase) -> list[Entry]:
+        """Return the trials of an arm in one phase, by number."""
+        return [e for e in list(self.entries.values()) if e.arm == arm and e.phase == phase]
+
+    def _count_time(self, time_ms: int, *, starts: bool) -> None:
+        if not starts and self._last_time is not None and self.phase == "search":
+            self.search_seconds += max(0, time_ms - self._last_time) / 1000
+        self._last_time = time_ms
+
+    def _born(self, record: dict[str, Any]) -> None:
+        key = record["key"]
+        if key not in self.entries:
+            self.entries[key] = Entry(
+                key=key,
+                phase=record["phase"],
+                arm=record["arm"],
+                number=record["number"],
+                control=record["control"],
+                config=completed(record["config"]),
+                seed=record["seed"],
+                finalist=record.get("finalist"),
+                replicate=record.get("replicate"),
+            )
+
+    def _reported(self, record: dict[str, Any]) -> None:
+        entry = self.entries[record["key"]]
+        if entry.state != "running":
+            return
+        assert self.info is not None
+        better = max if self.info.metric.direction == "maximize" else min
+        for point in record["epochs"]:
+            if point["epoch"] <= entry.epoch:
+                continue  # told before, or trained again from an older checkpoint
+            epoch = Epoch(**point)
+            entry.curve.append(epoch)
+            entry.epoch = epoch.epoch
+            entry.seconds += epoch.seconds
+            entry.value = epoch.value if entry.value is None else better(entry.value, epoch.value)
+        entry.parameters = record.get("parameters", entry.parameters)
+        entry.latency_ms = record.get("latency_ms", entry.latency_ms)
+        name = record.get("checkpoint")
+        if name is not None and name not in entry.checkpoints:
+            entry.checkpoints = [*entry.checkpoints[-1:], name]
+
+    def _ended(self, record: dict[str, Any]) -> None:
+        entry = self.entries[record["key"]]
+        if entry.state != "running":
+            return
+        entry.state = record["state"]
+        entry.reason = record.get("reason")
+        entry.test = record.get("test")
+        if not self._keep_curves:
+            entry.curve = []
+
+
+def task_info(plain: dict[str, Any]) -> TaskInfo:
+    """Return a TaskInfo from its plain form (dataclasses.asdict)."""
+    return TaskInfo(**{**plain, "metric": Metric(**plain["metric"])})

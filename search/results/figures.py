@@ -1,0 +1,159 @@
+"""The figures of a comparison, as plain dataclasses."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from search.journal.trial import State
+
+#: How far the job is; figures of an unfinished one are provisional.
+Progress = Literal["searching", "confirming", "done"]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What every arm was given for its search."""
+
+    unit: Literal["trials", "worker_seconds", "epochs"]
+    amount: float
+
+
+@dataclass(frozen=True)
+class Best:
+    """An arm's best complete search trial. It is the best of many: it flatters the arm."""
+
+    number: int
+    value: float  #: best epoch's validation value
+    control: bool
+    config: dict[str, Any]
+    parameters: int | None
+    epochs: int
+    train_seconds: float
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Descriptive figures of n values."""
+
+    n: int
+    mean: float
+    deviation: float | None  #: sample standard deviation; None for n = 1
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Spread | None":
+        """Return the figures of these values; None if there are none."""
+        if not values:
+            return None
+        deviation = statistics.stdev(values) if len(values) > 1 else None
+        return cls(len(values), statistics.fmean(values), deviation, min(values), max(values))
+
+
+@dataclass(frozen=True)
+class Replicate:
+    """One fresh training of a finalist."""
+
+    replicate: int  #: equal numbers share their seed across arms
+    seed: int
+    state: State
+    validation: float | None
+    test: float | None  #: the job's metric on test data, for complete replicates only
+    train_seconds: float
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """One of an arm's best configurations and what became of it with fresh seeds."""
+
+    number: int  #: the search trial it came from
+    config: dict[str, Any]
+    parameters: int | None
+    search_value: float | None
+    leads: bool  #: stands for its arm in the paired differences
+    seeds: int  #: replicates asked for
+    test: Spread | None  #: over complete replicates
+    validation: Spread | None
+    train_seconds: Spread | None
+    replicates: tuple[Replicate, ...]
+
+    @property
+    def lost(self) -> int:
+        """Return how many replicates ended without a test value."""
+        return sum(each.state in ("diverged", "failed", "pruned") for each in self.replicates)
+
+
+@dataclass(frozen=True)
+class ArmSummary:
+    """One arm of the job: what it spent and what it found."""
+
+    name: str
+    cells: tuple[str, ...]
+    pooled: bool  #: its trials choose the cell themselves
+    states: dict[str, int]  #: search trials by state, every state listed
+    controls: int  #: search trials drawn at random and never pruned
+    trials: int  #: search trials that have ended
+    epochs: int  #: trained in the search
+    worker_seconds: float  #: training time of the search, added over all trials
+    confirm_seconds: float  #: the same for the confirm phase
+    too_slow: int  #: search trials over the job's limit of latency, which were never trained
+    fastest_ms: float | None  #: the least latency of its search trials, where it is limited
+    best: Best | None
+    finalists: tuple[Finalist, ...]
+
+    @property
+    def leader(self) -> Finalist | None:
+        """Return the finalist that stands for this arm, if it has one."""
+        return next((each for each in self.finalists if each.leads), None)
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """first - second on test data over the replicate numbers that both arms completed."""
+
+    first: str
+    second: str
+    replicates: tuple[int, ...]
+    difference: Spread
+    favours: str | None  #: the arm whose mean is better; None for equal means
+
+
+@dataclass(frozen=True)
+class FrontPoint:
+    """A trial of the Pareto front: no other one beats it in all of the job's objectives."""
+
+    arm: str
+    number: int
+    value: float
+    parameters: int | None
+    train_seconds: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything the terminal, `compare --json` and the report say about a job's arms."""
+
+    job: str
+    task: str
+    kind: str
+    fingerprint: str
+    metric: str
+    direction: Literal["maximize", "minimize"]
+    progress: Progress
+    budget: Budget
+    latency_limit_ms: float | None  #: of one typical sequence; None: none was set
+    arms: tuple[ArmSummary, ...]
+    differences: tuple[PairedDifference, ...]
+    findings: tuple[str, ...] = field(default=())  #: what can be said, in words
+    cautions: tuple[str, ...] = field(default=())  #: what a reader must know before using it
+    not_claimed: tuple[str, ...] = field(default=())  #: what these figures do not show
+    front: tuple[FrontPoint, ...] = field(default=())  #: where the job has several objectives
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON types; no value is NaN or infinite."""
+        return asdict(self)
+
+    def arm(self, name: str) -> ArmSummary:
+        """Return the arm of that name."""
+        return next(arm for arm in self.arms if arm.name == name)

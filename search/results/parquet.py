@@ -1,0 +1,87 @@
+"""results.parquet: one row a trial, for pandas, DuckDB and the like."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from search.journal.trial import Record
+from spaces.config import TrialConfig
+from trainables.files import replacing
+
+if TYPE_CHECKING:
+    import pyarrow
+
+    from search.results.read import Results
+
+
+def write_parquet(results: "Results", path: Path) -> None:
+    """Write all trials of both phases, whole or not at all.
+
+    Columns: those of a Record; its configuration as config_<field>; test metrics as test_<metric>;
+    the curve as a list of structs with the validation metrics inside. Columns and types depend on
+    the task's metrics alone, so that files of unfinished and empty jobs fit those of finished ones.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    metrics = [metric.name for metric in results.info.metrics]
+    rows = [_row(record, metrics) for record in results.records]
+    table = pa.Table.from_pylist(rows, schema=_schema(metrics))
+    facts = {"job": results.job.name, "task": results.info.name, "data": results.info.fingerprint}
+    with replacing(path) as draft:
+        pq.write_table(table.replace_schema_metadata(facts), draft)
+
+
+def _schema(metrics: list[str]) -> "pyarrow.Schema":
+    import pyarrow as pa
+
+    figures = pa.struct([(name, pa.float64()) for name in metrics])
+    point = pa.struct(
+        [
+            ("epoch", pa.int64()),
+            ("train_loss", pa.float64()),
+            ("value", pa.float64()),
+            ("seconds", pa.float64()),
+            ("time", pa.int64()),
+            ("metrics", figures),
+        ]
+    )
+    columns = {
+        "phase": pa.string(),
+        "arm": pa.string(),
+        "number": pa.int64(),
+        "state": pa.string(),
+        "control": pa.bool_(),
+        "metric": pa.string(),
+        "direction": pa.string(),
+        "value": pa.float64(),
+        **{f"test_{name}": pa.float64() for name in metrics},
+        "epochs": pa.int64(),
+        "parameters": pa.int64(),
+        "train_seconds": pa.float64(),
+        "latency_ms": pa.float64(),
+        "seed": pa.int64(),
+        "finalist": pa.int64(),
+        "replicate": pa.int64(),
+        "reason": pa.string(),
+        "checkpoint": pa.string(),
+        "mlflow_run_id": pa.string(),
+        **{f"config_{name}": _config_type(name) for name in TrialConfig.model_fields},
+        "curve": pa.list_(point),
+    }
+    return pa.schema(list(columns.items()))
+
+
+def _config_type(name: str) -> "pyarrow.DataType":
+    import pyarrow as pa
+
+    types = {int: pa.int64(), float: pa.float64(), bool: pa.bool_(), float | None: pa.float64()}
+    annotation: Any = TrialConfig.model_fields[name].annotation
+    return types.get(annotation, pa.string())
+
+
+def _row(record: Record, metrics: list[str]) -> dict[str, Any]:
+    row = record.as_dict()
+    config, test = row.pop("config"), row.pop("test") or {}
+    row |= {f"config_{name}": config.get(name) for name in TrialConfig.model_fields}
+    row |= {f"test_{name}": test.get(name) for name in metrics}
+    return row

@@ -1,0 +1,297 @@
+"""Runs a job's trials on Ray Tune: on the cluster this process belongs to, or on this machine."""
+
+import gc
+import importlib
+import logging
+import os
+import secrets
+import shutil
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from search.job.folder import CHECKPOINTS, checkpoint_place
+from search.job.spec import JobSpec
+from search.run.driver import Driver, used_checkpoints
+from search.run.shared_folder import check_shared
+from trainables.checkpoints.base import StoreError
+from trainables.checkpoints.open import open_store
+from trainables.data.sequences import Data, Sequences
+
+if TYPE_CHECKING:
+    from ray.tune import Trainable, Tuner
+
+    from search.run.tune_bridge import Bridge
+
+#: Set before Ray is imported. Tune: no snapshots that nobody reads, no loggers, no handler of its
+#: own for Ctrl-C (the journal is complete at any moment), workers stay in the folder they start in.
+_SETTINGS = {
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_WARN_THRESHOLD_S": "10",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+#: Imported while Ray starts; pandas and pyarrow are most of what Tune needs.
+_SLOW_IMPORTS = ("trainables.training.trainer", "pandas", "pyarrow")
+_TEMP_PREFIX = "gatesearch-"
+MOST_FALLS = 5  #: of Tune itself, one after the other and without a report between them
+
+
+def run_trials(
+    driver: Driver, data: Data, folder: Path, worker: "type[Trainable] | None" = None
+) -> threading.Thread:
+    """Run everything that the job still asks for; return when all of it has ended.
+
+    worker: what trains, made and called like trainables.tune.Worker, which it is by default.
+
+    Returns the thread in which Ray leaves, to be joined: that takes a second or two, in which the
+    caller has better things to do than to wait.
+
+    Raises what the driver itself met (a full disk, a second driver), and bridge.RunError where Ray
+    has gone: a trial's fault never does.
+    """
+    checkpoints = checkpoint_place(driver.job, folder, driver.ledger.job_id)
+    if driver.job.storage.checkpoints is None:
+        (folder / CHECKPOINTS).mkdir(exist_ok=True)
+    _clean(driver, checkpoints)
+    os.environ.update({name: os.environ.get(name, value) for name, value in _SETTINGS.items()})
+    _remove_stale_folders()
+    # Short, since Ray keeps its sockets in it and their paths are limited to 107 bytes.
+    scratch = Path(tempfile.mkdtemp(prefix=f"{_TEMP_PREFIX}{os.getpid()}-"))
+    try:
+        with _elsewhere(folder):
+            _join_ray({} if _of_a_cluster() else _own_cluster(driver.job, data, scratch))
+            check_shared(driver.job, folder)
+            _fit(driver, data, checkpoints, scratch, worker)
+    except BaseException:
+        _leave(scratch)
+        raise
+    # A reference to an object of Ray's that is collected while Ray leaves would end the process.
+    gc.collect()
+    gc.disable()
+    leaving = threading.Thread(target=_leave, args=(scratch,), name="ray-leaves")
+    leaving.start()
+    _clean(driver, checkpoints)
+    return leaving
+
+
+def _leave(scratch: Path) -> None:
+    """Leave the cluster, end it if it is this job's own, and remove what it wrote."""
+    import ray
+
+    try:
+        ray.shutdown()
+    finally:
+        gc.enable()
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _clean(driver: Driver, checkpoints: str) -> None:
+    """Remove the checkpoints of no more use; what cannot be removed now is left for next time."""
+    with suppress(StoreError):
+        open_store(checkpoints).clean(used_checkpoints(driver.ledger))
+
+
+@contextmanager
+def _elsewhere(folder: Path) -> Iterator[None]:
+    """Work in another folder.
+
+    Ray puts the driver's working directory first on its workers' import path, where a folder
+    named search/ or spaces/ of the user's would come before ours.
+    """
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def _of_a_cluster() -> bool:
+    """Return whether the job runs on a cluster that is there already."""
+    return bool(os.environ.get("RAY_ADDRESS"))
+
+
+def _own_cluster(job: JobSpec, data: Data, scratch: Path) -> dict[str, Any]:
+    """Return what ray.init needs to start a cluster for this job alone, on the loopback interface.
+
+    What its processes find in their environment is set. Its workers start, and import what they
+    train with, while the driver is importing too.
+    """
+    cores = {"CPU": float(len(os.sched_getaffinity(0)))}
+    settings = {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),  # only our own processes see it
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # or all interfaces are listened on
+        "RAY_num_prestart_python_workers": str(slots(job, cores)),
+        "RAY_preload_python_modules": "trainables.worker.tune",
+    }
+    os.environ.update(settings)
+    return {
+        "address": "local",
+        "include_dashboard": False,
+        "_node_ip_address": "127.0.0.1",
+        "_temp_dir": str(scratch / "ray"),
+        "object_store_memory": 2**28 + 3 * _bytes(data),
+    }
+
+
+def _join_ray(options: dict[str, Any]) -> None:
+    """Connect to the cluster at RAY_ADDRESS, or start one with these options."""
+    import ray
+
+    # Half of Ray's start is waiting. What is imported meanwhile has nothing of Ray's, whose modules
+    # import each other in circles that two threads must not enter from two sides.
+    imports = threading.Thread(target=_import, args=(_SLOW_IMPORTS,), daemon=True)
+    imports.start()
+    on_sigterm = signal.getsignal(signal.SIGTERM)
+    ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
+    signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own would leave without a word
+    imports.join()
+
+
+def _import(names: tuple[str, ...]) -> None:
+    for name in names:
+        with suppress(ImportError):  # told where it is imported again, and needed
+            importlib.import_module(name)
+
+
+def _fit(
+    driver: Driver,
+    data: Data,
+    checkpoints: str,
+    scratch: Path,
+    worker: "type[Trainable] | None",
+) -> None:
+    """Have Tune run until all is done, again where Tune itself falls over a fault of a trial.
+
+    An actor that Ray ends for want of memory does that: Tune's controller does not know the error.
+    """
+    from ray import tune
+
+    from search.run.tune_bridge import Bridge, RunError, shortened
+    from trainables.worker.tune import Worker
+
+    if not _of_a_cluster():
+        _use_workers_started_ahead()
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # trials' faults are in the results
+    need = driver.job.resources
+    trainable = tune.with_parameters(
+        worker or Worker,
+        data=data,
+        checkpoints=checkpoints,
+        threads=max(1, int(need.cpus_per_trial)),
+        device="cuda" if need.gpus_per_trial else "cpu",
+    )
+    resources = {"cpu": need.cpus_per_trial, "gpu": need.gpus_per_trial}
+    trainable = tune.with_resources(trainable, resources)
+    slots = _Slots(driver.job)
+    falls = 0
+    while not driver.finished:
+        bridge = Bridge(driver, slots)
+        fell: Exception | None = None
+        try:
+            _tuner(trainable, bridge, scratch).fit()
+        except Exception as error:
+            fell = error
+        if bridge.broken is not None:
+            raise bridge.broken
+        if fell is not None:
+            reason = shortened(str(fell.__cause__ or fell))
+            bridge.ended_all(reason)
+            falls = 1 if bridge.reports else falls + 1
+            if falls > MOST_FALLS:
+                raise RunError(
+                    f"Ray cannot run the trials: {reason} Nothing is lost: resume the job."
+                ) from fell
+
+
+def _use_workers_started_ahead() -> None:
+    """Let Tune's actors run in the workers that this job's cluster has started already.
+
+    Tune asks for workers with a few variables of the driver's environment, and Ray starts others
+    for them, though those on this machine have its environment anyway. The tables are Tune's own:
+    where another version has none, workers start later, and nothing else changes.
+    """
+    with suppress(ImportError, AttributeError):
+        from ray.tune.execution import class_cache
+
+        class_cache.DEFAULT_ENV_VARS.clear()
+        class_cache.ENV_VARS_TO_PROPAGATE.clear()
+
+
+def _tuner(trainable: Any, bridge: "Bridge", scratch: Path) -> "Tuner":
+    from ray import tune
+
+    from search.run.tune_bridge import BrokenStopper, JobScheduler, JobSearcher
+
+    return tune.Tuner(
+        trainable,
+        tune_config=tune.TuneConfig(
+            search_alg=JobSearcher(bridge),
+            scheduler=JobScheduler(bridge),
+            num_samples=-1,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name=bridge.driver.job.name,
+            storage_path=tempfile.mkdtemp(prefix="tune-", dir=scratch),
+            verbose=0,
+            stop=BrokenStopper(bridge),
+            failure_config=tune.FailureConfig(max_failures=0),
+        ),
+    )
+
+
+class _Slots:
+    """How many trials the cluster holds at once; looked up again every second, as it may grow."""
+
+    def __init__(self, job: JobSpec) -> None:
+        self._job = job
+        self._number = 1
+        self._until = 0.0
+
+    def __call__(self) -> int:
+        import ray
+
+        if time.monotonic() >= self._until:
+            self._number = slots(self._job, ray.cluster_resources())  # type: ignore[no-untyped-call]
+            self._until = time.monotonic() + 1
+        return self._number
+
+
+def slots(job: JobSpec, resources: dict[str, float]) -> int:
+    """Return how many trials the given Ray resources hold at once: at least one."""
+    need = job.resources
+    room = float("inf") if need.max_concurrent is None else need.max_concurrent
+    if need.cpus_per_trial:
+        room = min(room, resources.get("CPU", 0.0) // need.cpus_per_trial)
+    if need.gpus_per_trial:
+        room = min(room, resources.get("GPU", 0.0) / need.gpus_per_trial + 1e-6)
+    return max(1, int(min(room, 1e6)))
+
+
+def _bytes(data: Data) -> int:
+    def size(split: Sequences) -> int:
+        return split.x.nbytes + split.lengths.nbytes + (0 if split.y is None else split.y.nbytes)
+
+    return size(data.train) + size(data.validation) + size(data.test)
+
+
+def _remove_stale_folders() -> None:
+    """Remove scratch folders of drivers that were killed: Ray never removes its session folders."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_TEMP_PREFIX}[0-9]*-*"):
+        pid = path.name.removeprefix(_TEMP_PREFIX).partition("-")[0]
+        if path.stat().st_uid == os.getuid() and not Path("/proc", pid).exists():
+            shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,144 @@
+"""From a job file to a finished job, in steps each of which may be the last before a crash.
+
+job.yaml        written first, as the user wrote it, with a line that says where it came from
+job.journal     everything that happens; `resume` goes on from here (or a database: storage.py)
+results.parquet, report.html, best/     written anew at the end
+"""
+
+import os
+from pathlib import Path
+
+from rich.console import Console
+
+from search.job.folder import FROM, differences, stored
+from search.job.spec import JobSpec
+from spaces.errors import InputError
+from spaces.tasks import TaskInfo
+from trainables.data import tasks
+from trainables.data.sequences import Data
+from trainables.files import replace_file
+
+MIRROR_SECONDS = 60.0  #: how long a finished job waits for the tracking server
+
+
+def load(path: Path) -> tuple[JobSpec, Data]:
+    """Return a job and its data, both checked. Raises InputError; creates nothing."""
+    job = JobSpec.load(path)
+    data = tasks.load(job.task, job.base)
+    return job.check(data.info), data
+
+
+def begin(job: JobSpec, info: TaskInfo, path: Path, root: Path) -> Path:
+    """Return the job's folder, made if need be, with job.yaml on disk.
+
+    Raises InputError when another job has that name, or its storage, its sampler or the job to
+    start warm from cannot be used.
+    """
+    from search.journal.open import check
+    from search.run import warm_start
+
+    folder = root / job.name
+    kept = folder / "job.yaml"
+    if kept.exists():
+        changes = differences(stored(folder).dump(), job.dump())
+        if changes:
+            shown = "; ".join(changes[:3]) + ("; ..." if len(changes) > 3 else "")
+            raise InputError.of(
+                str(kept),
+                f"another job named {job.name!r} is there already: {shown}",
+                "choose another name, or another --root; `gatesearch extend` adds budget to a job",
+            )
+        return folder
+    check(job)
+    warm_start.find(job, info, root)
+    if "." in job.search.sampler:  # one of the user's own
+        from search.study.samplers import check_sampler
+
+        check_sampler(job)
+    folder.mkdir(parents=True, exist_ok=True)
+    text = path.read_text(encoding="utf-8")
+    replace_file(kept, f"{FROM}{path.resolve()}\n{text}".encode())
+    return folder
+
+
+def execute(
+    job: JobSpec,
+    data: Data,
+    folder: Path,
+    console: Console,
+    *,
+    trials: int = 0,
+    seeds: int = 0,
+) -> bool:
+    """Run what is left of a job and write its report and export; with an extension, add it first.
+
+    Returns whether every arm has a complete trial and the best one is exported. Raises InputError
+    and JournalError.
+    """
+    from search.journal.open import check, open_journal
+    from search.run.driver import Driver
+    from search.run.progress import shown
+    from search.run.ray_runner import run_trials
+    from search.run.warm_start import find
+    from search.tracking import follower
+
+    check(job)
+    with open_journal(job, folder) as journal:
+        driver = Driver(job, data.info, journal, lambda: find(job, data.info, folder.parent))
+        exported = True
+        if trials or seeds:
+            driver.extend(trials, seeds)
+        if driver.ledger.phase == "done":
+            console.print(f"{job.name} is finished: `gatesearch extend {job.name}` adds budget.")
+        else:
+            mirror = follower.start(folder, job.tracking.uri, os.getpid())
+            leaving = None
+            if not driver.finished:
+                with shown(driver, console):
+                    leaving = run_trials(driver, data, folder)
+            exported = conclude(folder, console)
+            if leaving is not None:
+                leaving.join()
+            driver.done()
+            console.print("Waiting for the last figures to reach MLflow ...")
+            if not mirror.wait(MIRROR_SECONDS):
+                console.print(
+                    "MLflow has not got everything yet. No result is lost: they are in the "
+                    "journal. A process in the background goes on trying for ten minutes; "
+                    f"after that `gatesearch mirror {job.name}` fills it in."
+                )
+        return exported and all(driver.finalists(arm.name, 1) for arm in job.arms)
+
+
+def conclude(folder: Path, console: Console) -> bool:
+    """Write results.parquet, report.html and best/ from the journal, and show the final table.
+
+    Returns whether the best configuration could be exported, or there is none. What stands in the
+    way of an export (a checkpoint that was deleted, say) is told and ends nothing.
+    """
+    from search.export.export import export
+    from search.report.page import write_report
+    from search.results import sentences
+    from search.results.parquet import write_parquet
+    from search.results.read import read_results
+    from search.results.summarise import compare
+    from search.results.tables import final_table
+    from trainables.export.onnx import ExportError
+
+    found = read_results(folder)
+    write_parquet(found, folder / "results.parquet")
+    write_report(found, folder / "report.html")
+    problem = None
+    if found.best() is not None:
+        try:
+            export(found, folder / "best", force=True)
+        except (InputError, ExportError) as error:
+            problem = str(error)
+    figures = compare(found)
+    console.print(final_table(figures))
+    for arm in figures.arms:
+        if arm.best is None and arm.too_slow:
+            console.print(sentences.too_slow(figures, arm), markup=False, highlight=False)
+    if problem is not None:
+        console.print(f"The best configuration was not exported.\n{problem}", markup=False)
+    return problem is None

@@ -1,0 +1,274 @@
+"""Between the driver's decisions and Ray Tune: a thin searcher and a thin scheduler.
+
+Both pass everything to the driver and hold nothing that is not in the journal. Tune pickles them
+into snapshots of its own, which are never read: their state is empty.
+
+To Tune a trial is a slot: a worker that is handed one piece of work after the other, or replicates
+of a finalist to train at once. A trial of Tune's costs its controller tens of milliseconds and tens
+of kilobytes, for good; a hand-over is one message to a worker that is there already.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from search.run.driver import Driver
+from trainables.worker.messages import Report, Work
+
+LOOK_SECONDS = 0.5  #: between two looks for workers that hang
+#: Ray's words for a worker that was lost with its node; "unavailable" is one whose process nobody
+#: has reported dead, as a living node would have.
+_NODE_DEATH = (
+    "node has died",
+    "node was terminated",
+    "node died",
+    "preempted",
+    "is temporarily unavailable",
+)
+
+
+class RunError(Exception):
+    """Ray does not run the job's trials any more; the job resumes once it can."""
+
+
+@dataclass
+class Slot:
+    """What a worker is doing."""
+
+    keys: set[str]  #: of the trials in hand; none while it waits for a suggestion
+    heard: float  #: when it was last heard of, by time.monotonic()
+    began: bool = False  #: whether there is a process that could be heard of
+    hung: str | None = None  #: set when it was ended because it hung
+
+
+class Bridge:
+    """What searcher and scheduler share: which Tune trial does which piece of work."""
+
+    def __init__(self, driver: Driver, slots: Callable[[], int]) -> None:
+        self.driver = driver
+        self.slots = slots  #: how many trials may run at once, asked again each time
+        self.busy: dict[str, Slot] = {}  #: Tune's trial id -> what its worker does
+        self.reports = 0  #: heard so far
+        self.broken: BaseException | None = None  #: an error of the driver's own: the run must end
+
+    def suggest(self, tune_id: str) -> dict[str, Any] | str | None:
+        """Return a Tune config, None to be asked again, or Searcher.FINISHED."""
+        work = self._take(tune_id)
+        if work:
+            return {"work": [piece.as_dict() for piece in work]}
+        over = self.broken is not None or self.driver.finished
+        return str(Searcher.FINISHED) if over else None
+
+    def report(self, tune_id: str, plain: list[dict[str, Any]]) -> list[Work] | bool:
+        """Hand a worker's reports on its trials to the driver.
+
+        Returns whether one of them goes on; or, where none does, what the worker is to do next:
+        nothing, and report so, while a suggestion is being made.
+        """
+        slot = self.busy.get(tune_id)
+        if self.broken is not None or slot is None:
+            return False
+        slot.heard = time.monotonic()
+        waited = not slot.keys
+        if not waited:
+            reports = [report for each in plain if (report := Report(**each)).key in slot.keys]
+            if not reports:
+                return False
+            self.reports += 1
+            try:
+                slot.keys.difference_update([r.key for r in reports if not self.driver.report(r)])
+            except BaseException as error:
+                self.broken = error
+                return False
+            if slot.keys:
+                return True
+        del self.busy[tune_id]
+        work = self._take(tune_id)
+        if work:
+            self.busy[tune_id].began = True
+            return work
+        if self.broken is None and self.driver.thinking:
+            self.busy[tune_id] = Slot(set(), slot.heard, began=True)
+            return waited or []  # a worker that waits already is told nothing new
+        return False
+
+    def _take(self, tune_id: str) -> list[Work]:
+        slots = self.slots()
+        if self.broken is not None or len(self.busy) >= slots:
+            return []  # a trial chosen now would not know what the running ones will find
+        try:
+            first = self.driver.next(wait=False)
+            work = [] if first is None else [first, *self.driver.beside(first, slots)]
+        except BaseException as error:
+            self.broken = error
+            return []
+        if work:
+            self.busy[tune_id] = Slot({piece.key for piece in work}, time.monotonic())
+        return work
+
+    def ended(self, tune_id: str, reason: str | None = None, *, node_lost: bool = False) -> None:
+        """Take in that Tune is done with a worker; with a reason if it was lost."""
+        slot = self.busy.pop(tune_id, None)
+        if slot is None or self.broken is not None:
+            return
+        why = slot.hung or reason or "its worker went away without a word"
+        try:
+            for key in sorted(slot.keys):
+                self.driver.lost(key, why, node_lost=node_lost and slot.hung is None)
+        except BaseException as error:
+            self.broken = error
+
+    def ended_all(self, reason: str) -> None:
+        """Take in that Tune itself came to grief; whose fault it was is known if one was alone."""
+        alone = len(self.busy) == 1
+        for tune_id in list(self.busy):
+            self.ended(tune_id, reason, node_lost=not alone)
+
+    def hung(self, tune_id: str) -> bool:
+        """Return whether a worker with a process has not reported for longer than allowed."""
+        limit = self.driver.job.search.report_timeout
+        slot = self.busy.get(tune_id)
+        if limit is None or slot is None or slot.hung is not None:
+            return False
+        now = time.monotonic()
+        if not slot.began:
+            slot.began, slot.heard = True, now  # what Ray took to start the process is not its own
+        if now - slot.heard <= limit:
+            return False
+        slot.hung = f"no report for {limit:g} s (search.report_timeout): the worker was ended"
+        return True
+
+
+class JobSearcher(Searcher):
+    """Tune's view of what to try next."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        super().__init__()
+        self._bridge: Bridge | None = bridge
+
+    def suggest(self, trial_id: str) -> Any:  # Searcher's annotation forgets FINISHED
+        """See Bridge.suggest."""
+        assert self._bridge is not None
+        return self._bridge.suggest(trial_id)
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Free the slot. A trial that ended by decision is known to the driver already."""
+        assert self._bridge is not None
+        self._bridge.ended(trial_id)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_bridge": None, "_metric": None, "_mode": None}
+
+    def save(self, checkpoint_path: str) -> None:
+        """Save nothing: the journal has it all."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Refuse: a job resumes from its journal, never from a snapshot of Tune's."""
+        raise RuntimeError("resume the job from its journal")
+
+
+class JobScheduler(FIFOScheduler):
+    """Tune's view of what goes on and what stops."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._bridge: Bridge | None = bridge
+        self._trials: dict[str, Trial] = {}  # that have not ended
+        self._looked = 0.0
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        """Remember the trial, to look after its worker."""
+        self._trials[trial.trial_id] = trial
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        """Hand the report on; stop the trial, or have its worker turn to the next, as told."""
+        assert self._bridge is not None
+        next_ = self._bridge.report(trial.trial_id, result["report"])
+        if isinstance(next_, list):
+            # Calls of one caller reach an actor in order: before the next step that Tune asks for.
+            actor: Any = trial.temporary_state.ray_actor
+            actor.take.remote([work.as_dict() for work in next_])
+        return str(TrialScheduler.STOP if next_ is False else TrialScheduler.CONTINUE)
+
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        """Tell the driver why the worker was lost: killed, out of memory, its node gone."""
+        assert self._bridge is not None
+        self._trials.pop(trial.trial_id, None)
+        told = Path(trial.error_file).read_text() if trial.error_file else ""
+        reason = told.partition("\n")[2]  # without Tune's count of failures
+        node_lost = any(sign in reason for sign in _NODE_DEATH)
+        self._bridge.ended(trial.trial_id, shortened(reason) or None, node_lost=node_lost)
+
+    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
+        """Forget the trial."""
+        self._trials.pop(trial.trial_id, None)
+
+    def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
+        """Forget the trial."""
+        self._trials.pop(trial.trial_id, None)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        """End workers that hang, since Tune comes by here all the time; choose as FIFO does."""
+        assert self._bridge is not None
+        if time.monotonic() - self._looked >= LOOK_SECONDS:
+            self._looked = time.monotonic()
+            dead = dead_processes()
+            if dead and self._bridge.broken is None:
+                self._bridge.broken = RunError(
+                    f"Ray's {dead[0]} on this machine was ended from outside. "
+                    "Nothing is lost: resume the job."
+                )
+            for tune_id, trial in self._trials.items():
+                actor = trial.temporary_state.ray_actor
+                if actor is not None and self._bridge.hung(tune_id):
+                    ray.kill(actor)  # Tune learns of it as of any worker's death
+        chosen: Trial | None = super().choose_trial_to_run(tune_controller)
+        return chosen
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_bridge": None, "_trials": {}}
+
+
+class BrokenStopper(tune.Stopper):
+    """Has Tune stop at once when the driver cannot go on."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        self._bridge: Bridge | None = bridge
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Stop no trial: the scheduler does."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Return whether the driver is broken."""
+        return self._bridge is not None and self._bridge.broken is not None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_bridge": None}
+
+
+def dead_processes() -> list[str]:
+    """Return which of the processes of the Ray that this process started are dead, if any.
+
+    Ray notices the loss of its own node late, and then ends the driver without a word.
+    """
+    node: Any = ray._private.worker._global_node
+    if node is None:
+        return []
+    return [name for name, _ in node.dead_processes() if name in ("raylet", "gcs_server")]
+
+
+def shortened(text: str) -> str:
+    """Return a reason in one line of bounded length; a long one keeps both ends."""
+    line = " ".join(part.strip() for part in text.splitlines() if part.strip())
+    return line if len(line) <= 2000 else f"{line[:800]} ... {line[-1200:]}"

@@ -1,0 +1,144 @@
+"""CMA-ES for one arm (Hansen, "The CMA Evolution Strategy: A Tutorial", 2016), by package cmaes.
+
+Optuna's sampler keeps its state in the study as a pickle. Here nothing but numbers of trials is
+kept: the first trial of a generation carries the numbers of those that the generation before it
+was closed with, and the state is what telling them again in that order makes.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from cmaes import CMA, get_warm_start_mgd
+from numpy.typing import ArrayLike
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from search.study.sampling import distribution
+from search.study.seeds import derive_seed
+from spaces.arms import Arm
+
+GENERATION = "cma:generation"
+CLOSED = "cma:closed"  #: numbers of the trials that closed the generation before
+
+_SPREAD = 1 / 6  #: of the first generation, in units of each range
+_TOP = 0.1  #: share of a former job's trials that the first generation starts from
+_LARGEST = 4.0  #: how often the population may grow over its first size
+
+
+class CmaEs:
+    """The distribution that an arm's next configurations are drawn from. Every range is [0, 1]."""
+
+    def __init__(
+        self,
+        arm: Arm,
+        seed: int,
+        rank: Callable[[FrozenTrial], tuple[float, ...]],
+        former: Sequence[FrozenTrial] = (),
+    ) -> None:
+        """seed: of the arm. rank: what ended trials are sorted by, best first.
+
+        former: trials of another job, whose best ones the first generation is drawn around.
+        """
+        self._space = {name: distribution(domain) for name, domain in arm.domains().items()}
+        self._seed = seed
+        self._rank = rank
+        self._population = 4 + math.floor(3 * math.log(len(self._space)))
+        self._largest = _LARGEST * self._population
+        self._restarts = 0
+        self._generation = 0
+        self._trials: dict[int, FrozenTrial] = {}  # ended ones of the latest generation
+        self._model = self._around(former) if former else self._start([0.5] * len(self._space))
+
+    def restore(self, trials: Sequence[FrozenTrial]) -> None:
+        """Take in all stored trials of the arm."""
+        by_number = {trial.number: trial for trial in trials}
+        for trial in trials:
+            if CLOSED in trial.system_attrs:
+                self._close([by_number[number] for number in trial.system_attrs[CLOSED]])
+        for trial in trials:
+            if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
+                self.ended(trial)
+
+    def begin(self) -> dict[str, Any]:
+        """Return the attributes of a new trial; close the generation once enough have ended."""
+        attributes: dict[str, Any] = {}
+        if len(self._trials) >= self._population:
+            closed = sorted(self._trials)[: self._population]
+            self._close([self._trials[number] for number in closed])
+            attributes[CLOSED] = closed
+        attributes[GENERATION] = self._generation
+        return attributes
+
+    def suggest(self, seed: int) -> dict[str, Any]:
+        """Return values for all parameters, as Optuna stores them."""
+        self._model.reseed_rng(seed)
+        point = self._model.ask()
+        return {
+            name: _value(self._space[name], float(x))
+            for name, x in zip(self._space, point, strict=True)
+        }
+
+    def ended(self, trial: FrozenTrial) -> None:
+        """Take in a trial that has ended complete or pruned."""
+        if trial.system_attrs.get(GENERATION) == self._generation:
+            self._trials[trial.number] = trial
+
+    def _close(self, trials: list[FrozenTrial]) -> None:
+        ranked = sorted(trials, key=lambda trial: (self._rank(trial), trial.number))
+        self._model.tell([(self._point(trial), float(n)) for n, trial in enumerate(ranked)])
+        self._generation += 1
+        self._trials = {}
+        if self._model.should_stop():  # it has converged: begin elsewhere, with larger generations
+            self._restarts += 1
+            self._population = int(min(2 * self._population, self._largest))
+            seed = derive_seed(self._seed, "restart", self._restarts)
+            self._model = self._start(np.random.default_rng(seed).uniform(size=len(self._space)))
+
+    def _around(self, former: Sequence[FrozenTrial]) -> CMA:
+        ranked = sorted(former, key=lambda trial: (self._rank(trial), trial.number))
+        points = [(self._point(trial), float(n)) for n, trial in enumerate(ranked)]
+        if len(points) * _TOP < 1:
+            return self._start(points[0][0])
+        mean, spread, covariance = get_warm_start_mgd(points, gamma=_TOP)
+        return self._start(np.clip(mean, 0.0, 1.0), spread, covariance)
+
+    def _start(
+        self, mean: ArrayLike, spread: float = _SPREAD, covariance: np.ndarray | None = None
+    ) -> CMA:
+        return CMA(
+            mean=np.asarray(mean, dtype=float),
+            sigma=spread,
+            bounds=np.array([[0.0, 1.0]] * len(self._space)),
+            population_size=self._population,
+            cov=covariance,
+            seed=self._seed,
+        )
+
+    def _point(self, trial: FrozenTrial) -> np.ndarray:
+        return np.array([_place(self._space[name], trial.params[name]) for name in self._space])
+
+
+def _bounds(of: BaseDistribution) -> tuple[float, float, bool]:
+    """Return low, high and whether they are logarithms; integers have half a step of margin."""
+    assert isinstance(of, FloatDistribution | IntDistribution), of
+    margin = 0.5 if isinstance(of, IntDistribution) else 0.0
+    low, high = of.low - margin, of.high + margin
+    return (math.log(low), math.log(high), True) if of.log else (low, high, False)
+
+
+def _place(of: BaseDistribution, value: float) -> float:
+    """Return where a value is in its range, in [0, 1]."""
+    low, high, log = _bounds(of)
+    return ((math.log(value) if log else value) - low) / (high - low)
+
+
+def _value(of: BaseDistribution, place: float) -> float | int:
+    """Return the value at a place in [0, 1] of its range."""
+    low, high, log = _bounds(of)
+    value = low + place * (high - low)
+    value = math.exp(value) if log else value
+    assert isinstance(of, FloatDistribution | IntDistribution)
+    value = min(max(value, of.low), of.high)
+    return round(value) if isinstance(of, IntDistribution) else value

@@ -1,0 +1,159 @@
+"""The dashboard: MLflow's own pages over the runs folder's database, for as long as one looks."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
+
+from search.process import interruptible
+from search.tracking.server import ARTIFACTS, DATABASE, LOCAL_URI
+from spaces.errors import InputError
+
+_START = 60.0  # seconds that the server may take to answer
+_STOP = 5.0  # seconds that it may take to end by itself
+_PAGE = "/#/experiments?workflowType=machine_learning"  # MLflow opens its other half by itself
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+_ENVIRONMENT = {
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "PYTHONSAFEPATH": "1",  # nothing in the runs folder is imported
+    "PYTHONWARNINGS": "ignore",
+}
+
+
+def serve(root: Path, host: str = "127.0.0.1", port: int = 5000) -> None:
+    """Serve the MLflow pages of all jobs in a runs folder until Ctrl-C or SIGTERM.
+
+    root: the runs folder. Prints the address as soon as the pages can be opened. Raises InputError
+    where there are no runs, the port is taken, or the server does not start.
+    """
+    root = root.resolve()
+    if not root.is_dir():
+        remedy = "run a job first, or give the folder of its runs with --root"
+        raise InputError.of(str(root), "there are no runs here", remedy)
+    _check_free(host, port)
+    with suppress(KeyboardInterrupt), interruptible(), TemporaryFile() as log:
+        _prepare(root)
+        with _server(root, host, port, log) as server:
+            _wait_for(server, host, port)
+            if server.poll() is None:
+                print(f"MLflow shows the runs in {root} at {_url(host, port)}{_PAGE}")
+                print("Ctrl-C ends it.")
+                if host not in _LOOPBACK:
+                    print("Everybody who reaches this address may read, change and delete them.")
+                sys.stdout.flush()
+            server.wait()
+            rule = f"MLflow's server ended by itself: {_last_line(log)}"
+            raise InputError.of("dashboard", rule, "start it again, or try another --port")
+
+
+def _prepare(root: Path) -> None:
+    """Make the database before the server does, where no job has made it yet."""
+    if (root / DATABASE).exists():
+        return
+    command = [sys.executable, "-P", "-m", "search.tracking.follower", str(root), "--prepare"]
+    made = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    if made.returncode:
+        lines = made.stderr.decode(errors="replace").strip().splitlines()
+        reason = lines[-1] if lines else f"exit code {made.returncode}"
+        rule = f"the database could not be made ({reason})"
+        raise InputError.of(str(root / DATABASE), rule, "check the folder's permissions and space")
+
+
+def _command(host: str, port: int) -> list[str]:
+    command = [sys.executable, "-P", "-m", "mlflow", "server", "--workers", "1"]
+    command += ["--backend-store-uri", LOCAL_URI, "--artifacts-destination", f"./{ARTIFACTS}"]
+    return [*command, "--host", host, "--port", str(port)]
+
+
+@contextmanager
+def _server(
+    root: Path, host: str, port: int, log: IO[bytes]
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run the server in a process group of its own, which ends with the block."""
+    server = subprocess.Popen(
+        _command(host, port),
+        cwd=root,
+        env={**os.environ, **_ENVIRONMENT},
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+    )
+    try:
+        yield server
+    finally:
+        _end(server)
+
+
+def _end(server: "subprocess.Popen[bytes]") -> None:
+    """End the group: the server's own workers are its members and outlive it otherwise."""
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(server.pid, sign)
+        except ProcessLookupError:
+            break
+        until = time.monotonic() + _STOP
+        while time.monotonic() < until and _group_lives(server):
+            time.sleep(0.05)
+    server.wait()
+
+
+def _group_lives(server: "subprocess.Popen[bytes]") -> bool:
+    server.poll()  # takes the exit code, or its zombie would count as a member
+    try:
+        os.killpg(server.pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _wait_for(server: "subprocess.Popen[bytes]", host: str, port: int) -> None:
+    """Return when the server answers or has ended. Raises InputError when it takes too long."""
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    until = time.monotonic() + _START
+    while time.monotonic() < until and server.poll() is None:
+        try:
+            with direct.open(f"{_url(host, port)}/health", timeout=2):
+                return
+        except OSError:
+            time.sleep(0.1)
+    if server.poll() is None:
+        rule = f"MLflow's server did not answer within {_START:.0f} s"
+        raise InputError.of("dashboard", rule, "try again when the machine is less busy")
+
+
+def _last_line(log: IO[bytes]) -> str:
+    log.seek(0)
+    lines = log.read().decode(errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "no reason given")
+
+
+def _check_free(host: str, port: int) -> None:
+    """Raise InputError unless the address can be listened on."""
+    if not 0 < port < 2**16:
+        raise InputError.of("--port", f"{port} is no port", "give one from 1024 to 65535")
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        rule = f"{host}:{port} cannot be listened on ({error.strerror or error})"
+        remedy = "give another one with --port, or end the program that uses it"
+        raise InputError.of("--port", rule, remedy) from error
+
+
+def _url(host: str, port: int) -> str:
+    """Return the address to open; a server on all interfaces is on the loopback one as well."""
+    shown = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"

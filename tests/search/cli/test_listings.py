@@ -1,0 +1,71 @@
+"""The tables of the commands that list: states, legends, widths."""
+
+import io
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from made_results import made
+from rich.console import Console
+from rich.table import Table
+from told_jobs import Told
+
+from search.cli.tables import cells_table, trials_table
+from search.results.read import read_results
+from spaces.cells import CELLS
+
+
+def shown(table: Table, width: int = 200) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    console.print(table)
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def ended_process() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+@pytest.mark.parametrize(
+    ("gone", "host", "driven"),
+    [
+        (True, socket.gethostname(), False),
+        (False, socket.gethostname(), True),
+        (True, "elsewhere", True),  # of which nothing is known here
+    ],
+)
+def test_a_trial_without_a_driver_is_shown_as_interrupted(
+    tmp_path: Path, gone: bool, host: str, driven: bool
+) -> None:
+    told = Told(tmp_path / "vowels", pid=ended_process() if gone else os.getpid(), host=host)
+    told.trial("search/lstm/0", config={})
+    (tmp_path / "vowels" / "job.yaml").unlink()
+    found = read_results(tmp_path / "vowels")
+    assert found.driven is driven
+    text = shown(trials_table(found.search, "accuracy", 200, driven=found.driven))
+    assert ("interrupted" in text, "running" in text) == (not driven, driven)
+    assert ("gatesearch resume" in text) is not driven
+
+
+def test_the_legend_tells_only_of_what_is_there(tmp_path: Path) -> None:
+    records = made(tmp_path).search
+    assert "control: complete, drawn at random" in shown(trials_table(records, "accuracy", 200))
+    sampled = [record for record in records if not record.control]
+    assert "control" not in shown(trials_table(sampled, "accuracy", 200))
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_names_and_formulas_of_cells_stand_whole_on_one_line(width: int) -> None:
+    lines = shown(cells_table(width), width).splitlines()
+    assert max(map(len, lines)) <= width
+    for cell in CELLS:
+        assert any(
+            line.split("  ")[0].strip() == cell.family
+            and f" {cell.gates} " in line
+            and f" {cell.formula} " in line
+            for line in lines
+        ), cell

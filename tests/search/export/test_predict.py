@@ -1,0 +1,259 @@
+"""`gatesearch predict` gives the trained model's answers and refuses what it cannot answer."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from exported_jobs import TASKS, SmallJob, small_job
+from numpy.typing import NDArray
+
+import search.export.predict
+from search.export.export import export
+from search.export.predict import apply, predict
+from spaces.config import TrialConfig
+from spaces.errors import InputError
+from trainables.data import tasks
+from trainables.training.trainer import Training
+
+METRICS_AGREE = 1e-5  # relative: sums in another order, float64 for float32
+
+
+class Case:
+    """A job of one kind with an exported model, and its validation data as a user would have it."""
+
+    def __init__(self, folder: Path, task: str) -> None:
+        self.job: SmallJob = small_job(folder / "job", task)
+        self.trial = self.job.add("lstm", max_epochs=2)
+        (self.folder,) = export(self.job.results, folder / "export")
+        self.info = self.job.data.info
+        self.data = folder / "new.npz"
+        self.sequences = self.job.data.validation
+        np.savez(self.data, **self.arrays())
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return raw x, lengths and y."""
+        x, scaling = self.sequences.x, tasks.scaling(self.job.job.task)
+        if scaling is not None:
+            x = x * scaling[1] + scaling[0]
+        found = {"x": x, "lengths": self.sequences.lengths}
+        return found if self.sequences.y is None else {**found, "y": self.sequences.y}
+
+    def training(self) -> Training:
+        assert self.trial.checkpoint is not None
+        return Training.restore(
+            self.job.folder / "checkpoints" / self.trial.checkpoint,
+            TrialConfig(**self.trial.config),
+            self.job.data,
+            seed=self.trial.seed,
+        )
+
+
+@pytest.fixture(scope="module", params=TASKS)
+def case(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Case:
+    return Case(tmp_path_factory.mktemp(request.param), request.param)
+
+
+@pytest.fixture(scope="module")
+def classes(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    return Case(tmp_path_factory.mktemp("classes"), "classification")
+
+
+def refused(call: Any, *words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        call()
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_metrics_are_those_of_training(case: Case) -> None:
+    prediction = apply(case.folder, case.data)
+    assert len(prediction) == len(case.sequences)
+    expected = case.training().evaluate("validation")
+    assert prediction.metrics == pytest.approx(expected, rel=METRICS_AGREE, abs=1e-6)
+    assert prediction.metrics[case.info.metric.name] == pytest.approx(case.trial.value, abs=1e-5)
+
+
+def test_answers_are_the_torch_model_s_in_the_order_of_the_data(case: Case) -> None:
+    prediction = apply(case.folder, case.data)
+    model = case.training().best_model()
+    starts = case.sequences.starts
+    for at, length in enumerate(case.sequences.lengths):
+        x = torch.from_numpy(case.sequences.x[starts[at] : starts[at] + length].copy())
+        with torch.inference_mode():
+            outputs = model(x[:, None], torch.tensor([length]))
+        logits = outputs[-1, 0] if case.info.causal else outputs[0]
+        if case.info.kind == "regression":
+            assert prediction.arrays["prediction"][at] == pytest.approx(float(logits[0]), abs=1e-5)
+            continue
+        probabilities = logits.sigmoid() if case.info.kind == "next-step" else logits.softmax(-1)
+        np.testing.assert_allclose(
+            prediction.arrays["probabilities"][at], probabilities.numpy(), atol=1e-5
+        )
+
+
+def test_small_batches_give_the_same_answers(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    together = apply(case.folder, case.data)
+    monkeypatch.setattr(search.predict, "BATCH_NUMBERS", 500)
+    apart = apply(case.folder, case.data)
+    for name, array in together.arrays.items():
+        np.testing.assert_allclose(array, apart.arrays[name], atol=1e-5)
+    assert apart.metrics == pytest.approx(together.metrics, rel=METRICS_AGREE)
+
+
+def test_without_targets_there_are_answers_and_no_metrics(case: Case, tmp_path: Path) -> None:
+    arrays = case.arrays()
+    arrays.pop("y", None)
+    np.savez(tmp_path / "new.npz", **arrays)
+    prediction = apply(case.folder, tmp_path / "new.npz")
+    assert bool(prediction.metrics) == case.info.causal  # there the targets are x itself
+    assert len(prediction) == len(case.sequences)
+
+
+def test_a_single_step_is_answered_too(case: Case, tmp_path: Path) -> None:
+    x = case.arrays()["x"][:2]
+    np.savez(tmp_path / "new.npz", x=x, lengths=[1, 1])
+    prediction = apply(case.folder, tmp_path / "new.npz")
+    assert len(prediction) == 2
+    assert prediction.metrics == {}
+
+
+def test_csv_npz_and_json_tell_the_same(
+    case: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    predict(case.folder, case.data, tmp_path / "out.csv")
+    assert f"{len(case.sequences)} sequences, written to" in capsys.readouterr().out
+    prediction = predict(case.folder, case.data, tmp_path / "out.npz", as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    predict(case.folder, case.data)
+    printed = capsys.readouterr()
+    assert printed.out == (tmp_path / "out.csv").read_text()
+    assert case.info.metric.name in printed.err
+    assert told["metrics"] == prediction.metrics
+    with (tmp_path / "out.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    with np.load(tmp_path / "out.npz") as arrays:
+        answer = {"classification": "class", "regression": "prediction", "next-token": "symbol"}
+        name = answer.get(case.info.kind)
+        for at, (row, entry) in enumerate(zip(rows, told["predictions"], strict=True)):
+            assert int(row["sequence"]) == entry["sequence"] == at
+            if name is not None:
+                assert float(row[name]) == pytest.approx(entry[name])
+                assert entry[name] == pytest.approx(arrays[name][at].item())
+            if name != "prediction":
+                assert entry["probabilities"] == pytest.approx(arrays["probabilities"][at])
+            if case.info.kind in ("classification", "next-step"):
+                columns = [float(row[f"probability_{k}"]) for k in range(case.info.outputs)]
+                assert columns == pytest.approx(entry["probabilities"])
+            if case.info.kind in ("classification", "next-token"):
+                assert int(row[name or ""]) == int(np.argmax(entry["probabilities"]))
+                assert float(row["probability"]) == pytest.approx(max(entry["probabilities"]))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.csv", "out.npz"]
+
+
+def test_metrics_are_told_by_the_data_s_own_split(classes: Case, tmp_path: Path) -> None:
+    arrays = classes.arrays()
+    split = np.array(["train", "test"])[np.arange(len(arrays["y"])) % 2]
+    np.savez(tmp_path / "new.npz", **arrays, split=split)
+    prediction = apply(classes.folder, tmp_path / "new.npz")
+    hits = prediction.arrays["class"] == arrays["y"]
+    assert set(prediction.by_split) == {"train", "test"}
+    for word, metrics in prediction.by_split.items():
+        assert metrics["accuracy"] == pytest.approx(hits[split == word].mean())
+
+
+def test_the_user_s_whole_data_file_can_be_given(classes: Case) -> None:
+    prediction = apply(classes.folder, classes.job.folder / "own.npz")
+    assert len(prediction) == 30
+    assert set(prediction.metrics) == {"accuracy", "loss"}
+
+
+def test_other_features_are_refused(case: Case, tmp_path: Path) -> None:
+    arrays = case.arrays()
+    if case.info.kind == "next-token":
+        arrays["x"][3] = case.info.inputs
+        expected = ("symbols", str(case.info.inputs))
+    else:
+        arrays["x"] = arrays["x"][:, 1:]
+        expected = (f"{case.info.inputs} features", str(case.info.inputs - 1))
+    np.savez(tmp_path / "new.npz", **arrays)
+    refused(lambda: apply(case.folder, tmp_path / "new.npz"), "new.npz: x", *expected)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"x": np.full((6, 4), np.nan)}, ("new.npz: x", "finite")),
+        ({"x": np.zeros((6, 4), object)}, ("pickled",)),
+        ({"lengths": np.array([2, 3])}, ("lengths", "sum to")),
+        ({"lengths": np.array([6, 0])}, ("lengths[1]", "at least 1")),
+        ({"y": np.array([0, 3])}, ("new.npz: y", "classes 0 to 2")),
+        ({"y": np.array([0.0, 1.0])}, ("new.npz: y", "classes 0 to 2")),
+        ({"y": np.array([0])}, ("new.npz: y", "each of the 2")),
+        ({"split": np.array(["train"])}, ("new.npz: split", "each of the 2")),
+        ({"z": np.array([0])}, ("unknown z",)),
+    ],
+)
+def test_bad_data_is_refused(
+    changes: dict[str, Any], words: tuple[str, ...], classes: Case, tmp_path: Path
+) -> None:
+    arrays = {"x": np.zeros((6, 4)), "lengths": np.array([2, 4]), **changes}
+    np.savez(tmp_path / "new.npz", **arrays)
+    refused(lambda: apply(classes.folder, tmp_path / "new.npz"), *words)
+
+
+def test_outputs_that_are_not_finite_are_refused(classes: Case, tmp_path: Path) -> None:
+    model = onnx.load(classes.folder / "model.onnx")
+    (bias,) = (value for value in model.graph.initializer if value.name == "readout/bias")
+    bias.CopyFrom(onnx.numpy_helper.from_array(np.full(3, np.inf, np.float32), bias.name))
+    onnx.save(model, tmp_path / "model.onnx")
+    refused(lambda: apply(tmp_path, classes.data), "new.npz: sequence 0", "finite")
+
+
+def test_a_folder_that_is_no_export_is_refused(classes: Case, tmp_path: Path) -> None:
+    refused(lambda: apply(tmp_path / "none", classes.data), "none", "there is no folder")
+    refused(lambda: apply(tmp_path, classes.data), "model.onnx")
+    content = (classes.folder / "model.onnx").read_bytes()
+    for wrong in (b"", b"no model", content[: len(content) // 2]):
+        (tmp_path / "model.onnx").write_bytes(wrong)
+        refused(lambda: apply(tmp_path, classes.data), "model.onnx")
+
+
+@pytest.mark.parametrize("said", [None, "no json", "{}", '{"format": 99, "gatesearch": "9.0"}'])
+def test_a_model_that_is_no_export_s_is_refused(
+    said: str | None, classes: Case, tmp_path: Path
+) -> None:
+    model = onnx.load(classes.folder / "model.onnx")
+    onnx.helper.set_model_props(model, {} if said is None else {"gatesearch": said})
+    onnx.save(model, tmp_path / "model.onnx")
+    refused(lambda: apply(tmp_path, classes.data), "model.onnx", "gatesearch")
+
+
+def test_a_missing_data_file_is_refused(classes: Case, tmp_path: Path) -> None:
+    refused(lambda: apply(classes.folder, tmp_path / "none.npz"), "none.npz")
+
+
+def test_a_bad_output_is_refused_before_anything_is_read(classes: Case, tmp_path: Path) -> None:
+    missing = tmp_path / "none.npz"
+    refused(lambda: predict(classes.folder, missing, tmp_path / "out.txt"), "--out", ".csv", ".npz")
+    refused(lambda: predict(classes.folder, missing, tmp_path / "no" / "out.csv"), "--out", "no")
+
+
+def test_prediction_imports_neither_torch_nor_ray(classes: Case) -> None:
+    code = (
+        "import sys; from pathlib import Path; from search.export.predict import apply; "
+        "print(len(apply(Path(sys.argv[1]), Path(sys.argv[2])))); "
+        "heavy = {'torch', 'ray', 'optuna', 'mlflow', 'onnx', 'pandas'} & set(sys.modules); "
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, classes.folder, classes.data],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{len(classes.sequences)}\n"

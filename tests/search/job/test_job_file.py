@@ -1,0 +1,301 @@
+"""Job files that are accepted: defaults, short forms, what a dump keeps, and the JSON Schema."""
+
+import json
+import os
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import optuna
+import pytest
+import yaml
+from drawn_spaces import jobs
+from hypothesis import given
+
+from search.job.sections import SAMPLERS, JobFile
+from search.job.spec import JobSpec, json_schema
+from spaces.arms import Arm
+from spaces.domains import Choices, Fixed, Range
+from spaces.errors import InputError
+from spaces.fields import Section
+from spaces.tasks import TASKS, TaskInfo
+
+SHIPPED = sorted((Path(__file__).parents[3] / "deploy" / "jobs").glob("*.yaml"))
+SMALLEST = "name: a\ntask: {name: japanese-vowels}\narms: [lstm]\n"
+SCHEMA = jsonschema.Draft202012Validator(json_schema())
+
+
+def loads(text: str) -> JobSpec:
+    return JobSpec.loads(text, "job.yaml")
+
+
+def info_for(job: JobSpec) -> TaskInfo:
+    return TaskInfo(job.task.label, job.task.of_kind, 12, 9, 29, job.task.chosen_metric)
+
+
+def test_name_task_and_arms_are_enough() -> None:
+    job = loads(SMALLEST)
+    assert job.name == "a"
+    assert job.task.label == "japanese-vowels"
+    (arm,) = job.arms
+    assert isinstance(arm, Arm)
+    assert arm.space["depth"] == Range(1, 3, integer=True)
+    assert arm.space["hidden_size"] == Choices((16, 32, 64))
+    assert arm.space["learning_rate"] == Range(1e-4, 3e-2, log=True)
+    assert arm.space["batch_size"] == Fixed(32)
+    assert job.training.max_epochs == arm.max_epochs == 27
+    assert (job.search.trials, job.search.worker_seconds, job.search.epochs) == (20, None, None)
+    assert job.search.pruner.kind == "successive-halving"
+    assert job.resources.gpus_per_trial == 0
+    assert job.tracking.uri is None
+    assert job.storage.checkpoints is None
+    assert job.warnings == ()
+
+
+def test_the_job_file_of_the_design_is_accepted() -> None:
+    job = loads(
+        """
+name: vowels
+task: {name: japanese-vowels}
+arms: [rnn, lstm, gru, {name: gated, cell: lstm, gates: [standard], space: {depth: 2}},
+       {name: any, cells: [rnn, lstm, gru]}]
+space:
+  depth: {low: 1, high: 3}
+  hidden_size: {choices: [16, 32, 64]}
+  learning_rate: {low: 1e-4, high: 3.0e-2, log: true}
+  dropout: {low: 0.0, high: 0.5}
+training: {batch_size: 32, max_epochs: 27, optimizer: adam, gradient_clip: null}
+search:
+  trials: 12
+  sampler: tpe
+  pruner: {kind: successive-halving, min_epochs: 1, reduction: 3}
+  control_fraction: 0.25
+  seed: 0
+confirm: {finalists: 1, seeds: 10}
+resources: {cpus_per_trial: 1, gpus_per_trial: 0.25, max_concurrent: null}
+tracking: {uri: "https://mlflow.example.org:5000/base"}
+storage: {study: "postgresql://user@host:5432/db?sslmode=require", checkpoints: "s3://bucket/a/b"}
+"""
+    )
+    assert [arm.name for arm in job.arms] == ["rnn", "lstm", "gru", "gated", "any"]
+    assert job.arms[3].space["depth"] == Fixed(2)
+    assert job.arms[4].pooled
+    assert job.arms[0].space["gradient_clip"] == Fixed(None)
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("1e-4", 1e-4),
+        ("1E-4", 1e-4),
+        ("1.e-4", 1e-4),
+        (".5", 0.5),
+        ("+5.0e-1", 0.5),
+        ("1", 1.0),
+    ],
+)
+def test_numbers_are_read_as_people_write_them(written: str, expected: float) -> None:
+    job = loads(SMALLEST + f"space: {{learning_rate: {written}}}\n")
+    assert job.arms[0].space["learning_rate"] == Fixed(expected)
+
+
+@pytest.mark.parametrize("written", ["12", "12.0", "1.2e1", "+12"])
+def test_whole_numbers_may_look_like_reals(written: str) -> None:
+    assert loads(SMALLEST + f"search: {{trials: {written}}}\n").search.trials == 12
+
+
+def test_what_a_space_searches_beats_the_default_of_training() -> None:
+    job = loads(SMALLEST + "space: {batch_size: {choices: [8, 16]}}\ntraining: {max_epochs: 3}\n")
+    assert job.arms[0].space["batch_size"] == Choices((8, 16))
+    assert "batch_size" not in job.dump()["training"]
+
+
+def test_an_arm_may_override_what_training_fixes() -> None:
+    text = SMALLEST.replace("[lstm]", "[{cell: lstm, space: {optimizer: sgd}}]")
+    job = loads(text + "training: {optimizer: adam}\n")
+    assert job.arms[0].space["optimizer"] == Fixed("sgd")
+
+
+@pytest.mark.parametrize("budget", ["worker_seconds: 600", "epochs: 500"])
+def test_another_budget_takes_the_place_of_trials(budget: str) -> None:
+    job = loads(SMALLEST + f"search: {{{budget}}}\n")
+    assert job.search.trials is None
+    assert JobSpec.from_dump(job.dump(), job.base).search == job.search
+
+
+def test_a_pruner_may_be_named_in_short() -> None:
+    assert loads(SMALLEST + "search: {pruner: none}\n").search.pruner.kind == "none"
+    assert loads(SMALLEST + "search: {pruner: median}\n").search.pruner.kind == "median"
+
+
+def test_relative_paths_start_from_the_files_folder(tmp_path: Path) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text("name: a\ntask: {kind: regression, data: x.npz}\narms: [lstm]\n")
+    assert JobSpec.load(file).base == tmp_path.resolve()
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text(SMALLEST, encoding="utf-8-sig")
+    assert JobSpec.load(file).name == "a"
+
+
+@given(jobs())
+def test_every_drawn_job_is_accepted_and_restored_from_its_dump(written: dict[str, Any]) -> None:
+    job = JobSpec.from_dump(written, Path("/base"))
+    dump = json.loads(json.dumps(job.dump(), allow_nan=False))
+    again = JobSpec.from_dump(dump, Path("/base"))
+    assert again == job
+    assert again.dump() == dump
+    SCHEMA.validate(written)
+    SCHEMA.validate(dump)
+
+
+@given(jobs())
+def test_a_job_means_the_same_as_yaml_as_in_memory(written: dict[str, Any]) -> None:
+    text = yaml.safe_dump(written)
+    assert JobSpec.loads(text, base=Path("/base")) == JobSpec.from_dump(written, Path("/base"))
+
+
+def test_files_that_mean_the_same_have_equal_dumps() -> None:
+    spelt = SMALLEST.replace("[lstm]", "[{name: lstm, cell: lstm, gates: standard}]")
+    spelt += "search: {trials: 20}\nspace: {depth: {low: 1, high: 3}, heads: 4}\n"
+    assert loads(spelt).dump() == loads(SMALLEST).dump()
+    assert loads(SMALLEST + "search: {trials: 21}\n").dump() != loads(SMALLEST).dump()
+
+
+def test_a_checked_job_has_its_arms_bound() -> None:
+    job = loads(SMALLEST + "space: {parameters: {target: 20000}}\n")
+    assert job.check(info_for(job)).arms[0].sizes == (12, 9)
+
+
+def test_an_unmeetable_budget_is_refused_where_it_stands() -> None:
+    text = SMALLEST.replace("[lstm]", "[lstm, {cell: gru, space: {parameters: {target: 9}}}]")
+    job = loads(text + "space:\n  depth: 2\n  parameters: {target: 100}\n")
+    with pytest.raises(InputError) as caught:
+        job.check(info_for(job))
+    places = [problem.place for problem in caught.value.problems]
+    assert places == ["job.yaml:6: space.parameters", "job.yaml:3: arms[1].space.parameters"]
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ("space: {heads: 2}\n", "read by transformers only"),
+        ("search: {control_fraction: 1}\n", "stops nothing"),
+    ],
+)
+def test_a_setting_that_nothing_reads_is_warned_of(more: str, words: str) -> None:
+    (warning,) = loads(SMALLEST + more).warnings
+    assert words in warning
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_shipped_job_files_are_valid_without_warnings(path: Path) -> None:
+    job = JobSpec.load(path)
+    assert job.check(info_for(job)).name == job.name
+    assert job.warnings == ()
+    SCHEMA.validate(yaml.safe_load(path.read_text()))
+
+
+def test_the_quickstart_and_its_companions_are_shipped() -> None:
+    names = {path.name for path in SHIPPED}
+    assert {"quickstart.yaml", "best-config.yaml", "own-data.yaml", "symbolic.yaml"} <= names
+    assert any(arm.pooled for arm in JobSpec.load(SHIPPED[0]).arms), "best-config is pooled"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {},
+        {"name": "A"},
+        {"task": "adding"},
+        {"task": {"name": "addin"}},
+        {"task": {"kind": "classification"}},
+        {"arms": []},
+        {"arms": "lstm"},
+        {"arms": ["ltsm"]},
+        {"arms": [{"name": "x"}]},
+        {"arms": [{"name": "x", "cell": "lstm", "cells": ["gru"]}]},
+        {"space": {"depth": 0}},
+        {"space": {"depth": {"low": 1}}},
+        {"space": {"depth": {"low": 1, "high": 2, "choices": [1]}}},
+        {"space": {"depth": "2"}},
+        {"space": {"dropout": 1}},
+        {"space": {"hidden_size": 8, "parameters": {"target": 100}}},
+        {"space": {"residual": {"low": 0, "high": 1}}},
+        {"training": {"optimizer": "Adam"}},
+        {"training": {"epochs": 4}},
+        {"search": {"trials": 1, "epochs": 100}},
+        {"search": {"pruner": {"kind": "asha"}}},
+        {"search": {"pruner": {"kind": "median", "reduction": 3}}},
+        {"search": {"control_fraction": 1.5}},
+        {"tracking": {"uri": "file:///tmp"}},
+        {"storage": {"study": "mysql://host/db"}},
+        {"resources": {"gpus_per_trial": -1}},
+        {"extra": 1},
+    ],
+    ids=json.dumps,
+)
+def test_the_schema_refuses_what_the_loader_refuses(bad: dict[str, Any]) -> None:
+    good = {"name": "a", "task": {"name": "adding"}, "arms": ["lstm"]}
+    written = {**good, **bad} if bad else {}
+    assert not SCHEMA.is_valid(written)
+    with pytest.raises(InputError):
+        JobSpec.from_dump(written, Path("/base"))
+
+
+def test_every_key_has_a_description() -> None:
+    def missing(schema: Any) -> list[str]:
+        properties = schema.get("properties", {})
+        return [key for key, value in properties.items() if "description" not in str(value)]
+
+    document = json_schema()
+    sections = {"job": document, **document["$defs"]}
+    bare = {name: missing(section) for name, section in sections.items() if missing(section)}
+    assert not bare
+
+
+def test_the_schema_is_valid_json_schema() -> None:
+    jsonschema.Draft202012Validator.check_schema(json.loads(json.dumps(json_schema())))
+
+
+def test_samplers_are_those_of_optuna() -> None:
+    for name in SAMPLERS.values():
+        assert issubclass(getattr(optuna.samplers, name), optuna.samplers.BaseSampler)
+
+
+def test_every_built_in_task_is_accepted() -> None:
+    for name, task in TASKS.items():
+        needed = {"complexity": 10} if name == "symbolic" else {}
+        spec = JobFile.model_validate(
+            {"name": "a", "task": {"name": name, **needed}, "arms": ["lstm"]}
+        ).task
+        assert isinstance(spec, task)
+        assert spec.label == name
+
+
+def test_sections_that_share_a_key_have_different_forms() -> None:
+    forms = [section.form for section in _all(Section) if section.form]
+    assert all(form != other for form, other in pairwise(sorted(forms)))
+
+
+def _all(section: type[Section]) -> list[type[Section]]:
+    return [found for sub in section.__subclasses__() for found in (sub, *_all(sub))]
+
+
+def test_reading_a_job_file_imports_no_heavy_library() -> None:
+    program = (
+        "import sys\nfrom search.job import JobSpec, json_schema\n"
+        f"JobSpec.load({str(SHIPPED[0])!r}); json_schema()\n"
+        "heavy = {'numpy', 'torch', 'ray', 'optuna', 'mlflow', 'pandas'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    environment = {**os.environ, "PYTHONWARNINGS": "error"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()

@@ -1,0 +1,498 @@
+"""Job files that are refused: every mistake is named with place, rule and remedy."""
+
+import re
+import string
+from pathlib import Path
+from typing import Any
+
+import pytest
+from drawn_spaces import jobs
+from hypothesis import given
+from hypothesis import strategies as st
+
+from search.job.spec import JobSpec
+from search.job.yaml_lines import MAX_BYTES
+from spaces.errors import InputError, Problem
+
+HEAD = "name: a\ntask: {name: japanese-vowels}\narms: [lstm]\n"
+ARMS = "name: a\ntask: {name: adding}\narms:\n"
+TASK = "name: a\narms: [lstm]\ntask: "
+JARGON = re.compile(r"(?i)pydantic|input should|union_tag|discriminator|traceback|value error|<|>")
+
+
+def problems(text: str) -> list[Problem]:
+    with pytest.raises(InputError) as caught:
+        JobSpec.loads(text, "job.yaml")
+    return list(caught.value.problems)
+
+
+#: text, the only problem's place, words of its rule, words of its remedy
+REFUSED: list[tuple[str, str, str, str]] = [
+    # text and structure
+    ("", "job.yaml", "empty", "name, task and arms"),
+    ("# nothing\n", "job.yaml", "empty", "name, task and arms"),
+    ("null\n", "job.yaml", "empty", "name, task and arms"),
+    ("- a\n", "job.yaml:1", "a mapping, not a list", "name, task and arms"),
+    ("hello\n", "job.yaml:1", "not 'hello'", "name, task and arms"),
+    ("name: a\n\ttask: b\n", "job.yaml:2", "not YAML", "spaces"),
+    ("name: a\narms: [lstm\ntask: {}\n", "job.yaml:3", "not YAML", "brackets"),
+    ("name: \x01\n", "job.yaml:1", "'\\x01' is not allowed", "remove"),
+    (HEAD + "---\n" + HEAD, "job.yaml:4", "one document", "---"),
+    ("? [a, b]\n: 1\n", "job.yaml:1", "a key is plain text", "brackets"),
+    ("a: &x 1\nb: *x\n", "job.yaml:1: a", "anchors such as &x", "wherever"),
+    ("a: *x\n", "job.yaml:1: a", "aliases such as *x", "wherever"),
+    (
+        HEAD + "search:\n  seed: !!int 3\n",
+        "job.yaml:5: search.seed",
+        "tags such as '!!int'",
+        "plain value",
+    ),
+    (
+        HEAD + "search: !!python/object/apply:os.system [ls]\n",
+        "job.yaml:4: search",
+        "'!!python/object/apply:os.system'",
+        "plain value",
+    ),
+    (HEAD + "x:\n " + "[" * 30 + "]" * 30, "job.yaml:5: x" + "[0]" * 19, "20 deep", "ten"),
+    (HEAD + "confirm: {seeds: 1}\nconfirm: {seeds: 2}\n", "job.yaml:5: confirm", "line 4", "one"),
+    # keys
+    ("task: {name: adding}\narms: [lstm]\n", "job.yaml:1: name", "name is missing", "add"),
+    (HEAD + "serach: {}\n", "job.yaml:4: serach", "unknown key 'serach'", "mean search?"),
+    (HEAD + "trials: 3\n", "job.yaml:4: trials", "unknown key", "mean search.trials?"),
+    (HEAD + "space: {lr: 1}\n", "job.yaml:4: space.lr", "unknown key", "mean learning_rate?"),
+    (
+        HEAD + "training:\n  epochs: 3\n",
+        "job.yaml:5: training.epochs",
+        "unknown key",
+        "mean max_epochs?",
+    ),
+    (
+        HEAD + "space: {max_epochs: 3}\n",
+        "job.yaml:4: space.max_epochs",
+        "unknown key",
+        "mean training.max_epochs?",
+    ),
+    (HEAD + '"\\e[1m": 1\n', "job.yaml:4: '\\x1b[1m'", "unknown key '\\x1b[1m'", "valid here"),
+    (HEAD + "models: [gru]\n", "job.yaml:4: models", "unknown key", "mean arms?"),
+    (HEAD + "epochs: 3\n", "job.yaml:4: epochs", "unknown key", "training.max_epochs or search"),
+    (HEAD + "<<: {}\n", "job.yaml:4: <<", "unknown key '<<'", "valid here: name, task"),
+    # types
+    ("name: 5\n" + HEAD[8:], "job.yaml:1: name", "text, not 5", '"5"'),
+    ("name: yes\n" + HEAD[8:], "job.yaml:1: name", "text, not true", "quotes"),
+    ("name: My Job\n" + HEAD[8:], "job.yaml:1: name", "a-z, 0-9 and -, not 'My Job'", "my-job"),
+    ("name: ''\n" + HEAD[8:], "job.yaml:1: name", "1 to 63", "another name"),
+    (HEAD + "search: {trials: '12'}\n", "job.yaml:4: search.trials", "not '12'", "quotes: 12"),
+    (HEAD + "search: {trials: 012}\n", "job.yaml:4: search.trials", "not '012'", "quotes: 12"),
+    (HEAD + "search: {trials: true}\n", "job.yaml:4: search.trials", "not true", "whole number"),
+    (HEAD + "search: {trials: 1.5}\n", "job.yaml:4: search.trials", "not 1.5", "whole number"),
+    (HEAD + "search: {trials: 0}\n", "job.yaml:4: search.trials", "at least 1, not 0", "least 1"),
+    (HEAD + "search: {trials: .nan}\n", "job.yaml:4: search.trials", "not nan", "whole number"),
+    (HEAD + "search: {wall_clock: .inf}\n", "job.yaml:4: search.wall_clock", "finite", "number"),
+    (HEAD + "search: {wall_clock: 1:00}\n", "job.yaml:4: search.wall_clock", "'1:00'", "number"),
+    (HEAD + "search: {seed: 1e400}\n", "job.yaml:4: search.seed", "not inf", "whole number"),
+    (
+        HEAD + "space: {learning_rate: 1e-4..1e-2}\n",
+        "job.yaml:4: space.learning_rate",
+        "'1e-4..1e-2'",
+        "{low: …, high: …}",
+    ),
+    (HEAD + "search: [1]\n", "job.yaml:4: search", "a mapping, not a list", "key: value"),
+    (HEAD + "space:\n", "job.yaml:4: space", "a mapping, not null", "remove the key"),
+    (HEAD + "search: {control_fraction: 2}\n", "job.yaml:4: search.control_fraction", "1", "most"),
+    (HEAD + "training: {optimizer: Adam}\n", "job.yaml:4: training.optimizer", "'Adam'", "adam?"),
+    (HEAD + "resources: {gpus_per_trial: 1.5}\n", "job.yaml:4: resources.gpus_per_trial", "", "2"),
+    # task
+    (TASK + "adding\n", "job.yaml:3: task", "mapping, not 'adding'", "{name: adding}"),
+    (TASK + "{name: vowels}\n", "job.yaml:3: task", "no built-in task 'vowels'", "kind: …"),
+    (TASK + "{name: ading}\n", "job.yaml:3: task", "no built-in task", "mean adding?"),
+    (TASK + "{}\n", "job.yaml:3: task", "a name, or kind and data", "{name: japanese-vowels}"),
+    (TASK + "{data: a.npz}\n", "job.yaml:3: task.kind", "kind is missing", "add"),
+    (TASK + "{kind: next, data: a.npz}\n", "job.yaml:3: task.kind", "not 'next'", "next-token"),
+    (
+        TASK + "{kind: next-step, data: a.csv}\n",
+        "job.yaml:3: task.data",
+        "'a.csv'",
+        "numpy.savez",
+    ),
+    (
+        TASK + "{name: mine, kind: next-step, data: a.npz}\n",
+        "job.yaml:3: task",
+        "'mine'",
+        "remove the name",
+    ),
+    (
+        TASK + "{name: symbolic}\n",
+        "job.yaml:3: task.complexity",
+        "missing",
+        "add the key complexity: ",
+    ),
+    (
+        TASK + "{name: adding, metric: acc}\n",
+        "job.yaml:3: task.metric",
+        "a regression task has no metric 'acc'",
+        "mse or loss",
+    ),
+    (
+        TASK + "{name: symbolic, complexity: 9, length: 50}\n",
+        "job.yaml:3: task",
+        "a window of 100 does not fit",
+        "below the length",
+    ),
+    # arms
+    (ARMS[:-1] + " lstm\n", "job.yaml:3: arms", "a list, not 'lstm'", "[lstm]"),
+    (ARMS[:-1] + " []\n", "job.yaml:3: arms", "empty", "at least one"),
+    (ARMS[:-1] + " {lstm: , gru: }\n", "job.yaml:3: arms", "a list, not a mapping", "[lstm, gru]"),
+    (ARMS + "- lstm\n- ltsm\n", "job.yaml:5: arms[1]", "no cell 'ltsm'", "mean lstm?"),
+    (ARMS + "- 3\n", "job.yaml:4: arms[0]", "a cell's name or a mapping, not 3", "{cell: lstm}"),
+    (ARMS + "- lstm: {}\n", "job.yaml:4: arms[0].lstm", "unknown key", "{cell: lstm, …}"),
+    (ARMS + "- lstm\n- lstm\n", "job.yaml:5: arms[1]", "is arms[0]'s already", "name of its own"),
+    (ARMS + "- {name: x}\n", "job.yaml:4: arms[0]", "either cell or cells", "cells: [lstm, gru]"),
+    (ARMS + "- {name: x, cell: gru, cells: [gru]}\n", "job.yaml:4: arms[0]", "either", "cell"),
+    (ARMS + "- cells: [gru, lstm]\n", "job.yaml:4: arms[0]", "must have a name", "name: any"),
+    (ARMS + "- {name: x, cells: []}\n", "job.yaml:4: arms[0].cells", "empty", "at least one"),
+    (
+        ARMS + "- name: x\n  cells:\n  - gru\n  - gru-reset-after\n",
+        "job.yaml:7: arms[0].cells[1]",
+        "listed twice",
+        "gates",
+    ),
+    (
+        ARMS + "- {name: x, cells: [gru], gates: reset-after}\n",
+        "job.yaml:4: arms[0].gates",
+        "beside each cell",
+        "cells: [{cell",
+    ),
+    (
+        ARMS + "- cell: gru\n  gates: [reset-after, reset-aftr]\n",
+        "job.yaml:5: arms[0].gates[1]",
+        "no gate variant 'reset-aftr'",
+        "mean reset-after?",
+    ),
+    (
+        ARMS + "- {cell: rnn, gates: [tanh, tanh]}\n",
+        "job.yaml:4: arms[0].gates[1]",
+        "tanh is listed twice",
+        "once",
+    ),
+    (
+        ARMS + "- {cell: rnn-tanh, gates: tanh}\n",
+        "job.yaml:4: arms[0].gates",
+        "names its gates already",
+        "cell: rnn",
+    ),
+    (
+        ARMS + "- cell: lstm\n  space:\n    depth: {low: 3, high: 2}\n",
+        "job.yaml:6: arms[0].space.depth",
+        "low 3 is above high 2",
+        "exchange",
+    ),
+    # rules across sections
+    (
+        HEAD + "space: {batch_size: 8}\ntraining: {batch_size: 8}\n",
+        "job.yaml:5: training.batch_size",
+        "in space and in training",
+        "keep it in",
+    ),
+    (
+        HEAD + "search: {trials: 1, worker_seconds: 5}\n",
+        "job.yaml:4: search.worker_seconds",
+        "trials and worker_seconds exclude",
+        "keep one",
+    ),
+    (
+        HEAD + "search: {epochs: 5}\n",
+        "job.yaml:4: search.epochs",
+        "below training.max_epochs 27",
+        "max_epochs",
+    ),
+    (
+        HEAD + "training: {max_epochs: 3}\nsearch:\n  pruner: {kind: median, min_epochs: 4}\n",
+        "job.yaml:6: search.pruner.min_epochs",
+        "4 is above training.max_epochs 3",
+        "pruner: none",
+    ),
+    (
+        "name: a\ntask: {name: characters}\narms: [gru]\nspace:\n  bidirectional: true\n",
+        "job.yaml:5: space.bidirectional",
+        "see the future",
+        "false",
+    ),
+    (
+        ARMS + "- lstm\n- transformer\nspace:\n  hidden_size: {low: 8, high: 9}\n",
+        "job.yaml:7: space.hidden_size",
+        "hidden_size 9 of arm transformer is not divisible by its 4 heads",
+        "{choices: [16, 32]}",
+    ),
+    (
+        ARMS + "- cell: transformer\n  space: {heads: 3}\n",
+        "job.yaml:5: arms[0].space",
+        "not divisible by its 3 heads",
+        "{choices: [12, 24]}",
+    ),
+    (
+        HEAD.replace("lstm", "lstm, rnn") + "space:\n  forget_bias: chrono\n",
+        "job.yaml:5: space.forget_bias",
+        "forget_bias has no meaning in arm rnn: no gate with a bias",
+        "space: {forget_bias: default} in this arm",
+    ),
+    (
+        ARMS + "- cell: rnn-irnn\n  space: {recurrent_init: xavier}\n",
+        "job.yaml:5: arms[0].space.recurrent_init",
+        "no recurrent matrix whose start can be chosen is in rnn-irnn",
+        "leave recurrent_init out",
+    ),
+    (HEAD + "space: {forget_bias: 1}\n", "job.yaml:4: space.forget_bias", "zero, one", "default"),
+    # search and where things are kept
+    (HEAD + "search: {sampler: TPE}\n", "job.yaml:4: search.sampler", "'TPE'", "mean tpe?"),
+    (HEAD + "search: {sampler: os/x}\n", "job.yaml:4: search.sampler", "'os/x'", "package.module"),
+    (HEAD + "search: {pruner: asha}\n", "job.yaml:4: search.pruner", "'asha'", "successive"),
+    (HEAD + "search: {pruner: null}\n", "job.yaml:4: search.pruner", "not null", "none"),
+    (HEAD + "search: {pruner: {}}\n", "job.yaml:4: search.pruner", "kind is missing", "median"),
+    (
+        HEAD + "search: {pruner: {kind: median, patience: 3}}\n",
+        "job.yaml:4: search.pruner.patience",
+        "unknown key",
+        "another kind",
+    ),
+    (HEAD + "tracking: {uri: file:///x}\n", "job.yaml:4: tracking.uri", "file:///x", "https://…"),
+    (HEAD + "tracking: {uri: 'http://'}\n", "job.yaml:4: tracking.uri", "no host", "http://…"),
+    (HEAD + "storage: {study: sqlite:///x}\n", "job.yaml:4: storage.study", "sqlite", "null"),
+    (
+        HEAD + "storage: {checkpoints: 's3:/b'}\n",
+        "job.yaml:4: storage.checkpoints",
+        "'s3:/b'",
+        "s3://…",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "place", "rule", "remedy"), REFUSED)
+def test_a_mistake_is_told_with_place_rule_and_remedy(
+    text: str, place: str, rule: str, remedy: str
+) -> None:
+    (problem,) = problems(text)
+    assert problem.place == place
+    assert rule in problem.rule
+    assert remedy in problem.remedy
+    assert not JARGON.search(f"{problem.rule} {problem.remedy}".replace("'<<'", ""))
+
+
+def test_all_mistakes_of_a_file_are_told_at_once_in_its_order() -> None:
+    text = """\
+name: A
+name: b
+task: {name: japanese-vowels, sed: 1}
+arms: [ltsm, {name: B, cell: lstm, gate: [x]}]
+space:
+  depth: {low: 3, high: 1}
+  learning_rate: "1e-3"
+  batch_size: 8
+training: {batch_size: 0}
+search:
+  trials: many
+confirm: {seeds: -1}
+tracking: {uri: ftp://x}
+"""
+    places = [problem.place for problem in problems(text)]
+    assert places == [
+        "job.yaml:2: name",
+        "job.yaml:3: task.sed",
+        "job.yaml:4: arms[0]",
+        "job.yaml:4: arms[1].name",
+        "job.yaml:4: arms[1].gate",
+        "job.yaml:6: space.depth",
+        "job.yaml:7: space.learning_rate",
+        "job.yaml:9: training.batch_size",
+        "job.yaml:11: search.trials",
+        "job.yaml:12: confirm.seeds",
+        "job.yaml:13: tracking.uri",
+    ]
+
+
+def test_a_file_of_mistakes_is_answered_with_a_page_of_them() -> None:
+    found = problems(HEAD + "".join(f"key{number}: 1\n" for number in range(9000)))
+    assert len(found) == 51
+    assert found[-1].rule == "there are 8950 more problems"
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        "storage: {study: 'postgresql://u:s3cret@db/x'}",
+        "storage: {study: 'postgresql://u:s3/cr@et@db/x'}",
+        "storage: {study: 'postgresql://u@db/x?password=s3cret'}",
+        "storage: {study: 'mysql://u:s3cret@db/x'}",
+        "storage: {checkpoints: 's3://KEY:s3cret/x@bucket/p'}",
+        "storage: {checkpoints: 's3://s3cret@bucket/p'}",
+        "storage: 'postgresql://u:s3cret@db/x'",
+        "storage: ['postgresql://u:s3cret@db/x']",
+        "tracking: {uri: 'https://u:s3cret@host'}",
+        "tracking: {uri: 'https://s3cret@host'}",
+        "tracking: {uri: 'https://host/?token=s3cret'}",
+        "tracking: {uri: 'https://u:s3cret@host:port'}",
+        "tracking: 'https://u:s3cret@host'",
+        "task: {kind: classification, data: 'https://u:s3cret@host/x.npz'}",
+        "search: {sampler: 'https://u:s3cret@host'}",
+    ],
+)
+def test_a_password_is_refused_and_never_repeated(section: str) -> None:
+    key = section.split(":")[0]
+    rest = "".join(line for line in HEAD.splitlines(True) if not line.startswith(key))
+    found = problems(rest + section + "\n")
+    assert any(problem.place.startswith(f"job.yaml:{rest.count(chr(10)) + 1}") for problem in found)
+    assert "s3" not in "".join(map(str, found)).replace("s3://", "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        HEAD + f"space: {{depth: {{choices: [{', '.join(['1'] * 60_000)}]}}}}\n",
+        ARMS[:-1] + f" [{', '.join(['lstm'] * 20_000)}]\n",
+        HEAD + f"x: [{', '.join('x' * 80_000)}]\n",
+        "- " * 100_000,
+        "{" * 200_000,
+        "a: " * 80_000,
+        "'" * 200_001,
+    ],
+    ids=["choices", "arms", "list", "dashes", "braces", "colons", "quotes"],
+)
+def test_a_monstrous_file_is_answered_with_at_most_a_page(text: str) -> None:
+    found = problems(text)
+    assert len(found) <= 51
+    assert all(len(str(problem)) < 2000 for problem in found)
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        "storage: {study: 'postgresql://user@db.example.org:5432/studies?sslmode=require'}",
+        "storage: {study: 'postgresql:///studies?host=/run/postgresql'}",
+        "storage: {study: 'postgresql://a:1,b:2/studies'}",
+        "storage: {checkpoints: 's3://bucket/some/prefix'}",
+        "storage: {checkpoints: 's3://bucket/a@b'}",
+        "tracking: {uri: 'http://[::1]:5000'}",
+        "tracking: {uri: http://localhost:5000/}",
+    ],
+)
+def test_urls_without_passwords_are_accepted(section: str) -> None:
+    JobSpec.loads(HEAD + section + "\n")
+
+
+def test_a_file_of_aliases_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "aliases.yaml"
+    file.write_text("a: &a [x]\n" + "b: *a\n" * 200_000)
+    assert file.stat().st_size > 2**20
+    with pytest.raises(InputError, match="at most 256 KB"):
+        JobSpec.load(file)
+
+
+def test_a_billion_laughs_are_refused_at_the_first(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [l, l]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 30)]
+    (problem,) = problems("\n".join(lines))
+    assert problem.place == "job.yaml:1: a0"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "rule"),
+    [
+        ("latin.yaml", "name: a\n# café\n".encode("latin-1"), "not UTF-8"),
+        ("utf16.yaml", HEAD.encode("utf-16"), "not UTF-8"),
+        ("binary.yaml", bytes(range(256)), "not "),
+        ("zeros.yaml", bytes(1000), "'\\x00' is not allowed"),
+        ("large.yaml", b"#" * (MAX_BYTES + 1), "at most 256 KB"),
+    ],
+)
+def test_what_is_no_text_is_refused(tmp_path: Path, name: str, content: bytes, rule: str) -> None:
+    file = tmp_path / name
+    file.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        JobSpec.load(file)
+    (problem,) = caught.value.problems
+    assert problem.place.startswith(str(file))
+    assert rule in problem.rule
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [("missing.yaml", "no such file"), (".", "a folder"), ("a\0b", "cannot be read")],
+)
+def test_what_is_no_file_is_refused(tmp_path: Path, name: str, rule: str) -> None:
+    with pytest.raises(InputError, match=rule):
+        JobSpec.load(f"{tmp_path}/{name}")
+
+
+KEYS = ["low", "high", "log", "choices", "cell", "cells", "gates", "kind", "name", "space", "depth"]
+GARBAGE = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["lstm", "adding", "a", "median", "x.npz", "s3://b", "http://h"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.text(max_size=4) | st.sampled_from(KEYS),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=6,
+)
+
+
+def replaced(data: Any, path: list[int], value: Any) -> Any:
+    """Return a copy of nested data in which the item that path leads to is replaced."""
+    if not path or not isinstance(data, dict | list) or not data:
+        return value
+    keys = list(data) if isinstance(data, dict) else list(range(len(data)))
+    chosen = keys[path[0] % len(keys)]
+    copy = dict(data) if isinstance(data, dict) else list(data)
+    copy[chosen] = replaced(data[chosen], path[1:], value)
+    return copy
+
+
+@given(jobs(), st.lists(st.integers(0, 20), max_size=4), GARBAGE)
+def test_a_job_with_one_value_replaced_is_accepted_or_refused_in_words(
+    written: dict[str, Any], path: list[int], value: Any
+) -> None:
+    broken = replaced(written, path, value)
+    try:
+        JobSpec.from_dump(broken, Path("/base"))
+    except InputError as error:
+        assert error.problems
+        for problem in error.problems:
+            assert problem.rule
+            assert problem.remedy
+            assert len(str(problem)) < 2000
+            assert "Input should" not in str(problem)
+
+
+@given(jobs(), st.text(alphabet="{}[]:,-&*!|>'\"#%@`? \n\t" + string.ascii_lowercase, max_size=9))
+def test_a_slip_of_the_hand_never_ends_in_another_exception(
+    written: dict[str, Any], slip: str
+) -> None:
+    text = repr(written).replace("True", "true").replace("False", "false").replace("None", "null")
+    middle = len(text) // 2
+    for broken in (text[:middle] + slip + text[middle:], slip + text, text[:middle] + slip):
+        try:
+            JobSpec.loads(broken, "job.yaml")
+        except InputError as error:
+            assert all(problem.place.startswith("job.yaml") for problem in error.problems)
+
+
+@given(st.text())
+def test_any_text_is_answered_with_an_input_error(text: str) -> None:
+    with pytest.raises(InputError):
+        JobSpec.loads(text, "job.yaml")
+
+
+@given(st.binary())
+def test_any_bytes_are_answered_with_an_input_error(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
+    file = tmp_path_factory.getbasetemp() / "garbage.yaml"
+    file.write_bytes(content)
+    with pytest.raises(InputError):
+        JobSpec.load(file)

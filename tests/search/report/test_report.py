@@ -1,0 +1,364 @@
+"""The report shows compare()'s figures, needs nothing from anywhere, and survives any job."""
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_results import STRINGS, job_text, made
+
+from search.journal.trial import Record
+from search.report.frame import COLOURS
+from search.report.page import write_report
+from search.report.search_figures import CURVES, clipped, sample
+from search.results import format
+from search.results.importance import FEWEST, importance
+from search.results.read import Results
+from search.results.summarise import compare
+
+HOSTILE = "</script><img src=x onerror=alert(1)><b>%{x}&amp;"
+
+
+class Page(HTMLParser):
+    """What a browser would make of the page: its elements, texts and tables."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.scripts: list[str] = []
+        self.rows: list[list[str]] = []
+        self._inside: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag in ("script", "style"):
+            self._inside.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th") and self.rows:
+            self.rows[-1].append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("script", "style"):
+            self._inside.pop()
+        if tag == "table":
+            self.rows.append([])
+
+    def handle_data(self, data: str) -> None:
+        if self._inside:
+            if self._inside[-1] == "script":
+                self.scripts.append(data)
+            return
+        self.texts.append(data)
+        if self.rows and self.rows[-1]:
+            self.rows[-1][-1] += data
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.texts)
+
+
+def written(results: Results, folder: Path) -> Page:
+    path = folder / "report.html"
+    write_report(results, path)
+    return Page(path.read_text())
+
+
+def refuse(constant: str) -> Any:
+    raise AssertionError(f"{constant} is not JSON")
+
+
+def data(page: Page) -> dict[str, Any]:
+    return json.loads(page.scripts[0], parse_constant=refuse)
+
+
+def figure(page: Page, name: str) -> dict[str, Any]:
+    return next(each for each in data(page)["figures"] if each["name"] == name)
+
+
+def test_every_figure_is_one_of_the_comparison(tmp_path: Path) -> None:
+    results = made(tmp_path)
+    figures, page = compare(results), written(results, tmp_path)
+    assert data(page)["comparison"] == json.loads(json.dumps(figures.as_dict()))
+    for arm in figures.arms:
+        assert arm.best is not None and arm.leader is not None and arm.leader.test is not None
+        assert [
+            arm.name,
+            arm.name,
+            format.value(arm.best.value),
+            format.count(arm.best.parameters),
+            format.seconds(arm.best.train_seconds),
+            format.spread(arm.leader.test.mean, arm.leader.test.deviation),
+            "10 of 10",
+        ] in page.rows
+    for each in figures.differences:
+        assert [
+            f"{each.first} − {each.second}",
+            format.signed(each.difference.mean),
+            format.value(each.difference.deviation),
+            format.signed(each.difference.low),
+            format.signed(each.difference.high),
+            str(each.difference.n),
+            each.favours,
+        ] in page.rows
+
+
+def test_every_sentence_of_the_comparison_is_on_the_page(tmp_path: Path) -> None:
+    results = made(tmp_path)
+    figures, page = compare(results), written(results, tmp_path)
+    for sentence in (*figures.findings, *figures.cautions, *figures.not_claimed):
+        assert sentence in page.texts
+    assert results.info.fingerprint in page.text
+
+
+def test_the_confirm_figure_draws_the_replicates_and_their_means(tmp_path: Path) -> None:
+    results = made(tmp_path)
+    arms = compare(results).arms
+    traces = figure(written(results, tmp_path), "confirm")["traces"]
+    for arm in arms:
+        assert arm.leader is not None and arm.leader.test is not None
+        own = [trace for trace in traces if trace["name"] == arm.name]
+        assert own[0]["y"] == [each.test for each in arm.leader.replicates]
+        assert own[1]["y"] == [arm.leader.test.mean]
+        assert own[1]["error_y"]["array"] == [arm.leader.test.deviation]
+
+
+def test_values_over_parameters_are_those_of_complete_trials(tmp_path: Path) -> None:
+    results = made(tmp_path)
+    traces = figure(written(results, tmp_path), "parameters")["traces"]
+    for arm in results.arms:
+        drawn = next(each for each in traces if each["name"] == arm and "text" in each)
+        complete = [(each.parameters, each.value) for each in results.ranked(arm)]
+        assert sorted(zip(drawn["x"], drawn["y"], strict=True)) == sorted(complete)
+
+
+@pytest.mark.parametrize("others", [["parameters"], ["seconds"], ["parameters", "seconds"]])
+def test_the_pareto_front_is_marked_against_each_other_objective(
+    tmp_path: Path, others: list[str]
+) -> None:
+    objectives = f"{{objectives: [value, {', '.join(others)}], trials: 12, seed: 0}}"
+    results = made(tmp_path, job_text().replace("{trials: 12, seed: 0}", objectives))
+    front = compare(results).front
+    page = written(results, tmp_path)
+    for name in others:
+        traces = figure(page, f"front-{name}")["traces"]
+        for arm in results.arms:
+            own = [each for each in traces if each["name"] == arm and "text" in each]
+            x = "train_seconds" if name == "seconds" else name
+            assert sorted(zip(own[1]["x"], own[1]["y"], strict=True)) == sorted(
+                (getattr(each, x), each.value) for each in front if each.arm == arm
+            )
+            complete = results.ranked(arm)
+            assert len(own[0]["x"]) + len(own[1]["x"]) == len(complete)
+            assert own[0]["marker"]["color"] == own[1]["marker"]["color"]
+        assert any(each["name"] == "front" for each in traces) is (len(others) == 1)
+    assert f"{len(front)} of" in page.text
+
+
+def test_a_job_with_one_objective_has_no_front(tmp_path: Path) -> None:
+    figures = data(written(made(tmp_path), tmp_path))["figures"]
+    assert not [each["name"] for each in figures if each["name"].startswith("front")]
+
+
+def test_a_pruned_curve_ends_where_it_was_pruned(tmp_path: Path) -> None:
+    results = made(tmp_path)
+    traces = figure(written(results, tmp_path), "curves")["traces"]
+    for arm in results.arms:
+        ends = next(each for each in traces if each["name"] == arm and "text" in each)
+        pruned = [each for each in results.search if each.arm == arm and each.state == "pruned"]
+        assert sorted(zip(ends["x"], ends["y"], strict=True)) == sorted(
+            (each.epochs, each.curve[-1].value) for each in pruned
+        )
+
+
+def test_nothing_is_loaded_from_anywhere(tmp_path: Path) -> None:
+    page = written(made(tmp_path), tmp_path)
+    for tag, attributes in page.elements:
+        assert "src" not in attributes and "srcset" not in attributes, tag
+        assert (attributes.get("href") or "#").startswith(("#", "data:")), tag
+    policy = next(a["content"] for t, a in page.elements if t == "meta" and "http-equiv" in a)
+    assert policy is not None and policy.startswith("default-src 'none'")
+    assert "http" not in policy and "connect-src" not in policy
+    own = page.scripts[0] + page.scripts[-1]
+    assert not re.search(r"fetch\(|XMLHttpRequest|import\(|https?://", own)
+
+
+def test_the_drawing_library_is_there_once(tmp_path: Path) -> None:
+    page = written(made(tmp_path), tmp_path)
+    assert sum("* plotly.js v" in each for each in page.scripts) == 1
+
+
+def test_hostile_names_stay_text(tmp_path: Path) -> None:
+    def hostile(record: Record) -> Record:
+        config = {**record.config, "optimizer": HOSTILE}
+        if record.number % 5 == 1 and record.phase == "search":
+            return replace(record, state="failed", reason=HOSTILE, config=config)
+        return replace(record, config=config if record.number % 2 else record.config)
+
+    results = made(tmp_path)
+    results = replace(
+        results,
+        info=replace(results.info, name=HOSTILE),
+        records=[hostile(each) for each in results.records],
+    )
+    (tmp_path / "job.yaml").write_text(f"# {HOSTILE}\n")
+    page = written(results, tmp_path)
+    tags = {tag for tag, _ in page.elements}
+    assert not tags & {"img", "b", "iframe", "object", "form"}
+    assert [tag for tag, _ in page.elements].count("script") == 3
+    assert all(not name.startswith("on") for _, attributes in page.elements for name in attributes)
+    assert HOSTILE in page.text
+    drawn = json.dumps(data(page)["figures"])
+    assert "<img" not in drawn and "&lt;img" in drawn
+
+
+@pytest.mark.parametrize(
+    "trials, phase, seeds",
+    [(0, "search", 10), (1, "search", 10), (5, "search", 10), (12, "confirm", 1), (12, "done", 0)],
+)
+def test_any_stage_of_a_job_gives_a_readable_report(
+    tmp_path: Path, trials: int, phase: str, seeds: int
+) -> None:
+    results = made(tmp_path, job_text(seeds=seeds), trials=trials, phase=phase)
+    page = written(results, tmp_path)
+    assert data(page)["comparison"]["progress"] == compare(results).progress
+    assert not re.search(r"\b([Nn]a[Nn]|inf|None|null)\b", page.text)
+    drawn = {each["name"] for each in data(page)["figures"]}
+    divs = [attributes.get("id") or "" for tag, attributes in page.elements if tag == "div"]
+    placed = {each for each in divs if each.startswith("plot-")}
+    assert placed == {f"plot-{name}" for name in drawn}
+    if trials == 0:
+        assert drawn == set()
+        assert "No epoch has been reported yet." in page.text
+
+
+def test_a_nan_stops_the_report_and_keeps_the_former_one(
+    tmp_path: Path,
+) -> None:
+    results = made(tmp_path)
+    path = tmp_path / "report.html"
+    write_report(results, path)
+    before = path.read_bytes()
+    broken = replace(results.records[0], train_seconds=float("nan"))
+    with pytest.raises(ValueError, match="JSON"):
+        write_report(replace(results, records=[broken, *results.records[1:]]), path)
+    assert path.read_bytes() == before
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["job.yaml", "report.html"]
+
+
+def test_the_report_of_the_same_records_is_the_same(tmp_path: Path) -> None:
+    results = made(tmp_path)
+    path = tmp_path / "report.html"
+    write_report(results, path)
+    before = path.read_bytes()
+    write_report(results, path)
+    assert path.read_bytes() == before
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_the_reports_job_file_is_the_jobs(tmp_path: Path) -> None:
+    results = made(tmp_path)
+    assert (tmp_path / "job.yaml").read_text() in written(results, tmp_path).texts
+    (tmp_path / "job.yaml").unlink()
+    assert "learning_rate" in written(results, tmp_path).text
+
+
+def test_failures_are_gathered_by_reason(tmp_path: Path) -> None:
+    def fails(record: Record) -> Record:
+        bad = record.phase == "search" and record.arm == "gru" and record.number < 3
+        return replace(record, state="failed", reason="out of memory") if bad else record
+
+    results = made(tmp_path)
+    results = replace(results, records=[fails(each) for each in results.records])
+    page = written(results, tmp_path)
+    assert ["gru", "search", "failed", "3", "0, 1, 2", "out of memory"] in page.rows
+
+
+def test_a_large_job_is_drawn_as_a_sample_and_says_so(tmp_path: Path) -> None:
+    results = made(tmp_path, job_text(arms="[lstm]", trials=CURVES + 150, seeds=2))
+    page = written(results, tmp_path)
+    faint = figure(page, "curves")["traces"][0]
+    finalists = 1
+    assert faint["x"].count(None) + finalists in (CURVES, CURVES + 1)
+    assert f"of {CURVES + 150} curves are drawn" in page.text
+    assert "from 96 of" in page.text
+    assert len(data(page)["trials"]["rows"]) == len(results.records)
+
+
+def test_a_sample_is_even_over_the_ranks_and_keeps_the_finalists(tmp_path: Path) -> None:
+    ranked = made(tmp_path, trials=400).ranked("lstm")
+    keep = {ranked[1].number}
+    shown = sample(ranked, 10, keep)
+    assert shown[:2] == ranked[:2] and len(shown) == 11
+    assert sample(ranked, 1000, keep) == ranked
+
+
+def test_an_axis_is_cut_only_where_outliers_would_flatten_the_rest() -> None:
+    assert clipped([value / 100 for value in range(100)], "minimize") is None
+    cut = clipped([*(value / 100 for value in range(100)), 900.0], "minimize")
+    assert cut is not None and cut[0] < 0 and cut[1] < 2
+    cut = clipped([*(value / 100 for value in range(100)), -900.0], "maximize")
+    assert cut is not None and cut[0] > -2 and cut[1] > 0.99
+
+
+def test_more_arms_than_colours_are_told_apart_by_symbol_and_dash(tmp_path: Path) -> None:
+    names = ", ".join(f"{{name: arm-{number}, cell: lstm}}" for number in range(COLOURS + 2))
+    results = made(tmp_path, job_text(arms=f"[{names}]", trials=4, seeds=2))
+    traces = figure(written(results, tmp_path), "curves")["traces"]
+    looks = {
+        (each["line"]["color"], each["line"]["dash"], each["marker"]["symbol"])
+        for each in traces
+        if each["mode"] == "lines+markers"
+    }
+    assert len(looks) == COLOURS + 2
+
+
+def test_a_minimised_metric_is_reported_like_a_maximised_one(tmp_path: Path) -> None:
+    text = job_text(task="{name: symbolic, complexity: 30}")
+    page = written(made(tmp_path, text, STRINGS), tmp_path)
+    assert "lower is better" in page.text and "bits-per-token" in page.text
+
+
+def test_importance_finds_what_the_values_follow(tmp_path: Path) -> None:
+    results = made(tmp_path, job_text(arms="[lstm]", trials=60))
+    found = importance(results.search)
+    assert found.shares[0].name == "learning_rate"
+    assert all(0 <= each.low <= each.mean <= each.high <= 1 for each in found.shares)
+    assert sum(each.mean for each in found.shares) == pytest.approx(1)
+    assert importance(results.search) == found
+
+
+def test_importance_is_of_complete_trials_only(tmp_path: Path) -> None:
+    results = made(tmp_path, job_text(arms="[lstm]", trials=60))
+    complete = [each for each in results.search if each.state == "complete"]
+    assert importance(complete) == importance(results.search)
+
+
+def test_too_few_trials_give_a_reason_and_no_numbers(tmp_path: Path) -> None:
+    complete = made(tmp_path, job_text(arms="[lstm]", trials=60)).ranked("lstm")
+    few = importance(complete[: FEWEST - 1])
+    assert few.shares == () and f"{FEWEST} are needed" in (few.reason or "")
+    page = written(made(tmp_path, trials=5, phase="search"), tmp_path)
+    assert "no importance is shown" in page.text
+
+
+def test_equal_values_and_equal_configurations_have_no_importance(tmp_path: Path) -> None:
+    complete = made(tmp_path, job_text(arms="[lstm]", trials=60)).ranked("lstm")
+    flat = importance([replace(each, value=0.5) for each in complete])
+    assert flat.shares == () and "same value" in (flat.reason or "")
+    same = importance([replace(each, config=complete[0].config) for each in complete])
+    assert same.shares == () and "same configuration" in (same.reason or "")
+
+
+def test_importance_takes_settings_of_any_kind(tmp_path: Path) -> None:
+    complete = made(tmp_path, job_text(arms="[lstm]", trials=60)).ranked("lstm")
+    mixed = []
+    for rank, each in enumerate(complete):
+        odd = {"gradient_clip": [None, 1.0][rank % 2], "residual": rank > 5}
+        mixed.append(replace(each, config={**each.config, **odd}))
+    assert {"gradient_clip", "residual"} <= {each.name for each in importance(mixed).shares}

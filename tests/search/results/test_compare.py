@@ -1,0 +1,259 @@
+"""What a comparison says is what the records hold, and it does not say more."""
+
+import json
+import statistics
+import subprocess
+import sys
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_results import STRINGS, job_text, made
+from rich.console import Console
+
+from search.journal.trial import Record
+from search.results.figures import Comparison
+from search.results.read import Results
+from search.results.summarise import compare
+from search.results.tables import comparison, final_table
+
+
+def changed(results: Results, change: Any) -> Results:
+    """Return the results with every record passed through `change`; None drops it."""
+    records = [new for each in results.records if (new := change(each)) is not None]
+    return replace(results, records=records)
+
+
+def of(results: Results, arm: str, phase: str) -> list[Record]:
+    return [each for each in results.records if each.arm == arm and each.phase == phase]
+
+
+def printed(renderable: Any) -> str:
+    text = StringIO()
+    Console(width=160, file=text).print(renderable)
+    return text.getvalue()
+
+
+def said(figures: Comparison) -> str:
+    return "\n".join([*figures.findings, *figures.cautions, *figures.not_claimed])
+
+
+def test_best_is_the_best_complete_trial_and_never_an_early_score(tmp_path: Path) -> None:
+    def early_star(record: Record) -> Record:
+        star = record.phase == "search" and record.state != "complete"
+        return replace(record, value=0.9999) if star else record
+
+    results = changed(made(tmp_path), early_star)
+    for arm in compare(results).arms:
+        complete = [each for each in of(results, arm.name, "search") if each.state == "complete"]
+        assert arm.best is not None
+        assert arm.best.value == max(each.value or 0 for each in complete) < 0.9999
+
+
+def test_spent_budget_is_the_sum_over_the_arms_trials(tmp_path: Path) -> None:
+    results = made(tmp_path)
+    for arm in compare(results).arms:
+        search = of(results, arm.name, "search")
+        assert arm.trials == len(search) == sum(arm.states.values())
+        assert arm.epochs == sum(each.epochs for each in search)
+        assert arm.worker_seconds == pytest.approx(sum(each.train_seconds for each in search))
+        assert arm.controls == sum(each.control for each in search)
+        assert arm.states["pruned"] == sum(each.state == "pruned" for each in search)
+
+
+def test_a_running_trial_is_not_counted_as_ended(tmp_path: Path) -> None:
+    def running(record: Record) -> Record:
+        return replace(record, state="running") if record.number == 3 else record
+
+    results = changed(made(tmp_path, trials=5, phase="search"), running)
+    assert [arm.trials for arm in compare(results).arms] == [4, 4, 4]
+
+
+def test_confirmation_describes_the_test_values_of_the_replicates(tmp_path: Path) -> None:
+    results = made(tmp_path)
+    for arm in compare(results).arms:
+        tests = [(each.test or {})["accuracy"] for each in of(results, arm.name, "confirm")]
+        leader = arm.leader
+        assert leader is not None and leader.test is not None
+        assert leader.test.n == len(tests) == 10
+        assert leader.test.mean == pytest.approx(statistics.fmean(tests))
+        assert leader.test.deviation == pytest.approx(statistics.stdev(tests))
+        assert (leader.test.low, leader.test.high) == (min(tests), max(tests))
+
+
+def test_one_replicate_has_a_mean_and_no_deviation(tmp_path: Path) -> None:
+    figures = compare(made(tmp_path, job_text(seeds=1)))
+    spreads = [arm.leader.test for arm in figures.arms if arm.leader]
+    assert [each.deviation for each in spreads if each] == [None, None, None]
+    assert all(each.difference.deviation is None for each in figures.differences)
+    assert "None" not in said(figures) + printed(comparison(figures))
+
+
+def test_differences_are_taken_over_the_replicates_that_both_arms_finished(tmp_path: Path) -> None:
+    def uneven(record: Record) -> Record | None:
+        if record.phase != "confirm" or record.replicate is None:
+            return record
+        gone = {"rnn": (0, 1), "lstm": (9,), "gru": ()}[record.arm]
+        return None if record.replicate in gone else record
+
+    results = changed(made(tmp_path), uneven)
+    found = {(each.first, each.second): each for each in compare(results).differences}
+    assert found["rnn", "lstm"].replicates == tuple(range(2, 9))
+    assert found["rnn", "gru"].replicates == tuple(range(2, 10))
+    ours, theirs = (
+        {each.replicate: (each.test or {})["accuracy"] for each in of(results, arm, "confirm")}
+        for arm in ("rnn", "lstm")
+    )
+    pairs = [ours[number] - theirs[number] for number in range(2, 9)]
+    assert found["rnn", "lstm"].difference.mean == pytest.approx(statistics.fmean(pairs))
+    assert found["rnn", "lstm"].difference.deviation == pytest.approx(statistics.stdev(pairs))
+
+
+@pytest.mark.parametrize("info, sign", [(None, 1), (STRINGS, -1)])
+def test_a_difference_favours_the_better_arm_in_either_direction(
+    tmp_path: Path, info: Any, sign: int
+) -> None:
+    task = "{name: symbolic, complexity: 30}" if info else "{name: japanese-vowels}"
+    results = made(tmp_path, job_text(task=task), *([info] if info else []))
+    for each in compare(results).differences:
+        expected = each.first if sign * each.difference.mean > 0 else each.second
+        assert each.favours == expected
+
+
+def test_equal_means_favour_neither(tmp_path: Path) -> None:
+    def same(record: Record) -> Record:
+        return replace(record, test={"accuracy": 0.5}) if record.phase == "confirm" else record
+
+    figures = compare(changed(made(tmp_path), same))
+    assert {each.favours for each in figures.differences} == {None}
+    assert "neither" in printed(comparison(figures))
+
+
+def test_the_leading_finalist_is_chosen_without_test_data(tmp_path: Path) -> None:
+    results = made(tmp_path, job_text(trials=20, finalists=3))
+
+    def upside_down(record: Record) -> Record:
+        if record.test is None:
+            return record
+        return replace(record, test={"accuracy": 1 - record.test["accuracy"]})
+
+    before, after = compare(results), compare(changed(results, upside_down))
+    for arm, other in zip(before.arms, after.arms, strict=True):
+        assert arm.leader is not None and other.leader is not None
+        assert arm.leader.number == other.leader.number
+        validation = {each.number: each.validation for each in arm.finalists}
+        best = max(spread.mean for spread in validation.values() if spread)
+        assert arm.leader.validation is not None and arm.leader.validation.mean == best
+
+
+def test_a_lost_replicate_is_left_out_and_announced(tmp_path: Path) -> None:
+    def lost(record: Record) -> Record:
+        if record.phase == "confirm" and record.arm == "gru" and record.replicate == 4:
+            return replace(record, state="diverged", test=None)
+        return record
+
+    figures = compare(changed(made(tmp_path), lost))
+    leader = figures.arm("gru").leader
+    assert leader is not None and leader.test is not None
+    assert (leader.test.n, leader.seeds, leader.lost) == (9, 10, 1)
+    assert any("1 of 10 replicates diverged or failed" in each for each in figures.cautions)
+    assert "9 of 10" in printed(final_table(figures))
+
+
+def test_an_arm_without_a_complete_trial_takes_no_part(tmp_path: Path) -> None:
+    def fails(record: Record) -> Record | None:
+        if record.arm != "rnn":
+            return record
+        failed = replace(record, state="failed", value=None, curve=[], reason="out of memory")
+        return failed if record.phase == "search" else None
+
+    figures = compare(changed(made(tmp_path), fails))
+    assert figures.arm("rnn").best is None and figures.arm("rnn").finalists == ()
+    assert [(each.first, each.second) for each in figures.differences] == [("lstm", "gru")]
+    assert "rnn has no complete trial" in said(figures)
+    assert "12 failed of 12 trials" in said(figures)
+
+
+def test_a_skipped_confirmation_leaves_nothing_confirmed(tmp_path: Path) -> None:
+    figures = compare(made(tmp_path, job_text(seeds=0)))
+    assert figures.differences == ()
+    assert all(arm.leader is None for arm in figures.arms)
+    assert "no test data has been used and nothing here is confirmed" in said(figures)
+
+
+@pytest.mark.parametrize("phase, word", [("search", "searching"), ("confirm", "confirming")])
+def test_an_unfinished_job_says_so(tmp_path: Path, phase: str, word: str) -> None:
+    figures = compare(made(tmp_path, trials=5 if phase == "search" else None, phase=phase))
+    assert figures.progress == word
+    assert "The job is unfinished" in figures.cautions[0]
+
+
+def test_a_job_without_any_trial_can_be_compared(tmp_path: Path) -> None:
+    figures = compare(made(tmp_path, trials=0, phase="search"))
+    assert [arm.trials for arm in figures.arms] == [0, 0, 0]
+    assert "nothing to say" in said(figures)
+    printed(comparison(figures))
+
+
+def test_a_search_that_ended_early_did_not_give_equal_chances(tmp_path: Path) -> None:
+    figures = compare(made(tmp_path, trials=9))
+    assert any("before its budget of 12 trials" in each for each in figures.cautions)
+
+
+@pytest.mark.parametrize("factor, told", [(1.0, False), (4.0, True)])
+def test_equal_trials_at_unequal_cost_are_told(tmp_path: Path, factor: float, told: bool) -> None:
+    def costs(record: Record) -> Record:
+        slow = factor if record.arm == "gru" else 1.0
+        return replace(record, epochs=10, train_seconds=slow)
+
+    figures = compare(changed(made(tmp_path), costs))
+    assert any("12.0 s and gru 120 epochs in 48.0 s" in each for each in figures.cautions) == told
+
+
+def test_an_extended_job_shows_the_budget_it_ended_with(tmp_path: Path) -> None:
+    assert compare(made(tmp_path, trials=30)).budget.amount == 30
+
+
+def test_a_pooled_arm_is_no_evidence_between_cells(tmp_path: Path) -> None:
+    figures = compare(made(tmp_path, job_text(arms="[{name: any, cells: [rnn, lstm, gru]}]")))
+    assert figures.arm("any").pooled and figures.arm("any").cells == ("rnn", "lstm", "gru")
+    assert any("no evidence for one of its cells" in each for each in figures.cautions)
+
+
+def test_it_claims_no_verdict(tmp_path: Path) -> None:
+    figures = compare(made(tmp_path))
+    assert any(each.startswith("No verdict") for each in figures.not_claimed)
+    assert any("best of many tries" in each for each in figures.not_claimed)
+    assert "significant" not in said(figures)
+
+
+def test_every_form_is_strict_json(tmp_path: Path) -> None:
+    one_seed = made(tmp_path, job_text(seeds=1))
+    for results in (made(tmp_path), made(tmp_path, trials=0, phase="search"), one_seed):
+        plain = compare(results).as_dict()
+        assert json.loads(json.dumps(plain, allow_nan=False))["job"] == "vowels"
+
+
+def test_the_tables_show_the_comparisons_figures(tmp_path: Path) -> None:
+    figures = compare(made(tmp_path))
+    text = printed(comparison(figures))
+    for arm in figures.arms:
+        assert arm.best is not None and arm.leader is not None and arm.leader.test is not None
+        assert f"{arm.best.value:.4f}" in text
+        assert f"{arm.best.parameters:,}" in text
+        assert f"{arm.leader.test.mean:.4f} ± {arm.leader.test.deviation:.4f}" in text
+
+
+def test_names_are_text_and_never_markup(tmp_path: Path) -> None:
+    results = made(tmp_path)
+    hostile = replace(results, info=replace(results.info, name="[red]data[/red][/]"))
+    assert "[red]data[/red][/]" in printed(comparison(compare(hostile)))
+
+
+def test_comparing_loads_no_heavy_library() -> None:
+    heavy = ["torch", "ray", "optuna", "mlflow", "pandas", "plotly"]
+    program = f"import sys, search.compare; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr

@@ -1,0 +1,139 @@
+"""A job that starts warm learns from a former one, once, and only learns."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from driven import INFO, Workers, drive, job, told
+from test_samplers import BOWL, bowl, distance, told_of
+
+from search.job.spec import JobSpec
+from search.journal.file import Journal
+from search.journal.replay import Ledger
+from search.run.driver import Driver
+from search.run.session import begin
+from search.run.warm_start import find
+from spaces.errors import InputError
+from spaces.tasks import Metric
+
+POOLED = {"name": "any", "cells": ["lstm", {"cell": "gru", "gates": ["reset-after", "light"]}]}
+
+
+def former(root: Path, name: str = "former", **changes: Any) -> None:
+    plain = {"space": BOWL, "arms": ["lstm"], "confirm": {"seeds": 0}, "name": name} | changes
+    (root / name).mkdir()
+    (root / name / "job.yaml").touch()
+    drive(job(root, **plain, search={"trials": 40}), root / name, value=bowl)
+
+
+def warm(root: Path, sampler: str = "tpe", **changes: Any) -> JobSpec:
+    search = {"sampler": sampler, "warm_start": "former", "trials": 8, "control_fraction": 0.0}
+    plain = {"space": BOWL, "arms": ["lstm"], "confirm": {"seeds": 0}, "name": "new"} | changes
+    search |= plain.pop("search", {})
+    return job(root, **plain, search=search)
+
+
+def run(wanted: JobSpec, root: Path, most_reports: int = 100_000) -> Ledger:
+    folder = root / wanted.name
+    folder.mkdir(exist_ok=True)
+    with Journal(folder / "job.journal") as journal:
+        driver = Driver(wanted, INFO, journal, lambda: find(wanted, INFO, root))
+        Workers(driver, value=bowl).run(most_reports)
+    return told(folder)
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes"])
+def test_a_warm_search_starts_near_the_former_ones_best(tmp_path: Path, sampler: str) -> None:
+    former(tmp_path)
+    average = {}
+    for start in ("former", None):
+        name = f"new-{start or 'cold'}"
+        wanted = warm(tmp_path, sampler, search={"warm_start": start}, name=name)
+        entries = run(wanted, tmp_path).entries.values()
+        average[start] = sum(distance(entry.config) for entry in entries) / len(entries)
+    assert average["former"] < 0.8 * average[None]
+
+
+def test_a_former_jobs_trials_count_for_nothing_else(tmp_path: Path) -> None:
+    former(tmp_path)
+    ledger = run(warm(tmp_path, search={"pruner": "successive-halving"}), tmp_path)
+    assert [entry.number for entry in ledger.arm("lstm", "search")] == [*range(8)]
+    # The first to reach a rung is the best there: rungs begin empty.
+    assert ledger.entries["search/lstm/0"].epoch > 1
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "cmaes"])
+def test_a_resume_needs_the_former_job_no_more(tmp_path: Path, sampler: str) -> None:
+    former(tmp_path)
+    wanted = warm(tmp_path, sampler)
+    undisturbed = told_of(run(wanted, tmp_path))
+    lines = (tmp_path / "new" / "job.journal").read_bytes().splitlines(keepends=True)
+    shutil.rmtree(tmp_path / "former")
+    for kept in (1, len(lines) // 2):
+        (tmp_path / "new" / "job.journal").write_bytes(b"".join(lines[:kept]))
+        assert told_of(run(wanted, tmp_path)) == undisturbed
+
+
+def test_without_a_former_job_nothing_is_begun(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no job 'former'"):
+        begin(warm(tmp_path), INFO, tmp_path / "job.yaml", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_lies_outside_the_new_space_is_left_out(tmp_path: Path) -> None:
+    former(tmp_path)
+    narrow = {**BOWL, "dropout": {"low": 0.0, "high": 0.3}}
+    found = find(warm(tmp_path, space=narrow), INFO, tmp_path)["lstm"]
+    everything = find(warm(tmp_path), INFO, tmp_path)["lstm"]
+    assert len(everything) == 40
+    assert 0 < len(found) < 40
+    assert all(trial.answers["dropout"] <= 0.3 for trial in found)
+    assert {trial.state for trial in everything} == {"complete", "pruned"}
+
+
+def test_a_pooled_arm_learns_which_cell_it_was(tmp_path: Path) -> None:
+    former(tmp_path, arms=[POOLED])
+    found = find(warm(tmp_path, arms=[POOLED]), INFO, tmp_path)["any"]
+    assert {trial.answers["cell"] for trial in found} == {"lstm", "gru"}
+    gates = {trial.answers.get("gates[gru]") for trial in found}
+    assert gates == {None, "reset-after", "light"}
+    run(warm(tmp_path, arms=[POOLED]), tmp_path)
+
+
+def test_another_number_of_epochs_is_no_obstacle(tmp_path: Path) -> None:
+    former(tmp_path)
+    longer = warm(tmp_path, training={"max_epochs": 27})
+    assert len(find(longer, INFO, tmp_path)["lstm"]) == 40
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"search": {"warm_start": "formr"}}, "there is no job 'formr' in .*did you mean former"),
+    ({"arms": ["lstm", "gru"]}, "job former has no trials of an arm gru: it has lstm"),
+    (
+        {"space": {**BOWL, "hidden_size": 32}},
+        "none of the 40 trials of arm lstm of job former lies in this arm's space: hidden_size",
+    ),
+    ({"search": {"sampler": "random"}}, "learns nothing from trials of a former job"),
+    ({"name": "former"}, "cannot start warm from itself"),
+    (
+        {"task": {"name": "japanese-vowels", "metric": "loss"}},
+        "job former measured accuracy .maximize., this one loss",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "rule"), REFUSED)
+def test_a_warm_start_that_cannot_be_is_refused(
+    tmp_path: Path, changes: dict[str, Any], rule: str
+) -> None:
+    former(tmp_path)
+    with pytest.raises(InputError, match=f"(?s){rule}") as refused:
+        wanted = warm(tmp_path, **changes)
+        info = INFO
+        if "task" in changes:
+            info = replace(INFO, metric=Metric("loss", "minimize"))
+        find(wanted, info, tmp_path)
+    assert all("search" in problem.place for problem in refused.value.problems)
+    assert all(problem.remedy for problem in refused.value.problems)

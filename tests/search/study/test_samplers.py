@@ -1,0 +1,351 @@
+"""Every sampler: resumable at any moment, per arm, within its space, without needless repeats."""
+
+import math
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from driven import INFO, drive, job
+from hypothesis import given
+from hypothesis import strategies as st
+from optuna.storages import JournalStorage
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from search.job.sections import SAMPLERS
+from search.job.spec import JobSpec
+from search.journal.file import Journal, JournalReader
+from search.journal.replay import Ledger
+from search.run.session import begin
+from search.study.arm_study import ArmStudy, JournalBackend
+from search.study.samplers import choose
+from search.study.seeds import derive_seed
+from search.study.window import BEST, LATEST, RUNNING, History
+from spaces.errors import InputError
+from trainables.worker.messages import Work
+
+NUMBERS = {
+    "depth": {"low": 1, "high": 3},
+    "hidden_size": {"low": 8, "high": 400},
+    "learning_rate": {"low": 1e-4, "high": 3e-2, "log": True},
+    "dropout": {"low": 0.0, "high": 0.5},
+}
+MIXED = {**NUMBERS, "optimizer": {"choices": ["adam", "sgd"]}, "hidden_size": {"choices": [8, 16]}}
+SMALL = {
+    "depth": {"low": 1, "high": 3},
+    "hidden_size": {"choices": [8, 16]},
+    "learning_rate": {"choices": [1e-3, 1e-2]},
+    "dropout": 0.0,
+}
+POOLED = {"name": "any", "cells": ["rnn", "lstm", "gru"]}
+
+#: A space and arms for each; dotted names stand for samplers of the user's own.
+TABLE: dict[str, dict[str, Any]] = {
+    "tpe": {"space": MIXED, "arms": ["lstm", POOLED]},
+    "random": {"space": MIXED, "arms": ["lstm", POOLED]},
+    "gp": {"space": MIXED, "arms": [POOLED]},
+    "cmaes": {"space": NUMBERS, "arms": ["lstm", "gru"]},
+    "qmc": {"space": MIXED, "arms": ["lstm", POOLED]},
+    "nsgaii": {"space": MIXED, "arms": ["lstm", POOLED]},
+    "nsgaiii": {"space": MIXED, "arms": ["lstm", POOLED]},
+    "brute-force": {"space": SMALL, "arms": ["lstm", POOLED]},
+    "optuna.samplers.TPESampler": {"space": MIXED, "arms": ["lstm", POOLED]},
+}
+SLOW = {"gp": 7}  #: trials where a suggestion takes long; 16 elsewhere
+
+
+def test_every_sampler_is_in_the_table() -> None:
+    assert {name for name in TABLE if "." not in name} == set(SAMPLERS)
+
+
+def made(folder: Path, sampler: str, **search: Any) -> JobSpec:
+    trials = SLOW.get(sampler, 16)
+    search = {"sampler": sampler, "trials": trials, "pruner": "none"} | search
+    return job(folder, **TABLE[sampler], search=search, confirm={"seeds": 0})
+
+
+def told_of(ledger: Ledger) -> dict[str, dict[str, Any]]:
+    """Return all trials without the names of checkpoints, which carry the driver's generation."""
+    return {
+        key: asdict(entry) | {"checkpoints": len(entry.checkpoints)}
+        for key, entry in ledger.entries.items()
+    }
+
+
+@pytest.mark.parametrize("sampler", TABLE)
+def test_a_resumed_search_suggests_what_an_undisturbed_one_does(
+    tmp_path: Path, sampler: str
+) -> None:
+    wanted = made(tmp_path, sampler)
+    whole, again = tmp_path / "whole", tmp_path / "again"
+    whole.mkdir(), again.mkdir()
+    undisturbed = told_of(drive(wanted, whole))
+    lines = (whole / "job.journal").read_bytes().splitlines(keepends=True)
+    for kept in range(3, len(lines), len(lines) // 4):
+        (again / "job.journal").write_bytes(b"".join(lines[:kept]))
+        assert told_of(drive(wanted, again)) == undisturbed
+
+
+@pytest.mark.parametrize("sampler", TABLE)
+def test_suggestions_stay_in_the_space_and_are_not_repeated(tmp_path: Path, sampler: str) -> None:
+    wanted = made(tmp_path, sampler, control_fraction=0.0)
+    ledger = drive(wanted, tmp_path, slots=3)
+    for arm in wanted.arms:
+        entries = ledger.arm(arm.name, "search")
+        for entry in entries:
+            for name, domain in arm.space.items():
+                assert entry.config[name] in domain, (name, entry.config)
+        repeats = len(entries) - len({str(entry.config) for entry in entries})
+        # Twelve configurations are in the small space of one cell.
+        assert repeats == (4 if sampler == "brute-force" and arm.name == "lstm" else 0)
+
+
+@pytest.mark.parametrize("pruner", ["none", "successive-halving"])
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes"])
+def test_a_sampler_that_learns_is_better_than_chance(
+    tmp_path: Path, sampler: str, pruner: str
+) -> None:
+    """The later half of the suggestions is nearer to the optimum than draws at random are."""
+    trials = 24 if sampler == "gp" else 60
+    total = {}
+    for name in (sampler, "random"):
+        folder = tmp_path / name
+        folder.mkdir()
+        search = {"sampler": name, "trials": trials, "control_fraction": 0, "pruner": pruner}
+        wanted = job(folder, arms=["lstm"], space=BOWL, search=search, confirm={"seeds": 0})
+        entries = list(drive(wanted, folder, value=bowl).entries.values())
+        total[name] = sum(distance(entry.config) for entry in entries[trials // 2 :])
+    assert total[sampler] < 0.8 * total["random"]
+
+
+BOWL = {
+    "learning_rate": {"low": 1e-4, "high": 1e-1, "log": True},
+    "dropout": {"low": 0.0, "high": 0.9},
+    "depth": 1,
+    "hidden_size": 16,
+}
+
+
+def bowl(work: Work, epoch: int) -> float:
+    """Return a value that is best at a learning rate of 1e-2 and a dropout of 0.3."""
+    return -distance(work.config) - 1 / epoch
+
+
+def distance(config: dict[str, Any]) -> float:
+    return abs(math.log10(config["learning_rate"]) + 2) / 3 + abs(config["dropout"] - 0.3)
+
+
+def test_a_search_beyond_the_window_is_resumed_as_well(tmp_path: Path) -> None:
+    wanted = job(
+        tmp_path,
+        arms=["lstm"],
+        space=MIXED,
+        training={"max_epochs": 3},
+        search={"trials": 230, "control_fraction": 0.1},
+        confirm={"seeds": 0},
+    )
+    whole, again = tmp_path / "whole", tmp_path / "again"
+    whole.mkdir(), again.mkdir()
+    undisturbed = told_of(drive(wanted, whole))
+    lines = (whole / "job.journal").read_bytes().splitlines(keepends=True)
+    for left in (80, 31, 2):
+        (again / "job.journal").write_bytes(b"".join(lines[:-left]))
+        assert told_of(drive(wanted, again)) == undisturbed
+
+
+def test_up_to_a_windows_size_suggestions_are_the_stock_samplers(tmp_path: Path) -> None:
+    """TPE on everything and TPE on the window are the same as long as both see the same."""
+    wanted = job(
+        tmp_path,
+        arms=["lstm"],
+        space=MIXED,
+        search={"trials": 60, "control_fraction": 0.0},
+        confirm={"seeds": 0},
+    )
+    drive(wanted, tmp_path)
+    stock = optuna.create_study(direction="maximize")
+    for kept in stored(tmp_path):
+        stock.sampler = choose(wanted, "lstm", derive_seed(0, "lstm", kept.number)).sampler
+        trial = stock.ask(kept.distributions)
+        assert trial.params == kept.params
+        for epoch, value in kept.intermediate_values.items():
+            trial.report(value, epoch)
+        stock.tell(trial, kept.value, kept.state)
+
+
+def stored(folder: Path) -> list[optuna.trial.FrozenTrial]:
+    """Return the trials of a job's only arm as Optuna sees them, from the journal alone."""
+    with Journal(folder / "job.journal") as journal:
+        storage = JournalStorage(JournalBackend(journal, journal.take_history()))
+        return optuna.load_study(study_name=None, storage=storage).get_trials()
+
+
+CREATE_TRIAL, SET_TRIAL_PARAM = 4, 5  #: operations of Optuna's journal
+
+
+def records(folder: Path) -> list[dict[str, Any]]:
+    """Return Optuna's records in a job's journal."""
+    groups = JournalReader(folder / "job.journal").groups()
+    return [record for group in groups for record in group if "op_code" in record]
+
+
+def test_a_new_trial_is_one_record_of_the_study(tmp_path: Path) -> None:
+    """Not one a parameter, each of which would be checked against the trials before it."""
+    drive(made(tmp_path, "tpe"), tmp_path)
+    kinds = Counter(record["op_code"] for record in records(tmp_path))
+    assert kinds[CREATE_TRIAL] == 32
+    assert kinds[SET_TRIAL_PARAM] == 0
+
+
+def test_a_sampler_is_shown_no_more_trials_than_a_window_holds(tmp_path: Path) -> None:
+    history = History(maximize=True, fetch=lambda number: trial_of(number, TrialState.RUNNING))
+    for number in range(2000):
+        if number % 5 == 4:
+            history.started(number)
+        else:
+            history.ended(trial_of(number, TrialState.COMPLETE, (number * 7919) % 1000))
+    shown = history.window()
+    assert len(shown) <= BEST + LATEST + RUNNING
+    assert [trial.number for trial in shown] == sorted(trial.number for trial in shown)
+    values = sorted((t.value for t in history.trials if t.value is not None), reverse=True)
+    assert values[:BEST] == sorted((t.value or 0 for t in shown), reverse=True)[:BEST]
+    assert {n for n in range(1900, 2000) if n % 5 != 4} <= {trial.number for trial in shown}
+
+
+@given(st.permutations(range(12)), st.sets(st.integers(0, 11)))
+def test_what_is_shown_does_not_depend_on_the_order_of_the_ends(
+    order: list[int], pruned: set[int]
+) -> None:
+    shown = []
+    for numbers in (range(12), order):
+        history = History(maximize=True, fetch=lambda number: fail(), best=3, latest=4)
+        for number in numbers:
+            state = TrialState.PRUNED if number in pruned else TrialState.COMPLETE
+            history.ended(trial_of(number, state, number // 3))
+        shown.append([trial.number for trial in history.window()])
+    assert shown[0] == shown[1]
+
+
+def fail() -> FrozenTrial:
+    raise AssertionError("no trial is running")
+
+
+def trial_of(number: int, state: TrialState, value: float = 0.0) -> FrozenTrial:
+    complete = state == TrialState.COMPLETE
+    trial = create_trial(
+        state=state, value=value if complete else None, intermediate_values={1: value}
+    )
+    trial.number = number
+    return trial
+
+
+class Counting(JournalStorage):
+    """Counts how often all trials are gone through."""
+
+    scans = 0
+
+    def get_all_trials(self, *args: Any, **options: Any) -> list[FrozenTrial]:
+        self.scans += 1
+        return super().get_all_trials(*args, **options)
+
+
+@pytest.mark.parametrize("pruner", ["successive-halving", "hyperband", "median", "patient", "none"])
+def test_neither_a_suggestion_nor_a_report_goes_through_all_trials(
+    tmp_path: Path, pruner: str
+) -> None:
+    wanted = job(tmp_path, arms=["lstm"], space=MIXED, search={"pruner": pruner})
+    with Journal(tmp_path / "job.journal") as journal:
+        storage = Counting(JournalBackend(journal, []))
+        ledger = Ledger()
+        ledger.info = INFO
+        study = ArmStudy(wanted, wanted.arms[0], ledger, storage)
+        opened = storage.scans
+        for number in range(30):
+            study.ask(number, control=number % 4 == 3)
+            stopped = any(study.report(number, epoch, number % 7 / epoch) for epoch in range(1, 9))
+            study.tell(number, "pruned" if stopped else "complete", number % 7)
+        assert storage.scans == opened
+
+
+def test_a_small_space_is_tried_whole_before_anything_is_repeated(tmp_path: Path) -> None:
+    wanted = job(
+        tmp_path,
+        arms=["lstm", POOLED],
+        space=SMALL,
+        search={"trials": 40, "control_fraction": 0.0},
+        confirm={"seeds": 0},
+    )
+    ledger = drive(wanted, tmp_path, slots=2)
+    for arm, size in (("lstm", 12), ("any", 36)):
+        configs = [str(entry.config) for entry in ledger.arm(arm, "search")]
+        assert len(set(configs[:size])) == size
+        assert len(configs) == 40  # and then it goes on: another seed is another measurement
+    seeds = {entry.seed for entry in ledger.arm("lstm", "search")}
+    assert len(seeds) == 40
+
+
+def test_control_trials_are_independent_draws_even_if_they_repeat(tmp_path: Path) -> None:
+    wanted = job(
+        tmp_path,
+        arms=["lstm"],
+        space=SMALL,
+        search={"trials": 12, "control_fraction": 1.0},
+        confirm={"seeds": 0},
+    )
+    entries = drive(wanted, tmp_path).arm("lstm", "search")
+    assert Counter(str(entry.config) for entry in entries).most_common(1)[0][1] > 1
+
+
+REFUSED = [
+    ("cmaes", {"space": MIXED, "arms": ["lstm"]}, "has choices of hidden_size and optimizer"),
+    ("cmaes", {"space": NUMBERS, "arms": [POOLED]}, "cmaes cannot choose between cells"),
+    (
+        "cmaes",
+        {"space": {**SMALL, "hidden_size": 8, "learning_rate": 0.01}, "arms": ["lstm"]},
+        "cmaes needs two ranges or more, and arm lstm has 1",
+    ),
+    ("brute-force", {"space": NUMBERS, "arms": ["lstm"]}, "learning_rate and dropout is endless"),
+]
+
+
+@pytest.mark.parametrize(("sampler", "parts", "rule"), REFUSED)
+def test_a_sampler_that_cannot_search_the_space_is_refused_at_once(
+    tmp_path: Path, sampler: str, parts: dict[str, Any], rule: str
+) -> None:
+    with pytest.raises(InputError, match=rule) as refused:
+        job(tmp_path, **parts, search={"sampler": sampler})
+    (problem,) = refused.value.problems
+    assert "search.sampler" in problem.place
+    assert problem.remedy
+
+
+OWN = [
+    ("optuna.samplers.GridSampler", "cannot be made with a seed alone"),
+    ("optuna.samplers.NoSuchSampler", "there is no sampler"),
+    ("no_such_package.Sampler", "there is no sampler"),
+    ("collections.Counter", "is not an Optuna sampler"),
+    ("optuna.samplers.BruteForceSampler", "cannot suggest for arm lstm: ValueError"),
+]
+
+
+@pytest.mark.parametrize(("sampler", "rule"), OWN)
+def test_a_sampler_of_the_users_own_is_tried_before_anything_is_made(
+    tmp_path: Path, sampler: str, rule: str
+) -> None:
+    wanted = job(tmp_path, arms=["lstm"], search={"sampler": sampler})
+    root = tmp_path / "runs"
+    with pytest.raises(InputError, match=rule) as refused:
+        begin(wanted, INFO, tmp_path / "job.yaml", root)
+    assert [problem.place for problem in refused.value.problems] == ["search.sampler"]
+    assert not root.exists()
+
+
+def test_cma_es_may_be_written_as_people_write_it(tmp_path: Path) -> None:
+    assert made(tmp_path, "cmaes").dump() == made_as(tmp_path, "cma-es").dump()
+
+
+def made_as(folder: Path, sampler: str) -> JobSpec:
+    search = {"sampler": sampler, "trials": 16, "pruner": "none"}
+    return job(folder, **TABLE["cmaes"], search=search, confirm={"seeds": 0})

@@ -1,0 +1,147 @@
+"""A job driven without Ray: real journal, real studies, and workers whose curves are a formula."""
+
+import hashlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from search.job.spec import JobSpec
+from search.journal.open import open_journal, open_reader
+from search.journal.postgres import SqlReader
+from search.journal.replay import Ledger
+from search.run.driver import Driver
+from spaces.tasks import Metric, TaskInfo
+from trainables.worker.messages import Report, Work
+
+INFO = TaskInfo(
+    name="japanese-vowels",
+    kind="classification",
+    inputs=12,
+    outputs=9,
+    longest=29,
+    metric=Metric("accuracy", "maximize"),
+    fingerprint="f" * 64,
+)
+
+
+#: Settings that the first jobs had not. What is simulated stays the same when some are added.
+LATER = ("forget_bias", "recurrent_init", "weight_drop", "zoneout")
+
+
+def job(folder: Path, **changes: dict[str, Any]) -> JobSpec:
+    """Return a small job; changes replace keys of its sections."""
+    plain: dict[str, Any] = {
+        "name": "driven",
+        "task": {"name": "japanese-vowels"},
+        "arms": ["rnn", "lstm", "gru"],
+        "training": {"max_epochs": 9},
+        "search": {"trials": 8, "control_fraction": 0.25},
+        "confirm": {"finalists": 1, "seeds": 2},
+    }
+    for section, values in changes.items():
+        known = plain.get(section)
+        plain[section] = known | values if isinstance(known, dict) else values
+    return JobSpec.from_dump(JobSpec.loads(_yaml(plain), base=folder).dump(), folder)
+
+
+def _yaml(plain: dict[str, Any]) -> str:
+    import json
+
+    return json.dumps(plain)  # JSON is YAML
+
+
+def curve_value(work: Work, epoch: int) -> float:
+    """Return a validation accuracy that depends on the configuration and grows with epochs."""
+    first = {name: value for name, value in work.config.items() if name not in LATER}
+    digest = hashlib.sha256(f"{sorted(first.items())}".encode()).digest()
+    ceiling = 0.5 + digest[0] / 512
+    return round(ceiling * (1 - math.exp(-epoch / (1 + digest[1] / 64))), 6)
+
+
+@dataclass
+class Workers:
+    """Takes work from a driver and answers, one slice at a time, in turn over `slots` trials."""
+
+    driver: Driver
+    slots: int = 1
+    value: Callable[[Work, int], float] = curve_value
+    size: Callable[[Work], int] = lambda work: 100  #: parameters
+    seconds: Callable[[Work], float] = lambda work: 0.01  #: of one epoch
+    latency: Callable[[Work], float] = lambda work: 1.0  #: milliseconds, where they are asked for
+    diverges: Callable[[Work, int], bool] = lambda work, epoch: False
+    fails: Callable[[Work], bool] = lambda work: False
+    live: list[Work] = field(default_factory=list)
+    epoch: dict[str, int] = field(default_factory=dict)
+    told: list[Report] = field(default_factory=list)
+    measured: list[str] = field(default_factory=list)  #: keys whose latency was measured
+
+    def run(self, most_reports: int = 100_000) -> None:
+        """Go on until the driver has no work left, or so many reports were made."""
+        for _ in range(most_reports):
+            while len(self.live) < self.slots and (work := self.driver.next()) is not None:
+                self.live.append(work)
+                self.epoch[work.key] = self.driver.ledger.entries[work.key].epoch
+            if not self.live:
+                assert self.driver.finished
+                return
+            work = self.live.pop(0)
+            report = self.slice(work)
+            self.told.append(report)
+            if self.driver.report(report):
+                self.live.append(work)
+
+    def slice(self, work: Work) -> Report:
+        """Return the report that a worker would send next."""
+        if self.fails(work):
+            return Report(work.key, work.generation, [], failure="RuntimeError: out of luck")
+        if work.measure and work.key not in self.measured:
+            self.measured.append(work.key)
+            size, latency = self.size(work), self.latency(work)
+            return Report(work.key, work.generation, [], parameters=size, latency_ms=latency)
+        begin, last = self.epoch[work.key], int(work.config["max_epochs"])
+        rungs = range(1, last) if work.rungs is None else work.rungs
+        end = min((rung for rung in rungs if rung > begin), default=last)
+        points = []
+        for epoch in range(begin + 1, end + 1):
+            if self.diverges(work, epoch):
+                return Report(work.key, work.generation, points, diverged=True)
+            value = self.value(work, epoch)
+            points.append(
+                {
+                    "epoch": epoch,
+                    "train_loss": 1 - value,
+                    "value": value,
+                    "seconds": self.seconds(work),
+                    "time": epoch,
+                    "metrics": {"accuracy": value, "loss": 1 - value},
+                }
+            )
+        self.epoch[work.key] = end
+        return Report(
+            work.key,
+            work.generation,
+            points,
+            checkpoint=f"{work.key.replace('/', '-')}-g{work.generation}-e{end}",
+            parameters=self.size(work),
+            test={"accuracy": curve_value(work, end)} if work.test and end == last else None,
+        )
+
+
+def drive(job: JobSpec, folder: Path, **options: Any) -> Ledger:
+    """Run a job to its end (or through `most_reports`) and return what its journal says."""
+    most = options.pop("most_reports", 100_000)
+    with open_journal(job, folder) as journal:
+        Workers(Driver(job, INFO, journal), **options).run(most)
+    return told(folder, job)
+
+
+def told(folder: Path, job: JobSpec | None = None) -> Ledger:
+    """Return what a reader makes of the journal in a folder, or of the job's in its database."""
+    ledger = Ledger()
+    if job is not None and job.storage.study is not None:
+        ledger.apply_all(SqlReader(job.storage.study, job.name).groups())
+    else:
+        ledger.apply_all(open_reader(folder).groups())
+    return ledger

@@ -1,0 +1,121 @@
+"""Small jobs as they stand on disk after a search: trained here, told as results."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from search.job.spec import JobSpec
+from search.journal.trial import Record
+from search.results.read import Results
+from spaces.config import TrialConfig
+from trainables.data import tasks
+from trainables.data.sequences import Data
+from trainables.training.trainer import Training
+
+TASKS = {
+    "classification": "{kind: classification, data: own.npz}",
+    "next-token": "{kind: next-token, data: own.npz}",
+    "next-step": "{kind: next-step, data: own.npz}",
+    "regression": "{name: adding, length: 6, examples: 60}",
+    "vowels": "{name: japanese-vowels}",
+}
+
+JOB = """
+name: small
+task: {task}
+arms: [{arms}]
+space: {{hidden_size: 8, depth: 1}}
+training: {{max_epochs: 3}}
+"""
+
+
+def write_own(path: Path, kind: str, n: int = 30) -> None:
+    """Write ragged data of a kind, easy enough to be learned in part."""
+    draw = np.random.default_rng(3)
+    lengths = draw.integers(2, 9, n)
+    steps = int(lengths.sum())
+    if kind == "next-token":
+        np.savez(path, x=np.arange(steps) % 5, lengths=lengths)
+    elif kind == "next-step":
+        np.savez(path, x=draw.integers(0, 2, (steps, 3)), lengths=lengths)
+    else:
+        y = np.arange(n) % 3
+        x = draw.normal(size=(steps, 4)) + np.repeat(y, lengths)[:, None]
+        np.savez(path, x=x, lengths=lengths, y=y)
+
+
+@dataclass
+class SmallJob:
+    """A job's folder with checkpoints, and what results.read would say of it."""
+
+    folder: Path
+    job: JobSpec
+    data: Data
+    records: list[Record] = field(default_factory=list)
+
+    @property
+    def results(self) -> Results:
+        """What results.read would say now."""
+        return Results(self.folder, self.job, self.data.info, list(self.records), "done")
+
+    def add(
+        self,
+        arm: str = "lstm",
+        *,
+        phase: Any = "search",
+        value: float | None = None,
+        seed: int = 7,
+        state: Any = "complete",
+        finalist: int | None = None,
+        **choices: Any,
+    ) -> Record:
+        """Train a configuration and tell it as a trial, or as a replicate of a finalist.
+
+        value: told instead of the value it reached (for a replicate, which has no checkpoint).
+        """
+        own = [r for r in self.records if r.arm == arm and r.phase == phase]
+        family, _, gates = arm.partition("-")
+        base = {"depth": 1, "hidden_size": 8, "learning_rate": 0.01, "max_epochs": 3}
+        config = TrialConfig(
+            cell=family,
+            gates=gates or {"lstm": "standard", "gru": "reset-after", "rnn": "tanh"}[family],
+            **{**base, **choices},
+        )
+        training = Training(config, self.data, seed=seed)
+        training.advance(config.max_epochs)
+        assert training.best is not None
+        number = len(own)
+        name = f"{phase}-{arm}-{number}"
+        training.save(self.folder / "checkpoints" / name)
+        record = Record(
+            number=number,
+            arm=arm,
+            phase=phase,
+            state=state,
+            control=False,
+            config=config.model_dump(mode="json"),
+            seed=seed,
+            epochs=training.epoch,
+            metric=self.data.info.metric.name,
+            direction=self.data.info.metric.direction,
+            value=training.best.value if value is None else value,
+            curve=training.curve,
+            parameters=training.parameters,
+            train_seconds=sum(point.seconds for point in training.curve),
+            finalist=finalist,
+            test=training.evaluate("test") if phase == "confirm" else None,
+            checkpoint=name if state == "complete" else None,
+        )
+        self.records.append(record)
+        return record
+
+
+def small_job(folder: Path, task: str = "classification", arms: str = "lstm, gru") -> SmallJob:
+    """Return a job without trials in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if "own.npz" in TASKS[task]:
+        write_own(folder / "own.npz", task)
+    job = JobSpec.loads(JOB.format(task=TASKS[task], arms=arms), base=folder)
+    return SmallJob(folder, job, tasks.load(job.task, job.base))

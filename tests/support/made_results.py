@@ -1,0 +1,170 @@
+"""Results as a job would have left them, made by a small generator instead of training."""
+
+import math
+import random
+from pathlib import Path
+from typing import Any
+
+from search.job.spec import JobSpec
+from search.journal.trial import Record
+from search.results.read import Results
+from spaces.config import completed
+from spaces.tasks import METRICS, TaskInfo
+from trainables.training.curve import Epoch
+
+_QUALITY = {"rnn": 0.06, "lstm": 0.015, "gru": 0.02}
+_START = 1_760_000_000_000  #: Unix time in milliseconds of the first epoch
+
+
+def job_text(
+    arms: str = "[rnn, lstm, gru]",
+    trials: int = 12,
+    seeds: int = 10,
+    finalists: int = 1,
+    task: str = "{name: japanese-vowels}",
+) -> str:
+    """Return a job file."""
+    return f"""name: vowels
+task: {task}
+arms: {arms}
+space:
+  depth: {{low: 1, high: 3}}
+  hidden_size: {{choices: [16, 32, 64]}}
+  learning_rate: {{low: 1.0e-4, high: 3.0e-2, log: true}}
+  dropout: {{low: 0.0, high: 0.5}}
+training: {{batch_size: 32, max_epochs: 27}}
+search: {{trials: {trials}, seed: 0}}
+confirm: {{finalists: {finalists}, seeds: {seeds}}}
+"""
+
+
+VOWELS = TaskInfo(
+    name="japanese-vowels",
+    kind="classification",
+    inputs=12,
+    outputs=9,
+    longest=29,
+    metric=METRICS["classification"][0],
+    fingerprint="9d5ed678fe57bcca610140957afab571" * 2,
+)
+STRINGS = TaskInfo(
+    name="symbolic",
+    kind="next-token",
+    inputs=4,
+    outputs=4,
+    longest=100,
+    metric=METRICS["next-token"][0],
+    fingerprint="ab" * 32,
+)
+
+
+def made(
+    folder: Path,
+    text: str = "",
+    info: TaskInfo = VOWELS,
+    *,
+    trials: int | None = None,
+    phase: str = "done",
+    seed: int = 0,
+) -> Results:
+    """Return the results of a job file; `trials` an arm where the job stopped early."""
+    text = text or job_text()
+    (folder / "job.yaml").write_text(text)
+    job = JobSpec.loads(text, "job.yaml")
+    draw = random.Random(seed)
+    records: list[Record] = []
+    for arm in job.arms:
+        cells = [branch.name for branch in arm.branches]
+        number = job.search.trials if trials is None else trials
+        assert number is not None
+        records += [_trial(arm.name, cells, each, info, draw) for each in range(number)]
+    results = Results(folder, job, info, records, phase)
+    if phase != "search":
+        for arm in job.arms:
+            best = results.ranked(arm.name)[: job.confirm.finalists]
+            pairs = [(each, seed) for each in best for seed in range(job.confirm.seeds)]
+            records += [
+                _replicate(each, seed, number, info, draw)
+                for number, (each, seed) in enumerate(pairs)
+            ]
+    return Results(folder, job, info, records, phase)
+
+
+def _trial(arm: str, cells: list[str], number: int, info: TaskInfo, draw: random.Random) -> Record:
+    chosen = {
+        "cell": draw.choice(cells),
+        "gates": "standard",
+        "depth": draw.randint(1, 3),
+        "hidden_size": draw.choice([16, 32, 64]),
+        "dropout": draw.uniform(0, 0.5),
+        "residual": False,
+        "bidirectional": False,
+        "heads": 4,
+        "optimizer": "adam",
+        "learning_rate": 10 ** draw.uniform(-4, -1.52),
+        "weight_decay": 0.0,
+        "batch_size": 32,
+        "max_epochs": 27,
+        "gradient_clip": 1.0,
+    }
+    config = completed(chosen)
+    control = number % 4 == 0
+    state = "complete" if control or draw.random() < 0.45 else "pruned"
+    epochs = 27 if state == "complete" else draw.choice([1, 3, 9])
+    if draw.random() < 0.04 and not control:
+        state, epochs = "diverged", 2
+    return _record(arm, config, number, "search", state, control, epochs, info, draw)
+
+
+def _replicate(
+    best: Record, replicate: int, number: int, info: TaskInfo, draw: random.Random
+) -> Record:
+    made = _record(best.arm, best.config, number, "confirm", "complete", False, 27, info, draw)
+    assert made.value is not None
+    gap = -0.01 if info.metric.direction == "maximize" else 0.02
+    test = {info.metric.name: made.value + gap + draw.gauss(0, 0.004), "loss": 0.21}
+    return Record(**{**vars(made), "finalist": best.number, "replicate": replicate, "test": test})
+
+
+def _record(
+    arm: str,
+    config: dict[str, Any],
+    number: int,
+    phase: Any,
+    state: Any,
+    control: bool,
+    epochs: int,
+    info: TaskInfo,
+    draw: random.Random,
+) -> Record:
+    rate, width = config["learning_rate"], config["hidden_size"]
+    miss = _QUALITY.get(config["cell"], 0.03) + 0.05 * abs(math.log10(rate) + 2.4)
+    miss += 0.15 / width + draw.gauss(0, 0.006)
+    speed = 0.05 + 12 * rate
+    parameters = config["depth"] * 4 * width * (12 + width) + 9 * width
+    curve = []
+    for epoch in range(1, epochs + 1):
+        left = min(0.92, max(0.004, miss) + 0.8 * math.exp(-speed * epoch) + draw.gauss(0, 0.008))
+        up = info.metric.direction == "maximize"
+        value = min(1.0, 1 - left) if up else 0.4 + 2.2 * max(0.0, left)
+        seconds = (0.05 + parameters / 400_000) * draw.uniform(0.9, 1.2)
+        time = _START + 1000 * (number * 30 + epoch)
+        curve.append(Epoch(epoch, 2.2 * abs(left), value, seconds, time, {info.metric.name: value}))
+    best = max if info.metric.direction == "maximize" else min
+    return Record(
+        number=number,
+        arm=arm,
+        phase=phase,
+        state=state,
+        control=control,
+        config=config,
+        seed=draw.randrange(2**32),
+        epochs=epochs,
+        metric=info.metric.name,
+        direction=info.metric.direction,
+        value=best(each.value for each in curve),
+        curve=curve,
+        parameters=parameters,
+        train_seconds=sum(each.seconds for each in curve),
+        reason="loss or gradient was not finite in epoch 3" if state == "diverged" else None,
+    )

@@ -1,0 +1,307 @@
+"""Claims about the stores of checkpoints: one table, each claim for every one of them."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from servers import S3
+from tcp_link import linked
+
+from spaces.fields import Fault
+from trainables.checkpoints.base import CheckpointError, Store, StoreError
+from trainables.checkpoints.local import LocalStore
+from trainables.checkpoints.open import open_store
+from trainables.checkpoints.s3 import MANIFEST, S3Store
+
+
+@dataclass
+class Kept:
+    """A store, and what may befall it."""
+
+    place: str
+    damage: Callable[[str], None]  #: change a file of a checkpoint
+    lose: Callable[[str], None]  #: lose a file of a checkpoint
+    everything: Callable[[], list[str]]  #: paths or keys of all that is stored
+
+    @property
+    def store(self) -> Store:
+        return open_store(self.place)
+
+
+def local(folder: Path) -> Kept:
+    folder.mkdir()
+
+    def everything() -> list[str]:
+        return [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
+
+    return Kept(
+        str(folder),
+        # The files of a folder are guarded by what is in them: test_checkpoint.py
+        damage=lambda name: (folder / name).rename(folder / f".{name}"),
+        lose=lambda name: (folder / name).rename(folder / f".{name}"),
+        everything=everything,
+    )
+
+
+def bucket(server: S3) -> Kept:
+    name, client = server.bucket(), server.client()
+
+    def file_of(checkpoint: str) -> str:
+        below = f"some/prefix/{checkpoint}/"
+        return next(k for k in server.keys(name) if k.startswith(below) and MANIFEST not in k)
+
+    return Kept(
+        f"s3://{name}/some/prefix",
+        damage=lambda c: client.put_object(Bucket=name, Key=file_of(c), Body=b"other"),
+        lose=lambda c: client.delete_object(Bucket=name, Key=file_of(c)),
+        everything=lambda: server.keys(name),
+    )
+
+
+@pytest.fixture(params=["local", "s3"])
+def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Kept:
+    """An empty store."""
+    if request.param == "local":
+        return local(tmp_path / "checkpoints")
+    return bucket(request.getfixturevalue("s3"))
+
+
+def write(store: Store, name: str, **files: bytes) -> None:
+    with store.writing(name) as folder:
+        assert list(folder.iterdir()) == []
+        for file, content in files.items():
+            (folder / file).write_bytes(content)
+
+
+def read(store: Store, name: str) -> dict[str, bytes]:
+    with store.reading(name) as folder:
+        return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_what_is_written_is_read(kept: Kept) -> None:
+    big = os.urandom(3_000_000)
+    write(kept.store, "search-lstm-3-g1-e9", tensors=big, state=b"{}", empty=b"")
+    assert read(kept.store, "search-lstm-3-g1-e9") == {"tensors": big, "state": b"{}", "empty": b""}
+    assert kept.store.names() == ["search-lstm-3-g1-e9"]
+
+
+def test_names_are_whole_and_no_one_s_beginning(kept: Kept) -> None:
+    for name in ("search-lstm-1", "search-lstm-10", "search-lstm-1-g1"):
+        write(kept.store, name, state=name.encode())
+    kept.store.delete("search-lstm-1")
+    assert kept.store.names() == ["search-lstm-1-g1", "search-lstm-10"]
+    assert read(kept.store, "search-lstm-10") == {"state": b"search-lstm-10"}
+
+
+def test_what_is_not_there_is_no_checkpoint(kept: Kept) -> None:
+    with pytest.raises(CheckpointError, match="there is no checkpoint none"):
+        read(kept.store, "none")
+    kept.store.delete("none")
+    kept.store.clean(set())
+    assert kept.store.names() == []
+
+
+def test_a_writer_that_fails_leaves_nothing(kept: Kept) -> None:
+    with pytest.raises(ZeroDivisionError), kept.store.writing("a") as folder:
+        (folder / "state").write_bytes(b"half")
+        raise ZeroDivisionError
+    assert kept.store.names() == []
+    assert kept.everything() == []
+
+
+def test_a_writer_that_fails_leaves_the_one_before(kept: Kept) -> None:
+    write(kept.store, "a", state=b"1")
+    with pytest.raises(ZeroDivisionError), kept.store.writing("a") as folder:
+        (folder / "state").write_bytes(b"half")
+        raise ZeroDivisionError
+    assert read(kept.store, "a") == {"state": b"1"}
+
+
+def test_one_of_the_same_name_is_replaced_whole(kept: Kept) -> None:
+    write(kept.store, "a", state=b"1", old=b"1")
+    write(kept.store, "a", state=b"2", new=b"2")
+    assert read(kept.store, "a") == {"state": b"2", "new": b"2"}
+    kept.store.clean({"a"})
+    assert read(kept.store, "a") == {"state": b"2", "new": b"2"}
+    assert len(kept.everything()) == (2 if "://" not in kept.place else 3)
+
+
+def test_a_deleted_one_is_gone(kept: Kept) -> None:
+    write(kept.store, "a", state=b"1")
+    write(kept.store, "b", state=b"2")
+    kept.store.delete("a")
+    assert kept.store.names() == ["b"]
+    with pytest.raises(CheckpointError):
+        read(kept.store, "a")
+
+
+def test_cleaning_keeps_what_is_named_and_nothing_else(kept: Kept) -> None:
+    for name in ("a", "b", "c"):
+        write(kept.store, name, state=name.encode())
+    kept.store.clean({"b", "not-there"})
+    assert kept.store.names() == ["b"]
+    assert read(kept.store, "b") == {"state": b"b"}
+    kept.store.clean(set())
+    assert kept.everything() == []
+
+
+@pytest.mark.parametrize("what", ["damage", "lose"])
+def test_half_a_checkpoint_is_none(kept: Kept, what: str) -> None:
+    write(kept.store, "a", state=b"content", tensors=b"content")
+    getattr(kept, what)("a")
+    with pytest.raises(CheckpointError):
+        read(kept.store, "a")
+
+
+def test_a_killed_writer_leaves_what_the_next_cleaning_removes(kept: Kept) -> None:
+    program = (
+        "import os, sys, signal\n"
+        "from trainables.checkpoints.open import open_store\n"
+        "from trainables import s3_store\n"
+        "def die(*arguments): os.kill(os.getpid(), signal.SIGKILL)\n"
+        "put = s3_store.S3Store._put\n"
+        "def last(self, key, content):\n"
+        "    die() if key.endswith('manifest.json') else put(self, key, content)\n"
+        "s3_store.S3Store._put = last\n"  # killed between the files and the manifest
+        "with open_store(sys.argv[1]).writing('b') as folder:\n"
+        "    (folder / 'state').write_bytes(b'half')\n"
+        "    if '://' not in sys.argv[1]: die()\n"
+    )
+    write(kept.store, "a", state=b"1")
+    before = sorted(kept.everything())
+    done = subprocess.run([sys.executable, "-c", program, kept.place], check=False)
+    assert done.returncode == -9
+    assert sorted(kept.everything()) != before
+    assert kept.store.names() == ["a"]
+    with pytest.raises(CheckpointError):
+        read(kept.store, "b")
+    kept.store.clean({"a", "b"} if "://" in kept.place else {"a"})
+    assert sorted(kept.everything()) == before
+
+
+def test_a_store_that_is_not_on_this_node_is_never_made_here(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "elsewhere" / "checkpoints")
+    with pytest.raises(StoreError, match=r"storage: \{checkpoints: s3://"):
+        write(store, "a", state=b"1")
+    assert list(tmp_path.iterdir()) == []
+    assert store.names() == []
+
+
+# S3
+
+
+def test_prefixes_of_one_bucket_never_mix(s3: S3) -> None:
+    name = s3.bucket()
+    first, second, root = (open_store(f"s3://{name}{path}") for path in ("/jobs/a", "/jobs/ab", ""))
+    write(first, "x", state=b"1")
+    write(second, "x", state=b"2")
+    first.clean(set())
+    assert (first.names(), second.names(), root.names()) == ([], ["x"], [])
+    write(root, "y", state=b"3")
+    assert read(root, "y") == {"state": b"3"}
+
+
+def test_more_checkpoints_than_a_server_lists_or_deletes_at_once(s3: S3) -> None:
+    name = s3.bucket()
+    client = s3.client()
+    for number in range(1_050):
+        client.put_object(Bucket=name, Key=f"job/left-{number}/file", Body=b"")
+    store = open_store(f"s3://{name}/job")
+    write(store, "a", state=b"1")
+    store.clean({"a"})
+    assert store.names() == ["a"]
+    assert len(s3.keys(name)) == 2
+
+
+def test_a_server_that_is_away_is_told_without_credentials(
+    s3: S3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with linked(int(s3.endpoint.rpartition(":")[2])) as link:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{link.port}")
+        place = f"s3://{s3.bucket()}/jobs"
+        write(open_store(place), "a", state=b"1")
+        link.cut(for_good=True)
+        store = S3Store(place, tries=1)
+        for attempt in (
+            lambda: write(store, "b", state=b"2"),
+            lambda: read(store, "a"),
+            store.names,
+            lambda: store.delete("a"),
+            lambda: store.clean(set()),
+        ):
+            with pytest.raises(StoreError, match="s3://bucket-") as raised:
+                attempt()
+            assert s3.environment["AWS_SECRET_ACCESS_KEY"] not in str(raised.value)
+        link.mend()
+        assert read(store, "a") == {"state": b"1"}
+
+
+def test_a_request_that_is_cut_is_made_again(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    with linked(int(s3.endpoint.rpartition(":")[2])) as link:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{link.port}")
+        store = S3Store(f"s3://{s3.bucket()}/jobs")
+        link.cut_when(b"PUT ", "after")
+        write(store, "a", state=b"1")
+        link.cut_when(b"GET ", "before")
+        assert read(store, "a") == {"state": b"1"}
+        assert link.cuts == 2
+
+
+def nobody_there(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    with linked(1) as link:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{link.port}")
+
+
+def reader_only(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in s3.reader.items():
+        monkeypatch.setenv(name, value)
+
+
+def wrong_secret(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+
+
+def no_credentials(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("HOME", "/nonexistent")
+
+
+REFUSED = {
+    "nobody listens": (nobody_there, "Could not connect", "correct AWS_ENDPOINT_URL"),
+    "may only read": (reader_only, "AccessDenied", "let these credentials"),
+    "wrong secret": (wrong_secret, "403", "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+    "no credentials": (no_credentials, "Unable to locate credentials", "set AWS_ACCESS_KEY_ID"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_bucket_that_cannot_take_checkpoints_is_refused(
+    s3: S3, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    prepare, rule, remedy = REFUSED[case]
+    name = s3.bucket()
+    prepare(s3, monkeypatch)
+    (fault,) = S3Store(f"s3://{name}/jobs", tries=1).faults()
+    assert rule in fault.rule
+    assert remedy in fault.remedy
+    assert "hunter2" not in str(fault)
+    assert s3.keys(name) == []
+
+
+def test_a_missing_bucket_is_refused_and_not_made(s3: S3) -> None:
+    faults = S3Store("s3://no-such-bucket/jobs").faults()
+    assert faults and "make the bucket" in faults[0].remedy
+    made = [entry["Name"] for entry in s3.client().list_buckets()["Buckets"]]
+    assert "no-such-bucket" not in made
+
+
+def test_a_bucket_that_can_take_checkpoints_is_left_as_it_was(s3: S3) -> None:
+    name = s3.bucket()
+    assert S3Store(f"s3://{name}/jobs").faults() == list[Fault]()
+    assert s3.keys(name) == []

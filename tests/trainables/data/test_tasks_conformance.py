@@ -1,0 +1,223 @@
+"""What every task promises, checked over one table of all tasks."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spaces.tasks import (
+    TASKS,
+    Adding,
+    BuiltIn,
+    Characters,
+    JapaneseVowels,
+    OwnData,
+    Symbolic,
+    TaskSpec,
+)
+from trainables.data.sequences import Data, Sequences, fingerprint
+from trainables.data.tasks import LOADERS, describe, info, load, scaling
+
+
+@dataclass(frozen=True)
+class Row:
+    """A task with options under which it loads quickly, and what is special about it."""
+
+    spec: TaskSpec
+    seeded: bool = True  #: another seed gives other data or another split
+    repeats: bool = False  #: the same sequence may occur in two splits
+
+
+#: Every task, by a name for the test's output.
+TABLE = {
+    "japanese-vowels": Row(JapaneseVowels(name="japanese-vowels")),
+    "symbolic": Row(Symbolic(name="symbolic", complexity=20, length=700, window=20), repeats=True),
+    "characters": Row(Characters(name="characters", window=40, limit=20000), seeded=False),
+    "adding": Row(Adding(name="adding", length=12, examples=60)),
+    "own classification": Row(OwnData(kind="classification", data="classification.npz")),
+    "own regression": Row(OwnData(kind="regression", data="regression.npz")),
+    "own next-token": Row(OwnData(kind="next-token", data="next-token.npz")),
+    "own next-step": Row(OwnData(kind="next-step", data="next-step.npz")),
+}
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a data file of each kind: 30 sequences of 3 to 9 steps."""
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(1)
+    lengths = rng.integers(3, 10, size=30)
+    steps = int(lengths.sum())
+    features = rng.normal(size=(steps, 2))
+    np.savez(folder / "classification.npz", x=features, lengths=lengths, y=np.arange(30) % 3)
+    np.savez(folder / "regression.npz", x=features, lengths=lengths, y=rng.normal(size=30))
+    np.savez(folder / "next-token.npz", x=rng.integers(0, 50, size=steps), lengths=lengths)
+    frames = rng.integers(0, 2, size=(steps, 12), dtype=np.uint8)
+    np.savez(folder / "next-step.npz", x=frames, lengths=lengths)
+    return folder
+
+
+@pytest.fixture(params=TABLE)
+def row(request: pytest.FixtureRequest) -> Row:
+    return TABLE[request.param]
+
+
+def splits(data: Data) -> tuple[Sequences, Sequences, Sequences]:
+    return data.train, data.validation, data.test
+
+
+def contents(split: Sequences) -> set[bytes]:
+    """Every sequence of a split as bytes."""
+    return {
+        split.x[start : start + length].tobytes()
+        for start, length in zip(split.starts, split.lengths, strict=True)
+    }
+
+
+def test_every_built_in_task_has_a_loader_and_a_row_in_this_table() -> None:
+    assert set(LOADERS) == set(TASKS)
+    assert {row.spec.name for row in TABLE.values() if isinstance(row.spec, BuiltIn)} == set(TASKS)
+
+
+def test_every_kind_of_the_users_own_data_has_a_row_in_this_table() -> None:
+    kinds = {row.spec.kind for row in TABLE.values() if isinstance(row.spec, OwnData)}
+    assert kinds == set(OwnData.model_json_schema()["properties"]["kind"]["enum"])
+
+
+def test_equal_specs_give_equal_data(row: Row, base: Path) -> None:
+    first, second = load(row.spec, base), load(row.spec, base)
+    assert first.info == second.info
+    for one, other in zip(splits(first), splits(second), strict=True):
+        np.testing.assert_array_equal(one.x, other.x)
+        np.testing.assert_array_equal(one.lengths, other.lengths)
+        np.testing.assert_array_equal(one.y, other.y)
+
+
+def test_another_seed_gives_other_data_exactly_where_there_is_chance(row: Row, base: Path) -> None:
+    other = row.spec.model_copy(update={"seed": row.spec.seed + 1})
+    differs = load(row.spec, base).info.fingerprint != load(other, base).info.fingerprint
+    assert differs == row.seeded
+
+
+def test_arrays_are_contiguous_of_the_documented_types_and_finite(row: Row, base: Path) -> None:
+    data = load(row.spec, base)
+    for split in splits(data):
+        for array in (split.x, split.lengths, split.y):
+            assert array is None or array.flags.c_contiguous
+        assert split.lengths.dtype == np.int64
+        assert split.x.dtype == (np.int64 if data.info.kind == "next-token" else np.float32)
+        assert split.x.ndim == (1 if data.info.kind == "next-token" else 2)
+        assert np.isfinite(split.x.astype(np.float64)).all()
+        if data.info.causal:
+            assert split.y is None
+        else:
+            assert split.y is not None
+            assert split.y.shape == (len(split),)
+            wanted = np.int64 if data.info.kind == "classification" else np.float32
+            assert split.y.dtype == wanted
+
+
+def test_lengths_sum_to_the_steps_and_leave_something_to_predict(row: Row, base: Path) -> None:
+    data = load(row.spec, base)
+    for split in splits(data):
+        assert len(split) > 0
+        assert split.lengths.min() >= (2 if data.info.causal else 1)
+        assert split.lengths.sum() == len(split.x)
+
+
+def test_info_describes_the_data(row: Row, base: Path) -> None:
+    data = load(row.spec, base)
+    told = data.info
+    assert info(row.spec, base) == told
+    assert told.kind == row.spec.of_kind
+    assert told.name == row.spec.label
+    assert told.metric == told.metrics[0]
+    assert told.longest == max(int(split.lengths.max()) for split in splits(data))
+    assert told.fingerprint == fingerprint(*splits(data))
+    if told.kind == "next-token":
+        assert told.inputs == told.outputs > max(int(split.x.max()) for split in splits(data))
+        assert min(int(split.x.min()) for split in splits(data)) >= 0
+        return
+    assert {told.inputs} == {split.x.shape[1] for split in splits(data)}
+    if told.kind == "classification":
+        for split in splits(data):
+            assert split.y is not None
+            assert set(split.y.tolist()) == set(range(told.outputs))
+    else:
+        assert told.outputs == (told.inputs if told.kind == "next-step" else 1)
+
+
+def test_splits_have_no_sequence_in_common(row: Row, base: Path) -> None:
+    train, validation, test = (contents(split) for split in splits(load(row.spec, base)))
+    overlap = (train & validation) | (train & test) | (validation & test)
+    assert row.repeats or not overlap
+
+
+def test_the_spec_chooses_the_metric(row: Row, base: Path) -> None:
+    spec = row.spec.model_copy(update={"metric": "loss"})
+    assert load(spec, base).info.metric.name == "loss"
+
+
+def test_the_training_part_alone_decides_how_features_are_scaled(base: Path) -> None:
+    data = load(JapaneseVowels(name="japanese-vowels"), base)
+    steps = data.train.x.astype(np.float64)
+    np.testing.assert_allclose(steps.mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(steps.std(axis=0), 1, atol=1e-5)
+    assert np.abs(data.test.x.astype(np.float64).mean(axis=0)).max() > 0.01
+
+
+def test_scaling_turns_the_files_values_into_the_tasks(base: Path) -> None:
+    spec = JapaneseVowels(name="japanese-vowels")
+    known = scaling(spec)
+    assert known is not None
+    mean, deviation = known
+    raw = load(spec, base).test.x[0].astype(np.float32) * deviation + mean
+    # the first frame of the official test part, as its file has it
+    np.testing.assert_allclose(raw[:3], [1.635533, 0.024848, 0.432087], atol=1e-5)
+    assert scaling(Adding(name="adding")) is None
+
+
+def test_japanese_vowels_keep_the_official_test_part_and_equal_shares_of_speakers(
+    base: Path,
+) -> None:
+    data = load(JapaneseVowels(name="japanese-vowels"), base)
+    assert [len(split) for split in splits(data)] == [180, 90, 370]
+    for split, each in ((data.train, 20), (data.validation, 10)):
+        assert split.y is not None
+        assert np.bincount(split.y.astype(np.int64)).tolist() == [each] * 9
+    other = load(JapaneseVowels(name="japanese-vowels", seed=1), base)
+    np.testing.assert_array_equal(data.test.y, other.test.y)
+
+
+def test_the_marked_numbers_of_the_adding_problem_sum_to_the_target(base: Path) -> None:
+    data = load(Adding(name="adding", length=11, examples=40), base)
+    for split in splits(data):
+        x = split.x.reshape(len(split), 11, 2)
+        assert (x[:, :5, 1].sum(axis=1) == 1).all()
+        assert (x[:, 5:, 1].sum(axis=1) == 1).all()
+        np.testing.assert_allclose((x[:, :, 0] * x[:, :, 1]).sum(axis=1), split.y, rtol=1e-6)
+
+
+def test_the_description_names_every_task_with_its_source_and_options() -> None:
+    rows = {row["name"]: row for row in describe()}
+    assert set(rows) == set(TASKS)
+    assert all(row["source"] and row["split"] and row["summary"] for row in rows.values())
+    assert rows["symbolic"]["options"]["complexity"]["required"]
+    assert rows["symbolic"]["options"]["window"]["default"] == 100
+    assert rows["japanese-vowels"]["metrics"][0] == "accuracy"
+
+
+def test_importing_and_loading_tasks_brings_in_no_heavy_library() -> None:
+    code = (
+        "import sys, pathlib, spaces.tasks as s, trainables.tasks as t\n"
+        "t.load(s.JapaneseVowels(name='japanese-vowels'), pathlib.Path())\n"
+        "heavy = {'torch', 'aeon', 'numba', 'sklearn', 'scipy', 'pandas', 'ray', 'optuna'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,113 @@
+"""Latency: of a typical sequence, alone, and without a trace in the training that follows."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from spaces.config import TrialConfig
+from trainables.data.sequences import Data, Sequences
+from trainables.layers.model import Model
+from trainables.training import latency
+from trainables.training.latency import latency_ms, typical
+from trainables.training.trainer import Training
+from trainables.worker.messages import Work
+from trainables.worker.tune import Worker
+
+CELLS = [("lstm", "standard"), ("gru", "light"), ("transformer", "encoder")]
+
+
+def config(cell: str, gates: str, **changes: Any) -> TrialConfig:
+    known: dict[str, Any] = {"cell": cell, "gates": gates, "depth": 2, "hidden_size": 8}
+    known |= {"learning_rate": 0.01, "dropout": 0.2, "max_epochs": 3}
+    return TrialConfig(**{**known, **changes})
+
+
+@pytest.mark.parametrize("kind", ["classification", "regression", "next-token", "next-step"])
+def test_the_typical_sequence_is_the_first_of_median_length(make_data: Any, kind: str) -> None:
+    train = make_data(kind).train
+    median = sorted(train.lengths)[(len(train) - 1) // 2]
+    first = list(train.lengths).index(median)
+    start = int(train.lengths[:first].sum())
+    assert typical(train)[:, 0].tolist() == train.x[start : start + median].tolist()
+
+
+class Counted(torch.nn.Module):
+    """Counts its passes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.passes = 0
+
+    def forward(self, x_TBI: torch.Tensor, lengths_B: torch.Tensor) -> torch.Tensor:
+        assert x_TBI.shape[:2] == (int(lengths_B), 1)
+        assert torch.is_inference_mode_enabled() and not self.training
+        self.passes += 1
+        return x_TBI
+
+
+@pytest.mark.parametrize(
+    ("seconds", "passes"),
+    [(1.0, latency.LEAST), (0.004, 25), (1e-6, latency.MOST)],
+)
+def test_the_least_of_many_passes_counts_and_warming_up_does_not(
+    make_data: Any, monkeypatch: pytest.MonkeyPatch, seconds: float, passes: int
+) -> None:
+    """By a clock that passes as it is told: the first passes are slow, and so is every other."""
+    model, now = Counted(), [0.0]
+
+    def clock() -> float:
+        return now[0]
+
+    def forward(x: torch.Tensor, lengths: torch.Tensor) -> None:
+        Counted.forward(model, x, lengths)
+        now[0] += 9.0 if model.passes <= latency.WARM_UP else seconds
+
+    monkeypatch.setattr("trainables.latency.time.perf_counter", clock)
+    monkeypatch.setattr(model, "forward", forward)
+    train: Sequences = make_data().train
+    found = latency_ms(model, train)  # type: ignore[arg-type]
+    assert found == pytest.approx(1000 * seconds)
+    assert model.passes == latency.WARM_UP + passes
+
+
+def test_a_far_larger_model_takes_longer(make_data: Any) -> None:
+    data: Data = make_data(longest=40)
+    small, large = (
+        latency_ms(Model(config("lstm", "standard", hidden_size=n), data.info), data.train)
+        for n in (4, 512)
+    )
+    assert large > 4 * small > 0
+
+
+@pytest.mark.parametrize(("cell", "gates"), CELLS)
+def test_a_training_is_the_same_whether_it_was_measured_or_not(
+    make_data: Any, cell: str, gates: str
+) -> None:
+    data = make_data()
+    weights = []
+    for measured in (False, True):
+        training = Training(config(cell, gates), data, seed=3)
+        if measured:
+            latency_ms(training.model, data.train)
+        training.advance(3)
+        weights.append(training.weights.detach().clone())
+    assert torch.equal(*weights)
+
+
+def test_a_worker_tells_latency_first_and_trains_only_when_asked_again(
+    make_data: Any, tmp_path: Path
+) -> None:
+    plain = config("gru", "reset-after").model_dump(mode="json")
+    work = Work("search/gru/0", 1, plain, seed=0, rungs=[], measure=True)
+    worker = Worker.__new__(Worker)
+    given = {"work": [work.as_dict()]}
+    worker.setup(given, data=make_data(), checkpoints=str(tmp_path), threads=1, device="cpu")
+    (first,) = worker.step()["report"]
+    assert first["latency_ms"] > 0 and first["parameters"] > 0
+    assert (first["epochs"], first["checkpoint"]) == ([], None)
+    assert not list(tmp_path.iterdir())
+    (second,) = worker.step()["report"]
+    assert second["latency_ms"] is None and second["epochs"][0]["epoch"] == 1

@@ -1,0 +1,107 @@
+"""The worker: what it reports of one trial, of several at once, and of what goes wrong."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spaces.config import TrialConfig
+from trainables.data.sequences import Data
+from trainables.worker.messages import Work
+from trainables.worker.tune import Worker
+
+CONFIG = TrialConfig(
+    cell="gru", gates="reset-after", depth=1, hidden_size=4, learning_rate=0.02, max_epochs=4
+)
+
+
+def work(number: int, checkpoints: list[str] | None = None, **changes: Any) -> Work:
+    config = CONFIG.model_copy(update=changes).model_dump(mode="json")
+    key = f"confirm/gru/{number}"
+    return Work(key, 1, config, seed=number, rungs=[], checkpoints=checkpoints or [], test=True)
+
+
+def worker(folder: Path, data: Data, *given: Work) -> Worker:
+    """Return a worker as Ray Tune would set it up."""
+    made = Worker.__new__(Worker)
+    config = {"work": [piece.as_dict() for piece in given]}
+    made.setup(config, data=data, checkpoints=str(folder), threads=1, device="cpu")
+    return made
+
+
+def told(reports: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    """Return what is the same in every run: no times."""
+    return [
+        (r["key"], r["checkpoint"], r["diverged"], r["test"], [p["metrics"] for p in r["epochs"]])
+        for r in reports
+    ]
+
+
+def test_trials_at_once_report_what_each_reports_alone(
+    make_data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainables.tune.SLICE_SECONDS", math.inf)
+    data = make_data()
+    folders = tmp_path / "together", tmp_path / "alone"
+    for folder in folders:
+        folder.mkdir()
+    together = worker(folders[0], data, *(work(n) for n in range(3))).step()["report"]
+    alone = [worker(folders[1], data, work(n)).step()["report"] for n in range(3)]
+    assert told(together) == told([report for (report,) in alone])
+    assert all(report["test"] is not None for report in together)
+
+
+def test_a_trial_that_ended_is_reported_once_while_others_go_on(
+    make_data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainables.tune.SLICE_SECONDS", 0.0)
+    steep = {"cell": "rnn", "gates": "relu", "optimizer": "sgd", "gradient_clip": None}
+    wild = work(1, **steep, learning_rate=1e12)
+    made = worker(tmp_path, make_data("regression"), work(0, **steep), wild)
+    reports = [made.step()["report"] for _ in range(4)]
+    ended = [r["key"] for slice_ in reports for r in slice_ if r["diverged"]]
+    assert ended == ["confirm/gru/1"]
+    assert [r["key"] for r in reports[-1]] == ["confirm/gru/0"]
+    assert reports[-1][0]["test"] is not None
+
+
+def test_trials_go_on_together_from_checkpoints_of_different_epochs(
+    make_data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainables.tune.SLICE_SECONDS", 0.0)
+    data = make_data()
+    (first,) = worker(tmp_path, data, work(0)).step()["report"]
+    again = worker(tmp_path, data, work(0, [first["checkpoint"]]), work(1))
+    epochs: dict[str, list[int]] = {"confirm/gru/0": [], "confirm/gru/1": []}
+    for _ in range(4):
+        for report in again.step()["report"]:
+            epochs[report["key"]] += [point["epoch"] for point in report["epochs"]]
+    assert epochs == {"confirm/gru/0": [2, 3, 4], "confirm/gru/1": [1, 2, 3, 4]}
+
+
+def test_an_exception_is_a_report_on_every_trial_in_hand(make_data: Any, tmp_path: Path) -> None:
+    made = worker(tmp_path, make_data(), work(0), work(1, hidden_size=5))
+    reports = made.step()["report"]
+    assert [report["key"] for report in reports] == ["confirm/gru/0", "confirm/gru/1"]
+    assert all("members differ in hidden_size" in report["failure"] for report in reports)
+    made.take([work(2).as_dict()])
+    (report,) = made.step()["report"]
+    assert report["failure"] is None
+
+
+def test_a_store_that_cannot_be_written_to_halts_the_job(make_data: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    reports = worker(tmp_path / "file", make_data(), work(0), work(1)).step()["report"]
+    assert all(report["halt"] for report in reports)
+
+
+def test_a_worker_without_a_trial_says_so_and_goes_on_when_it_has_one(
+    make_data: Any, tmp_path: Path
+) -> None:
+    made = worker(tmp_path, make_data(), work(0))
+    made.take([])
+    assert made.step() == {"report": []}
+    made.take([work(1).as_dict()])
+    (report,) = made.step()["report"]
+    assert report["key"] == "confirm/gru/1"

@@ -1,0 +1,243 @@
+"""Checkpoints in an S3 bucket, or in anything that speaks S3.
+
+    prefix/NAME/<random>-model.safetensors     its files
+    prefix/NAME/manifest.json                  {"format": 1, "files": {name: {key, size, sha256}}}
+
+Files are stored first, under keys that nobody else uses, and the manifest last, in one request: it
+is what makes a checkpoint, and storing another one replaces it whole. Readers check every file
+against it.
+
+Credentials, region and endpoint come from where boto3 looks for them: AWS_ACCESS_KEY_ID,
+AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL, ~/.aws, the role of the machine. Every node needs them.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from spaces.fields import Fault
+from trainables.checkpoints.base import CheckpointError, Store, StoreError
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+_TRIES = 8  # of a request, with growing pauses: about a minute in all
+_GONE = ("NoSuchKey", "404", "NotFound")
+_LACKING = ("NotImplemented", "MethodNotAllowed", "405", "501")
+
+#: What a server says, and what to do about it.
+_REMEDIES = {
+    "404": "make the bucket, or name another",
+    "NoSuchBucket": "make the bucket, or name another",
+    "403": "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and what they may do in the bucket",
+    "AccessDenied": "let these credentials list, read, write and delete below the prefix",
+    "InvalidAccessKeyId": "check AWS_ACCESS_KEY_ID",
+    "SignatureDoesNotMatch": "check AWS_SECRET_ACCESS_KEY",
+    "ExpiredToken": "renew the credentials",
+    "301": "set AWS_REGION to the bucket's region",
+    "NoCredentialsError": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment",
+}
+_UNREACHABLE = "start the server, or correct AWS_ENDPOINT_URL; every node must reach it"
+
+
+class S3Store(Store):
+    """Checkpoints below a prefix of a bucket. Its methods raise StoreError for what S3 refuses."""
+
+    def __init__(self, url: str, *, tries: int = _TRIES) -> None:
+        self._url = url.rstrip("/")
+        self._bucket, _, self._prefix = self._url.removeprefix("s3://").partition("/")
+        self._tries = tries
+        self._made: Any = None
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[Path]:
+        """Give a folder on this machine, whose files are uploaded at the end."""
+        with _scratch() as folder:
+            yield folder
+            stored: list[str] = []
+            try:
+                with self._told():
+                    self._upload(name, folder, stored)
+            except BaseException:
+                with contextlib.suppress(StoreError):
+                    self._remove(stored)
+                raise
+
+    @contextmanager
+    def reading(self, name: str) -> Iterator[Path]:
+        """Give a folder on this machine with the files, checked against the manifest."""
+        with _scratch() as folder:
+            with self._told():
+                self._download(name, folder)
+            yield folder
+
+    def names(self) -> list[str]:
+        """Return the names that have a manifest."""
+        keys = (key.split("/") for key in self._list(""))
+        return sorted(parts[0] for parts in keys if parts[1:] == [MANIFEST])
+
+    def delete(self, name: str) -> None:
+        """Remove the manifest, and then the files."""
+        manifest = f"{name}/{MANIFEST}"
+        self._remove(sorted(self._list(f"{name}/"), key=lambda key: key != manifest))
+
+    def clean(self, keep: Collection[str]) -> None:
+        """Remove what belongs to other names, and files of these that no manifest names."""
+        old: list[str] = []
+        for name, found in groupby(self._list(""), key=lambda key: key.split("/")[0]):
+            keys = list(found)
+            manifest = f"{name}/{MANIFEST}"
+            used: set[str] = set()
+            if name in keep and manifest in keys:
+                with contextlib.suppress(CheckpointError):
+                    files = self._manifest(name)
+                    used = {manifest, *(f"{name}/{entry['key']}" for entry in files.values())}
+            old += sorted(set(keys) - used, key=lambda key: key != manifest)
+        self._remove(old)
+
+    def faults(self) -> list[Fault]:
+        """Return why checkpoints could not be kept here, if so. Leaves nothing behind."""
+        key = f"{self._prefix}/.gatesearch-{uuid.uuid4().hex}".lstrip("/")
+        place: dict[str, Any] = {"Bucket": self._bucket, "Key": key}
+        try:
+            self._client.head_bucket(Bucket=self._bucket)
+            self._client.put_object(**place, Body=b"")
+            self._client.get_object(**place)["Body"].close()
+            self._client.list_objects_v2(Bucket=self._bucket, Prefix=key, MaxKeys=1)
+            self._client.delete_object(**place)
+        except (BotoCoreError, ClientError) as error:
+            code, said = _said(error)
+            unknown = "see the message" if isinstance(error, ClientError) else _UNREACHABLE
+            rule = f"{self._url} must take the job's checkpoints; it says: {said}"
+            return [Fault(rule, _REMEDIES.get(code, unknown))]
+        return []
+
+    # Requests. Keys are told without the prefix.
+
+    def _upload(self, name: str, folder: Path, stored: list[str]) -> None:
+        files: dict[str, Any] = {}
+        for path in sorted(folder.iterdir()):
+            content = path.read_bytes()
+            key = f"{uuid.uuid4().hex[:12]}-{path.name}"
+            digest = hashlib.sha256(content).hexdigest()
+            files[path.name] = {"key": key, "size": len(content), "sha256": digest}
+            stored.append(f"{name}/{key}")
+            self._put(stored[-1], content)
+        manifest = {"format": FORMAT, "files": files}
+        self._put(f"{name}/{MANIFEST}", json.dumps(manifest).encode())
+
+    def _download(self, name: str, folder: Path) -> None:
+        for file, entry in self._manifest(name).items():
+            content = self._get(f"{name}/{entry['key']}")
+            if content is None or hashlib.sha256(content).hexdigest() != entry["sha256"]:
+                raise CheckpointError(
+                    f"{self._url}/{name}/{entry['key']} is not what its manifest says was stored"
+                )
+            (folder / Path(file).name).write_bytes(content)
+
+    def _manifest(self, name: str) -> dict[str, dict[str, Any]]:
+        with self._told():
+            content = self._get(f"{name}/{MANIFEST}")
+        if content is None:
+            raise CheckpointError(f"there is no checkpoint {name} in {self._url}")
+        try:
+            manifest = json.loads(content)
+            if manifest["format"] == FORMAT and all(
+                {"key", "size", "sha256"} <= entry.keys() for entry in manifest["files"].values()
+            ):
+                return dict(manifest["files"])
+        except (ValueError, TypeError, KeyError, AttributeError):
+            pass
+        raise CheckpointError(f"{self._url}/{name}/{MANIFEST} is no manifest of format {FORMAT}")
+
+    def _list(self, below: str) -> Iterator[str]:
+        """Yield keys in their order."""
+        start = f"{self._prefix}/" if self._prefix else ""
+        with self._told():
+            pages = self._client.get_paginator("list_objects_v2")
+            for page in pages.paginate(Bucket=self._bucket, Prefix=start + below):
+                for entry in page.get("Contents", []):
+                    yield entry["Key"].removeprefix(start)
+
+    def _put(self, key: str, content: bytes) -> None:
+        self._client.put_object(Bucket=self._bucket, Key=self._key(key), Body=content)
+
+    def _get(self, key: str) -> bytes | None:
+        try:
+            answer = self._client.get_object(Bucket=self._bucket, Key=self._key(key))
+            with contextlib.closing(answer["Body"]) as body:
+                content: bytes = body.read()
+                return content
+        except ClientError as error:
+            if _said(error)[0] in _GONE:
+                return None
+            raise
+
+    def _remove(self, keys: Iterable[str]) -> None:
+        objects = [{"Key": self._key(key)} for key in keys]
+        with self._told():
+            for first in range(0, len(objects), 1_000):
+                some = objects[first : first + 1_000]
+                request = {"Objects": some, "Quiet": True}
+                try:
+                    self._client.delete_objects(Bucket=self._bucket, Delete=request)
+                except ClientError as error:
+                    if _said(error)[0] not in _LACKING:
+                        raise
+                    for one in some:  # not every server removes many at once
+                        self._client.delete_object(Bucket=self._bucket, **one)
+
+    def _key(self, key: str) -> str:
+        return f"{self._prefix}/{key}" if self._prefix else key
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except (BotoCoreError, ClientError) as error:
+            raise StoreError(f"{self._url}: {_said(error)[1]}") from None
+
+    @property
+    def _client(self) -> Any:
+        if self._made is None:
+            config = Config(
+                connect_timeout=5,
+                read_timeout=30,
+                retries={"mode": "standard", "total_max_attempts": self._tries},
+                # Servers other than Amazon's do not all know the newer checksums.
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+            )
+            self._made = boto3.Session().client("s3", config=config)  # the default one is shared
+        return self._made
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """Give an empty folder; the next driver on this machine removes it if we are killed."""
+    folder = Path(tempfile.mkdtemp(prefix=f"gatesearch-{os.getpid()}-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _said(error: BotoCoreError | ClientError) -> tuple[str, str]:
+    """Return the error's code and message."""
+    if isinstance(error, ClientError):
+        told = error.response.get("Error", {})
+        code = str(told.get("Code", "unknown"))
+        return code, f"{told.get('Message') or 'no message'} ({code})"
+    return type(error).__name__, str(error)

@@ -1,0 +1,122 @@
+"""Padded batches of ragged sequences, in an order that follows from seed and epoch alone."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from spaces.tasks import Kind
+from trainables.data.sequences import Sequences
+
+#: Padded steps in a batch of an evaluation, at most (a single sequence may be longer).
+EVALUATION_STEPS = 65_536
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Sequences side by side, the longest first, padded with zeros at the end.
+
+    x: [T, B, features] float32 or [T, B] int64 symbols.
+    lengths: [B] int64.
+    targets: [B] int64 classes, [B] float32 values, or x one step on: [T, B] int64 symbols,
+        [T, B, labels] float32 frames.
+    """
+
+    x: Tensor
+    lengths: Tensor
+    targets: Tensor
+
+    @property
+    def ragged(self) -> bool:
+        """Whether there is padding."""
+        return int(self.lengths[-1]) < len(self.x)
+
+    def to(self, device: torch.device) -> "Batch":
+        """Return the batch on another device; itself where it is there already."""
+        if device == self.x.device:
+            return self
+        return Batch(self.x.to(device), self.lengths.to(device), self.targets.to(device))
+
+
+class Batches:
+    """Makes batches of one split. Sequences too short to hold a target are left out."""
+
+    def __init__(self, sequences: Sequences, kind: Kind) -> None:
+        self._sequences = sequences
+        self._shifted = kind in ("next-token", "next-step")  # targets are x, one step on
+        self._lengths = sequences.lengths - self._shifted
+        self._usable = np.flatnonzero(self._lengths > 0)
+
+    def __len__(self) -> int:
+        """Return the number of sequences that hold a target."""
+        return len(self._usable)
+
+    @property
+    def longest(self) -> int:
+        """Return how many steps of the longest sequence are read."""
+        return int(self._lengths.max())
+
+    def shuffled(self, size: int, seed: int, epoch: int) -> Iterator[Batch]:
+        """Yield all sequences once, in batches of the given size (the last may be smaller)."""
+        return map(self.batch, self.shuffled_choices(size, seed, epoch))
+
+    def shuffled_choices(self, size: int, seed: int, epoch: int) -> Iterator[NDArray[np.int64]]:
+        """Yield which sequences stand in each of those batches, the longest first."""
+        order = np.random.default_rng([seed, epoch]).permutation(self._usable)
+        for start in range(0, len(order), size):
+            yield self._longest_first(order[start : start + size])
+
+    def ordered(self, steps: int = EVALUATION_STEPS) -> Iterator[Batch]:
+        """Yield all sequences once, longest first, in batches of at most that many padded steps."""
+        return map(self.batch, self.ordered_choices(steps))
+
+    def ordered_choices(self, steps: int = EVALUATION_STEPS) -> Iterator[NDArray[np.int64]]:
+        """Yield which sequences stand in each of those batches, the longest first."""
+        order = self._longest_first(self._usable)
+        start = 0
+        while start < len(order):
+            size = max(1, steps // int(self._lengths[order[start]]))
+            yield order[start : start + size]
+            start += size
+
+    def _longest_first(self, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
+        return chosen[np.argsort(-self._lengths[chosen], kind="stable")]
+
+    def batch(self, chosen: NDArray[np.int64]) -> Batch:
+        """Return a batch of the chosen sequences, which must stand longest first."""
+        lengths = self._lengths[chosen]
+        x, y = self._sequences.x, self._sequences.y
+        steps_T1 = np.arange(lengths[0])[:, None]
+        padding_TB = steps_T1 >= lengths
+        at_TB = self._sequences.starts[chosen] + np.minimum(steps_T1, lengths - 1)
+        padded = _padded(x, at_TB, padding_TB)
+        if self._shifted:
+            targets = _padded(x, at_TB + 1, padding_TB)
+        else:
+            assert y is not None
+            targets = torch.from_numpy(y[chosen])
+        return Batch(padded, torch.from_numpy(lengths), targets)
+
+    def lengths(self, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how many steps of the chosen sequences are read."""
+        return self._lengths[chosen]
+
+    def steps(self, chosen: NDArray[np.int64], steps: NDArray[np.int64]) -> Tensor:
+        """Return x at the given steps of the chosen sequences, one row for each pair."""
+        return torch.from_numpy(self._sequences.x[self._sequences.starts[chosen] + steps])
+
+    def targets(self, chosen: NDArray[np.int64]) -> Tensor:
+        """Return the chosen sequences' targets, for tasks with one a sequence."""
+        assert self._sequences.y is not None
+        return torch.from_numpy(self._sequences.y[chosen])
+
+
+def _padded(
+    x: NDArray[np.generic], at_TB: NDArray[np.int64], padding_TB: NDArray[np.bool_]
+) -> Tensor:
+    gathered = x[at_TB]  # a fresh array: the source may be read-only shared memory
+    gathered[padding_TB] = 0
+    return torch.from_numpy(gathered)

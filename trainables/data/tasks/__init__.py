@@ -1,0 +1,120 @@
+"""The tasks: what a job file's `task` stands for, as arrays. NumPy only; imports no torch.
+
+A built-in task is a section of the job file in spaces/tasks.py, a file here and a row in LOADERS.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spaces.tasks import METRICS, TASKS, JapaneseVowels, OwnData, TaskInfo, TaskSpec
+from trainables.data.formats import own
+from trainables.data.formats.own import read_sequences
+from trainables.data.sequences import Data, fingerprint
+from trainables.data.splits import Parts
+from trainables.data.tasks import adding, characters, japanese_vowels, symbolic
+
+__all__ = ["LOADERS", "Loader", "describe", "info", "load", "read_sequences", "scaling"]
+
+
+@dataclass(frozen=True)
+class Loader:
+    """How a built-in task becomes arrays, and what to say about it."""
+
+    load: Callable[[Any, Path], Parts]  #: from its section of the job file and the job's folder
+    split: str  #: how training, validation and test are told apart
+    source: str  #: what to cite
+
+
+#: One row for each built-in task of spaces.tasks.TASKS.
+LOADERS: dict[str, Loader] = {
+    "japanese-vowels": Loader(
+        japanese_vowels.load,
+        "180 training and 90 validation of the official 270, stratified; the official 370 for test",
+        "Kudo, Toyama & Shimbo 1999, Pattern Recognition Letters 20; UCI; files of aeon (BSD-3)",
+    ),
+    "symbolic": Loader(
+        symbolic.load,
+        "70/15/15 % of the string in time order",
+        "Cahuantzi, Chen & Güttel 2021, arXiv 2107.02248; LZW: Welch 1984, Computer 17",
+    ),
+    "characters": Loader(
+        characters.load,
+        "80/10/10 % of the text in its order, each paragraph once",
+        "pydoc_data.topics, the language reference in Python's standard library (PSF licence)",
+    ),
+    "adding": Loader(
+        adding.load,
+        "80/10/10 % of the examples",
+        "Hochreiter & Schmidhuber 1997, Neural Computation 9; form of Le 2015, arXiv 1504.00941",
+    ),
+}
+
+
+def load(spec: TaskSpec, base: Path) -> Data:
+    """Return the data of a task, split; paths in the spec are relative to `base`.
+
+    Equal specs give equal data. Raises InputError for data that breaks a rule; its place is the
+    user's file and array ("gestures.npz: x"), or the field of a built-in task ("task.length").
+    """
+    parts = (
+        own.load(spec, base) if isinstance(spec, OwnData) else LOADERS[spec.name].load(spec, base)
+    )
+    splits = (parts.train, parts.validation, parts.test)
+    return Data(
+        TaskInfo(
+            name=parts.name,
+            kind=parts.kind,
+            inputs=parts.inputs,
+            outputs=parts.outputs,
+            longest=max(int(split.lengths.max()) for split in splits),
+            metric=spec.chosen_metric,
+            fingerprint=fingerprint(*splits),
+        ),
+        *splits,
+    )
+
+
+def info(spec: TaskSpec, base: Path) -> TaskInfo:
+    """Return load(spec, base).info. The fingerprint needs the arrays, so they are made."""
+    return load(spec, base).info
+
+
+def scaling(spec: TaskSpec) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+    """Return mean and deviation [features] by which the task scaled its features, if it did.
+
+    Somebody's raw features are made fit for a model of this task by (x - mean) / deviation.
+    """
+    return japanese_vowels.scaling(spec) if isinstance(spec, JapaneseVowels) else None
+
+
+def describe() -> list[dict[str, Any]]:
+    """Return the built-in tasks for `gatesearch tasks --json`, without loading any."""
+    rows = []
+    for name, section in TASKS.items():
+        fields = section.model_json_schema()["properties"]
+        rows.append(
+            {
+                "name": name,
+                "kind": section.kind_of_task,
+                "summary": section.summary,
+                "metrics": [metric.name for metric in METRICS[section.kind_of_task]],
+                "direction": METRICS[section.kind_of_task][0].direction,
+                "split": LOADERS[name].split,
+                "source": LOADERS[name].source,
+                "options": {
+                    option: {
+                        "default": field.get("default"),
+                        "required": "default" not in field,
+                        "description": field.get("description", ""),
+                    }
+                    for option, field in fields.items()
+                    if option != "name"
+                },
+            }
+        )
+    return rows

@@ -1,0 +1,199 @@
+"""A trained model as an ONNX graph, and the check that both give the same outputs."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+
+from spaces.tasks import Kind
+from trainables.data.batches import Batch
+from trainables.export.onnx.graph import FLOAT, INT64, Graph, tensor
+from trainables.export.onnx.loop import add_loop
+from trainables.export.onnx.operators import OPERATORS, add_operator
+from trainables.export.onnx.steps import Steps
+from trainables.export.onnx.transformer import add_encoder, add_linear
+from trainables.layers.model import Model, Recurrent
+
+#: Largest difference between onnxruntime's outputs and torch's, per unit of the largest output
+#: where that is above 1.
+TOLERANCE = 1e-5
+
+#: Name of the graph's output by kind of task. Logits are natural logarithms of odds: softmax makes
+#: probabilities of them, or the logistic function where labels are independent (next-step).
+OUTPUTS: dict[Kind, str] = {
+    "classification": "logits",
+    "regression": "prediction",
+    "next-token": "logits",
+    "next-step": "logits",
+}
+
+Scaling = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+class ExportError(RuntimeError):
+    """An exported model does not do what the trained one does; it must not be used."""
+
+
+def convert(
+    model: Model, *, scaling: Scaling | None = None, metadata: dict[str, Any] | None = None
+) -> onnx.ModelProto:
+    """Return the model as ONNX, for batches of any size and sequences of any length.
+
+    Inputs: x [batch, time, features] float32, or [batch, time] int64 symbols; lengths [batch]
+    int64, each from 1 to time. What stands behind a sequence's length changes nothing.
+    Output: by OUTPUTS, [batch, outputs] (classification, regression: at each sequence's last valid
+    step) or [batch, time, outputs] (next-token, next-step; nothing is said about padding).
+
+    scaling: mean and deviation [features] of the raw data; the graph then takes raw features.
+    metadata: plain JSON values, kept in the file under the key "gatesearch".
+    """
+    info = model.info
+    symbols = info.kind == "next-token"
+    graph = Graph()
+    x, lengths, output = graph.name("x"), graph.name("lengths"), graph.name(OUTPUTS[info.kind])
+    x_TBI = _input(graph, model, x, scaling)
+    steps = Steps.of(graph, x_TBI, lengths)
+    y_TBD = _features(graph, model, x_TBI, steps)
+    y_BTD = graph.add("Transpose", y_TBD, name="readout/features", perm=[1, 0, 2])
+    read = y_BTD if info.causal else _last(graph, model, y_BTD, steps)
+    read = add_linear(graph, "readout", model.readout, read)
+    graph.nodes[-1].output[0] = output
+    shape: list[int | str] = ["batch", "time"] if info.causal else ["batch"]
+    return graph.model(
+        [
+            tensor(x, INT64, ["batch", "time"])
+            if symbols
+            else tensor(x, FLOAT, ["batch", "time", info.inputs]),
+            tensor(lengths, INT64, ["batch"]),
+        ],
+        [tensor(output, FLOAT, [*shape, info.outputs])],
+        {"gatesearch": json.dumps(metadata or {}, allow_nan=False)},
+    )
+
+
+def _input(graph: Graph, model: Model, x: str, scaling: Scaling | None) -> str:
+    """Return x_TBI: time first, scaled, symbols as one-hot vectors."""
+    if model.info.kind == "next-token":
+        x_TB = graph.add("Transpose", x, name="input/steps", perm=[1, 0])
+        levels = graph.constant(np.array([0, 1], np.float32), "input/levels")
+        return graph.add("OneHot", x_TB, graph.ints(model.info.inputs), levels, name="input/x")
+    x_TBI = graph.add("Transpose", x, name="input/x", perm=[1, 0, 2])
+    if scaling is None:
+        return x_TBI
+    mean = graph.constant(scaling[0].astype(np.float32), "input/mean")
+    deviation = graph.constant(scaling[1].astype(np.float32), "input/deviation")
+    centred = graph.add("Sub", x_TBI, mean, name="input/centred")
+    return graph.add("Div", centred, deviation, name="input/scaled")
+
+
+def _features(graph: Graph, model: Model, x_TBI: str, steps: Steps) -> str:
+    if model.encoder is not None:
+        return add_encoder(graph, model.encoder, x_TBI, steps)
+    width = model.info.inputs
+    if model.project is not None:
+        x_TBI, width = add_linear(graph, "project", model.project, x_TBI), model.config.hidden_size
+    for at, layer in enumerate(model.layers):
+        assert isinstance(layer, Recurrent)
+        y_TBD = _recurrent(graph, f"layer{at}", layer, x_TBI, steps)
+        new_width = _width(layer)
+        if model.config.residual and width == new_width:
+            y_TBD = graph.add("Add", x_TBI, y_TBD, name=f"layer{at}/residual")
+        x_TBI, width = y_TBD, new_width
+    return x_TBI
+
+
+def _width(layer: Recurrent) -> int:
+    one = layer.forwards.variant.width(layer.forwards.hidden)
+    return one if layer.backwards is None else 2 * one
+
+
+def _recurrent(graph: Graph, prefix: str, layer: Recurrent, x_TBI: str, steps: Steps) -> str:
+    directions = [d for d in (layer.forwards, layer.backwards) if d is not None]
+    variant = layer.forwards.variant
+    row = OPERATORS.get((variant.family, variant.gates))
+    if row is not None and layer.forwards.zoneout == 0:
+        return add_operator(graph, prefix, row, directions, x_TBI, steps)
+    names = ("forwards", "backwards")
+    outputs = [
+        add_loop(graph, f"{prefix}/{name}", direction, x_TBI, steps, backwards=name == "backwards")
+        for name, direction in zip(names, directions, strict=False)
+    ]
+    if len(outputs) == 1:
+        return outputs[0]
+    return graph.add("Concat", *outputs, name=f"{prefix}/y", axis=-1)
+
+
+def _last(graph: Graph, model: Model, y_BTD: str, steps: Steps) -> str:
+    """Return each sequence's features: forwards at its last valid step, backwards at step 0."""
+    last_B = graph.add("Sub", steps.lengths, graph.index(1), name="readout/last")
+    last_B1 = graph.add("Unsqueeze", last_B, graph.ints(1), name="readout/index")
+    at_end_BD = graph.add("GatherND", y_BTD, last_B1, name="readout/end", batch_dims=1)
+    if not model.bidirectional:
+        return at_end_BD
+    width = model.readout.in_features
+    half, whole = graph.ints(width // 2), graph.ints(width)
+    axis, beginning = graph.ints(-1), graph.ints(0)
+    forwards = graph.add("Slice", at_end_BD, beginning, half, axis, name="readout/forwards")
+    at_start_BD = graph.add("Gather", y_BTD, graph.index(0), name="readout/start", axis=1)
+    backwards = graph.add("Slice", at_start_BD, half, whole, axis, name="readout/backwards")
+    return graph.add("Concat", forwards, backwards, name="readout/both", axis=-1)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How far onnxruntime's outputs are from torch's."""
+
+    error: float  #: largest difference
+    largest: float  #: largest output in size, as torch gives it
+    sequences: int
+
+    @property
+    def passed(self) -> bool:
+        """Whether the error is within TOLERANCE (never, where there is a NaN)."""
+        return self.error <= TOLERANCE * max(1.0, self.largest)
+
+
+def compare(
+    proto: onnx.ModelProto, model: Model, batches: Iterable[Batch], scaling: Scaling | None = None
+) -> Comparison:
+    """Run both on batches of the task (features scaled as for training) and compare the outputs.
+
+    The ONNX graph gets the features as they were before scaling. Padding is filled with numbers
+    that would be noticed.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    model = model.eval()
+    error = largest = 0.0
+    sequences = 0
+    for batch in batches:
+        lengths = batch.lengths.numpy()
+        valid_BT = np.arange(len(batch.x)) < lengths[:, None]
+        scaled = batch.x.numpy().swapaxes(0, 1)
+        raw = scaled if scaling is None else scaled * scaling[1] + scaling[0]
+        noise = 1 if model.info.kind == "next-token" else 7.0
+        raw = np.where(valid_BT.reshape(valid_BT.shape + (1,) * (raw.ndim - 2)), raw, noise)
+        (ours,) = session.run(None, {"x": raw.astype(scaled.dtype), "lengths": lengths})
+        if scaling is not None:  # what the graph makes of the raw values, to the last bit
+            raw = ((raw.astype(np.float32) - scaling[0]) / scaling[1]).astype(np.float32)
+        with torch.inference_mode():
+            x = torch.from_numpy(np.ascontiguousarray(raw.astype(scaled.dtype).swapaxes(0, 1)))
+            outputs = model(x, batch.lengths).cpu()
+        theirs = (outputs.transpose(0, 1) if model.info.causal else outputs).numpy()
+        if model.info.causal:
+            ours, theirs = ours[valid_BT], theirs[valid_BT]
+        difference = float(np.abs(ours - theirs).max())
+        error = float(np.maximum(error, difference))  # a NaN stays
+        largest = max(largest, float(np.abs(theirs).max()))
+        sequences += len(lengths)
+    return Comparison(error, largest, sequences)

@@ -1,0 +1,56 @@
+"""A trained model's weights in one file, with all that is needed to build the model again.
+
+safetensors; its metadata hold one key, "gatesearch": JSON with "config" (a TrialConfig) and "task"
+(a TaskInfo), and whatever else the writer knew.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
+
+from spaces.config import TrialConfig
+from spaces.errors import InputError
+from spaces.tasks import Metric, TaskInfo
+from trainables.layers.model import Model
+
+KEY = "gatesearch"
+
+
+def packed(model: Model, metadata: dict[str, Any]) -> bytes:
+    """Return the content of a weights file. metadata: plain JSON with "config" and "task"."""
+    tensors = {
+        name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()
+    }
+    return save(tensors, {KEY: json.dumps(metadata, allow_nan=False)})
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """Return what was said about the model. Raises InputError where the file holds no model."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = json.loads((file.metadata() or {})[KEY])
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise InputError.of(
+            str(path),
+            f"weights come from an export of gatesearch; these cannot be read: {error}",
+            "give the weights.safetensors of an exported folder",
+        ) from error
+    assert isinstance(metadata, dict)
+    return metadata
+
+
+def load_model(path: str | Path) -> Model:
+    """Return the model of a weights file, ready for evaluation.
+
+    It takes x [T, B, I] and lengths [B] (see Model.forward), with features scaled as the metadata's
+    "scaling" says, if it is there. Raises InputError where the file holds no model.
+    """
+    metadata = read_metadata(Path(path))
+    task = metadata["task"]
+    info = TaskInfo(**{**task, "metric": Metric(**task["metric"])})
+    model = Model(TrialConfig(**metadata["config"]), info)
+    model.load_state_dict(load_file(path))
+    return model.eval()

@@ -1,0 +1,164 @@
+"""Layer: the tensors of one cell in one direction, initialised, and run over sequences."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from spaces.config import ForgetBias, RecurrentInit
+from trainables.cells.equations import State, cut
+from trainables.cells.noise import NONE, Noise
+from trainables.cells.variant import Variant
+from trainables.cells.zoneout import keep, zoned
+from trainables.layers import scan
+
+
+def orthogonal(rows: int, columns: int, generator: torch.Generator) -> Tensor:
+    """Return a random matrix with orthonormal columns, or rows where there are fewer of them."""
+    tall = rows >= columns
+    normal = torch.empty(max(rows, columns), min(rows, columns)).normal_(generator=generator)
+    q, r = torch.linalg.qr(normal)
+    q = q * torch.where(torch.diagonal(r) < 0, -1.0, 1.0)  # makes the draw uniform
+    matrix: Tensor = q if tall else q.T
+    return matrix
+
+
+def xavier(tensor: Tensor, inputs: int, outputs: int, generator: torch.Generator) -> Tensor:
+    """Fill a tensor as Glorot & Bengio 2010 do, uniformly, and return it."""
+    bound = math.sqrt(6 / (inputs + outputs))
+    return tensor.uniform_(-bound, bound, generator=generator)
+
+
+@dataclass(frozen=True)
+class Start:
+    """How a layer starts, where its variant leaves a choice; see the fields of TrialConfig."""
+
+    forget_bias: ForgetBias = "default"
+    recurrent_init: RecurrentInit = "orthogonal"
+    longest: int = 2  #: steps of the longest training sequence, T; a chrono start reads it
+
+
+#: As cells are where nobody asks for anything else.
+DEFAULT = Start()
+
+
+class Layer(nn.Module):
+    """One direction of one recurrent layer.
+
+    Input matrices start Xavier uniform, recurrent ones orthogonal, gains one, biases zero but for
+    the forget gates' (1, after Jozefowicz 2015), if start says nothing else. All draws come from
+    the generator. Raises ValueError where the variant needs as many inputs as units and there are
+    others.
+    """
+
+    def __init__(
+        self,
+        variant: Variant,
+        inputs: int,
+        hidden: int,
+        generator: torch.Generator,
+        start: Start = DEFAULT,
+        zoneout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if variant.square and inputs != hidden:
+            raise ValueError(
+                f"{variant.name} needs {hidden} inputs, one for each unit, not {inputs}"
+            )
+        self.variant = variant
+        self.inputs, self.hidden, self.zoneout = inputs, hidden, zoneout
+        for name, shape in variant.shapes(inputs, hidden).items():
+            self.register_parameter(name, nn.Parameter(self._values(name, shape, generator, start)))
+        if variant.norm == "batch":
+            width = len(variant.W) * hidden
+            self.register_buffer("running_mean", torch.zeros(width))
+            self.register_buffer("running_variance", torch.ones(width))
+
+    def _values(
+        self, name: str, shape: tuple[int, ...], generator: torch.Generator, start: Start
+    ) -> Tensor:
+        """Return a parameter's values before training."""
+        variant, tensor = self.variant, torch.zeros(shape)
+        if name == "W":
+            return xavier(tensor, shape[1], self.hidden, generator)
+        if name == "P":
+            return orthogonal(shape[0], shape[1], generator)
+        if name == "R":
+            for block_HH in torch.split(tensor, self.hidden):
+                rows, columns = block_HH.shape
+                if variant.recurrent == "identity":
+                    block_HH.copy_(torch.eye(rows, columns))
+                elif start.recurrent_init == "xavier":
+                    xavier(block_HH, columns, rows, generator)
+                else:
+                    block_HH.copy_(orthogonal(rows, columns, generator))
+            return tensor
+        if name == "b":
+            for block, value in variant.bias.items():
+                cut(tensor, variant.b, block).fill_(value)
+            if start.forget_bias != "default":
+                self._start_gates(tensor, start, generator)
+            return tensor
+        first = variant.vectors.get(name, 1.0)  # what is not listed is a gain
+        if first == "uniform":
+            return tensor.uniform_(0, 1, generator=generator)
+        return tensor.fill_(float(first))
+
+    def _start_gates(self, b_K: Tensor, start: Start, generator: torch.Generator) -> None:
+        """Set the biases of the gates that keep the past (chrono: Tallec & Ollivier 2018)."""
+        variant = self.variant
+        for block, sign in variant.keeps.items():
+            bias_H = cut(b_K, variant.b, block)
+            if start.forget_bias == "chrono":
+                bias_H.uniform_(1, max(start.longest - 1, 1), generator=generator).log_()
+                for other in variant.admits:
+                    cut(b_K, variant.b, other).copy_(-bias_H)
+            else:
+                bias_H.fill_(1.0 if start.forget_bias == "one" else 0.0)
+            bias_H.mul_(sign)
+
+    def initial_state(self, x_TBI: Tensor) -> State:
+        """Return the state before the first step, by the names of its fields."""
+        return scan.initial_state(self.variant, x_TBI, self.hidden)
+
+    def step(self, x_BI: Tensor, state: State) -> State:
+        """Return the state after one more step; its field variant.output is the output.
+
+        Batch norm and zoneout, where a cell has them, are those of evaluation.
+        """
+        variant, keep_TBF = self._zoned(x_BI.unsqueeze(0), NONE)
+        keep_BF = None if keep_TBF is None else keep_TBF[0]
+        return scan.step(variant, self._tensors(), x_BI, state, self._running(), keep_BF)
+
+    def forward(self, x_TBI: Tensor, lengths_B: Tensor, noise: Noise = NONE) -> Tensor:
+        """Return the outputs y_TBH; what stands beyond a sequence's length means nothing."""
+        parameters = self._tensors()
+        if "R" in parameters:
+            parameters["R"] = noise.weights(parameters["R"])
+        variant, keep_TBF = self._zoned(x_TBI, noise)
+        return scan.scan(
+            variant,
+            parameters,
+            x_TBI,
+            lengths_B,
+            self.hidden,
+            self._running(),
+            self.training,
+            keep_TBF,
+        )
+
+    def _zoned(self, x_TBI: Tensor, noise: Noise) -> tuple[Variant, Tensor | None]:
+        """Return the variant as it is run, and what its zoneout keeps where there is any."""
+        if self.zoneout == 0:
+            return self.variant, None
+        kept = keep(self.variant, self.zoneout, noise.updates, x_TBI, self.hidden)
+        return zoned(self.variant), kept
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {name: p for name, p in self._parameters.items() if p is not None}
+
+    def _running(self) -> tuple[Tensor, Tensor] | None:
+        if self.variant.norm != "batch":
+            return None
+        return self.get_buffer("running_mean"), self.get_buffer("running_variance")

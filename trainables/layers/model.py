@@ -1,0 +1,144 @@
+"""Model: what a TrialConfig describes, from a batch of sequences to the task's outputs.
+
+Shapes are suffixes: T steps, B sequences, I inputs, H units, D directions times units, O outputs.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from spaces.config import TrialConfig
+from spaces.tasks import TaskInfo
+from trainables import cells
+from trainables.cells.noise import NONE, Noise
+from trainables.layers.layer import Layer, Start
+from trainables.layers.transformer import Encoder, linear
+
+
+def reverse(x_TBI: Tensor, lengths_B: Tensor) -> Tensor:
+    """Return each sequence backwards, by its own length; padding stays behind it."""
+    steps_T1 = torch.arange(x_TBI.shape[0], device=x_TBI.device).unsqueeze(1)
+    from_TB = torch.where(steps_T1 < lengths_B, lengths_B - 1 - steps_T1, steps_T1)
+    return x_TBI.gather(0, from_TB.unsqueeze(-1).expand_as(x_TBI))
+
+
+class Recurrent(nn.Module):
+    """One recurrent layer in one direction or two.
+
+    layer.forwards reads from the first step on; layer.backwards, where there is one, from each
+    sequence's last. Outputs of both stand side by side at the step they belong to.
+    """
+
+    def __init__(
+        self,
+        variant: cells.Variant,
+        inputs: int,
+        hidden: int,
+        bidirectional: bool,
+        generator: torch.Generator,
+        start: Start,
+        zoneout: float,
+    ) -> None:
+        super().__init__()
+
+        def layer() -> Layer:
+            return Layer(variant, inputs, hidden, generator, start, zoneout)
+
+        self.forwards = layer()
+        self.backwards = layer() if bidirectional else None
+
+    def forward(self, x_TBI: Tensor, lengths_B: Tensor, noise: Noise = NONE) -> Tensor:
+        """Return y_TBD."""
+        y_TBH: Tensor = self.forwards(x_TBI, lengths_B, noise)
+        if self.backwards is None:
+            return y_TBH
+        y_back_TBH = self.backwards(reverse(x_TBI, lengths_B), lengths_B, noise)
+        return torch.cat([y_TBH, reverse(y_back_TBH, lengths_B)], dim=-1)
+
+
+class Model(nn.Module):
+    """Layers of one cell, or a transformer encoder, and a linear readout.
+
+    Cells that are defined for as many inputs as units get an input projection before the first.
+
+    Classification and regression read out once a sequence: the forward half of the last layer at
+    the last valid step, its backward half at step 0, which is the last that it came to. Next-token
+    and next-step read out at every step.
+
+    Weights are drawn from the generator; without one, from a generator seeded with 0. longest is
+    the number of steps of the longest training sequence, by default of the task's longest of all.
+    """
+
+    def __init__(
+        self,
+        config: TrialConfig,
+        info: TaskInfo,
+        generator: torch.Generator | None = None,
+        longest: int | None = None,
+    ) -> None:
+        super().__init__()
+        if generator is None:
+            generator = torch.Generator().manual_seed(0)
+        self.config, self.info = config, info
+        hidden, bidirectional = config.hidden_size, config.bidirectional
+        width = hidden
+        self.encoder: Encoder | None = None
+        self.project: nn.Linear | None = None
+        self.layers = nn.ModuleList()
+        if config.cell == "transformer":
+            bidirectional = False
+            self.encoder = Encoder(
+                info.inputs, hidden, config.depth, config.heads, info.causal, generator
+            )
+        else:
+            variant = cells.find(config.cell, config.gates)
+            inputs = info.inputs
+            if variant.square:
+                self.project = linear(inputs, hidden, generator)
+                inputs = hidden
+            start = Start(config.forget_bias, config.recurrent_init, longest or info.longest)
+            for _ in range(config.depth):
+                layer = Recurrent(
+                    variant, inputs, hidden, bidirectional, generator, start, config.zoneout
+                )
+                self.layers.append(layer)
+                inputs = variant.width(hidden) * (1 + bidirectional)
+            width = inputs
+        self.bidirectional = bidirectional
+        self.readout = linear(width, info.outputs, generator)
+
+    @property
+    def count(self) -> int:
+        """The number of trainable parameters."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def features(self, x: Tensor, lengths_B: Tensor, noise: Noise = NONE) -> Tensor:
+        """Return y_TBD, the last layer's outputs, of x [T, B, I] or integer symbols [T, B]."""
+        if not x.is_floating_point():
+            x = functional.one_hot(x, self.info.inputs).to(self.readout.weight.dtype)
+        if self.encoder is not None:
+            encoded: Tensor = self.encoder(x, lengths_B, noise.outputs)
+            return encoded
+        if self.project is not None:
+            x = self.project(x)
+        for layer in self.layers:
+            y_TBD = noise.outputs(layer(x, lengths_B, noise))
+            x = x + y_TBD if self.config.residual and x.shape == y_TBD.shape else y_TBD
+        return x
+
+    def forward(self, x: Tensor, lengths_B: Tensor, noise: Noise = NONE) -> Tensor:
+        """Return outputs [B, O] (classification, regression) or [T, B, O] (one a step).
+
+        x is [T, B, I], or [T, B] for integer symbols, padded at the end; lengths_B [B] int64 on the
+        same device. Padding changes no result at a valid step.
+        """
+        y_TBD = self.features(x, lengths_B, noise)
+        if not self.info.causal:
+            at_B = torch.arange(len(lengths_B), device=lengths_B.device)
+            last_BD = y_TBD[lengths_B - 1, at_B]
+            if self.bidirectional:
+                half = y_TBD.shape[-1] // 2
+                last_BD = torch.cat([last_BD[:, :half], y_TBD[0, :, half:]], dim=-1)
+            y_TBD = last_BD
+        outputs: Tensor = self.readout(y_TBD)
+        return outputs

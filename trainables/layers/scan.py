@@ -1,0 +1,262 @@
+"""Runs a cell over whole sequences; the one place that chooses how.
+
+The reference path is the definition: plain torch, one step after the other, on any device. On a CPU
+the compiled engine runs all cells, so that their times can be compared; on other devices, and on
+processors that the engine does not know, torch's own kernels run the cells that they exist for.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from trainables import engine
+from trainables.cells.equations import NORM_EPSILON, State, TensorTerms, cut, norm
+from trainables.cells.variant import Variant
+from trainables.layers import batch_norm
+from trainables.layers.batch_norm import MOMENTUM
+
+Parameters = Mapping[str, Tensor]
+
+
+def seen(variant: Variant, x_TBI: Tensor) -> Tensor:
+    """Return what W multiplies: the input, and what came before it where the cell has a window."""
+    if variant.window == 1:
+        return x_TBI
+    steps = x_TBI.shape[0]
+    shifted = [
+        functional.pad(x_TBI, (0, 0, 0, 0, back, 0))[:steps] for back in range(variant.window)
+    ]
+    return torch.cat(shifted, dim=-1)
+
+
+def bias(variant: Variant, parameters: Parameters) -> Tensor | None:
+    """Return b_K, the biases of the blocks that have an input matrix; zero where one has none."""
+    if not variant.b:
+        return None
+    if variant.b == variant.W:
+        return parameters["b"]
+    none_H = torch.zeros_like(parameters["b"][: len(parameters["b"]) // len(variant.b)])
+    parts = [cut(parameters["b"], variant.b, k) if k in variant.b else none_H for k in variant.W]
+    return torch.cat(parts)
+
+
+def hoist(
+    variant: Variant,
+    parameters: Parameters,
+    x_TBI: Tensor,
+    statistics: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
+    """Return a_TBK, the input's part of the blocks with an input matrix, for all steps at once.
+
+    statistics: mean and variance [K] of Wx, for cells with batch norm.
+    """
+    b_K = bias(variant, parameters)
+    if variant.norm == "none":
+        return functional.linear(x_TBI, parameters["W"], b_K)
+    Wx_TBK = functional.linear(x_TBI, parameters["W"])
+    if variant.norm == "layer":
+        normed_TBK = norm(Wx_TBK)
+    else:
+        assert statistics is not None
+        mean_K, variance_K = statistics
+        normed_TBK = (Wx_TBK - mean_K) * torch.rsqrt(variance_K + NORM_EPSILON)
+    scaled_TBK: Tensor = normed_TBK * parameters["gain_x"]
+    return scaled_TBK if b_K is None else scaled_TBK + b_K
+
+
+def batch_normed(
+    variant: Variant,
+    parameters: Parameters,
+    x_TBI: Tensor,
+    lengths_B: Tensor,
+    statistics: tuple[Tensor, Tensor],
+) -> Tensor:
+    """Return a_TBK in training: Wx normalised over the valid steps of the batch.
+
+    The running mean and variance are moved towards the batch's; where there is but one step in all,
+    which has no variance, they take its place.
+    """
+    valid_TB = torch.arange(x_TBI.shape[0], device=x_TBI.device).unsqueeze(1) < lengths_B
+    whole = bool(valid_TB.all())
+    Wx_NK = functional.linear(x_TBI.flatten(0, 1) if whole else x_TBI[valid_TB], parameters["W"])
+    gain_K, b_K = parameters["gain_x"], bias(variant, parameters)
+    a_NK = functional.batch_norm(
+        Wx_NK, *statistics, gain_K, b_K, len(Wx_NK) > 1, MOMENTUM, NORM_EPSILON
+    )
+    if whole:
+        return a_NK.view(*x_TBI.shape[:2], -1)
+    zeros_TBK = a_NK.new_zeros(*x_TBI.shape[:2], a_NK.shape[-1])
+    return zeros_TBK.index_put((valid_TB,), a_NK)
+
+
+def folded(
+    parameters: Parameters,
+    x_TBI: Tensor,
+    lengths_B: Tensor,
+    statistics: tuple[Tensor, Tensor],
+    training: bool,
+) -> Parameters:
+    """Return parameters whose W and b hold the batch norm.
+
+    In training it is that of the batch's valid steps, as batch_normed does it.
+    """
+    W, b, gain = (parameters[name] for name in ("W", "b", "gain_x"))
+    if not training:
+        W, b = batch_norm.folded(W, b, gain, *statistics)
+    else:
+        whole = int(lengths_B.min()) == len(x_TBI)
+        valid_TB = torch.arange(len(x_TBI)).unsqueeze(1) < lengths_B
+        x_NI = x_TBI.flatten(0, 1) if whole else x_TBI[valid_TB]
+        W, b = batch_norm.folded_over(x_NI, W, b, gain, statistics)
+    return {**parameters, "W": W, "b": b}
+
+
+def initial_state(variant: Variant, x_TBI: Tensor, hidden: int) -> State:
+    """Return the state before the first step, by the names of its fields.
+
+    Fields are [B, H]; h is as wide as the output. A cell with a window also keeps "x", the inputs
+    [B, (window - 1) · I] before the next one, the latest first.
+    """
+    batch, inputs = x_TBI.shape[1:]
+    state: State = {}
+    for name in variant.state:
+        width = variant.width(hidden) if name == variant.output else hidden
+        state[name] = x_TBI.new_full((batch, width), variant.initial.get(name, 0.0))
+    if variant.window > 1:
+        state["x"] = x_TBI.new_zeros(batch, (variant.window - 1) * inputs)
+    return state
+
+
+def step(
+    variant: Variant,
+    parameters: Parameters,
+    x_BI: Tensor,
+    state: State,
+    statistics: tuple[Tensor, Tensor] | None = None,
+    keep_BF: Tensor | None = None,
+) -> State:
+    """Return the state after one step; keep_BF is for variants with zoneout."""
+    after: State = {}
+    seen_BI = x_BI
+    if variant.window > 1:
+        seen_BI = torch.cat([x_BI, state["x"]], dim=-1)
+        after["x"] = seen_BI[:, : state["x"].shape[-1]]
+    a_BK = hoist(variant, parameters, seen_BI, statistics)
+    return {**_step(variant, parameters, x_BI, a_BK, state, keep_BF), **after}
+
+
+def _step(
+    variant: Variant,
+    parameters: Parameters,
+    x_BI: Tensor,
+    a_BK: Tensor,
+    state: State,
+    keep_BF: Tensor | None,
+) -> State:
+    keep: dict[str, Tensor] = {}
+    if keep_BF is not None:
+        for name in variant.zones:  # a projected output is narrower than its part
+            keep[name] = cut(keep_BF, variant.zones, name)[:, : state[name].shape[-1]]
+    W, R, b = variant.W, variant.R, variant.b
+    return variant.step(TensorTerms(parameters, W, R, b, a_BK, x_BI, state["h"], keep), state)
+
+
+def reference(
+    variant: Variant,
+    parameters: Parameters,
+    x_TBI: Tensor,
+    a_TBK: Tensor,
+    lengths_B: Tensor,
+    hidden: int,
+    keep_TBF: Tensor | None = None,
+) -> Tensor:
+    """Return the outputs y_TBH. Beyond a sequence's end its state stands still.
+
+    keep_TBF: what zoneout keeps, for variants with it; T and B are 1 where it is always the same.
+    """
+    state = {k: v for k, v in initial_state(variant, x_TBI, hidden).items() if k in variant.state}
+    steps_T = torch.arange(x_TBI.shape[0], device=x_TBI.device)
+    running_TB1 = (steps_T[:, None] < lengths_B).unsqueeze(-1)
+    outputs = []
+    for at, (x_BI, a_BK, running_B1) in enumerate(zip(x_TBI, a_TBK, running_TB1, strict=True)):
+        keep_BF = None if keep_TBF is None else keep_TBF[min(at, len(keep_TBF) - 1)]
+        after = _step(variant, parameters, x_BI, a_BK, state, keep_BF)
+        state = {k: torch.where(running_B1, after[k], state[k]) for k in variant.state}
+        outputs.append(state[variant.output])
+    return torch.stack(outputs)
+
+
+def _rnn(kernel: Callable[..., tuple[Tensor, Tensor]]) -> Callable[[Parameters, Tensor], Tensor]:
+    def run(p: Parameters, x_TBI: Tensor) -> Tensor:
+        h = x_TBI.new_zeros(1, x_TBI.shape[1], p["R"].shape[1])
+        weights = [p["W"], p["R"], p["b"], torch.zeros_like(p["b"])]
+        return kernel(x_TBI, h, weights, True, 1, 0.0, False, False, False)[0]
+
+    return run
+
+
+def _lstm(p: Parameters, x_TBI: Tensor) -> Tensor:
+    h = x_TBI.new_zeros(1, x_TBI.shape[1], p["R"].shape[1])
+    weights = [p["W"], p["R"], p["b"], torch.zeros_like(p["b"])]
+    return torch.lstm(x_TBI, (h, h), weights, True, 1, 0.0, False, False, False)[0]
+
+
+def _gru(p: Parameters, x_TBI: Tensor) -> Tensor:
+    h = x_TBI.new_zeros(1, x_TBI.shape[1], p["R"].shape[1])
+    b_h = torch.cat([torch.zeros_like(p["b"][: 2 * h.shape[-1]]), p["b_hn"]])
+    weights = [p["W"], p["R"], p["b"], b_h]
+    return torch.gru(x_TBI, h, weights, True, 1, 0.0, False, False, False)[0]
+
+
+#: Cells that torch has a kernel for. Its second bias is a constant zero (for the GRU in two of
+#: three blocks): one bias a block. A kernel runs on into the padding, where nobody reads it; a relu
+#: network could overflow there, so that it has none here.
+KERNELS: dict[str, Callable[[Parameters, Tensor], Tensor]] = {
+    "rnn-tanh": _rnn(torch.rnn_tanh),
+    "lstm-standard": _lstm,
+    "gru-reset-after": _gru,
+}
+
+
+def path(variant: Variant, x_TBI: Tensor) -> Literal["engine", "kernel", "reference"]:
+    """Return which way a cell is run."""
+    on_cpu = x_TBI.device.type == "cpu" and x_TBI.dtype in (torch.float32, torch.float64)
+    if on_cpu and engine.available():
+        return "engine"
+    return "kernel" if variant.name in KERNELS else "reference"
+
+
+def scan(
+    variant: Variant,
+    parameters: Parameters,
+    x_TBI: Tensor,
+    lengths_B: Tensor,
+    hidden: int,
+    statistics: tuple[Tensor, Tensor] | None = None,
+    training: bool = False,
+    keep_TBF: Tensor | None = None,
+) -> Tensor:
+    """Return the outputs y_TBH of a layer by the fastest way there is.
+
+    keep_TBF: what zoneout keeps (see reference), for variants with it.
+
+    statistics: running mean and variance [K] of Wx, for cells with batch norm; in training they are
+    moved, and the batch's own are used.
+    """
+    way = path(variant, x_TBI)
+    if way == "kernel":
+        return KERNELS[variant.name](parameters, x_TBI)
+    seen_TBI = seen(variant, x_TBI)
+    if way == "engine":
+        if statistics is not None:
+            parameters = folded(parameters, seen_TBI, lengths_B, statistics, training)
+        return engine.scan(variant, parameters, seen_TBI, lengths_B, hidden, keep_TBF)
+    if variant.norm == "batch" and training:
+        assert statistics is not None
+        a_TBK = batch_normed(variant, parameters, seen_TBI, lengths_B, statistics)
+    else:
+        a_TBK = hoist(variant, parameters, seen_TBI, statistics)
+    return reference(variant, parameters, x_TBI, a_TBK, lengths_B, hidden, keep_TBF)

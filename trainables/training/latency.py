@@ -1,0 +1,56 @@
+"""Latency of a model: the time of one forward pass of one typical sequence, alone in its batch."""
+
+import math
+import time
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainables.data.sequences import Sequences
+from trainables.layers.model import Model
+
+WARM_UP = 3  #: passes that are not timed: the first compiles, the next fill caches
+LEAST, MOST = 10, 100  #: passes that are timed
+SECONDS = 0.1  #: of timed passes, where LEAST take less
+
+
+def typical(sequences: Sequences) -> Tensor:
+    """Return the first sequence of median length (the lower of two), as x [T, 1, ...]."""
+    order = np.argsort(sequences.lengths, kind="stable")
+    chosen = order[(len(order) - 1) // 2]
+    start = sequences.starts[chosen]
+    x = sequences.x[start : start + sequences.lengths[chosen]].copy()
+    return torch.from_numpy(x).unsqueeze(1)
+
+
+def latency_ms(model: Model, sequences: Sequences) -> float:
+    """Return the milliseconds of one forward pass, on the model's device, with torch's threads.
+
+    The least of many passes over one typical sequence that is on the device already. What else the
+    machine does can only add to a pass: the least is nearest to what the model itself takes.
+    """
+    device = next(model.parameters()).device
+    x = typical(sequences).to(device)
+    lengths = torch.tensor([len(x)], device=device)
+    model.eval()
+    least, total = math.inf, 0.0
+    with torch.inference_mode():
+        for number in range(-WARM_UP, MOST):
+            _wait(device)
+            began = time.perf_counter()
+            model(x, lengths)
+            _wait(device)
+            if number < 0:
+                continue
+            passed = time.perf_counter() - began
+            least, total = min(least, passed), total + passed
+            if number + 1 >= LEAST and total >= SECONDS:
+                break
+    return least * 1000
+
+
+def _wait(device: torch.device) -> None:
+    """Wait for what an accelerator has been given; a CPU has done it already."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,105 @@
+"""Loss and metrics of each kind of task, as sums over a batch, so that batches add up exactly."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from spaces.tasks import Kind
+from trainables.data.batches import Batch
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a batch adds: the summed loss, which can be differentiated, and how much of it."""
+
+    loss: Tensor
+    count: int  #: sequences, or steps where every step has a target
+    classes: tuple[Tensor, Tensor] | None = None  #: outputs and right classes, where there are some
+
+    @property
+    def correct(self) -> int | None:
+        """How many targets were met, where that means something."""
+        if self.classes is None:
+            return None
+        outputs, targets = self.classes
+        return int((outputs.argmax(-1) == targets).sum())
+
+
+def _valid(outputs_TBO: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return outputs and targets of all valid steps, one after the other."""
+    if not batch.ragged:
+        return outputs_TBO.flatten(0, 1), batch.targets.flatten(0, 1)
+    steps_T1 = torch.arange(len(batch.x), device=batch.x.device).unsqueeze(1)
+    valid_TB = steps_T1 < batch.lengths
+    return outputs_TBO[valid_TB], batch.targets[valid_TB]
+
+
+def _classes(outputs: Tensor, targets: Tensor) -> Scored:
+    loss = functional.cross_entropy(outputs, targets, reduction="sum")
+    return Scored(loss, len(targets), (outputs.detach(), targets))
+
+
+def _classification(outputs_BO: Tensor, batch: Batch) -> Scored:
+    return _classes(outputs_BO, batch.targets)
+
+
+def _next_token(outputs_TBO: Tensor, batch: Batch) -> Scored:
+    return _classes(*_valid(outputs_TBO, batch))
+
+
+def _next_step(outputs_TBO: Tensor, batch: Batch) -> Scored:
+    outputs, targets = _valid(outputs_TBO, batch)
+    loss = functional.binary_cross_entropy_with_logits(
+        outputs, targets.to(outputs.dtype), reduction="sum"
+    )
+    return Scored(loss, len(targets))
+
+
+def _regression(outputs_BO: Tensor, batch: Batch) -> Scored:
+    targets = batch.targets.view_as(outputs_BO).to(outputs_BO.dtype)
+    loss = functional.mse_loss(outputs_BO, targets, reduction="sum") / outputs_BO.shape[-1]
+    return Scored(loss, len(targets))
+
+
+#: Scores a batch: outputs [B, O] or [T, B, O] against the batch's targets.
+SCORES: dict[Kind, Callable[[Tensor, Batch], Scored]] = {
+    "classification": _classification,
+    "regression": _regression,
+    "next-token": _next_token,
+    "next-step": _next_step,
+}
+
+
+class Totals:
+    """Adds up what batches score and gives the metrics of a kind of task over all of them."""
+
+    def __init__(self, kind: Kind) -> None:
+        self._kind = kind
+        self._loss, self._correct, self._count = 0.0, 0, 0
+
+    def add(self, scored: Scored) -> None:
+        """Take in one batch."""
+        self._loss += float(scored.loss.detach())
+        self._count += scored.count
+        self._correct += scored.correct or 0
+
+    @property
+    def loss(self) -> float:
+        """Return the mean loss so far."""
+        return self._loss / self._count
+
+    def metrics(self) -> dict[str, float]:
+        """Return all metrics of this kind of task."""
+        if self._kind == "classification":
+            return {"accuracy": self._correct / self._count, "loss": self.loss}
+        if self._kind == "regression":
+            return {"mse": self.loss, "loss": self.loss}
+        if self._kind == "next-token":
+            accuracy = self._correct / self._count
+            bits = self.loss / math.log(2)
+            return {"bits-per-token": bits, "accuracy": accuracy, "loss": self.loss}
+        return {"nll": self.loss, "loss": self.loss}

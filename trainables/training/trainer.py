@@ -1,0 +1,275 @@
+"""Training: trains one configuration on one data set, epoch by epoch. Knows no Ray.
+
+All randomness of an epoch is derived from (seed, epoch) and never continued from the epoch before,
+so that a run that was stopped and restored is the run that was never stopped, bit for bit.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spaces.config import TrialConfig, completed
+from trainables.cells.noise import Bits, Dropout, Noise
+from trainables.checkpoints import format as checkpoint
+from trainables.checkpoints.base import CheckpointError
+from trainables.data.batches import Batches
+from trainables.data.sequences import Data, Sequences
+from trainables.layers.model import Model
+from trainables.training import optimizers
+from trainables.training.curve import Epoch
+from trainables.training.metrics import SCORES, Totals
+
+#: Streams of random numbers that are derived from a seed.
+_WEIGHTS, _DROPOUT, _WEIGHT_DROP, _ZONEOUT = 1, 2, 3, 4
+
+
+def derived(device: torch.device, *key: int) -> torch.Generator:
+    """Return a generator on the device whose stream follows from the key alone."""
+    state = np.random.SeedSequence(key).generate_state(2, np.uint32)
+    return torch.Generator(device).manual_seed(int(state[0]) << 31 ^ int(state[1]))
+
+
+def _mask_bits(device: torch.device, *key: int) -> Bits:
+    """Return the source of dropout masks that follows from the key alone."""
+    if device.type == "cpu":
+        return np.random.SFC64(np.random.SeedSequence(key))
+    return derived(device, *key)
+
+
+class Training:
+    """One configuration in training.
+
+    All weights live in one vector, and so do their gradients; the model's parameters are views into
+    it. Norm, clipping and update are then a handful of operations however many tensors there are.
+    """
+
+    def __init__(self, config: TrialConfig, data: Data, *, seed: int, device: str = "cpu") -> None:
+        """Draw the weights. Raises InputError where the configuration fits no model."""
+        self.config, self.data, self.seed = config, data, seed
+        self.curve: list[Epoch] = []
+        self.diverged = False
+        self.best: Epoch | None = None
+        self.device = torch.device(device)
+        self.batches = Batches(data.train, data.info.kind)
+        generator = derived(torch.device("cpu"), seed, _WEIGHTS)
+        model = Model(config, data.info, generator, self.batches.longest)
+        self.model = model.to(self.device)
+        self.parameters = model.count
+        self.weights = torch.nn.Parameter(
+            torch.cat([p.detach().reshape(-1) for p in model.parameters()])
+        )
+        self.weights.grad = torch.zeros_like(self.weights)
+        at = 0
+        for parameter in model.parameters():
+            part = slice(at, at + parameter.numel())
+            parameter.data = self.weights.data[part].view(parameter.shape)
+            parameter.grad = self.weights.grad[part].view(parameter.shape)
+            at = part.stop
+        self.optimizer_state: optimizers.State = {}
+        self._best_weights = self.weights.detach().clone()
+        self._buffers = dict(model.named_buffers())  # running statistics, where a cell has them
+        self._best_buffers = _copies(self._buffers)
+
+    @property
+    def epoch(self) -> int:
+        """Return the number of epochs trained."""
+        return len(self.curve)
+
+    def advance(self, until: int, seconds: float = math.inf) -> list[Epoch]:
+        """Train up to that epoch, or until the seconds have passed; return the new points.
+
+        At least one epoch is trained, and never more than the configuration's max_epochs. At the
+        first loss or gradient norm that is not finite training ends for good: `diverged` is set,
+        and the epoch gives no point.
+        """
+        began = time.perf_counter()
+        first = self.epoch
+        until = min(until, self.config.max_epochs)
+        while self.epoch < until and not self.diverged:
+            self._advance_one()
+            if time.perf_counter() - began >= seconds:
+                break
+        return self.curve[first:]
+
+    def evaluate(self, split: str) -> dict[str, float]:
+        """Return all metrics on "train", "validation" or "test" with the best epoch's weights."""
+        if self.best is None:
+            raise ValueError("nothing to evaluate: no epoch was finished")
+        with self.at_best():
+            return self._evaluate(getattr(self.data, split))
+
+    @contextmanager
+    def at_best(self) -> Iterator[None]:
+        """Put the best epoch's weights in place; those of the last epoch come back afterwards."""
+        current, buffers = self.weights.detach().clone(), _copies(self._buffers)
+        self._take(self._best_weights, self._best_buffers)
+        try:
+            yield
+        finally:
+            self._take(current, buffers)
+
+    def _take(self, weights: Tensor, buffers: dict[str, Tensor]) -> None:
+        self.weights.data.copy_(weights)
+        for name, buffer in self._buffers.items():
+            buffer.copy_(buffers[name])
+
+    def best_model(self) -> Model:
+        """Return a model of its own, on the CPU, with the best epoch's weights."""
+        model = Model(self.config, self.data.info)
+        at = 0
+        best = self._best_weights.cpu()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.copy_(best[at : at + parameter.numel()].view(parameter.shape))
+                at += parameter.numel()
+            for name, buffer in model.named_buffers():
+                buffer.copy_(self._best_buffers[name])
+        return model.eval()
+
+    def _advance_one(self) -> None:
+        began = time.perf_counter()
+        train_loss = self._train_epoch(self.epoch + 1)
+        metrics = {} if train_loss is None else self._evaluate(self.data.validation)
+        self.finish_epoch(train_loss, metrics, time.perf_counter() - began)
+
+    def noise(self, number: int) -> Noise:
+        """Return what an epoch drops, all masks at their beginning."""
+        config = self.config
+
+        def dropout(probability: float, stream: int) -> Dropout:
+            return Dropout(probability, _mask_bits(self.device, self.seed, stream, number))
+
+        return Noise(
+            outputs=dropout(config.dropout, _DROPOUT),
+            weights=dropout(config.weight_drop, _WEIGHT_DROP),
+            updates=dropout(config.zoneout, _ZONEOUT),
+        )
+
+    def finish_epoch(
+        self, train_loss: float | None, metrics: dict[str, float], seconds: float
+    ) -> None:
+        """Take an epoch's results into the curve; None for the loss says that it diverged."""
+        if train_loss is None or not all(math.isfinite(value) for value in metrics.values()):
+            self.diverged = True
+            return
+        number = self.epoch + 1
+        metric = self.data.info.metric
+        value = metrics[metric.name]
+        made = time.time_ns() // 1_000_000
+        point = Epoch(number, train_loss, value, seconds, made, metrics)
+        self.curve.append(point)
+        if self.best is None or _better(value, self.best.value, metric.direction):
+            self.best = point
+            self._best_weights.copy_(self.weights.detach())
+            self._best_buffers = _copies(self._buffers)
+
+    def _train_epoch(self, number: int) -> float | None:
+        """Train one epoch; return its mean loss, or None where it diverged."""
+        gradient = self.weights.grad
+        assert gradient is not None
+        clip = self.config.gradient_clip
+        score = SCORES[self.data.info.kind]
+        noise = self.noise(number)
+        total, count = 0.0, 0
+        self.model.train()
+        for batch in self.batches.shuffled(self.config.batch_size, self.seed, number):
+            batch = batch.to(self.device)
+            gradient.zero_()
+            scored = score(self.model(batch.x, batch.lengths, noise), batch)
+            (scored.loss / scored.count).backward()  # type: ignore[no-untyped-call]
+            norm = float(gradient.norm())
+            loss = float(scored.loss.detach())
+            if not (math.isfinite(norm) and math.isfinite(loss)):
+                return None
+            if clip is not None and norm > clip:
+                gradient.mul_(clip / norm)
+            optimizers.step(self.config, [self.weights], [self.optimizer_state])
+            total += loss
+            count += scored.count
+        return total / count
+
+    def _evaluate(self, sequences: Sequences) -> dict[str, float]:
+        kind = self.data.info.kind
+        totals = Totals(kind)
+        self.model.eval()
+        with torch.inference_mode():
+            for batch in Batches(sequences, kind).ordered():
+                batch = batch.to(self.device)
+                totals.add(SCORES[kind](self.model(batch.x, batch.lengths), batch))
+        return totals.metrics()
+
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint to the folder, which is whole once it is there."""
+        tensors = {"weights": self.weights.detach(), "best": self._best_weights}
+        tensors |= {f"buffer.{name}": buffer for name, buffer in self._buffers.items()}
+        tensors |= {f"best_buffer.{name}": buffer for name, buffer in self._best_buffers.items()}
+        tensors |= {f"optimizer.{name}": kept for name, kept in self.optimizer_state.items()}
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        state = {
+            **self._identity(),
+            "epoch": self.epoch,
+            "diverged": self.diverged,
+            "best_epoch": None if self.best is None else self.best.epoch,
+            "curve": [asdict(point) for point in self.curve],
+        }
+        checkpoint.write(folder, tensors, state)
+
+    @classmethod
+    def restore(
+        cls, folder: Path, config: TrialConfig, data: Data, *, seed: int, device: str = "cpu"
+    ) -> "Training":
+        """Return the training that was saved in the folder, to be continued.
+
+        Raises CheckpointError where the folder is no whole checkpoint, or belongs to another
+        configuration (max_epochs aside), seed or data set.
+        """
+        tensors, state = checkpoint.read(folder)
+        training = cls(config, data, seed=seed, device=device)
+        if "config" in state:
+            state["config"] = completed(state["config"])
+        for name, value in training._identity().items():
+            if state.get(name) != value:
+                raise CheckpointError(
+                    f"{folder} is of another {name}: {state.get(name)}, not {value}"
+                )
+        try:
+            training._load(tensors, state)
+        except (KeyError, TypeError, IndexError, RuntimeError) as error:
+            raise CheckpointError(f"{folder} does not fit the model: {error}") from error
+        return training
+
+    def _identity(self) -> dict[str, Any]:
+        config = self.config.model_dump(mode="json", exclude={"max_epochs"})
+        return {"config": config, "seed": self.seed, "data": self.data.info.fingerprint}
+
+    def _load(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+        buffers = {name: tensors.pop(f"buffer.{name}") for name in self._buffers}
+        self._take(tensors.pop("weights"), buffers)
+        self._best_weights.copy_(tensors.pop("best"))
+        self._best_buffers = {
+            name: tensors.pop(f"best_buffer.{name}").to(self.device) for name in self._buffers
+        }
+        self.optimizer_state = {
+            name.removeprefix("optimizer."): tensor.to(self.device)
+            for name, tensor in tensors.items()
+        }
+        self.curve = [Epoch(**point) for point in state["curve"]]
+        self.diverged = state["diverged"]
+        if state["best_epoch"] is not None:
+            self.best = self.curve[state["best_epoch"] - 1]
+
+
+def _copies(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in tensors.items()}
+
+
+def _better(value: float, than: float, direction: str) -> bool:
+    return value > than if direction == "maximize" else value < than
