@@ -10,7 +10,7 @@ from spaces.cells import CELLS, Cell, default_gates, families, find, parse
 from spaces.domains import Domain
 from spaces.errors import InputError
 from spaces.fields import Fault, Name, Section, ShortForm, Text, refusal
-from spaces.space import Budget, Space
+from spaces.space import ParameterBudget, Space
 from spaces.text import show
 
 _CELL_NAMES = [*families(), *(cell.name for cell in CELLS)]
@@ -127,7 +127,9 @@ class ArmSection(Section):
         """The arm's name."""
         return self.name or self.cell or ""
 
-    def resolve(self, shared: Mapping[str, Domain], budget: Budget | None, max_epochs: int) -> Arm:
+    def resolve(
+        self, shared: Mapping[str, Domain], budget: ParameterBudget | None, max_epochs: int
+    ) -> Arm:
         """Return the arm over the job's shared space."""
         domains, own_budget = self.space.over(shared, budget)
         return Arm(self.title, self.branches(), domains, max_epochs, own_budget)

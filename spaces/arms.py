@@ -11,7 +11,7 @@ from spaces.config import TrialConfig
 from spaces.domains import Choices, Domain, Fixed, Range, values
 from spaces.fields import Fault
 from spaces.sizes import nearest_size, solve_hidden_size
-from spaces.space import DEFAULTS, Budget
+from spaces.space import DEFAULTS, ParameterBudget
 from spaces.text import listed, show
 
 Ask = Callable[[str, Domain], Any]  #: draws one value: (name, Choices or Range) -> value
@@ -54,7 +54,7 @@ class Arm:
     branches: tuple[Branch, ...]
     space: Mapping[str, Domain]  #: by field of TrialConfig; without hidden_size under a budget
     max_epochs: int
-    budget: Budget | None = None
+    budget: ParameterBudget | None = None
     sizes: tuple[int, int] | None = None  #: the task's inputs and outputs, once they are known
 
     @property
@@ -131,7 +131,10 @@ class Arm:
         return []
 
     def _missed(
-        self, budget: Budget, misses: list[tuple[dict[str, Any], int, int]], depths: set[int]
+        self,
+        budget: ParameterBudget,
+        misses: list[tuple[dict[str, Any], int, int]],
+        depths: set[int],
     ) -> Fault:
         """Return the fault of combinations (draft, nearest hidden size, its number) that miss."""
         told = []
@@ -172,7 +175,7 @@ class Arm:
             del found["bidirectional"]
         return found
 
-    def _solve(self, draft: Mapping[str, Any], budget: Budget) -> int:
+    def _solve(self, draft: Mapping[str, Any], budget: ParameterBudget) -> int:
         if self.sizes is None:
             raise RuntimeError(f"arm {self.name} has a budget: bind it to a task's sizes first")
         hidden = solve_hidden_size(dict(draft), *self.sizes, budget.target, budget.tolerance)

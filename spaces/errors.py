@@ -1,7 +1,12 @@
-"""What is raised when the user's input breaks a rule.
+"""The root of all exceptions whose text is meant for a person.
 
-InputError (ValueError)     exit code 2; carries one Problem or several
-    Problem                 place, rule, remedy
+GatesearchError             exit code 1; its text says what happened and what to do
+    InputError (ValueError)     exit code 2; carries one Problem or several: place, rule, remedy
+
+The rooms derive their own: JournalError (search/journal/base.py), StoreError and CheckpointError
+(trainables/checkpoints/base.py), ExportError (trainables/export/onnx/convert.py), RunError
+(search/run/tune_bridge.py). The command line prints the text of any of them and exits with its
+code. deploy/ imports none of our packages and has a root of its own (deploy/errors.py).
 """
 
 from collections.abc import Sequence
@@ -20,8 +25,16 @@ class Problem:
         return f"{self.place}: {self.rule}\n  remedy: {self.remedy}"
 
 
-class InputError(ValueError):
+class GatesearchError(Exception):
+    """Something that a person can understand and act on. Its text names the remedy."""
+
+    exit_code = 1  #: of a command that ends with it
+
+
+class InputError(GatesearchError, ValueError):
     """The user's input was refused; nothing was started and nothing was changed."""
+
+    exit_code = 2
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)

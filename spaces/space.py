@@ -11,7 +11,7 @@ from spaces.config import ForgetBias, Optimizer, RecurrentInit
 from spaces.domains import Choices, Domain, Fixed, Range, Rule, plain, read, schema
 from spaces.fields import Fault, Integer, Number, Section, refusal
 
-__all__ = ["DEFAULTS", "RULES", "Budget", "Choices", "Domain", "Fixed", "Range", "Space"]
+__all__ = ["DEFAULTS", "RULES", "Choices", "Domain", "Fixed", "ParameterBudget", "Range", "Space"]
 
 #: Every key of a space that is a domain, by the name of the field of TrialConfig that it sets.
 RULES: dict[str, Rule] = {
@@ -68,7 +68,7 @@ class Key:
         return schema(RULES[self.name])
 
 
-class Budget(Section):
+class ParameterBudget(Section):
     """A number of parameters that every configuration must have; hidden sizes are solved for."""
 
     target: Integer = Field(ge=1, description="Trainable parameters of the whole model.")
@@ -96,7 +96,7 @@ class Space(Section):
         None,
         description="Units a layer and direction; a transformer's width. Default: 16, 32 or 64.",
     )
-    parameters: Budget | None = Field(
+    parameters: ParameterBudget | None = Field(
         None, description="Instead of hidden_size: it is solved for this number of parameters."
     )
     learning_rate: Annotated[Domain | None, Key("learning_rate")] = Field(
@@ -156,8 +156,8 @@ class Space(Section):
         return {key: domain for key, domain in found if domain is not None}
 
     def over(
-        self, shared: Mapping[str, Domain], budget: Budget | None
-    ) -> tuple[dict[str, Domain], Budget | None]:
+        self, shared: Mapping[str, Domain], budget: ParameterBudget | None
+    ) -> tuple[dict[str, Domain], ParameterBudget | None]:
         """Return shared domains and budget with this space laid over them."""
         domains = {**shared, **self.domains()}
         if self.hidden_size is not None:

@@ -1,5 +1,6 @@
 """What is known of a task without its data: its part of the job file, kind, sizes and metrics."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
@@ -9,7 +10,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 from spaces.fields import Fault, Integer, Section, Text, refusal
 from spaces.text import show, suggestion
 
-Kind = Literal["classification", "regression", "next-token", "next-step"]
+TaskKind = Literal["classification", "regression", "next-token", "next-step"]
 Direction = Literal["maximize", "minimize"]
 
 
@@ -20,11 +21,28 @@ class Metric:
     name: str
     direction: Direction
 
+    @property
+    def maximize(self) -> bool:
+        """Whether greater values are better."""
+        return self.direction == "maximize"
+
+    def cost(self, value: float) -> float:
+        """Return a value with the sign with which less is better."""
+        return -value if self.maximize else value
+
+    def better(self, value: float, than: float) -> bool:
+        """Return whether a value is strictly better than another one."""
+        return value > than if self.maximize else value < than
+
+    def best(self, values: Iterable[float]) -> float:
+        """Return the best of some values. Raises ValueError where there are none."""
+        return max(values) if self.maximize else min(values)
+
 
 #: The metrics of each kind of task; the first is the default one. "loss" is what training
 #: minimises: cross-entropy in nats (classification, next-token), mean squared error (regression),
 #: or the negative log-likelihood summed over labels and averaged over frames (next-step).
-METRICS: dict[Kind, tuple[Metric, ...]] = {
+METRICS: dict[TaskKind, tuple[Metric, ...]] = {
     "classification": (Metric("accuracy", "maximize"), Metric("loss", "minimize")),
     "regression": (Metric("mse", "minimize"), Metric("loss", "minimize")),
     "next-token": (
@@ -36,7 +54,7 @@ METRICS: dict[Kind, tuple[Metric, ...]] = {
 }
 
 
-def is_causal(kind: Kind) -> bool:
+def is_causal(kind: TaskKind) -> bool:
     """Return whether a model for this kind of task must not see the future."""
     return kind in ("next-token", "next-step")
 
@@ -46,7 +64,7 @@ class TaskInfo:
     """The shape of a loaded task, as models and reports need it."""
 
     name: str  #: "japanese-vowels", or the stem of the user's data file
-    kind: Kind
+    kind: TaskKind
     inputs: int  #: features a step, or the size of the vocabulary (symbols enter one-hot)
     outputs: int  #: classes, vocabulary, labels a frame, or 1 for regression
     longest: int  #: steps of the longest sequence over all splits
@@ -75,7 +93,7 @@ class TaskSection(Section):
     )
 
     @property
-    def of_kind(self) -> Kind:
+    def of_kind(self) -> TaskKind:
         """The task's kind, whether it is built in or the user's own."""
         raise NotImplementedError
 
@@ -102,12 +120,12 @@ class TaskSection(Section):
 class BuiltIn(TaskSection):
     """A task that needs no file of the user's."""
 
-    kind_of_task: ClassVar[Kind]
+    kind_of_task: ClassVar[TaskKind]
     summary: ClassVar[str]  #: one line for `gatesearch tasks`
     name: str
 
     @property
-    def of_kind(self) -> Kind:
+    def of_kind(self) -> TaskKind:
         """The task's kind."""
         return self.kind_of_task
 
@@ -181,7 +199,7 @@ class OwnData(TaskSection):
 
     form = "<own data>"
 
-    kind: Kind = Field(
+    kind: TaskKind = Field(
         description="A class or a number for each sequence, the next symbol, or the next frame."
     )
     data: Text = Field(
@@ -197,7 +215,7 @@ class OwnData(TaskSection):
         return data
 
     @property
-    def of_kind(self) -> Kind:
+    def of_kind(self) -> TaskKind:
         """The task's kind."""
         return self.kind
 

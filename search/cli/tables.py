@@ -8,14 +8,14 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from search.journal.trial import Record
+from search.journal.trial import TrialResult
 from spaces.cells import CELLS, Cell
 
 WIDE = 120  #: columns of a terminal on which configurations are shown too
 
 
 def trials_table(
-    records: Sequence[Record], metric: str, width: int, *, driven: bool = True
+    records: Sequence[TrialResult], metric: str, width: int, *, driven: bool = True
 ) -> Table:
     """Return a table with a row a trial: what it is, how it ended, what it is worth.
 
@@ -59,7 +59,7 @@ def trials_table(
     return table
 
 
-def _state(record: Record, driven: bool) -> str:
+def _state(record: TrialResult, driven: bool) -> str:
     if record.state == "running" and not driven:
         return "interrupted"
     return "control" if record.control and record.state == "complete" else record.state
@@ -69,11 +69,11 @@ def _compact(caption: str | None = None) -> Table:
     return Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=caption, caption_justify="left")
 
 
-def _arms(records: Sequence[Record]) -> list[str]:
+def _arms(records: Sequence[TrialResult]) -> list[str]:
     return list(dict.fromkeys(record.arm for record in records))
 
 
-def _varying(records: Sequence[Record]) -> list[str]:
+def _varying(records: Sequence[TrialResult]) -> list[str]:
     """Return the settings in which the trials of an arm differ."""
     return [
         name

@@ -3,7 +3,7 @@
 import statistics
 from dataclasses import dataclass
 
-from search.journal.trial import Record
+from search.journal.trial import TrialResult
 from search.results.read import Results
 from spaces.config import TrialConfig
 from spaces.errors import InputError
@@ -16,8 +16,8 @@ from trainables.export import onnx
 class Candidate:
     """A complete search trial and the replicates that it was confirmed with."""
 
-    trial: Record
-    replicates: tuple[Record, ...] = ()  #: complete ones
+    trial: TrialResult
+    replicates: tuple[TrialResult, ...] = ()  #: complete ones
     diverged: int = 0  #: replicates that diverged
 
     @property

@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 from search.export.candidate import Exported
 from spaces.cells import find
-from spaces.tasks import BuiltIn, Kind
+from spaces.tasks import BuiltIn, TaskKind
 from spaces.text import show
 from trainables.data.sequences import Sequences
 from trainables.data.tasks import LOADERS
@@ -15,13 +15,13 @@ from trainables.training.curve import Epoch
 
 VERSIONED = ("gatesearch", "torch", "numpy", "onnx", "onnxruntime", "safetensors")
 
-_DOES: dict[Kind, str] = {
+_DOES: dict[TaskKind, str] = {
     "classification": "tells which of {outputs} classes a sequence belongs to",
     "regression": "estimates a number from a sequence",
     "next-token": "tells which of {outputs} symbols follows, after every step of a sequence",
     "next-step": "tells which of {outputs} labels are on in the next frame, after every step",
 }
-_OUTPUT: dict[Kind, str] = {
+_OUTPUT: dict[TaskKind, str] = {
     "classification": "`[batch, {outputs}]`, at each sequence's last step; softmax over the last "
     "axis gives probabilities",
     "regression": "`[batch, 1]`, at each sequence's last step",

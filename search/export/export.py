@@ -26,7 +26,7 @@ import yaml
 from search.export.candidate import Candidate, Exported, ranked
 from search.export.card import card
 from search.job.folder import checkpoints
-from search.journal.trial import Record
+from search.journal.trial import TrialResult
 from search.results.read import Results
 from spaces.cells import find
 from spaces.config import TrialConfig
@@ -79,7 +79,7 @@ def export(
     return [out / name for name in names]
 
 
-def job_file(results: Results, trial: Record, best_epoch: int) -> str:
+def job_file(results: Results, trial: TrialResult, best_epoch: int) -> str:
     """Return a job file that trains a trial's configuration again, with its seed."""
     config = TrialConfig(**trial.config)
     cell = find(config.cell, config.gates)
@@ -129,7 +129,7 @@ def job_file(results: Results, trial: Record, best_epoch: int) -> str:
     return "".join(f"# {line}\n" for line in comment) + text
 
 
-def _name(rank: int, trial: Record) -> str:
+def _name(rank: int, trial: TrialResult) -> str:
     return f"{rank}-{trial.arm}-{trial.number}"
 
 
@@ -145,7 +145,7 @@ def _data(results: Results) -> Data:
     return data
 
 
-def _training(results: Results, trial: Record, config: TrialConfig, data: Data) -> Training:
+def _training(results: Results, trial: TrialResult, config: TrialConfig, data: Data) -> Training:
     """Return the trial as its last checkpoint has it."""
     place = f"{results.job.name}: trial {trial.number} of arm {trial.arm}"
     remedy = f"train it again: `gatesearch run` a job with this configuration and seed {trial.seed}"

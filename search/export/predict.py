@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
-from spaces.tasks import Kind, Metric, TaskInfo
+from spaces.tasks import Metric, TaskInfo, TaskKind
 from trainables.data.formats import archive
 from trainables.data.formats.own import read_sequences
 from trainables.data.sequences import Sequences
@@ -263,7 +263,7 @@ def _batches(
         start += size
 
 
-def _arrays(kind: Kind, outputs: Array) -> dict[str, Array]:
+def _arrays(kind: TaskKind, outputs: Array) -> dict[str, Array]:
     match kind:
         case "classification":
             return {"class": outputs.argmax(axis=1), "probabilities": np.exp(_log_softmax(outputs))}

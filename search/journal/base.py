@@ -22,10 +22,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, Self
 
+from spaces.errors import GatesearchError
+
 Group = list[dict[str, Any]]
 
 
-class JournalError(Exception):
+class JournalError(GatesearchError):
     """The journal cannot be read or written."""
 
 

@@ -1,4 +1,4 @@
-"""The ledger: what the journal's records add up to. Every reader and the driver fold them alike.
+"""The state of a job: what its journal adds up to. The driver and every reader replay it alike.
 
 Record kinds, each an object with the key "record":
 
@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from search.journal.trial import Phase, Record, State
+from search.journal.trial import Phase, State, TrialResult
 from spaces.config import completed
 from spaces.tasks import Metric, TaskInfo
 from trainables.training.curve import Epoch
@@ -33,7 +33,7 @@ def trial_key(phase: str, arm: str, number: int) -> str:
 
 
 @dataclass
-class Entry:
+class TrialState:
     """What is known of one trial."""
 
     key: str
@@ -58,9 +58,9 @@ class Entry:
     test: dict[str, float] | None = None
     reason: str | None = None
 
-    def record(self, metric: Metric, run_id: str | None = None) -> Record:
+    def record(self, metric: Metric, run_id: str | None = None) -> TrialResult:
         """Return the entry in its public form."""
-        return Record(
+        return TrialResult(
             number=self.number,
             arm=self.arm,
             phase=self.phase,
@@ -85,7 +85,7 @@ class Entry:
         )
 
 
-class Ledger:
+class JobState:
     """The state of a job, as far as the journal tells it."""
 
     def __init__(self, *, keep_curves: bool = True) -> None:
@@ -100,7 +100,7 @@ class Ledger:
         self.phase = "search"
         self.added_trials = 0
         self.added_seeds = 0
-        self.entries: dict[str, Entry] = {}
+        self.trials: dict[str, TrialState] = {}
         self.search_seconds = 0.0  #: wall-clock time that drivers have spent searching
         self._last_time: int | None = None
 
@@ -131,7 +131,7 @@ class Ledger:
             case "report":
                 self._reported(record)
             case "retry":
-                entry = self.entries[record["key"]]
+                entry = self.trials[record["key"]]
                 entry.retries += record.get("counted", True)
                 entry.lost_at = entry.epoch
                 entry.reason = record["reason"]
@@ -144,9 +144,9 @@ class Ledger:
             case "phase":
                 self.phase = record["phase"]
 
-    def arm(self, arm: str, phase: Phase) -> list[Entry]:
+    def arm(self, arm: str, phase: Phase) -> list[TrialState]:
         """Return the trials of an arm in one phase, by number."""
-        return [e for e in list(self.entries.values()) if e.arm == arm and e.phase == phase]
+        return [e for e in list(self.trials.values()) if e.arm == arm and e.phase == phase]
 
     def _count_time(self, time_ms: int, *, starts: bool) -> None:
         if not starts and self._last_time is not None and self.phase == "search":
@@ -155,8 +155,8 @@ class Ledger:
 
     def _born(self, record: dict[str, Any]) -> None:
         key = record["key"]
-        if key not in self.entries:
-            self.entries[key] = Entry(
+        if key not in self.trials:
+            self.trials[key] = TrialState(
                 key=key,
                 phase=record["phase"],
                 arm=record["arm"],
@@ -169,7 +169,7 @@ class Ledger:
             )
 
     def _reported(self, record: dict[str, Any]) -> None:
-        entry = self.entries[record["key"]]
+        entry = self.trials[record["key"]]
         if entry.state != "running":
             return
         assert self.info is not None
@@ -189,7 +189,7 @@ class Ledger:
             entry.checkpoints = [*entry.checkpoints[-1:], name]
 
     def _ended(self, record: dict[str, Any]) -> None:
-        entry = self.entries[record["key"]]
+        entry = self.trials[record["key"]]
         if entry.state != "running":
             return
         entry.state = record["state"]

@@ -10,7 +10,7 @@ Phase = Literal["search", "confirm"]
 
 
 @dataclass(frozen=True)
-class Record:
+class TrialResult:
     """One trial (phase search) or one replicate of a finalist (phase confirm)."""
 
     number: int  #: within its arm and phase, from 0

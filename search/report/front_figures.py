@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from search.journal.trial import Record
+from search.journal.trial import TrialResult
 from search.report.frame import Figure, empty, layout, legend_only, styles
 from search.report.search_figures import POINTS, by_rank, logarithmic, marks, sample
 from search.results.figures import Comparison
@@ -11,7 +11,7 @@ from search.results.format import count, listing, plural
 from search.results.importance import varying
 
 #: An objective in words, in one, on an axis, and how it is read from a record.
-_AGAINST: dict[str, tuple[str, str, str, Callable[[Record], float]]] = {
+_AGAINST: dict[str, tuple[str, str, str, Callable[[TrialResult], float]]] = {
     "parameters": (
         "parameters",
         "size",
@@ -28,14 +28,14 @@ _AGAINST: dict[str, tuple[str, str, str, Callable[[Record], float]]] = {
 
 
 def fronts(
-    figures: Comparison, search: Sequence[Record], objectives: Sequence[str]
+    figures: Comparison, search: Sequence[TrialResult], objectives: Sequence[str]
 ) -> list[Figure]:
     """Return a figure for each objective beside the value; none where there is no other."""
     return [_front(figures, search, objectives, against) for against in objectives[1:]]
 
 
 def _front(
-    figures: Comparison, search: Sequence[Record], objectives: Sequence[str], against: str
+    figures: Comparison, search: Sequence[TrialResult], objectives: Sequence[str], against: str
 ) -> Figure:
     words, brief, label, x = _AGAINST[against]
     name, title = f"front-{against}", f"Pareto front: value against {words}"
@@ -89,7 +89,7 @@ def _front(
     return Figure(name, short, title, tuple(caption), traces, axes)
 
 
-def _line(front: Sequence[Record], x: Callable[[Record], float]) -> dict[str, Any]:
+def _line(front: Sequence[TrialResult], x: Callable[[TrialResult], float]) -> dict[str, Any]:
     """Return the steps of the best value of any arm within so much of the other objective."""
     ordered = sorted(front, key=x)
     return {

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from search.journal.trial import Record
+from search.journal.trial import TrialResult
 from search.report.frame import Figure, Style, empty, highlighted, layout, legend_only, styles
 from search.results.figures import Comparison
 from search.results.format import count, plain, plural, seconds
@@ -20,7 +20,7 @@ STEPS = 200
 _CUT = "The axis leaves out the worst values, at most a tenth; double-click the plot to see all."
 
 
-def sample(ranked: Sequence[Record], most: int, keep: set[int]) -> list[Record]:
+def sample(ranked: Sequence[TrialResult], most: int, keep: set[int]) -> list[TrialResult]:
     """Return at most about `most` records, even over their ranks, with the kept numbers in."""
     if len(ranked) <= most:
         return list(ranked)
@@ -28,14 +28,14 @@ def sample(ranked: Sequence[Record], most: int, keep: set[int]) -> list[Record]:
     return [each for rank, each in enumerate(ranked) if rank in chosen or each.number in keep]
 
 
-def by_rank(records: Iterable[Record], direction: str) -> list[Record]:
+def by_rank(records: Iterable[TrialResult], direction: str) -> list[TrialResult]:
     sign = -1.0 if direction == "maximize" else 1.0
     return sorted(
         records, key=lambda each: (each.value is None, sign * (each.value or 0.0), each.number)
     )
 
 
-def described(record: Record, names: Sequence[str]) -> str:
+def described(record: TrialResult, names: Sequence[str]) -> str:
     """Return a trial in words for its tooltip."""
     lines = [f"<b>{html.escape(record.arm)}, trial {record.number}</b>"]
     if record.control:
@@ -46,7 +46,7 @@ def described(record: Record, names: Sequence[str]) -> str:
     return "<br>".join(lines)
 
 
-def curves(figures: Comparison, search: Sequence[Record]) -> Figure:
+def curves(figures: Comparison, search: Sequence[TrialResult]) -> Figure:
     """Return the learning curves of all trials, finalists in front."""
     traces: list[dict[str, Any]] = []
     front: list[dict[str, Any]] = []
@@ -109,7 +109,7 @@ def curves(figures: Comparison, search: Sequence[Record]) -> Figure:
     return Figure("curves", "Curves", "Learning curves", tuple(caption), traces + front, axes, 480)
 
 
-def _joined(records: Iterable[Record]) -> tuple[list[int | None], list[float | None]]:
+def _joined(records: Iterable[TrialResult]) -> tuple[list[int | None], list[float | None]]:
     """Return many curves as one trace with gaps: a trace each would be slow."""
     xs: list[int | None] = []
     ys: list[float | None] = []
@@ -126,7 +126,7 @@ def _thinned(curve: Sequence[Epoch]) -> list[Epoch]:
     return [curve[index * (len(curve) - 1) // (STEPS - 1)] for index in range(STEPS)]
 
 
-def _stopped(style: Style, records: Iterable[Record], metric: str) -> dict[str, Any]:
+def _stopped(style: Style, records: Iterable[TrialResult], metric: str) -> dict[str, Any]:
     ends = [(each, each.curve[-1]) for each in records if each.state == "pruned"]
     return style.trace(
         mode="markers",
@@ -156,7 +156,7 @@ def clipped(values: Sequence[float], direction: str) -> list[float] | None:
     return [low - 0.05 * (cut - low), cut + 0.05 * (cut - low)]
 
 
-def against_parameters(figures: Comparison, search: Sequence[Record]) -> Figure:
+def against_parameters(figures: Comparison, search: Sequence[TrialResult]) -> Figure:
     """Return each complete trial's value over the size of its model."""
     return _against(
         figures,
@@ -169,7 +169,7 @@ def against_parameters(figures: Comparison, search: Sequence[Record]) -> Figure:
     )
 
 
-def against_time(figures: Comparison, search: Sequence[Record]) -> Figure:
+def against_time(figures: Comparison, search: Sequence[TrialResult]) -> Figure:
     """Return each complete trial's value over the time that its training took."""
     return _against(
         figures,
@@ -185,11 +185,11 @@ def against_time(figures: Comparison, search: Sequence[Record]) -> Figure:
 
 def _against(
     figures: Comparison,
-    search: Sequence[Record],
+    search: Sequence[TrialResult],
     name: str,
     title: str,
     label: str,
-    x: Callable[[Record], float],
+    x: Callable[[TrialResult], float],
     frontier: str,
     *more: str,
 ) -> Figure:
@@ -253,9 +253,9 @@ def logarithmic(values: Sequence[float]) -> dict[str, Any]:
 
 def _trials(
     style: Style,
-    shown: Sequence[Record],
+    shown: Sequence[TrialResult],
     keep: set[int],
-    x: Callable[[Record], float],
+    x: Callable[[TrialResult], float],
     names: Sequence[str],
 ) -> dict[str, Any]:
     marker = {
@@ -272,8 +272,8 @@ def _trials(
 
 def marks(
     style: Style,
-    shown: Sequence[Record],
-    x: Callable[[Record], float],
+    shown: Sequence[TrialResult],
+    x: Callable[[TrialResult], float],
     names: Sequence[str],
     marker: dict[str, Any],
     opacity: float,
@@ -290,7 +290,9 @@ def marks(
     )
 
 
-def _frontier(ranked: Sequence[Record], x: Callable[[Record], float]) -> list[tuple[float, float]]:
+def _frontier(
+    ranked: Sequence[TrialResult], x: Callable[[TrialResult], float]
+) -> list[tuple[float, float]]:
     """Return the points (x, best value up to x); `ranked` is best first."""
     steps: list[tuple[float, float]] = []
     smallest = float("inf")

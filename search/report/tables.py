@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from search.journal.trial import Record
+from search.journal.trial import TrialResult
 from search.results.figures import ArmSummary, Comparison
 from search.results.format import ABSENT, count, plain, seconds, signed, spread, value
 from search.results.importance import varying
@@ -198,18 +198,18 @@ def trial_rows(results: "Results") -> dict[str, Any]:
     return {"head": [*head, "drawn", *names, "seed"], "rows": rows}
 
 
-def _origin(record: Record) -> str:
+def _origin(record: TrialResult) -> str:
     if record.phase == "search":
         return "by sampler"
     return f"finalist {record.finalist}, replicate {record.replicate}"
 
 
-def _words(record: Record, field: str) -> bool:
+def _words(record: TrialResult, field: str) -> bool:
     setting = record.config.get(field)
     return setting is None or isinstance(setting, bool)
 
 
-def failures(records: Sequence[Record]) -> str:
+def failures(records: Sequence[TrialResult]) -> str:
     """Return what failed or diverged, gathered by arm, state and reason."""
     gathered: dict[tuple[str, str, str, str], list[int]] = {}
     for each in records:

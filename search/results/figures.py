@@ -12,7 +12,7 @@ Progress = Literal["searching", "confirming", "done"]
 
 
 @dataclass(frozen=True)
-class Budget:
+class SearchBudget:
     """What every arm was given for its search."""
 
     unit: Literal["trials", "worker_seconds", "epochs"]
@@ -141,7 +141,7 @@ class Comparison:
     metric: str
     direction: Literal["maximize", "minimize"]
     progress: Progress
-    budget: Budget
+    budget: SearchBudget
     latency_limit_ms: float | None  #: of one typical sequence; None: none was set
     arms: tuple[ArmSummary, ...]
     differences: tuple[PairedDifference, ...]

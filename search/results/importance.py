@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from search.journal.trial import Record
+from search.journal.trial import TrialResult
 
 #: With fewer complete trials than this a forest has nothing to learn from.
 FEWEST = 8
@@ -41,7 +41,7 @@ class Importance:
     reason: str | None = None
 
 
-def importance(records: Sequence[Record]) -> Importance:
+def importance(records: Sequence[TrialResult]) -> Importance:
     """Return the importance of what varies over one arm's complete search trials."""
     complete = sorted(
         (each for each in records if each.state == "complete" and each.value is not None),
@@ -84,7 +84,7 @@ def _share(name: str, over_subsets: list[float]) -> Share:
     return Share(name, statistics.fmean(over_subsets), min(over_subsets), max(over_subsets))
 
 
-def _shares(records: list[Record], names: Sequence[str]) -> dict[str, float] | None:
+def _shares(records: list[TrialResult], names: Sequence[str]) -> dict[str, float] | None:
     import optuna
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 

@@ -6,7 +6,7 @@ part. The first objective is the metric in its direction; the others are to be s
 
 from collections.abc import Iterable, Sequence
 
-from search.journal.trial import Record
+from search.journal.trial import TrialResult
 
 #: How an objective other than the value is read from a record.
 _FIGURES = {
@@ -15,7 +15,7 @@ _FIGURES = {
 }
 
 
-def pareto(records: Iterable[Record], objectives: Sequence[str]) -> list[Record]:
+def pareto(records: Iterable[TrialResult], objectives: Sequence[str]) -> list[TrialResult]:
     """Return the complete search trials that none other equals in all and beats in one objective.
 
     objectives: of value, parameters and seconds. Sorted by the first; trials that are equal in all
@@ -27,14 +27,14 @@ def pareto(records: Iterable[Record], objectives: Sequence[str]) -> list[Record]
         if figures is not None:
             measured.append((figures, record.arm, record.number, record))
     measured.sort(key=lambda row: row[:3])
-    front: list[tuple[list[float], Record]] = []
+    front: list[tuple[list[float], TrialResult]] = []
     for figures, _, _, record in measured:  # whatever beats a trial comes before it
         if not any(_beats(others, figures) for others, _ in front):
             front.append((figures, record))
     return [record for _, record in front]
 
 
-def _figures(record: Record, objectives: Sequence[str]) -> list[float] | None:
+def _figures(record: TrialResult, objectives: Sequence[str]) -> list[float] | None:
     """Return a record's objectives, less is better; None where it has no say."""
     if record.phase != "search" or record.state != "complete" or record.value is None:
         return None

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.journal.trial import Record
+from search.journal.trial import TrialResult
 from spaces.config import TrialConfig
 from trainables.files import replacing
 
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 def write_parquet(results: "Results", path: Path) -> None:
     """Write all trials of both phases, whole or not at all.
 
-    Columns: those of a Record; its configuration as config_<field>; test metrics as test_<metric>;
-    the curve as a list of structs with the validation metrics inside. Columns and types depend on
-    the task's metrics alone, so that files of unfinished and empty jobs fit those of finished ones.
+    Columns: those of a TrialResult; its configuration as config_<field>; test metrics as
+    test_<metric>; the curve as a list of structs with the validation metrics inside. Columns and
+    types depend on the task's metrics alone, so that files of unfinished and empty jobs fit those
+    of finished ones.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -79,7 +80,7 @@ def _config_type(name: str) -> "pyarrow.DataType":
     return types.get(annotation, pa.string())
 
 
-def _row(record: Record, metrics: list[str]) -> dict[str, Any]:
+def _row(record: TrialResult, metrics: list[str]) -> dict[str, Any]:
     row = record.as_dict()
     config, test = row.pop("config"), row.pop("test") or {}
     row |= {f"config_{name}": config.get(name) for name in TrialConfig.model_fields}

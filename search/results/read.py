@@ -8,8 +8,8 @@ from pathlib import Path
 from search.job.spec import JobSpec
 from search.journal.base import JournalAwayError, JournalError
 from search.journal.open import open_reader
-from search.journal.replay import Ledger
-from search.journal.trial import Record
+from search.journal.replay import JobState
+from search.journal.trial import TrialResult
 from search.process import watch
 from search.tracking.state import run_ids
 from spaces.errors import InputError
@@ -23,18 +23,18 @@ class Results:
     folder: Path
     job: JobSpec
     info: TaskInfo
-    records: list[Record]
+    records: list[TrialResult]
     phase: str  #: search, confirm, report or done
     job_id: str = ""  #: tells this job from others of its name
     driven: bool = True  #: False where its driver was a process of this machine and has gone
 
     @cached_property
-    def search(self) -> list[Record]:
+    def search(self) -> list[TrialResult]:
         """The trials of the search phase."""
         return [record for record in self.records if record.phase == "search"]
 
     @cached_property
-    def confirm(self) -> list[Record]:
+    def confirm(self) -> list[TrialResult]:
         """The replicates of the finalists."""
         return [record for record in self.records if record.phase == "confirm"]
 
@@ -48,7 +48,7 @@ class Results:
         """Whether every trial that was asked for has ended."""
         return self.phase in ("report", "done")
 
-    def ranked(self, arm: str | None = None) -> list[Record]:
+    def ranked(self, arm: str | None = None) -> list[TrialResult]:
         """Return the complete search trials, best validation value first, of one arm or of all.
 
         Ties go to the smaller model, then to the earlier trial.
@@ -62,7 +62,7 @@ class Results:
         ]
         return [row[-1] for row in sorted(complete, key=lambda row: row[:-1])]
 
-    def best(self, arm: str | None = None) -> Record | None:
+    def best(self, arm: str | None = None) -> TrialResult | None:
         """Return the best complete search trial of an arm or of all, or None."""
         return next(iter(self.ranked(arm)), None)
 
@@ -71,31 +71,31 @@ def read_results(folder: Path) -> Results:
     """Return the results in a job's folder. Raises InputError where there is no readable job."""
     remedy = "name a job that was run here, or give the folder of its runs with --root"
     reader = open_reader(folder)
-    ledger = Ledger()
+    job_state = JobState()
     try:
         if not reader.exists():
             raise InputError.of(str(folder), "there is no job in this folder", remedy)
-        ledger.apply_all(reader.groups())
+        job_state.apply_all(reader.groups())
     except JournalAwayError as error:
         raise InputError.of(str(folder), str(error), "try again once it answers") from error
     except JournalError as error:
         raise InputError.of(str(folder), str(error), "see the message") from error
-    if ledger.spec is None or ledger.info is None:
+    if job_state.spec is None or job_state.info is None:
         raise InputError.of(str(folder), "the job has not got as far as its first trial", remedy)
     ids = run_ids(folder)
-    metric = ledger.info.metric
+    metric = job_state.info.metric
     return Results(
         folder=folder,
-        job=JobSpec.from_dump(ledger.spec, Path(ledger.base)),
-        info=ledger.info,
-        records=[entry.record(metric, ids.get(key)) for key, entry in ledger.entries.items()],
-        phase=ledger.phase,
-        job_id=ledger.job_id,
-        driven=_driven(ledger),
+        job=JobSpec.from_dump(job_state.spec, Path(job_state.base)),
+        info=job_state.info,
+        records=[entry.record(metric, ids.get(key)) for key, entry in job_state.trials.items()],
+        phase=job_state.phase,
+        job_id=job_state.job_id,
+        driven=_driven(job_state),
     )
 
 
-def _driven(ledger: Ledger) -> bool:
-    if ledger.driver is None or ledger.driver[1] != socket.gethostname():
+def _driven(job_state: JobState) -> bool:
+    if job_state.driver is None or job_state.driver[1] != socket.gethostname():
         return True  # as far as can be told from here
-    return watch(ledger.driver[0])()
+    return watch(job_state.driver[0])()

@@ -8,18 +8,18 @@ from dataclasses import replace
 from itertools import combinations
 from typing import get_args
 
-from search.journal.trial import Record, State
+from search.journal.trial import State, TrialResult
 from search.results import sentences
 from search.results.figures import (
     ArmSummary,
     Best,
-    Budget,
     Comparison,
     Finalist,
     FrontPoint,
     PairedDifference,
     Progress,
     Replicate,
+    SearchBudget,
     Spread,
 )
 from search.results.pareto import pareto
@@ -69,14 +69,16 @@ def _front(results: Results) -> Iterator[FrontPoint]:
             yield FrontPoint(each.arm, each.number, value, each.parameters, each.train_seconds)
 
 
-def _budget(results: Results) -> Budget:
+def _budget(results: Results) -> SearchBudget:
     search = results.job.search
     if search.worker_seconds is not None:
-        return Budget("worker_seconds", search.worker_seconds)
+        return SearchBudget("worker_seconds", search.worker_seconds)
     if search.epochs is not None:
-        return Budget("epochs", search.epochs)
+        return SearchBudget("epochs", search.epochs)
     begun = Counter(each.arm for each in results.search)
-    return Budget("trials", max([search.trials or 0, *begun.values()]))  # a job can be extended
+    return SearchBudget(
+        "trials", max([search.trials or 0, *begun.values()])
+    )  # a job can be extended
 
 
 def _arm(results: Results, arm: Arm) -> ArmSummary:
@@ -102,7 +104,7 @@ def _arm(results: Results, arm: Arm) -> ArmSummary:
     )
 
 
-def _best(record: Record | None) -> Best | None:
+def _best(record: TrialResult | None) -> Best | None:
     if record is None or record.value is None:
         return None
     return Best(
@@ -117,11 +119,11 @@ def _best(record: Record | None) -> Best | None:
 
 
 def _finalists(
-    results: Results, search: list[Record], confirm: list[Record]
+    results: Results, search: list[TrialResult], confirm: list[TrialResult]
 ) -> tuple[Finalist, ...]:
     metric, direction = results.info.metric.name, results.info.metric.direction
     origin = {each.number: each for each in search}
-    replicates: dict[int, list[Record]] = {}
+    replicates: dict[int, list[TrialResult]] = {}
     for each in confirm:
         if each.finalist is not None:
             replicates.setdefault(each.finalist, []).append(each)
@@ -144,7 +146,7 @@ def _finalists(
 
 
 def _finalist(
-    number: int, origin: Record | None, records: list[Record], seeds: int, metric: str
+    number: int, origin: TrialResult | None, records: list[TrialResult], seeds: int, metric: str
 ) -> Finalist:
     replicates = tuple(
         Replicate(

@@ -20,10 +20,10 @@ from typing import Any
 
 from search.job.spec import JobSpec
 from search.journal.base import BaseJournal
-from search.journal.replay import Entry, Ledger, trial_key
+from search.journal.replay import JobState, TrialState, trial_key
 from search.journal.trial import Phase, State
 from search.study.arm_study import Proposal, open_studies
-from search.study.prior_trials import Former
+from search.study.prior_trials import PriorTrials
 from search.study.pruners import rungs
 from search.study.samplers import QUICK
 from search.study.seeds import derive_seed
@@ -32,8 +32,8 @@ from spaces.config import TrialConfig
 from spaces.errors import InputError
 from spaces.tasks import TaskInfo
 from trainables.checkpoints.base import StoreError
-from trainables.training.batching import MOST_MEMBERS, company_pays
-from trainables.worker.messages import Report, Work
+from trainables.training.batching import MAX_MEMBERS, batching_pays
+from trainables.worker.messages import TrialAssignment, TrialReport
 
 FLUSH_SECONDS = 1.0  #: between two flushes of the journal, at most, while reports come in
 #: Trials of an arm that come to nothing, one after the other, after which it gets no more: over the
@@ -60,7 +60,7 @@ class Driver:
         job: JobSpec,
         info: TaskInfo,
         journal: BaseJournal,
-        former: Former = dict,
+        former: PriorTrials = dict,
     ) -> None:
         """Take the job over. Raises InputError when the journal holds another job.
 
@@ -69,24 +69,24 @@ class Driver:
         self.job = job
         self._journal = journal
         history = journal.take_history()
-        self.ledger = Ledger(keep_curves=False)
-        self.ledger.apply_all(history)
+        self.job_state = JobState(keep_curves=False)
+        self.job_state.apply_all(history)
         base = str(job.base)
-        if self.ledger.spec is not None:
+        if self.job_state.spec is not None:
             self._check_same(job, info)
-        if self.ledger.spec is None or self.ledger.base != base:
+        if self.job_state.spec is None or self.job_state.base != base:
             self._tell({"record": "job", "spec": job.dump(), "base": base, "task": asdict(info)})
-        self.generation = self.ledger.generation + 1
+        self.generation = self.job_state.generation + 1
         host = socket.gethostname()
         self._tell(
             {"record": "driver", "generation": self.generation, "pid": os.getpid(), "host": host},
             timed=True,
         )
-        self._studies = open_studies(job, self.ledger, journal, history, former)
+        self._studies = open_studies(job, self.job_state, journal, history, former)
         journal.commit()
         self._flushed = time.monotonic()
         self._rungs = rungs(job)
-        entries = self.ledger.entries.values()
+        entries = self.job_state.trials.values()
         self._waiting = [entry for entry in entries if entry.state == "running"]  # to go on
         self._live: set[str] = set()
         self._asked: _Asked | None = None
@@ -94,7 +94,9 @@ class Driver:
         # Epochs or worker seconds of an arm's search: of all its trials, and of those that ended.
         self._spent: defaultdict[str, float] = defaultdict(float)
         self._spent_by_ended: defaultdict[str, float] = defaultdict(float)
-        self._best: defaultdict[str, list[tuple[tuple[float, int, int], Entry]]] = defaultdict(list)
+        self._best: defaultdict[str, list[tuple[tuple[float, int, int], TrialState]]] = defaultdict(
+            list
+        )
         self._in_vain: Counter[str] = Counter()  # an arm's latest trials, since one was not
         self._replicated: set[tuple[str, int | None, int | None]] = set()
         for entry in entries:
@@ -110,14 +112,14 @@ class Driver:
     @property
     def finished(self) -> bool:
         """Whether everything that the job asks for has ended."""
-        return self.ledger.phase in ("report", "done")
+        return self.job_state.phase in ("report", "done")
 
     @property
     def thinking(self) -> bool:
         """Whether the next piece of work is a trial for which a suggestion is being made."""
         return self._asked is not None
 
-    def next(self, *, wait: bool = True) -> Work | None:
+    def next(self, *, wait: bool = True) -> TrialAssignment | None:
         """Return the next piece of work, or None when there is none (yet): see `finished`.
 
         wait: False to return None while a suggestion takes time, see `thinking`. It is made from
@@ -129,7 +131,7 @@ class Driver:
                 return self._start(waiting)
             self._end(waiting, "pruned", reason=reason)
             self._journal.commit()
-        if self.ledger.phase == "search":
+        if self.job_state.phase == "search":
             if self._asked is None and (arm := self._poorest_arm()) is not None:
                 self._asked = self._ask(arm)
             if self._asked is not None:
@@ -139,7 +141,7 @@ class Driver:
             if self._live:
                 return None  # the finalists are not known yet
             self._enter("confirm")
-        if self.ledger.phase == "confirm":
+        if self.job_state.phase == "confirm":
             entry = self._new_replicate()
             if entry is not None:
                 return self._start(entry)
@@ -148,7 +150,7 @@ class Driver:
             self._enter("report")
         return None
 
-    def beside(self, work: Work, slots: int) -> list[Work]:
+    def beside(self, work: TrialAssignment, slots: int) -> list[TrialAssignment]:
         """Return more replicates of the same finalist, to be trained at once with the given one.
 
         A finalist's replicates fall into a block for every slot, the same ones after a resume. None
@@ -156,15 +158,15 @@ class Driver:
         with their worker, for which they may have been too much. Each is, to the bit, what it would
         be alone.
         """
-        first, need = self.ledger.entries[work.key], self.job.resources
-        assert self.ledger.info is not None
+        first, need = self.job_state.trials[work.key], self.job.resources
+        assert self.job_state.info is not None
         config = TrialConfig(**first.config)
         if first.replicate is None or first.lost_at is not None or need.gpus_per_trial:
             return []
-        if not company_pays(config, self.ledger.info.longest):
+        if not batching_pays(config, self.job_state.info.longest):
             return []
-        seeds = self.job.confirm.seeds + self.ledger.added_seeds
-        size = min(-(-seeds // slots), MOST_MEMBERS)
+        seeds = self.job.confirm.seeds + self.job_state.added_seeds
+        size = min(-(-seeds // slots), MAX_MEMBERS)
         start = first.replicate - first.replicate % size
         waiting = {
             (entry.arm, entry.finalist, entry.replicate): entry
@@ -215,7 +217,7 @@ class Driver:
         if search.worker_seconds is not None:
             return search.worker_seconds
         assert search.trials is not None
-        return search.trials + self.ledger.added_trials
+        return search.trials + self.job_state.added_trials
 
     @property
     def unit(self) -> str:
@@ -227,7 +229,7 @@ class Driver:
     @property
     def replicates(self) -> int:
         """How many replicates each arm's confirmation takes."""
-        return self.job.confirm.finalists * (self.job.confirm.seeds + self.ledger.added_seeds)
+        return self.job.confirm.finalists * (self.job.confirm.seeds + self.job_state.added_seeds)
 
     def spent(self, arm: str) -> float:
         """Return what an arm has spent of its budget, in the same unit."""
@@ -235,13 +237,13 @@ class Driver:
             return self._count["search", arm].total()
         return self._spent[arm]
 
-    def _spend(self, entry: Entry, epochs: int, seconds: float) -> None:
+    def _spend(self, entry: TrialState, epochs: int, seconds: float) -> None:
         if entry.phase == "search":
             self._spent[entry.arm] += epochs if self.unit == "epochs" else seconds
 
     def _out_of_time(self) -> bool:
         limit = self.job.search.wall_clock
-        return limit is not None and self.ledger.search_seconds >= limit
+        return limit is not None and self.job_state.search_seconds >= limit
 
     def _ask(self, arm: Arm) -> _Asked:
         """Ask for an arm's next configuration: of a slow sampler, on a thread of its own."""
@@ -256,7 +258,7 @@ class Driver:
             threading.Thread(target=_fulfil, args=(proposal, make), daemon=True).start()
         return _Asked(arm.name, number, control, proposal)
 
-    def _new_trial(self) -> Entry:
+    def _new_trial(self) -> TrialState:
         """Begin the trial that was asked for, once it is suggested."""
         asked, self._asked = self._asked, None
         assert asked is not None
@@ -267,9 +269,9 @@ class Driver:
             seed = derive_seed(self.job.search.seed, arm, number, "training")
         return self._born("search", arm, number, config, seed, control=asked.control)
 
-    def _new_replicate(self) -> Entry | None:
+    def _new_replicate(self) -> TrialState | None:
         """Return the next replicate: all finalists with one seed, then with the next."""
-        seeds = self.job.confirm.seeds + self.ledger.added_seeds
+        seeds = self.job.confirm.seeds + self.job_state.added_seeds
         finalists = {
             arm.name: self.finalists(arm.name, self.job.confirm.finalists) for arm in self.job.arms
         }
@@ -284,11 +286,11 @@ class Driver:
 
     def _replicate(
         self, arm: str, finalist: int | None, config: TrialConfig, replicate: int
-    ) -> Entry:
+    ) -> TrialState:
         """Begin a replicate. Its number follows from what it is, not from when it is begun."""
         chosen = [entry.number for entry in self.finalists(arm, self.job.confirm.finalists)]
         number = replicate * len(chosen) + chosen.index(finalist) if finalist in chosen else 0
-        while trial_key("confirm", arm, number) in self.ledger.entries:
+        while trial_key("confirm", arm, number) in self.job_state.trials:
             number += 1  # of a finalist from before the job was extended
         self._replicated.add((arm, finalist, replicate))
         return self._born(
@@ -302,11 +304,11 @@ class Driver:
             replicate=replicate,
         )
 
-    def finalists(self, arm: str, number: int) -> list[Entry]:
+    def finalists(self, arm: str, number: int) -> list[TrialState]:
         """Return an arm's best complete trials; ties go to fewer parameters, then the earlier."""
         return [entry for _, entry in self._best[arm][:number]]
 
-    def _rank(self, entry: Entry) -> None:
+    def _rank(self, entry: TrialState) -> None:
         """Take an ended trial in: what it spent, and its rank among the arm's complete ones."""
         if entry.phase != "search":
             return
@@ -331,7 +333,7 @@ class Driver:
         control: bool = False,
         finalist: int | None = None,
         replicate: int | None = None,
-    ) -> Entry:
+    ) -> TrialState:
         key = trial_key(phase, arm, number)
         self._tell(
             {
@@ -350,12 +352,12 @@ class Driver:
         )
         self._journal.commit()
         self._count[phase, arm]["running"] += 1
-        return self.ledger.entries[key]
+        return self.job_state.trials[key]
 
-    def _start(self, entry: Entry) -> Work:
+    def _start(self, entry: TrialState) -> TrialAssignment:
         self._live.add(entry.key)
         unpruned = entry.phase == "confirm" or entry.control
-        return Work(
+        return TrialAssignment(
             key=entry.key,
             generation=self.generation,
             config=entry.config,
@@ -370,12 +372,12 @@ class Driver:
 
     # What was reported
 
-    def report(self, report: Report) -> bool:
+    def report(self, report: TrialReport) -> bool:
         """Take a report in; return whether the trial goes on. Told twice, it changes nothing.
 
         Raises StoreError when a worker cannot keep its checkpoint: no other trial could either.
         """
-        entry = self.ledger.entries.get(report.key)
+        entry = self.job_state.trials.get(report.key)
         if entry is None or entry.state != "running" or report.generation != self.generation:
             return False
         if report.halt is not None:
@@ -418,12 +420,12 @@ class Driver:
         crashed, taken away) and the trial has got further since its last loss, it is not to blame.
         A trial that takes node after node down with it gets no further and so fails in the end.
         """
-        entry = self.ledger.entries[key]
+        entry = self.job_state.trials[key]
         if entry.state == "running" and key in self._live:
             forgiven = node_lost and entry.epoch > (entry.lost_at or 0)
             self._retry_or_fail(entry, reason, counted=not forgiven)
 
-    def _store_points(self, entry: Entry, points: list[dict[str, Any]]) -> int | None:
+    def _store_points(self, entry: TrialState, points: list[dict[str, Any]]) -> int | None:
         """Store intermediate values in the arm's study; return the epoch of a pruning, if any."""
         if entry.phase != "search":
             return None
@@ -435,7 +437,7 @@ class Driver:
                 return int(point["epoch"])
         return None
 
-    def _decide(self, entry: Entry, report: Report, *, pruned: bool) -> None:
+    def _decide(self, entry: TrialState, report: TrialReport, *, pruned: bool) -> None:
         if report.diverged:
             at = f"loss or gradient was not finite in epoch {entry.epoch + 1}"
             self._end(entry, "diverged", reason=at)
@@ -446,7 +448,7 @@ class Driver:
         elif (reason := self._cut_short(entry)) is not None:
             self._end(entry, "pruned", reason=reason)
 
-    def _cut_short(self, entry: Entry) -> str | None:
+    def _cut_short(self, entry: TrialState) -> str | None:
         """Return why a trial may not go on whatever it has reached, if so."""
         if entry.phase != "search":
             return None
@@ -461,13 +463,13 @@ class Driver:
             return "the arm's budget was spent"
         return None
 
-    def _excess(self, entry: Entry) -> float:
+    def _excess(self, entry: TrialState) -> float:
         """Return by how many milliseconds a trial is over the limit of latency; 0 if unknown."""
         if self._latency_limit is None or entry.latency_ms is None:
             return 0.0
         return entry.latency_ms - self._latency_limit
 
-    def _retry_or_fail(self, entry: Entry, reason: str, *, counted: bool = True) -> None:
+    def _retry_or_fail(self, entry: TrialState, reason: str, *, counted: bool = True) -> None:
         self._live.discard(entry.key)
         if not counted or entry.retries < self.job.search.retries:
             record = {"record": "retry", "key": entry.key, "reason": reason, "counted": counted}
@@ -479,7 +481,7 @@ class Driver:
 
     def _end(
         self,
-        entry: Entry,
+        entry: TrialState,
         state: State,
         *,
         reason: str | None = None,
@@ -535,9 +537,9 @@ class Driver:
         if timed:
             record["time"] = time.time_ns() // 1_000_000
         self._journal.append(record)
-        self.ledger.apply(record)
+        self.job_state.apply(record)
 
-    def _last_epoch(self, entry: Entry) -> int:
+    def _last_epoch(self, entry: TrialState) -> int:
         return int(entry.config["max_epochs"])
 
     @property
@@ -546,19 +548,19 @@ class Driver:
 
     @property
     def _maximize(self) -> bool:
-        assert self.ledger.info is not None
-        return self.ledger.info.metric.direction == "maximize"
+        assert self.job_state.info is not None
+        return self.job_state.info.metric.direction == "maximize"
 
     def _check_same(self, job: JobSpec, info: TaskInfo) -> None:
-        assert self.ledger.info is not None
-        assert self.ledger.spec is not None
+        assert self.job_state.info is not None
+        assert self.job_state.spec is not None
         place, remedy = self._journal.place, "give the changed job another name"
-        same = self.ledger.spec == job.dump()
+        same = self.job_state.spec == job.dump()
         if not same:  # or it is in the words of an earlier version, with fewer keys
-            same = JobSpec.from_dump(self.ledger.spec, job.base).dump() == job.dump()
+            same = JobSpec.from_dump(self.job_state.spec, job.base).dump() == job.dump()
         if not same:
             raise InputError.of(place, f"another job is named {job.name!r} here", remedy)
-        if self.ledger.info.fingerprint != info.fingerprint:
+        if self.job_state.info.fingerprint != info.fingerprint:
             rule = "the data has changed since the job was started"
             raise InputError.of(place, rule, f"restore the data, or {remedy}")
 
@@ -571,11 +573,11 @@ def _fulfil(proposal: Future[Proposal], make: Callable[[], Proposal]) -> None:
         proposal.set_exception(error)
 
 
-def used_checkpoints(ledger: Ledger) -> set[str]:
+def used_checkpoints(job_state: JobState) -> set[str]:
     """Return the checkpoints that trials may go on from, or be exported from."""
     return {
         name
-        for entry in ledger.entries.values()
+        for entry in job_state.trials.values()
         if entry.state in ("running", "complete")
         for name in entry.checkpoints
     }

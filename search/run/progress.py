@@ -9,7 +9,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.table import Table
 
-from search.journal.replay import Entry
+from search.journal.replay import TrialState
 from search.run.driver import Driver
 
 PLAIN_SECONDS = 10.0  #: between two lines where the output is not a terminal
@@ -50,18 +50,18 @@ class _View:
         self._driver = driver
         self._began = time.monotonic()
         self._working: float | None = None  # when the first epoch was reported
-        self._ended_before = sum(e.state != "running" for e in driver.ledger.entries.values())
+        self._ended_before = sum(e.state != "running" for e in driver.job_state.trials.values())
 
     def table(self) -> RenderableType:
         driver = self._driver
-        assert driver.ledger.info is not None
-        entries = list(driver.ledger.entries.values())
-        phase = driver.ledger.phase
+        assert driver.job_state.info is not None
+        entries = list(driver.job_state.trials.values())
+        phase = driver.job_state.phase
         table = Table(title=f"{driver.job.name}: {phase}, {self._clock(entries)}")
         table.add_column("arm", style="bold")
         for name in ("spent", "running", "complete", "pruned", "diverged", "failed"):
             table.add_column(name, justify="right")
-        table.add_column(f"best {driver.ledger.info.metric.name}", justify="right")
+        table.add_column(f"best {driver.job_state.info.metric.name}", justify="right")
         if phase != "search":
             table.add_column("confirmed", justify="right")
         for arm in driver.job.arms:
@@ -81,8 +81,8 @@ class _View:
 
     def line(self) -> str:
         driver = self._driver
-        entries = list(driver.ledger.entries.values())
-        phase = "confirm" if driver.ledger.phase == "confirm" else "search"
+        entries = list(driver.job_state.trials.values())
+        phase = "confirm" if driver.job_state.phase == "confirm" else "search"
         arms = []
         for arm in driver.job.arms:
             count = driver.counts(phase, arm.name)
@@ -96,7 +96,7 @@ class _View:
                 f"{arm.name} {self._done(arm.name)}/{driver.budget:g} {driver.unit} "
                 f"({count['running']} running, {count['pruned']} pruned{value})"
             )
-        return f"{driver.ledger.phase}: {'; '.join(arms)}; {self._clock(entries)}"
+        return f"{driver.job_state.phase}: {'; '.join(arms)}; {self._clock(entries)}"
 
     def _done(self, arm: str) -> str:
         """Return what of its budget an arm has behind it."""
@@ -105,7 +105,7 @@ class _View:
         count = self._driver.counts("search", arm)
         return str(count.total() - count["running"])
 
-    def _clock(self, entries: list[Entry]) -> str:
+    def _clock(self, entries: list[TrialState]) -> str:
         now = time.monotonic()
         if self._working is None and any(entry.epoch for entry in entries):
             self._working = now
@@ -117,7 +117,7 @@ class _View:
             "" if left is None else f", about {_clock(left)} left"
         )
 
-    def _seconds_left(self, entries: list[Entry], worked: float) -> float | None:
+    def _seconds_left(self, entries: list[TrialState], worked: float) -> float | None:
         """Extrapolate from the rate of this session; None while there is nothing to go by."""
         driver = self._driver
         ended = [entry for entry in entries if entry.state != "running"]
@@ -137,7 +137,7 @@ class _View:
         return work * wall_per_worker_second
 
 
-def _mean_epochs(entries: list[Entry]) -> float:
+def _mean_epochs(entries: list[TrialState]) -> float:
     return sum(entry.epoch for entry in entries) / max(1, len(entries))
 
 

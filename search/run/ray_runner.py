@@ -61,7 +61,7 @@ def run_trials(
     Raises what the driver itself met (a full disk, a second driver), and bridge.RunError where Ray
     has gone: a trial's fault never does.
     """
-    checkpoints = checkpoint_place(driver.job, folder, driver.ledger.job_id)
+    checkpoints = checkpoint_place(driver.job, folder, driver.job_state.job_id)
     if driver.job.storage.checkpoints is None:
         (folder / CHECKPOINTS).mkdir(exist_ok=True)
     _clean(driver, checkpoints)
@@ -100,7 +100,7 @@ def _leave(scratch: Path) -> None:
 def _clean(driver: Driver, checkpoints: str) -> None:
     """Remove the checkpoints of no more use; what cannot be removed now is left for next time."""
     with suppress(StoreError):
-        open_store(checkpoints).clean(used_checkpoints(driver.ledger))
+        open_store(checkpoints).clean(used_checkpoints(driver.job_state))
 
 
 @contextmanager

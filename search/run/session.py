@@ -88,7 +88,7 @@ def execute(
         exported = True
         if trials or seeds:
             driver.extend(trials, seeds)
-        if driver.ledger.phase == "done":
+        if driver.job_state.phase == "done":
             console.print(f"{job.name} is finished: `gatesearch extend {job.name}` adds budget.")
         else:
             mirror = follower.start(folder, job.tracking.uri, os.getpid())

@@ -21,7 +21,8 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from search.run.driver import Driver
-from trainables.worker.messages import Report, Work
+from spaces.errors import GatesearchError
+from trainables.worker.messages import TrialAssignment, TrialReport
 
 LOOK_SECONDS = 0.5  #: between two looks for workers that hang
 #: Ray's words for a worker that was lost with its node; "unavailable" is one whose process nobody
@@ -35,7 +36,7 @@ _NODE_DEATH = (
 )
 
 
-class RunError(Exception):
+class RunError(GatesearchError):
     """Ray does not run the job's trials any more; the job resumes once it can."""
 
 
@@ -67,7 +68,7 @@ class Bridge:
         over = self.broken is not None or self.driver.finished
         return str(Searcher.FINISHED) if over else None
 
-    def report(self, tune_id: str, plain: list[dict[str, Any]]) -> list[Work] | bool:
+    def report(self, tune_id: str, plain: list[dict[str, Any]]) -> list[TrialAssignment] | bool:
         """Hand a worker's reports on its trials to the driver.
 
         Returns whether one of them goes on; or, where none does, what the worker is to do next:
@@ -79,7 +80,7 @@ class Bridge:
         slot.heard = time.monotonic()
         waited = not slot.keys
         if not waited:
-            reports = [report for each in plain if (report := Report(**each)).key in slot.keys]
+            reports = [report for each in plain if (report := TrialReport(**each)).key in slot.keys]
             if not reports:
                 return False
             self.reports += 1
@@ -100,7 +101,7 @@ class Bridge:
             return waited or []  # a worker that waits already is told nothing new
         return False
 
-    def _take(self, tune_id: str) -> list[Work]:
+    def _take(self, tune_id: str) -> list[TrialAssignment]:
         slots = self.slots()
         if self.broken is not None or len(self.busy) >= slots:
             return []  # a trial chosen now would not know what the running ones will find

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from search.job.spec import JobSpec
-from search.journal.trial import Record
+from search.journal.trial import TrialResult
 from search.results.read import read_results
-from search.study.prior_trials import FormerTrial
+from search.study.prior_trials import PriorTrial
 from spaces.arms import Arm
 from spaces.domains import Domain
 from spaces.errors import InputError
@@ -24,7 +24,7 @@ from spaces.tasks import TaskInfo
 from spaces.text import listed, show, suggestion
 
 
-def find(job: JobSpec, info: TaskInfo, root: Path) -> dict[str, list[FormerTrial]]:
+def find(job: JobSpec, info: TaskInfo, root: Path) -> dict[str, list[PriorTrial]]:
     """Return the trials of the former job that each arm learns from; nothing without a warm start.
 
     Raises InputError where there is no such job or arm, where it measures something else, and where
@@ -75,14 +75,16 @@ def _refused(job: JobSpec, rule: str, remedy: str) -> InputError:
     return job.refusal([Fault(rule, remedy, ("search", "warm_start"))])
 
 
-def _tells(record: Record, latency_limit: float | None) -> bool:
+def _tells(record: TrialResult, latency_limit: float | None) -> bool:
     """Return whether a former trial tells something: one that was too slow tells only that."""
     if record.state == "pruned" and not record.epochs:
         return latency_limit is not None and record.latency_ms is not None
     return record.state in ("complete", "pruned", "diverged")
 
 
-def _fitting(arm: Arm, records: list[Record]) -> tuple[list[FormerTrial], Counter[tuple[str, Any]]]:
+def _fitting(
+    arm: Arm, records: list[TrialResult]
+) -> tuple[list[PriorTrial], Counter[tuple[str, Any]]]:
     """Return the trials that lie in an arm's space, and what keeps the others out, counted."""
     fitting = []
     misfits: Counter[tuple[str, Any]] = Counter()
@@ -95,7 +97,7 @@ def _fitting(arm: Arm, records: list[Record]) -> tuple[list[FormerTrial], Counte
         complete = record.state == "complete"
         last = record.curve[-1] if record.curve else None
         fitting.append(
-            FormerTrial(
+            PriorTrial(
                 answers=answers,
                 state="complete" if complete else "pruned",
                 value=record.value if complete else None,

@@ -27,16 +27,16 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.job.spec import JobSpec
 from search.journal.base import BaseJournal, Group
-from search.journal.replay import Ledger
+from search.journal.replay import JobState
 from search.journal.trial import State
 from search.study import samplers
 from search.study.optuna_compat import END_STATES, LATENCY
-from search.study.prior_trials import Former, former_trials
+from search.study.prior_trials import PriorTrials, prior_trials_of
 from search.study.pruners import make_pruner
-from search.study.sampler_storage import View
-from search.study.sampling import Drawn, digest, draw, everything
+from search.study.sampler_storage import SuggestionStorage
+from search.study.sampling import Sample, digest, draw, everything
 from search.study.seeds import derive_seed
-from search.study.window import History, with_estimates, with_objectives
+from search.study.window import TrialWindow, with_estimates, with_objectives
 from spaces.arms import Arm
 from spaces.config import TrialConfig
 from spaces.min_size import smallest
@@ -83,15 +83,15 @@ class ArmStudy:
         self,
         job: JobSpec,
         arm: Arm,
-        ledger: Ledger,
+        job_state: JobState,
         storage: JournalStorage,
         former: Sequence[FrozenTrial] = (),
     ) -> None:
         """former: trials of another job that the sampler learns from as well."""
-        assert ledger.info is not None
+        assert job_state.info is not None
         self._job = job
         self._arm = arm
-        self._info: TaskInfo = ledger.info
+        self._info: TaskInfo = job_state.info
         self._storage = storage
         self._study = optuna.create_study(
             study_name=f"{job.name}/{arm.name}",
@@ -105,9 +105,9 @@ class ArmStudy:
         self._former = former
         several = self._objectives if len(job.search.objectives) > 1 else None
         self._in_objectives: dict[int, FrozenTrial] = {}  # ended trials, where there are several
-        self._history = History(maximize=self._maximize, fetch=self._trial, objectives=several)
+        self._history = TrialWindow(maximize=self._maximize, fetch=self._trial, objectives=several)
         self._cma = self._make_cma() if job.search.sampler == "cmaes" else None
-        self._tried = {digest(entry.config) for entry in ledger.arm(arm.name, "search")}
+        self._tried = {digest(entry.config) for entry in job_state.arm(arm.name, "search")}
         self._exhausted = False
         self._restore()
 
@@ -154,7 +154,7 @@ class ArmStudy:
         """
         attributes = {} if self._cma is None or control else self._cma.begin()
         choice = samplers.choose(self._job, self._arm.name, self._seed(number, 0))
-        sight: samplers.Sight = "nothing" if control else choice.sight
+        sight: samplers.Visibility = "nothing" if control else choice.sight
         seen = _Seen(self._shown(sight), self._storage.get_study_system_attrs(self._id))
 
         def make() -> Proposal:
@@ -181,7 +181,7 @@ class ArmStudy:
         self._tried.add(drawn.digest)
         return drawn.config
 
-    def _settle(self, number: int, first: Drawn, seen: "_Seen", *, control: bool) -> Drawn:
+    def _settle(self, number: int, first: Sample, seen: "_Seen", *, control: bool) -> Sample:
         """Return the first suggestion, or one in its place if it is over a limit or not new."""
         acceptable = None
         for attempt in range(MODEL_DRAWS + RANDOM_DRAWS):
@@ -219,13 +219,15 @@ class ArmStudy:
     ) -> "Proposal":
         """Return what a sampler suggests, but for given values."""
         trials = [] if choice.sight == "nothing" else seen.trials
-        view = View(self._study.study_name, self._directions, trials, number, seen.notes)
+        view = SuggestionStorage(
+            self._study.study_name, self._directions, trials, number, seen.notes
+        )
         drawn = draw(self._arm, view.ask(choice.sampler), given or {})
         # TPE and GP share a running trial's values through attributes; it has them itself here.
         kept = {k: v for k, v in view.attributes.items() if "relative_params" not in k}
         return Proposal(drawn, kept, view.written)
 
-    def _shown(self, sight: samplers.Sight) -> list[FrozenTrial]:
+    def _shown(self, sight: samplers.Visibility) -> list[FrozenTrial]:
         """Return the trials that a sampler sees."""
         if sight == "nothing":
             return []
@@ -260,11 +262,11 @@ class ArmStudy:
         names = (attempt,) if attempt else ()
         return derive_seed(self._job.search.seed, self._arm.name, number, *names)
 
-    def _allowed(self, drawn: Drawn) -> bool:
+    def _allowed(self, drawn: Sample) -> bool:
         most = self._job.search.constraints.parameters
         return most is None or parameters(drawn.config, *self._sizes) <= most
 
-    def _untried(self) -> list[Drawn] | None:
+    def _untried(self) -> list[Sample] | None:
         """Return what is left of a small space, or None for one that is not small."""
         if self._all is None:
             return None
@@ -273,7 +275,7 @@ class ArmStudy:
         return left
 
     @cached_property
-    def _all(self) -> list[Drawn] | None:
+    def _all(self) -> list[Sample] | None:
         return everything(self._arm, SMALL)
 
     @cached_property
@@ -351,24 +353,24 @@ class _Seen:
 class Proposal:
     """A configuration, and what the sampler wants to be kept with its trial and with the study."""
 
-    drawn: Drawn
+    drawn: Sample
     attributes: dict[str, Any]
     notes: dict[str, Any]
 
 
 def open_studies(
     job: JobSpec,
-    ledger: Ledger,
+    job_state: JobState,
     journal: BaseJournal,
     history: Sequence[Group],
-    former: Former = dict,
+    former: PriorTrials = dict,
 ) -> dict[str, ArmStudy]:
     """Return each arm's study, created where the journal does not have it yet.
 
     former: returns the trials to start warm from; called where the journal does not hold them.
     """
     storage = JournalStorage(JournalBackend(journal, history))
-    kept = former_trials(job, ledger, storage, former) if job.search.warm_start else {}
+    kept = prior_trials_of(job, job_state, storage, former) if job.search.warm_start else {}
     return {
-        arm.name: ArmStudy(job, arm, ledger, storage, kept.get(arm.name, ())) for arm in job.arms
+        arm.name: ArmStudy(job, arm, job_state, storage, kept.get(arm.name, ())) for arm in job.arms
     }

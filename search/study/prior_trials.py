@@ -10,14 +10,14 @@ from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, create_trial
 
 from search.job.spec import JobSpec
-from search.journal.replay import Ledger
+from search.journal.replay import JobState
 from search.study.optuna_compat import END_STATES, LATENCY
 from search.study.sampling import repeat
 from spaces.arms import Arm
 
 
 @dataclass(frozen=True)
-class FormerTrial:
+class PriorTrial:
     """What a sampler can learn from one trial of a former job."""
 
     answers: dict[str, Any]  #: to the questions of the new arm
@@ -27,18 +27,20 @@ class FormerTrial:
     latency_ms: float | None = None  #: where the former job measured it
 
 
-Former = Callable[[], dict[str, list[FormerTrial]]]  #: by arm; called where there is no copy yet
+PriorTrials = Callable[
+    [], dict[str, list[PriorTrial]]
+]  #: by arm; called where there is no copy yet
 
 
-def former_trials(
-    job: JobSpec, ledger: Ledger, storage: JournalStorage, former: Former
+def prior_trials_of(
+    job: JobSpec, job_state: JobState, storage: JournalStorage, former: PriorTrials
 ) -> dict[str, list[FrozenTrial]]:
     """Return the former job's trials by arm, from studies of their own, which are made at first.
 
     Their numbers are below 0, so that they come before the arm's own and are none of them.
     """
-    assert ledger.info is not None
-    direction = ledger.info.metric.direction
+    assert job_state.info is not None
+    direction = job_state.info.metric.direction
     names = {arm.name: f"{job.name}/{arm.name}@{job.search.warm_start}" for arm in job.arms}
     known = {study.study_name for study in storage.get_all_studies()}
     found = former() if not known >= set(names.values()) else {}
@@ -58,7 +60,7 @@ def former_trials(
     return kept
 
 
-def _stored(arm: Arm, trial: FormerTrial, limit: float | None) -> FrozenTrial:
+def _stored(arm: Arm, trial: PriorTrial, limit: float | None) -> FrozenTrial:
     drawn = repeat(arm, trial.answers)
     attributes = {}
     if limit is not None:  # what was not measured is taken to be neither fast nor slow

@@ -16,7 +16,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 
-class View(BaseStorage):
+class SuggestionStorage(BaseStorage):
     """One study with given trials, to which one trial may be added."""
 
     def __init__(

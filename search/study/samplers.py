@@ -31,7 +31,7 @@ from optuna.study import StudyDirection
 
 from search.job.sections import SAMPLERS
 from search.job.spec import JobSpec
-from search.study.sampler_storage import View
+from search.study.sampler_storage import SuggestionStorage
 from search.study.sampling import draw
 from search.study.seeds import derive_seed
 from spaces.arms import Arm
@@ -39,7 +39,7 @@ from spaces.domains import Fixed
 from spaces.errors import InputError
 
 #: What of an arm's history a sampler is shown; complete: a window with pruned trials estimated.
-Sight = Literal["window", "complete", "whole", "nothing"]
+Visibility = Literal["window", "complete", "whole", "nothing"]
 
 #: Those that suggest within milliseconds, however many trials there are.
 QUICK = frozenset({"tpe", "random", "cmaes"})
@@ -52,7 +52,7 @@ class Choice:
     """A sampler for one suggestion, and how much of the arm's history it is shown."""
 
     sampler: BaseSampler
-    sight: Sight
+    sight: Visibility
 
 
 def choose(job: JobSpec, arm: str, seed: int) -> Choice:
@@ -122,7 +122,9 @@ def check_sampler(job: JobSpec) -> None:
     """
     for arm in job.arms:
         sampler = choose(job, arm.name, 0).sampler
-        view = View(arm.name, [StudyDirection.MINIMIZE] * len(job.search.objectives), [], 0, {})
+        view = SuggestionStorage(
+            arm.name, [StudyDirection.MINIMIZE] * len(job.search.objectives), [], 0, {}
+        )
         try:
             draw(arm, view.ask(sampler), {})
         except Exception as error:  # whatever it is, it would end the job later

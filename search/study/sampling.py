@@ -23,7 +23,7 @@ WIDE = 64  #: integer ranges from this width on are drawn as reals, which costs 
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Sample:
     """A configuration, and the values that led to it as Optuna stores them."""
 
     config: TrialConfig
@@ -41,7 +41,7 @@ def digest(config: Mapping[str, Any]) -> bytes:
     return blake2b(json.dumps(config, sort_keys=True).encode(), digest_size=12).digest()
 
 
-def draw(arm: Arm, trial: optuna.Trial, given: Mapping[str, Any]) -> Drawn:
+def draw(arm: Arm, trial: optuna.Trial, given: Mapping[str, Any]) -> Sample:
     """Return a configuration whose values are given (as Optuna stores them) or suggested."""
     stored: dict[str, Any] = {}
     distributions: dict[str, BaseDistribution] = {}
@@ -51,10 +51,10 @@ def draw(arm: Arm, trial: optuna.Trial, given: Mapping[str, Any]) -> Drawn:
         stored[name], distributions[name] = value, distribution(domain)
         return meaning(domain, value)
 
-    return Drawn(arm.configure(ask), stored, distributions)
+    return Sample(arm.configure(ask), stored, distributions)
 
 
-def repeat(arm: Arm, answers: Mapping[str, Any]) -> Drawn:
+def repeat(arm: Arm, answers: Mapping[str, Any]) -> Sample:
     """Return the configuration that answers lead to; they are values of the domains."""
     stored: dict[str, Any] = {}
     distributions: dict[str, BaseDistribution] = {}
@@ -65,7 +65,7 @@ def repeat(arm: Arm, answers: Mapping[str, Any]) -> Drawn:
         stored[name] = float(value) if real else value
         return value
 
-    return Drawn(arm.configure(ask), stored, distributions)
+    return Sample(arm.configure(ask), stored, distributions)
 
 
 def distribution(domain: Domain) -> BaseDistribution:
@@ -107,7 +107,7 @@ class _OpenError(Exception):
         self.domain = domain
 
 
-def everything(arm: Arm, most: int) -> list[Drawn] | None:
+def everything(arm: Arm, most: int) -> list[Sample] | None:
     """Return all configurations of an arm, or None where there are more than `most`."""
     found = []
     for number, answers in enumerate(_paths(arm, most)):

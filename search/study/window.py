@@ -14,7 +14,7 @@ RUNNING = 200  #: running trials that a window shows; the latest
 Objectives = Callable[[FrozenTrial], list[float] | None]
 
 
-class History:
+class TrialWindow:
     """An arm's trials in the order of their numbers.
 
     What it shows depends on the trials and their states alone, not on the order of what was told:

@@ -226,7 +226,7 @@ class Follower:
                 _say("another driver has taken the job over, and with it another mirror")
                 return _COMPLETE
             # A driver writes the end of the job into the journal a moment before it ends itself.
-            done = self._ours_seen and self._runs.ledger.phase == "done"
+            done = self._ours_seen and self._runs.job_state.phase == "done"
             ended = self._alive is None or not live or done
             self._runs.live(live)
             failures = 0 if self._tell_all(ended) else failures + 1
@@ -252,7 +252,7 @@ class Follower:
         """Return whether the journal's last words, which the next round reads, end the job."""
         with suppress(JournalError):
             self._read()
-        return self._ours_seen and self._runs.ledger.phase == "done"
+        return self._ours_seen and self._runs.job_state.phase == "done"
 
     def _tell_all(self, ended: bool) -> bool:
         """Tell the server all that is new. Returns whether that succeeded."""
@@ -285,7 +285,7 @@ class Follower:
             return self._alive()
         if self._runs.driver is None:
             self._read()
-        if self._runs.driver is None or self._runs.ledger.phase == "done":
+        if self._runs.driver is None or self._runs.job_state.phase == "done":
             return False
         pid, host = self._runs.driver
         return host == socket.gethostname() and watch(pid)()
@@ -312,7 +312,7 @@ class Follower:
 
     def _attach(self) -> None:
         """Store the job file, and the report and the best configuration once there are some."""
-        done = self._runs.ledger.phase == "done"
+        done = self._runs.job_state.phase == "done"
         for folder, name in _FILES if done else _FILES[:1]:
             path = self._folder / (folder or "") / name
             if not path.is_file() or self._attempts[name] >= _ATTEMPTS:

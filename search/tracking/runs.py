@@ -12,7 +12,7 @@ from collections import defaultdict
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from search.journal.replay import Entry, Ledger
+from search.journal.replay import JobState, TrialState
 from search.tracking.state import JOB_KEY
 
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
@@ -102,7 +102,7 @@ class Runs:
     """All runs of a job, folded from its journal."""
 
     def __init__(self) -> None:
-        self.ledger = Ledger(keep_curves=False)
+        self.job_state = JobState(keep_curves=False)
         self.job: Run | None = None  #: None until the journal tells what the job is
         self.job_id: str | None = None  #: of this folder's job; another job may have its name
         self.driver: tuple[int, str] | None = None  #: process and host of the latest driver
@@ -118,7 +118,7 @@ class Runs:
     @property
     def name(self) -> str:
         """The job's name."""
-        return str((self.ledger.spec or {}).get("name", ""))
+        return str((self.job_state.spec or {}).get("name", ""))
 
     def fold(self, group: list[dict[str, Any]]) -> None:
         """Take in the journal's next group."""
@@ -137,10 +137,10 @@ class Runs:
 
     def _fold(self, record: dict[str, Any]) -> None:
         key = record.get("key", "")
-        before = self.ledger.entries.get(key)
+        before = self.job_state.trials.get(key)
         was_running = before is not None and before.state == "running"
         told = before.epoch if before is not None else 0
-        self.ledger.apply(record)
+        self.job_state.apply(record)
         self._last = max(self._last, record.get("time") or 0)
         match record["record"]:
             case "job" | "extend" | "phase":
@@ -154,13 +154,13 @@ class Runs:
                     self._open(run)
                 self._tell_job()
             case "trial" if before is None:
-                self._born(self.ledger.entries[key], record)
+                self._born(self.job_state.trials[key], record)
             case "report" if was_running:
-                self._reported(self.ledger.entries[key], told)
+                self._reported(self.job_state.trials[key], told)
             case "end" if was_running:
-                self._ended(self.ledger.entries[key], record["time"])
+                self._ended(self.job_state.trials[key], record["time"])
 
-    def _born(self, entry: Entry, record: dict[str, Any]) -> None:
+    def _born(self, entry: TrialState, record: dict[str, Any]) -> None:
         config = entry.config
         name = f"{entry.arm}-{entry.number}"
         params = {**config, "arm": entry.arm, "number": entry.number, "seed": entry.seed}
@@ -174,9 +174,9 @@ class Runs:
         self._running[entry.key] = run
         self._open(run)
 
-    def _reported(self, entry: Entry, told: int) -> None:
+    def _reported(self, entry: TrialState, told: int) -> None:
         run = self._running[entry.key]
-        assert self.ledger.info is not None
+        assert self.job_state.info is not None
         if entry.parameters is not None and not run.sized:
             run.sized = True
             run.add("parameters", entry.parameters, run.started, _ONCE)
@@ -185,16 +185,16 @@ class Runs:
         for point in entry.curve:
             if point.epoch <= told:
                 continue
-            values = {**point.metrics, self.ledger.info.metric.name: point.value}
+            values = {**point.metrics, self.job_state.info.metric.name: point.value}
             values |= {"train_loss": point.train_loss, "seconds": point.seconds}
             for name, value in values.items():
                 run.add(name, value, point.time, point.epoch)
         self._change(run)
 
-    def _ended(self, entry: Entry, time: int) -> None:
-        assert self.ledger.info is not None
+    def _ended(self, entry: TrialState, time: int) -> None:
+        assert self.job_state.info is not None
         run = self._running.pop(entry.key)
-        metric = self.ledger.info.metric.name
+        metric = self.job_state.info.metric.name
         if entry.value is not None:
             run.add(f"best_{metric}", entry.value, time, _ONCE)
         if entry.epoch:
@@ -208,10 +208,10 @@ class Runs:
         self._change(run)
         self._summarise(entry, time)
 
-    def _summarise(self, entry: Entry, time: int) -> None:
+    def _summarise(self, entry: TrialState, time: int) -> None:
         """Add to the parent what a trial's end means for its arm."""
-        assert self.job is not None and self.ledger.info is not None
-        metric = self.ledger.info.metric
+        assert self.job is not None and self.job_state.info is not None
+        metric = self.job_state.info.metric
         if entry.phase == "search":
             self._ends[entry.arm] += 1
             if entry.state == "complete" and entry.value is not None:
@@ -234,11 +234,11 @@ class Runs:
         self._change(self.job)
 
     def _finalists(self) -> int:
-        return int(((self.ledger.spec or {}).get("confirm") or {}).get("finalists", 1))
+        return int(((self.job_state.spec or {}).get("confirm") or {}).get("finalists", 1))
 
     def _open(self, run: Run) -> None:
         """Show a trial without an end as running, or as interrupted where no driver is at work."""
-        run.tags["generation"] = str(self.ledger.generation)
+        run.tags["generation"] = str(self.job_state.generation)
         run.tags["state"] = "running" if self._live else "interrupted"
         run.status = "RUNNING" if self._live else "KILLED"
         run.ended = None if self._live else self._last
@@ -246,9 +246,9 @@ class Runs:
 
     def _tell_job(self) -> None:
         """Bring the parent's tags and status up to date."""
-        if self.ledger.spec is None or self.ledger.info is None or self.job_id is None:
+        if self.job_state.spec is None or self.job_state.info is None or self.job_id is None:
             return
-        info, spec = self.ledger.info, self.ledger.spec
+        info, spec = self.job_state.info, self.job_state.spec
         if self.job is None:
             note = _NOTE.format(metric=info.metric.name, direction=info.metric.direction)
             tags = {"task": info.name, "kind": info.kind, "metric": info.metric.name}
@@ -256,14 +256,14 @@ class Runs:
             params = clean_params(flatten(spec))
             self.job = Run(JOB_KEY, self.name, self._last, clean_tags(tags), params)
             self.data_set = describe_data(asdict(info), spec.get("task"))
-        run, done = self.job, self.ledger.phase == "done"
-        run.tags["phase"] = self.ledger.phase
-        run.tags["generation"] = str(self.ledger.generation)
+        run, done = self.job, self.job_state.phase == "done"
+        run.tags["phase"] = self.job_state.phase
+        run.tags["generation"] = str(self.job_state.generation)
         run.tags["state"] = "complete" if done else "running" if self._live else "interrupted"
-        if self.ledger.added_trials:
-            run.tags["added_trials"] = str(self.ledger.added_trials)
-        if self.ledger.added_seeds:
-            run.tags["added_seeds"] = str(self.ledger.added_seeds)
+        if self.job_state.added_trials:
+            run.tags["added_trials"] = str(self.job_state.added_trials)
+        if self.job_state.added_seeds:
+            run.tags["added_seeds"] = str(self.job_state.added_seeds)
         run.status = "FINISHED" if done else "RUNNING" if self._live else "KILLED"
         run.ended = None if run.status == "RUNNING" else self._last
         self._change(run)

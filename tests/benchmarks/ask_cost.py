@@ -39,11 +39,11 @@ from optuna.trial import TrialState, create_trial
 
 from search.job.spec import JobSpec
 from search.journal.file import Journal
-from search.journal.replay import Ledger
+from search.journal.replay import JobState
 from search.study.arm_study import ArmStudy, JournalBackend
-from search.study.sampler_storage import View
+from search.study.sampler_storage import SuggestionStorage
 from search.study.seeds import derive_seed
-from search.study.window import History
+from search.study.window import TrialWindow
 from spaces.tasks import Metric, TaskInfo
 
 INFO = TaskInfo(
@@ -84,13 +84,13 @@ NOISE = 0.02
 def cost(sizes: list[int], asks: int) -> list[dict[str, float]]:
     """Return a row of figures, in ms, for each number of trials."""
     job = JobSpec.loads(json.dumps(JOB))
-    ledger = Ledger()
-    ledger.info = INFO
+    job_state = JobState()
+    job_state.info = INFO
     stock = optuna.create_study(direction="maximize")
     rows = []
     with tempfile.TemporaryDirectory() as folder, Journal(Path(folder) / "j") as journal:
         storage = JournalStorage(JournalBackend(journal, []))
-        study = ArmStudy(job, job.arms[0], ledger, storage)
+        study = ArmStudy(job, job.arms[0], job_state, storage)
         trial_ms: list[float] = []
         for number in range(max(sizes)):
             config = study.ask(number, control=True)  # at random, to get there soon
@@ -172,12 +172,12 @@ def truth(params: dict[str, Any]) -> float:
 
 def search(seed: int, trials: int, window: bool) -> float:
     """Return the true value of the configuration that measured best."""
-    history = History(maximize=False, fetch=lambda number: asked[number])
+    history = TrialWindow(maximize=False, fetch=lambda number: asked[number])
     asked: dict[int, Any] = {}
     best = (math.inf, math.inf)
     for number in range(trials):
         shown = history.window() if window else history.whole()
-        view = View("synthetic", [StudyDirection.MINIMIZE], shown, number, {})
+        view = SuggestionStorage("synthetic", [StudyDirection.MINIMIZE], shown, number, {})
         trial = view.ask(tpe(derive_seed(seed, number)))
         for name, distribution in SPACE.items():
             suggest(trial, name, distribution)

@@ -42,7 +42,7 @@ def serve(orders: Any) -> None:
     from search.job.spec import JobSpec
     from spaces.config import TrialConfig
     from trainables.data import tasks
-    from trainables.training.cohort import Fused
+    from trainables.training.cohort import Cohort
     from trainables.training.trainer import Training
 
     torch.set_num_threads(1)
@@ -54,7 +54,7 @@ def serve(orders: Any) -> None:
         cpu, wall = time.process_time(), time.perf_counter()
         trainings = [Training(config, data, seed=seed) for seed in seeds]
         if fused:
-            Fused(trainings).advance(epochs)
+            Cohort(trainings).advance(epochs)
         else:
             for training in trainings:
                 training.advance(epochs)

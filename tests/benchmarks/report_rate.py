@@ -30,13 +30,13 @@ from driven import INFO, curve_value, job
 
 from search.journal.file import Journal
 from search.run.driver import Driver
-from trainables.worker.messages import Report, Work
+from trainables.worker.messages import TrialAssignment, TrialReport
 
 REPORTS = 10
 INTERVAL = 2.0  #: seconds between two reports of a trial, on the schedule
 
 
-def report(work: Work, epoch: int) -> Report:
+def report(work: TrialAssignment, epoch: int) -> TrialReport:
     value = curve_value(work, epoch)
     point: dict[str, Any] = {
         "epoch": epoch,
@@ -47,13 +47,13 @@ def report(work: Work, epoch: int) -> Report:
         "metrics": {"accuracy": value, "loss": 1 - value},
     }
     name = f"{work.key.replace('/', '-')}-g{work.generation}-e{epoch}"
-    return Report(work.key, work.generation, [point], checkpoint=name, parameters=1000)
+    return TrialReport(work.key, work.generation, [point], checkpoint=name, parameters=1000)
 
 
 def run(driver: Driver, slots: int) -> dict[str, Any]:
     """Go through the schedule as fast as the driver does; return what that took."""
     order = random.Random(0)
-    due: list[tuple[float, int, Work, int]] = []  # when, tie-breaker, trial, epoch
+    due: list[tuple[float, int, TrialAssignment, int]] = []  # when, tie-breaker, trial, epoch
     count, asked, asking = 0, 0, 0.0
     now = 0.0
     marks: list[tuple[float, int]] = []

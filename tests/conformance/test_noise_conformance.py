@@ -87,10 +87,10 @@ def zoned_run(layer: Layer, x_TI: Array, keep_TFH: Array) -> Array:
     outputs = []
     for x, keep_FH in zip(x_TI, keep_TFH, strict=True):
         after = step(o, x, state)
-        for name, share in zip(variant.zones, keep_FH, strict=True):
+        for name, share in zip(variant.zoneout_fields, keep_FH, strict=True):
             kept_H = share[: len(after[name])]
             after[name] = kept_H * state[name] + (1 - kept_H) * after[name]
-        if variant.output in variant.zones:
+        if variant.output in variant.zoneout_fields:
             after["y"] = after[variant.output]
         outputs.append(after["y"])
         state = after
@@ -112,7 +112,7 @@ def test_masks_on_a_device_come_from_torch_s_generator() -> None:
 @variants()
 def test_zoneout_keeps_units_as_they_were(variant: Variant) -> None:
     layer, x_TBI = zoned_layer(variant), batch(variant)
-    shape = (*x_TBI.shape[:2], len(variant.zones), HIDDEN)
+    shape = (*x_TBI.shape[:2], len(variant.zoneout_fields), HIDDEN)
     keep_TBFH = ~kept(shape)
     with torch.no_grad():
         found = layer(x_TBI, LENGTHS, zoneout())
@@ -124,7 +124,7 @@ def test_zoneout_keeps_units_as_they_were(variant: Variant) -> None:
 @variants()
 def test_zoneout_in_evaluation_is_its_expectation(variant: Variant) -> None:
     layer, x_TBI = zoned_layer(variant), batch(variant)
-    keep_TFH = np.full((len(x_TBI), len(variant.zones), HIDDEN), RATE)
+    keep_TFH = np.full((len(x_TBI), len(variant.zoneout_fields), HIDDEN), RATE)
     state = layer.initial_state(x_TBI)
     with torch.no_grad():
         found, by_step = layer(x_TBI, LENGTHS), []
@@ -143,7 +143,7 @@ def test_what_zoneout_acts_on_is_read_by_the_next_step(variant: Variant) -> None
     layer, x_TBI = layer_of(variant), batch(variant)
     state = layer.initial_state(x_TBI)
     with torch.no_grad():
-        for name in variant.zones:
+        for name in variant.zoneout_fields:
             moved = {**state, name: state[name] + 1}
             ours, theirs = (layer.step(x_TBI[0], s) for s in (state, moved))
             assert not torch.equal(ours[variant.output], theirs[variant.output])

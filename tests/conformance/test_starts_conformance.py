@@ -51,12 +51,12 @@ def kept_of(layer: Layer) -> Tensor:
 @variants()
 def test_both_tables_say_the_same_of_gates_and_matrices(variant: Variant) -> None:
     cell = catalogue.find(variant.family, variant.gates)
-    assert cell.forget_gate == bool(variant.keeps)
+    assert cell.forget_gate == bool(variant.retain_gates)
     assert cell.recurrent == (variant.recurrent if variant.R else "none")
-    assert {*variant.keeps, *variant.admits} <= set(variant.b)
+    assert {*variant.retain_gates, *variant.input_gates} <= set(variant.b)
 
 
-@variants(having="keeps")
+@variants(having="retain_gates")
 @pytest.mark.parametrize("forget_bias", get_args(ForgetBias))
 def test_a_forget_bias_sets_the_share_of_the_past_that_is_kept(
     variant: Variant, forget_bias: ForgetBias
@@ -68,7 +68,7 @@ def test_a_forget_bias_sets_the_share_of_the_past_that_is_kept(
         assert scale.max() <= LONGEST * (1 + 1e-4)
         assert scale.std() > LONGEST / 6  # uniform: their range over the root of 12
         return
-    (block,) = variant.keeps
+    (block,) = variant.retain_gates
     opened = {"zero": 0.0, "one": 1.0, "default": abs(variant.bias.get(block, 0.0))}[forget_bias]
     share = 1 / (1 + math.exp(-opened))
     if variant.name == "linear-minlstm":  # f / (f + i)
@@ -76,13 +76,13 @@ def test_a_forget_bias_sets_the_share_of_the_past_that_is_kept(
     torch.testing.assert_close(kept, torch.full_like(kept, share))
 
 
-@variants(having="admits")
+@variants(having="input_gates")
 def test_a_chrono_start_closes_input_gates_as_far_as_it_opens_forget_gates(
     variant: Variant,
 ) -> None:
     b_K = layer_of(variant, Start("chrono", longest=LONGEST)).get_parameter("b")
-    for block in variant.admits:
-        (forget,) = variant.keeps
+    for block in variant.input_gates:
+        (forget,) = variant.retain_gates
         assert torch.equal(cut(b_K, variant.b, block), -cut(b_K, variant.b, forget))
 
 

@@ -10,10 +10,10 @@ from typing import Any
 from search.job.spec import JobSpec
 from search.journal.open import open_journal, open_reader
 from search.journal.postgres import SqlReader
-from search.journal.replay import Ledger
+from search.journal.replay import JobState
 from search.run.driver import Driver
 from spaces.tasks import Metric, TaskInfo
-from trainables.worker.messages import Report, Work
+from trainables.worker.messages import TrialAssignment, TrialReport
 
 INFO = TaskInfo(
     name="japanese-vowels",
@@ -52,7 +52,7 @@ def _yaml(plain: dict[str, Any]) -> str:
     return json.dumps(plain)  # JSON is YAML
 
 
-def curve_value(work: Work, epoch: int) -> float:
+def curve_value(work: TrialAssignment, epoch: int) -> float:
     """Return a validation accuracy that depends on the configuration and grows with epochs."""
     first = {name: value for name, value in work.config.items() if name not in LATER}
     digest = hashlib.sha256(f"{sorted(first.items())}".encode()).digest()
@@ -66,15 +66,17 @@ class Workers:
 
     driver: Driver
     slots: int = 1
-    value: Callable[[Work, int], float] = curve_value
-    size: Callable[[Work], int] = lambda work: 100  #: parameters
-    seconds: Callable[[Work], float] = lambda work: 0.01  #: of one epoch
-    latency: Callable[[Work], float] = lambda work: 1.0  #: milliseconds, where they are asked for
-    diverges: Callable[[Work, int], bool] = lambda work, epoch: False
-    fails: Callable[[Work], bool] = lambda work: False
-    live: list[Work] = field(default_factory=list)
+    value: Callable[[TrialAssignment, int], float] = curve_value
+    size: Callable[[TrialAssignment], int] = lambda work: 100  #: parameters
+    seconds: Callable[[TrialAssignment], float] = lambda work: 0.01  #: of one epoch
+    latency: Callable[[TrialAssignment], float] = lambda work: (
+        1.0
+    )  #: milliseconds, where they are asked for
+    diverges: Callable[[TrialAssignment, int], bool] = lambda work, epoch: False
+    fails: Callable[[TrialAssignment], bool] = lambda work: False
+    live: list[TrialAssignment] = field(default_factory=list)
     epoch: dict[str, int] = field(default_factory=dict)
-    told: list[Report] = field(default_factory=list)
+    told: list[TrialReport] = field(default_factory=list)
     measured: list[str] = field(default_factory=list)  #: keys whose latency was measured
 
     def run(self, most_reports: int = 100_000) -> None:
@@ -82,7 +84,7 @@ class Workers:
         for _ in range(most_reports):
             while len(self.live) < self.slots and (work := self.driver.next()) is not None:
                 self.live.append(work)
-                self.epoch[work.key] = self.driver.ledger.entries[work.key].epoch
+                self.epoch[work.key] = self.driver.job_state.trials[work.key].epoch
             if not self.live:
                 assert self.driver.finished
                 return
@@ -92,21 +94,21 @@ class Workers:
             if self.driver.report(report):
                 self.live.append(work)
 
-    def slice(self, work: Work) -> Report:
+    def slice(self, work: TrialAssignment) -> TrialReport:
         """Return the report that a worker would send next."""
         if self.fails(work):
-            return Report(work.key, work.generation, [], failure="RuntimeError: out of luck")
+            return TrialReport(work.key, work.generation, [], failure="RuntimeError: out of luck")
         if work.measure and work.key not in self.measured:
             self.measured.append(work.key)
             size, latency = self.size(work), self.latency(work)
-            return Report(work.key, work.generation, [], parameters=size, latency_ms=latency)
+            return TrialReport(work.key, work.generation, [], parameters=size, latency_ms=latency)
         begin, last = self.epoch[work.key], int(work.config["max_epochs"])
         rungs = range(1, last) if work.rungs is None else work.rungs
         end = min((rung for rung in rungs if rung > begin), default=last)
         points = []
         for epoch in range(begin + 1, end + 1):
             if self.diverges(work, epoch):
-                return Report(work.key, work.generation, points, diverged=True)
+                return TrialReport(work.key, work.generation, points, diverged=True)
             value = self.value(work, epoch)
             points.append(
                 {
@@ -119,7 +121,7 @@ class Workers:
                 }
             )
         self.epoch[work.key] = end
-        return Report(
+        return TrialReport(
             work.key,
             work.generation,
             points,
@@ -129,7 +131,7 @@ class Workers:
         )
 
 
-def drive(job: JobSpec, folder: Path, **options: Any) -> Ledger:
+def drive(job: JobSpec, folder: Path, **options: Any) -> JobState:
     """Run a job to its end (or through `most_reports`) and return what its journal says."""
     most = options.pop("most_reports", 100_000)
     with open_journal(job, folder) as journal:
@@ -137,11 +139,11 @@ def drive(job: JobSpec, folder: Path, **options: Any) -> Ledger:
     return told(folder, job)
 
 
-def told(folder: Path, job: JobSpec | None = None) -> Ledger:
+def told(folder: Path, job: JobSpec | None = None) -> JobState:
     """Return what a reader makes of the journal in a folder, or of the job's in its database."""
-    ledger = Ledger()
+    job_state = JobState()
     if job is not None and job.storage.study is not None:
-        ledger.apply_all(SqlReader(job.storage.study, job.name).groups())
+        job_state.apply_all(SqlReader(job.storage.study, job.name).groups())
     else:
-        ledger.apply_all(open_reader(folder).groups())
-    return ledger
+        job_state.apply_all(open_reader(folder).groups())
+    return job_state

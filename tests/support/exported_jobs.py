@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from search.job.spec import JobSpec
-from search.journal.trial import Record
+from search.journal.trial import TrialResult
 from search.results.read import Results
 from spaces.config import TrialConfig
 from trainables.data import tasks
@@ -53,7 +53,7 @@ class SmallJob:
     folder: Path
     job: JobSpec
     data: Data
-    records: list[Record] = field(default_factory=list)
+    records: list[TrialResult] = field(default_factory=list)
 
     @property
     def results(self) -> Results:
@@ -70,7 +70,7 @@ class SmallJob:
         state: Any = "complete",
         finalist: int | None = None,
         **choices: Any,
-    ) -> Record:
+    ) -> TrialResult:
         """Train a configuration and tell it as a trial, or as a replicate of a finalist.
 
         value: told instead of the value it reached (for a replicate, which has no checkpoint).
@@ -89,7 +89,7 @@ class SmallJob:
         number = len(own)
         name = f"{phase}-{arm}-{number}"
         training.save(self.folder / "checkpoints" / name)
-        record = Record(
+        record = TrialResult(
             number=number,
             arm=arm,
             phase=phase,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from search.job.spec import JobSpec
-from search.journal.trial import Record
+from search.journal.trial import TrialResult
 from search.results.read import Results
 from spaces.config import completed
 from spaces.tasks import METRICS, TaskInfo
@@ -72,7 +72,7 @@ def made(
     (folder / "job.yaml").write_text(text)
     job = JobSpec.loads(text, "job.yaml")
     draw = random.Random(seed)
-    records: list[Record] = []
+    records: list[TrialResult] = []
     for arm in job.arms:
         cells = [branch.name for branch in arm.branches]
         number = job.search.trials if trials is None else trials
@@ -90,7 +90,9 @@ def made(
     return Results(folder, job, info, records, phase)
 
 
-def _trial(arm: str, cells: list[str], number: int, info: TaskInfo, draw: random.Random) -> Record:
+def _trial(
+    arm: str, cells: list[str], number: int, info: TaskInfo, draw: random.Random
+) -> TrialResult:
     chosen = {
         "cell": draw.choice(cells),
         "gates": "standard",
@@ -117,13 +119,15 @@ def _trial(arm: str, cells: list[str], number: int, info: TaskInfo, draw: random
 
 
 def _replicate(
-    best: Record, replicate: int, number: int, info: TaskInfo, draw: random.Random
-) -> Record:
+    best: TrialResult, replicate: int, number: int, info: TaskInfo, draw: random.Random
+) -> TrialResult:
     made = _record(best.arm, best.config, number, "confirm", "complete", False, 27, info, draw)
     assert made.value is not None
     gap = -0.01 if info.metric.direction == "maximize" else 0.02
     test = {info.metric.name: made.value + gap + draw.gauss(0, 0.004), "loss": 0.21}
-    return Record(**{**vars(made), "finalist": best.number, "replicate": replicate, "test": test})
+    return TrialResult(
+        **{**vars(made), "finalist": best.number, "replicate": replicate, "test": test}
+    )
 
 
 def _record(
@@ -136,7 +140,7 @@ def _record(
     epochs: int,
     info: TaskInfo,
     draw: random.Random,
-) -> Record:
+) -> TrialResult:
     rate, width = config["learning_rate"], config["hidden_size"]
     miss = _QUALITY.get(config["cell"], 0.03) + 0.05 * abs(math.log10(rate) + 2.4)
     miss += 0.15 / width + draw.gauss(0, 0.006)
@@ -151,7 +155,7 @@ def _record(
         time = _START + 1000 * (number * 30 + epoch)
         curve.append(Epoch(epoch, 2.2 * abs(left), value, seconds, time, {info.metric.name: value}))
     best = max if info.metric.direction == "maximize" else min
-    return Record(
+    return TrialResult(
         number=number,
         arm=arm,
         phase=phase,

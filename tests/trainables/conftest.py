@@ -6,14 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spaces.tasks import METRICS, Kind, TaskInfo
+from spaces.tasks import METRICS, TaskInfo, TaskKind
 from trainables.data.sequences import Data, Sequences, fingerprint
 
 MakeData = Callable[..., Data]
 
 
 def _sequences(
-    kind: Kind, count: int, shortest: int, longest: int, draw: np.random.Generator
+    kind: TaskKind, count: int, shortest: int, longest: int, draw: np.random.Generator
 ) -> Sequences:
     lengths = draw.integers(shortest, longest + 1, count)
     steps = int(lengths.sum())
@@ -36,7 +36,7 @@ def make_data() -> MakeData:
     """Return a function that makes a tiny ragged data set of the given kind, read-only."""
 
     def make(
-        kind: Kind = "classification", count: int = 24, longest: int = 9, shortest: int = 2
+        kind: TaskKind = "classification", count: int = 24, longest: int = 9, shortest: int = 2
     ) -> Data:
         draw = np.random.default_rng(5)
         splits = [_sequences(kind, count, shortest, longest, draw) for _ in range(3)]

@@ -1,7 +1,7 @@
 """Cells with little between one state and the next: update gate, +RNN, recurrent additive."""
 
 from trainables.cells.equations import State, Terms, relu, sigmoid, tanh
-from trainables.cells.variant import Variant, blocks, everywhere, forgets
+from trainables.cells.variant import Variant, blocks, forgets, full_blocks
 
 
 def _ugrnn(a: Terms, s: State) -> State:
@@ -21,16 +21,16 @@ def _ran(a: Terms, s: State) -> State:
 
 
 VARIANTS = (
-    Variant("ugrnn", "standard", _ugrnn, **everywhere("gn"), **forgets("g")),
+    Variant("ugrnn", "standard", _ugrnn, **full_blocks("gn"), **forgets("g")),
     Variant(
         "ugrnn",
         "intersection",
         _intersection,
-        **everywhere("gy y gh h"),
+        **full_blocks("gy y gh h"),
         state=blocks("yh"),
         output="y",
         bias={"gy": 1.0, "gh": 1.0},
-        keeps={"gh": 1},
+        retain_gates={"gh": 1},
         square=True,
     ),
     Variant(
@@ -41,7 +41,7 @@ VARIANTS = (
         blocks("if"),
         blocks("if"),
         state=blocks("hc"),
-        zones=blocks("hc"),
-        **forgets("f", admits="i"),
+        zoneout_fields=blocks("hc"),
+        **forgets("f", input_gates="i"),
     ),
 )

@@ -6,7 +6,7 @@ z keeps the past in most papers and lets the candidate in in others; each follow
 from collections.abc import Callable
 
 from trainables.cells.equations import State, Terms, Value, relu, sigmoid, tanh
-from trainables.cells.variant import Variant, blocks, everywhere
+from trainables.cells.variant import Variant, blocks, full_blocks
 
 
 def _reset_after(a: Terms, s: State) -> State:
@@ -56,20 +56,45 @@ _KEEPS, _ADMITS = {"z": 1}, {"z": -1}
 
 VARIANTS = (
     Variant(
-        "gru", "reset-after", _reset_after, **everywhere("rzn"), vectors={"b_hn": 0.0}, keeps=_KEEPS
+        "gru",
+        "reset-after",
+        _reset_after,
+        **full_blocks("rzn"),
+        vectors={"b_hn": 0.0},
+        retain_gates=_KEEPS,
     ),
-    Variant("gru", "reset-before", _reset_before(), **everywhere("rzn"), keeps=_KEEPS),
-    Variant("gru", "slim-1", _reset_before(), ("n",), _RZN, _RZN, keeps=_KEEPS),
+    Variant("gru", "reset-before", _reset_before(), **full_blocks("rzn"), retain_gates=_KEEPS),
+    Variant("gru", "slim-1", _reset_before(), ("n",), _RZN, _RZN, retain_gates=_KEEPS),
     Variant("gru", "slim-2", _reset_before(), ("n",), _RZN, ("n",)),
     Variant(
-        "gru", "slim-3", _reset_before(lambda a, k: a.x(k)), ("n",), ("n",), _RZN, keeps=_KEEPS
+        "gru",
+        "slim-3",
+        _reset_before(lambda a, k: a.x(k)),
+        ("n",),
+        ("n",),
+        _RZN,
+        retain_gates=_KEEPS,
     ),
     Variant(
-        "gru", "mut1", _mut1, blocks("zr"), blocks("rn"), blocks("zrn"), square=True, keeps=_ADMITS
+        "gru",
+        "mut1",
+        _mut1,
+        blocks("zr"),
+        blocks("rn"),
+        blocks("zrn"),
+        square=True,
+        retain_gates=_ADMITS,
     ),
     Variant(
-        "gru", "mut2", _mut2, blocks("zn"), blocks("zrn"), blocks("zrn"), square=True, keeps=_ADMITS
+        "gru",
+        "mut2",
+        _mut2,
+        blocks("zn"),
+        blocks("zrn"),
+        blocks("zrn"),
+        square=True,
+        retain_gates=_ADMITS,
     ),
-    Variant("gru", "mut3", _mut3, **everywhere("zrn"), keeps=_ADMITS),
-    Variant("gru", "light", _light, **everywhere("zn"), norm="batch", keeps=_KEEPS),
+    Variant("gru", "mut3", _mut3, **full_blocks("zrn"), retain_gates=_ADMITS),
+    Variant("gru", "light", _light, **full_blocks("zn"), norm="batch", retain_gates=_KEEPS),
 )

@@ -31,9 +31,14 @@ def _qrnn(a: Terms, s: State) -> State:
 
 
 VARIANTS = (
-    Variant("linear", "mingru", _mingru, blocks("zh"), b=blocks("zh"), keeps={"z": -1}),
+    Variant("linear", "mingru", _mingru, blocks("zh"), b=blocks("zh"), retain_gates={"z": -1}),
     Variant(
-        "linear", "minlstm", _minlstm, blocks("fih"), b=blocks("fih"), **forgets("f", admits="i")
+        "linear",
+        "minlstm",
+        _minlstm,
+        blocks("fih"),
+        b=blocks("fih"),
+        **forgets("f", input_gates="i"),
     ),
     Variant(
         "linear",
@@ -42,9 +47,9 @@ VARIANTS = (
         blocks("fcr"),
         b=blocks("fr"),
         state=blocks("hc"),
-        zones=("c",),
+        zoneout_fields=("c",),
         vectors={"v_f": 0.0, "v_r": 0.0},
-        keeps={"f": 1},
+        retain_gates={"f": 1},
         square=True,
     ),
     Variant(
@@ -54,8 +59,8 @@ VARIANTS = (
         blocks("zfo"),
         b=blocks("zfo"),
         state=blocks("hc"),
-        zones=("c",),
+        zoneout_fields=("c",),
         window=QRNN_WINDOW,
-        keeps={"f": 1},
+        retain_gates={"f": 1},
     ),
 )

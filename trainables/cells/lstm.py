@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from trainables.cells.equations import State, Terms, Value, norm, sigmoid, tanh
-from trainables.cells.variant import Forgets, Variant, blocks, everywhere, forgets
+from trainables.cells.variant import Forgets, Variant, blocks, forgets, full_blocks
 
 #: JANET's shift between what is forgotten and what is taken in.
 JANET_BETA = 1.0
@@ -80,15 +80,15 @@ _HC = blocks("hc")
 
 def _of_v(gates: str, kept: str, step: Callable[[Terms, State], State]) -> Variant:
     peepholes: dict[str, float | str] = {f"p_{k}": 0.0 for k in kept if k != "z"}
-    gate: Forgets = {"bias": {}, "keeps": {}, "admits": ()}
+    gate: Forgets = {"bias": {}, "retain_gates": {}, "input_gates": ()}
     if "f" in kept:
-        gate = forgets("f", admits="i" if "i" in kept else "")
+        gate = forgets("f", input_gates="i" if "i" in kept else "")
     k = blocks(kept)
     return Variant("lstm", gates, step, k, k, k, _HC, _HC, vectors=peepholes, **gate)
 
 
 _IFZO = blocks("ifzo")
-_FORGET = forgets("f", admits="i")
+_FORGET = forgets("f", input_gates="i")
 _GATE_MATRICES = tuple(f"{k}{source}" for k in "ifo" for source in "ifo")
 
 VARIANTS = (
@@ -103,12 +103,12 @@ VARIANTS = (
         "lstm",
         "coupled",
         _coupled,
-        **everywhere("izo"),
+        **full_blocks("izo"),
         state=_HC,
-        zones=_HC,
+        zoneout_fields=_HC,
         vectors={"p_i": 0.0, "p_o": 0.0},
         bias={"i": -1.0},
-        keeps={"i": -1},
+        retain_gates={"i": -1},
     ),
     Variant(
         "lstm",
@@ -118,7 +118,7 @@ VARIANTS = (
         _IFZO + _GATE_MATRICES,
         _IFZO,
         state=blocks("hcifo"),
-        zones=_HC,
+        zoneout_fields=_HC,
         vectors={"p_i": 0.0, "p_f": 0.0, "p_o": 0.0},
         **_FORGET,
     ),
@@ -127,8 +127,8 @@ VARIANTS = (
         "projected",
         _projected,
         state=_HC,
-        zones=_HC,
-        **everywhere("ifzo"),
+        zoneout_fields=_HC,
+        **full_blocks("ifzo"),
         **_FORGET,
         projected=True,
     ),
@@ -136,12 +136,12 @@ VARIANTS = (
         "lstm",
         "layer-norm",
         _layer_norm,
-        **everywhere("ifzo"),
+        **full_blocks("ifzo"),
         state=_HC,
-        zones=_HC,
+        zoneout_fields=_HC,
         vectors={"gain_c": 1.0, "b_c": 0.0},
         **_FORGET,
         norm="layer",
     ),
-    Variant("lstm", "janet", _janet, **everywhere("fc"), **forgets("f")),
+    Variant("lstm", "janet", _janet, **full_blocks("fc"), **forgets("f")),
 )

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from trainables.cells.equations import State, Terms, Value, sigmoid, tanh
-from trainables.cells.variant import Variant, blocks, everywhere
+from trainables.cells.variant import Variant, blocks, full_blocks
 
 
 def _mgu(
@@ -22,8 +22,8 @@ _FN = blocks("fn")
 _ADMITS = {"f": -1}  # f lets the new in, and the past into the candidate
 
 VARIANTS = (
-    Variant("mgu", "mgu", _mgu(), **everywhere("fn"), keeps=_ADMITS),
-    Variant("mgu", "mgu-1", _mgu(), ("n",), _FN, _FN, keeps=_ADMITS),
+    Variant("mgu", "mgu", _mgu(), **full_blocks("fn"), retain_gates=_ADMITS),
+    Variant("mgu", "mgu-1", _mgu(), ("n",), _FN, _FN, retain_gates=_ADMITS),
     Variant("mgu", "mgu-2", _mgu(), ("n",), _FN, ("n",)),
-    Variant("mgu", "mgu-3", _mgu(lambda a, k: a.x(k)), ("n",), ("n",), _FN, keeps=_ADMITS),
+    Variant("mgu", "mgu-3", _mgu(lambda a, k: a.x(k)), ("n",), ("n",), _FN, retain_gates=_ADMITS),
 )

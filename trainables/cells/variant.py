@@ -14,7 +14,7 @@ def blocks(names: str) -> Blocks:
     return tuple(names.split()) if " " in names else tuple(names)
 
 
-class Everywhere(TypedDict):
+class FullBlocks(TypedDict):
     """The same blocks with input matrix, recurrent matrix and bias."""
 
     W: Blocks
@@ -22,7 +22,7 @@ class Everywhere(TypedDict):
     b: Blocks
 
 
-def everywhere(names: str) -> Everywhere:
+def full_blocks(names: str) -> FullBlocks:
     """Return the named blocks as those of W, R and b alike."""
     return {"W": blocks(names), "R": blocks(names), "b": blocks(names)}
 
@@ -31,13 +31,13 @@ class Forgets(TypedDict):
     """A forget gate and its start; see the fields of Variant."""
 
     bias: dict[str, float]
-    keeps: dict[str, int]
-    admits: Blocks
+    retain_gates: dict[str, int]
+    input_gates: Blocks
 
 
-def forgets(gate: str, admits: str = "") -> Forgets:
+def forgets(gate: str, input_gates: str = "") -> Forgets:
     """Return a forget gate that starts open, and the input gate beside it if there is one."""
-    return {"bias": {gate: 1.0}, "keeps": {gate: 1}, "admits": blocks(admits)}
+    return {"bias": {gate: 1.0}, "retain_gates": {gate: 1}, "input_gates": blocks(input_gates)}
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Variant:
     R: Blocks = ()
     b: Blocks = ()
     state: Blocks = ("h",)  #: names of the state's fields, zero at first
-    zones: Blocks = ("h",)  #: fields that zoneout acts on
+    zoneout_fields: Blocks = ("h",)  #: fields that zoneout acts on
     initial: dict[str, float] = field(default_factory=dict)  #: fields that start elsewhere
     output: str = "h"  #: the field of the state that the layer gives out
     vectors: dict[str, float | str] = field(default_factory=dict)
@@ -63,10 +63,10 @@ class Variant:
     bias: dict[str, float] = field(
         default_factory=dict
     )  #: blocks whose bias starts elsewhere than 0
-    keeps: dict[str, int] = field(default_factory=dict)
+    retain_gates: dict[str, int] = field(default_factory=dict)
     #: blocks with a bias whose gate says how much of the past is kept: 1 where an open gate keeps
     #: it, -1 where an open gate lets the new in
-    admits: Blocks = ()  #: gates of the new beside those, which a chrono start closes as far
+    input_gates: Blocks = ()  #: gates of the new beside those, which a chrono start closes as far
     recurrent: Literal["configured", "identity"] = "configured"  #: what the matrices of R start as
     square: bool = False  #: defined for as many inputs as units
     window: int = 1  #: steps of the input that W sees, the present one first

@@ -1,7 +1,7 @@
 """The scalar-memory cell of the extended LSTM, stabilised (Beck 2024, equations 8 to 17)."""
 
 from trainables.cells.equations import State, Terms, exp, log_sigmoid, maximum, sigmoid, tanh
-from trainables.cells.variant import Variant, blocks, everywhere, forgets
+from trainables.cells.variant import Variant, blocks, forgets, full_blocks
 
 #: Stands for minus infinity as the first stabiliser: the first input then counts in full, and the
 #: normaliser n is never below 1.
@@ -22,9 +22,9 @@ VARIANTS = (
         "xlstm",
         "slstm",
         _slstm,
-        **everywhere("ifzo"),
+        **full_blocks("ifzo"),
         state=blocks("hcnm"),
         initial={"m": _NOTHING},
-        **forgets("f", admits="i"),
+        **forgets("f", input_gates="i"),
     ),
 )

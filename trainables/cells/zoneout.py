@@ -2,9 +2,9 @@
 
     s' = d⊙s⁻ + (1 - d)⊙s,  d 1 with the rate's probability and 0 otherwise
 
-for every field s of the state that a variant names (Variant.zones), each with masks of its own. In
-evaluation d is its expectation, the rate. As in the paper, what else a step computes from a new
-field (h from c) it computes from s, not from s'.
+for every field s of the state that a variant names (Variant.zoneout_fields), each with masks of its
+own. In evaluation d is its expectation, the rate. As in the paper, what else a step computes from
+a new field (h from c) it computes from s, not from s'.
 
 Shapes are suffixes: F zoned fields times units.
 """
@@ -31,7 +31,7 @@ def zoned(variant: Variant) -> Variant:
 def _keeping(variant: Variant) -> Step:
     def step(a: Terms, s: State) -> State:
         after = variant.step(a, s)
-        for name in variant.zones:
+        for name in variant.zoneout_fields:
             keep = a.keep(name)
             after[name] = keep * s[name] + (1 - keep) * after[name]
         return after
@@ -40,8 +40,8 @@ def _keeping(variant: Variant) -> Step:
 
 
 def keep(variant: Variant, rate: float, dropout: Dropout, like_TBI: Tensor, hidden: int) -> Tensor:
-    """Return what every step keeps: masks [T, B, F], or their expectation [1, 1, F]."""
-    width = len(variant.zones) * hidden
+    """Return what every step retain_gates: masks [T, B, F], or their expectation [1, 1, F]."""
+    width = len(variant.zoneout_fields) * hidden
     if not dropout.active:
         return like_TBI.new_full((1, 1, width), rate)
     return dropout.kept((*like_TBI.shape[:2], width)).logical_not_().to(like_TBI.dtype)

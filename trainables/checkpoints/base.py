@@ -14,12 +14,14 @@ from collections.abc import Collection
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from spaces.errors import GatesearchError
 
-class StoreError(Exception):
+
+class StoreError(GatesearchError):
     """The store is out of reach, or not on this node."""
 
 
-class CheckpointError(ValueError):
+class CheckpointError(GatesearchError, ValueError):
     """There is no whole checkpoint, or none of this configuration, seed and data."""
 
 

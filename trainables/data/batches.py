@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spaces.tasks import Kind
+from spaces.tasks import TaskKind
 from trainables.data.sequences import Sequences
 
 #: Padded steps in a batch of an evaluation, at most (a single sequence may be longer).
@@ -44,7 +44,7 @@ class Batch:
 class Batches:
     """Makes batches of one split. Sequences too short to hold a target are left out."""
 
-    def __init__(self, sequences: Sequences, kind: Kind) -> None:
+    def __init__(self, sequences: Sequences, kind: TaskKind) -> None:
         self._sequences = sequences
         self._shifted = kind in ("next-token", "next-step")  # targets are x, one step on
         self._lengths = sequences.lengths - self._shifted

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spaces.tasks import Kind
+from spaces.tasks import TaskKind
 from trainables.data.sequences import Sequences
 
 
@@ -15,7 +15,7 @@ class Parts:
     """What a task's loader returns; trainables.data.tasks makes it a Data with its TaskInfo."""
 
     name: str
-    kind: Kind
+    kind: TaskKind
     inputs: int  #: features a step, or the size of the vocabulary
     outputs: int  #: classes, vocabulary, labels a frame, or 1 for regression
     train: Sequences

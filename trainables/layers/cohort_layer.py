@@ -39,7 +39,7 @@ class Trace:
     keep: Tensor | None = None  #: what zoneout keeps, [N, F] or the same for all rows, [1, F]
 
 
-class FusedLayer:
+class CohortLayer:
     """Layers of one shape, one of each model, whose gradients exist."""
 
     def __init__(self, layers: Sequence[Layer], room: Room) -> None:
@@ -98,7 +98,7 @@ class FusedLayer:
         """Return what zoneout keeps, drawn for each model's padded batch as it is alone."""
         if not self._zoneout:
             return None
-        width = len(self.variant.zones) * self.hidden
+        width = len(self.variant.zoneout_fields) * self.hidden
         if not noises:
             return torch.full((1, width), self._zoneout, dtype=self._program.dtype)
         keep = self._room.take((self, "keep"), len(rows), width)

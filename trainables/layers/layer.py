@@ -108,11 +108,11 @@ class Layer(nn.Module):
     def _start_gates(self, b_K: Tensor, start: Start, generator: torch.Generator) -> None:
         """Set the biases of the gates that keep the past (chrono: Tallec & Ollivier 2018)."""
         variant = self.variant
-        for block, sign in variant.keeps.items():
+        for block, sign in variant.retain_gates.items():
             bias_H = cut(b_K, variant.b, block)
             if start.forget_bias == "chrono":
                 bias_H.uniform_(1, max(start.longest - 1, 1), generator=generator).log_()
-                for other in variant.admits:
+                for other in variant.input_gates:
                     cut(b_K, variant.b, other).copy_(-bias_H)
             else:
                 bias_H.fill_(1.0 if start.forget_bias == "one" else 0.0)

@@ -158,8 +158,8 @@ def _step(
 ) -> State:
     keep: dict[str, Tensor] = {}
     if keep_BF is not None:
-        for name in variant.zones:  # a projected output is narrower than its part
-            keep[name] = cut(keep_BF, variant.zones, name)[:, : state[name].shape[-1]]
+        for name in variant.zoneout_fields:  # a projected output is narrower than its part
+            keep[name] = cut(keep_BF, variant.zoneout_fields, name)[:, : state[name].shape[-1]]
     W, R, b = variant.W, variant.R, variant.b
     return variant.step(TensorTerms(parameters, W, R, b, a_BK, x_BI, state["h"], keep), state)
 

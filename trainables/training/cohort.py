@@ -1,4 +1,4 @@
-"""Fused replicas: several trainings of one shape in one process, each as it would be alone.
+"""Cohort replicas: several trainings of one shape in one process, each as it would be alone.
 
 What depends on the size of a whole batch (matrix products, sums, norms) is computed for each member
 by itself, exactly as it is alone; what does not (gathering, masks, gates, elementwise work) and all
@@ -25,14 +25,14 @@ from trainables.data.batches import Batch, Batches
 from trainables.data.sequences import Sequences
 from trainables.engine.rows import Rows
 from trainables.training import batching, optimizers
-from trainables.training.cohort_layers import Stack
+from trainables.training.cohort_layers import CohortLayers
 from trainables.training.curve import Epoch
 from trainables.training.metrics import SCORES, Scored, Totals
 from trainables.training.trainer import Training
 
 Whole = NDArray[np.int64]
 
-#: Settings in which members of one Fused may differ.
+#: Settings in which members of one Cohort may differ.
 OWN = frozenset(
     {"optimizer", "learning_rate", "weight_decay", "dropout", "gradient_clip", "max_epochs"}
     | {"forget_bias", "recurrent_init", "weight_drop"}
@@ -44,19 +44,19 @@ SHARED = frozenset(
 )
 
 
-def can_fuse(config: TrialConfig, device: str = "cpu") -> bool:
+def can_batch(config: TrialConfig, device: str = "cpu") -> bool:
     """Return whether members of that configuration train together, not one after the other."""
-    if (config.cell, config.gates) in batching.ONE_BY_ONE or torch.device(device).type != "cpu":
+    if (config.cell, config.gates) in batching.UNBATCHABLE or torch.device(device).type != "cpu":
         return False
     return engine.available()
 
 
-class Fused:
+class Cohort:
     """Trainings of one shape on one data set, advanced together.
 
     A member that diverges drops out; one that has more epochs behind it than others ends earlier.
     Members stay trainings of their own, with their own curve, best epoch and checkpoint, and may go
-    on alone or in other company at any time. Where cells cannot be fused (see can_fuse) members
+    on alone or in other company at any time. Where cells cannot be fused (see can_batch) members
     advance one after the other, epoch by epoch.
     """
 
@@ -72,9 +72,9 @@ class Fused:
             if first.data.info.fingerprint != member.data.info.fingerprint:
                 raise ValueError("members differ in their data")
         self._data, self._kind = first.data, first.data.info.kind
-        self.together = len(self.members) > 1 and can_fuse(first.config, str(first.device))
+        self.together = len(self.members) > 1 and can_batch(first.config, str(first.device))
         if self.together:
-            self._stack = Stack(self.members)
+            self._stack = CohortLayers(self.members)
 
     def advance(self, until: int, seconds: float = math.inf) -> list[list[Epoch]]:
         """Train every member up to that epoch, or until the seconds have passed.
@@ -148,7 +148,7 @@ class Fused:
 
     def _portions(self, who: list[int], numbers: int) -> list[list[int]]:
         """Return members in portions that fit into memory, and hence into caches."""
-        portions = max(1, -(-len(who) * numbers // batching.MOST_NUMBERS))
+        portions = max(1, -(-len(who) * numbers // batching.MAX_NUMBERS_AT_ONCE))
         size = max(1, -(-len(who) // portions))
         return [who[start : start + size] for start in range(0, len(who), size)]
 

@@ -16,7 +16,7 @@ from trainables import engine
 from trainables.cells.noise import Dropout, Noise
 from trainables.engine.room import Room
 from trainables.engine.rows import Rows
-from trainables.layers.cohort_layer import FusedLayer, Trace
+from trainables.layers.cohort_layer import CohortLayer, Trace
 from trainables.layers.layer import Layer
 from trainables.layers.model import Recurrent
 from trainables.training.trainer import Training
@@ -100,7 +100,7 @@ class Run:
     skips: list[bool]  #: whether a layer's input was added to its output
 
 
-class Stack:
+class CohortLayers:
     """All members' layers, run without autograd. What a run returns is good until the next run."""
 
     def __init__(self, members: Sequence[Training]) -> None:
@@ -110,12 +110,12 @@ class Stack:
         self._both = first.bidirectional
         self._dtype = first.readout.weight.dtype
         self._room = Room(self._dtype)
-        self._layers: list[list[FusedLayer]] = []
+        self._layers: list[list[CohortLayer]] = []
         for depth in range(len(first.layers)):
             recurrent = [_recurrent(member, depth) for member in members]
-            layers = [FusedLayer([layer.forwards for layer in recurrent], self._room)]
+            layers = [CohortLayer([layer.forwards for layer in recurrent], self._room)]
             if first.bidirectional:
-                layers.append(FusedLayer([_backwards(layer) for layer in recurrent], self._room))
+                layers.append(CohortLayer([_backwards(layer) for layer in recurrent], self._room))
             self._layers.append(layers)
 
     def run(self, rows: Rows, who: list[int], x: Tensor, noises: Sequence[Noise] = ()) -> Run:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from spaces.tasks import Kind
+from spaces.tasks import TaskKind
 from trainables.data.batches import Batch
 
 
@@ -66,7 +66,7 @@ def _regression(outputs_BO: Tensor, batch: Batch) -> Scored:
 
 
 #: Scores a batch: outputs [B, O] or [T, B, O] against the batch's targets.
-SCORES: dict[Kind, Callable[[Tensor, Batch], Scored]] = {
+SCORES: dict[TaskKind, Callable[[Tensor, Batch], Scored]] = {
     "classification": _classification,
     "regression": _regression,
     "next-token": _next_token,
@@ -77,7 +77,7 @@ SCORES: dict[Kind, Callable[[Tensor, Batch], Scored]] = {
 class Totals:
     """Adds up what batches score and gives the metrics of a kind of task over all of them."""
 
-    def __init__(self, kind: Kind) -> None:
+    def __init__(self, kind: TaskKind) -> None:
         self._kind = kind
         self._loss, self._correct, self._count = 0.0, 0, 0
 

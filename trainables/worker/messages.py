@@ -5,7 +5,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Work:
+class TrialAssignment:
     """One trial, or the rest of one: everything that a worker needs besides the data."""
 
     key: str  #: "search/lstm/3"
@@ -23,7 +23,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Report:
+class TrialReport:
     """A slice of the learning curve, and how the trial stands after it."""
 
     key: str

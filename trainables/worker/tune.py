@@ -17,17 +17,17 @@ from spaces.config import TrialConfig
 from trainables.checkpoints.base import CheckpointError, Store, StoreError
 from trainables.checkpoints.open import open_store
 from trainables.data.sequences import Data
-from trainables.training.cohort import Fused
+from trainables.training.cohort import Cohort
 from trainables.training.curve import Epoch
 from trainables.training.latency import latency_ms
 from trainables.training.trainer import Training
-from trainables.worker.messages import Report, Work
+from trainables.worker.messages import TrialAssignment, TrialReport
 
 SLICE_SECONDS = 1.0  #: train at least this long between two reports, unless a rung comes first
 IDLE_SECONDS = 0.02  #: between two reports of a worker that has nothing in hand
 
 
-def checkpoint_name(work: Work, epoch: int) -> str:
+def checkpoint_name(work: TrialAssignment, epoch: int) -> str:
     """Return the folder name of a checkpoint; no two drivers ever write the same one."""
     return f"{work.key.replace('/', '-')}-g{work.generation}-e{epoch}"
 
@@ -35,7 +35,7 @@ def checkpoint_name(work: Work, epoch: int) -> str:
 class _Trial:
     """One trial in hand."""
 
-    def __init__(self, work: Work, data: Data, store: Store, device: str) -> None:
+    def __init__(self, work: TrialAssignment, data: Data, store: Store, device: str) -> None:
         self.work = work
         self._store = store
         self._written: list[str] = list(work.checkpoints)
@@ -66,10 +66,10 @@ class _Trial:
             return epoch + 1
         return min((rung for rung in self.work.rungs if rung > epoch), default=last)
 
-    def measured(self) -> Report:
+    def measured(self) -> TrialReport:
         """Return a report without an epoch: how large and how fast the model is."""
         latency = latency_ms(self.training.model, self.training.data.train)
-        return Report(
+        return TrialReport(
             key=self.work.key,
             generation=self.work.generation,
             epochs=[],
@@ -77,11 +77,11 @@ class _Trial:
             latency_ms=latency,
         )
 
-    def report(self, points: list[Epoch]) -> Report:
+    def report(self, points: list[Epoch]) -> TrialReport:
         """Write a checkpoint and return the report of a slice."""
         training, work = self.training, self.work
         tested = work.test and self.ended and training.best is not None
-        return Report(
+        return TrialReport(
             key=work.key,
             generation=work.generation,
             epochs=[asdict(point) for point in points],
@@ -126,9 +126,9 @@ class Worker(tune.Trainable):
 
     def take(self, work: list[dict[str, Any]]) -> None:
         """Turn to other trials in the same process, without Tune's knowing."""
-        self._work = [Work(**plain) for plain in work]
+        self._work = [TrialAssignment(**plain) for plain in work]
         self._trials: list[_Trial] = []
-        self._together: Fused | None = None
+        self._together: Cohort | None = None
 
     def step(self) -> dict[str, Any]:
         """Train one slice, or wait a moment where there is nothing in hand.
@@ -151,7 +151,7 @@ class Worker(tune.Trainable):
             reports = self._give_up(failure="".join(lines)[-4000:])
         return {"report": [report.as_dict() for report in reports]}
 
-    def _slice(self) -> list[Report]:
+    def _slice(self) -> list[TrialReport]:
         """Train all that has not ended, and report on each.
 
         Where it is asked how fast the models are, that is told first: what is too slow is never
@@ -159,7 +159,7 @@ class Worker(tune.Trainable):
         """
         if self._together is None:
             begun = [_Trial(work, self._data, self._store, self._device) for work in self._work]
-            self._trials, self._together = begun, Fused([trial.training for trial in begun])
+            self._trials, self._together = begun, Cohort([trial.training for trial in begun])
             if all(trial.work.measure for trial in begun):
                 return [trial.measured() for trial in begun]
         until = min((trial.next_report for trial in self._trials if not trial.ended), default=0)
@@ -171,10 +171,12 @@ class Worker(tune.Trainable):
                 trial.told = trial.ended
         return reports
 
-    def _give_up(self, *, halt: str | None = None, failure: str | None = None) -> list[Report]:
+    def _give_up(self, *, halt: str | None = None, failure: str | None = None) -> list[TrialReport]:
         """Return that no trial in hand can go on."""
         self._together = None
-        return [Report(w.key, w.generation, [], halt=halt, failure=failure) for w in self._work]
+        return [
+            TrialReport(w.key, w.generation, [], halt=halt, failure=failure) for w in self._work
+        ]
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Do nothing: see the module's docstring. Tune calls it at the end of a reused trial."""

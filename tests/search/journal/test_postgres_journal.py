@@ -342,11 +342,11 @@ def test_a_kill_at_any_moment_changes_no_result(
         assert alike(drive(wanted, tmp_path)) == alike(undisturbed)
 
 
-def alike(ledger: Any) -> dict[str, Any]:
+def alike(job_state: Any) -> dict[str, Any]:
     """Return all trials without the names of checkpoints, which carry the driver's generation."""
     return {
         key: vars(entry) | {"checkpoints": len(entry.checkpoints)}
-        for key, entry in ledger.entries.items()
+        for key, entry in job_state.trials.items()
     }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from made_results import STRINGS, job_text, made
 
-from search.journal.trial import Record
+from search.journal.trial import TrialResult
 from search.report.frame import COLOURS
 from search.report.page import write_report
 from search.report.search_figures import CURVES, clipped, sample
@@ -194,7 +194,7 @@ def test_the_drawing_library_is_there_once(tmp_path: Path) -> None:
 
 
 def test_hostile_names_stay_text(tmp_path: Path) -> None:
-    def hostile(record: Record) -> Record:
+    def hostile(record: TrialResult) -> TrialResult:
         config = {**record.config, "optimizer": HOSTILE}
         if record.number % 5 == 1 and record.phase == "search":
             return replace(record, state="failed", reason=HOSTILE, config=config)
@@ -269,7 +269,7 @@ def test_the_reports_job_file_is_the_jobs(tmp_path: Path) -> None:
 
 
 def test_failures_are_gathered_by_reason(tmp_path: Path) -> None:
-    def fails(record: Record) -> Record:
+    def fails(record: TrialResult) -> TrialResult:
         bad = record.phase == "search" and record.arm == "gru" and record.number < 3
         return replace(record, state="failed", reason="out of memory") if bad else record
 

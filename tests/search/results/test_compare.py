@@ -13,7 +13,7 @@ import pytest
 from made_results import STRINGS, job_text, made
 from rich.console import Console
 
-from search.journal.trial import Record
+from search.journal.trial import TrialResult
 from search.results.figures import Comparison
 from search.results.read import Results
 from search.results.summarise import compare
@@ -26,7 +26,7 @@ def changed(results: Results, change: Any) -> Results:
     return replace(results, records=records)
 
 
-def of(results: Results, arm: str, phase: str) -> list[Record]:
+def of(results: Results, arm: str, phase: str) -> list[TrialResult]:
     return [each for each in results.records if each.arm == arm and each.phase == phase]
 
 
@@ -41,7 +41,7 @@ def said(figures: Comparison) -> str:
 
 
 def test_best_is_the_best_complete_trial_and_never_an_early_score(tmp_path: Path) -> None:
-    def early_star(record: Record) -> Record:
+    def early_star(record: TrialResult) -> TrialResult:
         star = record.phase == "search" and record.state != "complete"
         return replace(record, value=0.9999) if star else record
 
@@ -64,7 +64,7 @@ def test_spent_budget_is_the_sum_over_the_arms_trials(tmp_path: Path) -> None:
 
 
 def test_a_running_trial_is_not_counted_as_ended(tmp_path: Path) -> None:
-    def running(record: Record) -> Record:
+    def running(record: TrialResult) -> TrialResult:
         return replace(record, state="running") if record.number == 3 else record
 
     results = changed(made(tmp_path, trials=5, phase="search"), running)
@@ -92,7 +92,7 @@ def test_one_replicate_has_a_mean_and_no_deviation(tmp_path: Path) -> None:
 
 
 def test_differences_are_taken_over_the_replicates_that_both_arms_finished(tmp_path: Path) -> None:
-    def uneven(record: Record) -> Record | None:
+    def uneven(record: TrialResult) -> TrialResult | None:
         if record.phase != "confirm" or record.replicate is None:
             return record
         gone = {"rnn": (0, 1), "lstm": (9,), "gru": ()}[record.arm]
@@ -123,7 +123,7 @@ def test_a_difference_favours_the_better_arm_in_either_direction(
 
 
 def test_equal_means_favour_neither(tmp_path: Path) -> None:
-    def same(record: Record) -> Record:
+    def same(record: TrialResult) -> TrialResult:
         return replace(record, test={"accuracy": 0.5}) if record.phase == "confirm" else record
 
     figures = compare(changed(made(tmp_path), same))
@@ -134,7 +134,7 @@ def test_equal_means_favour_neither(tmp_path: Path) -> None:
 def test_the_leading_finalist_is_chosen_without_test_data(tmp_path: Path) -> None:
     results = made(tmp_path, job_text(trials=20, finalists=3))
 
-    def upside_down(record: Record) -> Record:
+    def upside_down(record: TrialResult) -> TrialResult:
         if record.test is None:
             return record
         return replace(record, test={"accuracy": 1 - record.test["accuracy"]})
@@ -149,7 +149,7 @@ def test_the_leading_finalist_is_chosen_without_test_data(tmp_path: Path) -> Non
 
 
 def test_a_lost_replicate_is_left_out_and_announced(tmp_path: Path) -> None:
-    def lost(record: Record) -> Record:
+    def lost(record: TrialResult) -> TrialResult:
         if record.phase == "confirm" and record.arm == "gru" and record.replicate == 4:
             return replace(record, state="diverged", test=None)
         return record
@@ -163,7 +163,7 @@ def test_a_lost_replicate_is_left_out_and_announced(tmp_path: Path) -> None:
 
 
 def test_an_arm_without_a_complete_trial_takes_no_part(tmp_path: Path) -> None:
-    def fails(record: Record) -> Record | None:
+    def fails(record: TrialResult) -> TrialResult | None:
         if record.arm != "rnn":
             return record
         failed = replace(record, state="failed", value=None, curve=[], reason="out of memory")
@@ -204,7 +204,7 @@ def test_a_search_that_ended_early_did_not_give_equal_chances(tmp_path: Path) ->
 
 @pytest.mark.parametrize("factor, told", [(1.0, False), (4.0, True)])
 def test_equal_trials_at_unequal_cost_are_told(tmp_path: Path, factor: float, told: bool) -> None:
-    def costs(record: Record) -> Record:
+    def costs(record: TrialResult) -> TrialResult:
         slow = factor if record.arm == "gru" else 1.0
         return replace(record, epochs=10, train_seconds=slow)
 

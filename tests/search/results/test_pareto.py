@@ -8,20 +8,22 @@ from driven import drive, job
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.journal.replay import Ledger
-from search.journal.trial import Record
+from search.journal.replay import JobState
+from search.journal.trial import TrialResult
 from search.results.pareto import pareto
 from search.results.read import read_results
 from search.results.summarise import compare
 from spaces.config import TrialConfig
 from spaces.errors import InputError
 from spaces.sizes import parameters
-from trainables.worker.messages import Work
+from trainables.worker.messages import TrialAssignment
 
 ALL = ("value", "parameters", "seconds")
 
 
-def record(number: int, value: float | None, size: int, seconds: float, **changes: Any) -> Record:
+def record(
+    number: int, value: float | None, size: int, seconds: float, **changes: Any
+) -> TrialResult:
     known: dict[str, Any] = {
         "number": number,
         "arm": "lstm",
@@ -38,7 +40,7 @@ def record(number: int, value: float | None, size: int, seconds: float, **change
         "parameters": size,
         "train_seconds": seconds,
     }
-    return Record(**{**known, **changes})
+    return TrialResult(**{**known, **changes})
 
 
 figures = st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(0, 4))
@@ -78,12 +80,12 @@ SPACE = {
 }
 
 
-def sized(work: Work, epoch: int) -> float:
+def sized(work: TrialAssignment, epoch: int) -> float:
     """Return a value that a larger model has more of, up to a point."""
     return 1 - 8 / (7 + work.config["hidden_size"]) - 0.02 * (work.config["depth"] - 1)
 
 
-def searched(folder: Path, sampler: str, objectives: list[str], trials: int) -> Ledger:
+def searched(folder: Path, sampler: str, objectives: list[str], trials: int) -> JobState:
     folder.mkdir()
     wanted = job(
         folder,
@@ -111,8 +113,8 @@ def test_a_sampler_aims_at_all_objectives(tmp_path: Path, sampler: str) -> None:
     one = searched(tmp_path / "one", sampler, ["value"], 120)
     two = searched(tmp_path / "two", sampler, ["value", "parameters"], 120)
 
-    def late(ledger: Ledger) -> float:
-        sizes = [count(entry.config) for entry in ledger.entries.values()][60:]
+    def late(job_state: JobState) -> float:
+        sizes = [count(entry.config) for entry in job_state.trials.values()][60:]
         return sum(sizes) / len(sizes)
 
     assert late(two) < 0.8 * late(one)
@@ -121,8 +123,8 @@ def test_a_sampler_aims_at_all_objectives(tmp_path: Path, sampler: str) -> None:
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "nsgaii", "nsgaiii", "random", "qmc"])
 def test_every_sampler_but_cmaes_takes_three_objectives(tmp_path: Path, sampler: str) -> None:
     trials = 6 if sampler == "gp" else 20
-    ledger = searched(tmp_path / "job", sampler, [*ALL], trials)
-    assert len(ledger.entries) == trials
+    job_state = searched(tmp_path / "job", sampler, [*ALL], trials)
+    assert len(job_state.trials) == trials
 
 
 def test_compare_tells_the_front_where_there_are_several_objectives(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from search.results.summarise import compare
 from search.run.driver import MOST_IN_VAIN, Driver
 from spaces.errors import InputError
 from trainables.checkpoints.base import StoreError
-from trainables.worker.messages import Report, Work
+from trainables.worker.messages import TrialAssignment, TrialReport
 
 COSTS = {"rnn": 0.1, "lstm": 0.3, "gru": 0.3}  # seconds of an epoch
 EPOCH_BUDGET = {"trials": None, "epochs": 60}
@@ -21,18 +21,18 @@ CHEAP = {"sampler": "random", "retries": 0}
 SECONDS_BUDGET = {"trials": None, "worker_seconds": 120, "control_fraction": 0.0}
 
 
-def seconds(work: Work) -> float:
+def seconds(work: TrialAssignment) -> float:
     return COSTS[work.config["cell"]]
 
 
 def in_time(driver: Driver, slots: int) -> float:
     """Run trials side by side as their costs have it; return the widest gap between arms met."""
     workers = Workers(driver, seconds=seconds)
-    due: list[tuple[float, int, Work, Report]] = []
+    due: list[tuple[float, int, TrialAssignment, TrialReport]] = []
     now, count, widest = 0.0, 0, 0.0
     while True:
         while len(due) < slots and (work := driver.next()) is not None:
-            workers.epoch[work.key] = driver.ledger.entries[work.key].epoch
+            workers.epoch[work.key] = driver.job_state.trials[work.key].epoch
             count += 1
             heapq.heappush(due, _sent(workers, now, count, work))
         if not due:
@@ -40,13 +40,15 @@ def in_time(driver: Driver, slots: int) -> float:
         now, number, work, report = heapq.heappop(due)
         if driver.report(report):
             heapq.heappush(due, _sent(workers, now, number, work))
-        if driver.ledger.phase == "search":
+        if driver.job_state.phase == "search":
             spent = [driver.spent(arm) for arm in COSTS]
             if max(spent) < driver.budget:
                 widest = max(widest, max(spent) - min(spent))
 
 
-def _sent(workers: Workers, now: float, number: int, work: Work) -> tuple[float, int, Work, Report]:
+def _sent(
+    workers: Workers, now: float, number: int, work: TrialAssignment
+) -> tuple[float, int, TrialAssignment, TrialReport]:
     report = workers.slice(work)
     return now + sum(point["seconds"] for point in report.epochs), number, work, report
 
@@ -59,8 +61,8 @@ def test_arms_of_unequal_cost_end_within_5_percent_of_each_other(
     with Journal(tmp_path / "job.journal") as journal:
         driver = Driver(job(tmp_path, search=SECONDS_BUDGET), INFO, journal)
         widest = in_time(driver, slots)
-    ledger = told(tmp_path)
-    spent = {arm: sum(e.seconds for e in ledger.arm(arm, "search")) for arm in COSTS}
+    job_state = told(tmp_path)
+    spent = {arm: sum(e.seconds for e in job_state.arm(arm, "search")) for arm in COSTS}
     assert min(spent.values()) >= 120
     assert max(spent.values()) <= 1.05 * min(spent.values()), spent
     longest = 9 * max(COSTS.values())
@@ -79,13 +81,13 @@ def test_trials_that_waited_beyond_the_wall_clock_are_not_begun_again(tmp_path: 
     with Journal(tmp_path / "job.journal") as journal:
         driver = Driver(wanted, INFO, journal)
         assert driver.next() is not None
-        driver.ledger.search_seconds = 1.0
+        driver.job_state.search_seconds = 1.0
     with Journal(tmp_path / "job.journal") as journal:
         driver = Driver(wanted, INFO, journal)
-        driver.ledger.search_seconds = 1.0
+        driver.job_state.search_seconds = 1.0
         assert driver.next() is None
         assert driver.finished
-    (entry,) = told(tmp_path).entries.values()
+    (entry,) = told(tmp_path).trials.values()
     assert (entry.state, entry.reason) == ("pruned", "the job's wall-clock limit was reached")
 
 
@@ -121,7 +123,7 @@ def test_a_loss_after_the_end_changes_nothing(tmp_path: Path) -> None:
         driver = Driver(job(tmp_path), INFO, journal)
         workers = Workers(driver)
         workers.run(most_reports=12)
-        ended = [e for e in driver.ledger.entries.values() if e.state != "running"]
+        ended = [e for e in driver.job_state.trials.values() if e.state != "running"]
         assert ended
         size = journal.path.stat().st_size
         for entry in ended:
@@ -137,8 +139,8 @@ def test_a_worker_without_a_place_for_checkpoints_stops_the_job_and_fails_no_tri
         work = driver.next()
         assert work is not None
         with pytest.raises(StoreError, match=r"disk is full\. Nothing is lost"):
-            driver.report(Report(work.key, work.generation, [], halt="The disk is full."))
-    assert told(tmp_path).entries[work.key].state == "running"
+            driver.report(TrialReport(work.key, work.generation, [], halt="The disk is full."))
+    assert told(tmp_path).trials[work.key].state == "running"
     assert drive(job(tmp_path), tmp_path).phase == "report"
 
 
@@ -166,18 +168,18 @@ def test_a_job_is_extended_in_the_middle_of_its_confirmation(tmp_path: Path) -> 
     with Journal(tmp_path / "job.journal") as journal:
         driver = Driver(wanted, INFO, journal)
         workers = Workers(driver, slots=2)
-        while driver.ledger.phase != "confirm":
+        while driver.job_state.phase != "confirm":
             workers.run(most_reports=1)
         assert workers.live
     with Journal(tmp_path / "job.journal") as journal:
         driver = Driver(wanted, INFO, journal)
         driver.extend(trials=2, seeds=1)
         Workers(driver, slots=2).run()
-    ledger = told(tmp_path)
+    job_state = told(tmp_path)
     for arm in ("rnn", "lstm", "gru"):
-        assert len(ledger.arm(arm, "search")) == 10
+        assert len(job_state.arm(arm, "search")) == 10
         best = driver.finalists(arm, 1)[0].number
-        done = [e for e in ledger.arm(arm, "confirm") if e.finalist == best]
+        done = [e for e in job_state.arm(arm, "confirm") if e.finalist == best]
         assert sorted(e.replicate or 0 for e in done) == [0, 1, 2]
         assert {e.state for e in done} == {"complete"}
 
@@ -191,27 +193,27 @@ def test_an_arm_all_of_whose_trials_come_to_nothing_ends(
     wanted = job(tmp_path, search={**budget, **CHEAP})
     fate = {end: lambda work, *epoch: "/rnn/" in work.key}
     options = {"slots": 3, "seconds": seconds, "most_reports": 5000}
-    ledger = drive(wanted, tmp_path, **options, **fate)
-    assert len(ledger.arm("rnn", "search")) in range(MOST_IN_VAIN, MOST_IN_VAIN + 3)
-    assert {entry.epoch for entry in ledger.arm("rnn", "search")} == {0}
-    assert ledger.phase == "report"
-    confirmed = {entry.arm for entry in ledger.entries.values() if entry.phase == "confirm"}
+    job_state = drive(wanted, tmp_path, **options, **fate)
+    assert len(job_state.arm("rnn", "search")) in range(MOST_IN_VAIN, MOST_IN_VAIN + 3)
+    assert {entry.epoch for entry in job_state.arm("rnn", "search")} == {0}
+    assert job_state.phase == "report"
+    confirmed = {entry.arm for entry in job_state.trials.values() if entry.phase == "confirm"}
     assert confirmed == {"lstm", "gru"}
     cautions = compare(read_results(tmp_path)).cautions
     assert any("hardly a trial came to anything" in caution for caution in cautions)
 
 
 def test_an_arm_some_of_whose_trials_come_to_something_spends_its_budget(tmp_path: Path) -> None:
-    ledger = drive(
+    job_state = drive(
         job(tmp_path, search={**EPOCH_BUDGET, **CHEAP}),
         tmp_path,
         fails=lambda work: int(work.key.rpartition("/")[2]) % 50 != 0,
     )
     for arm in COSTS:
-        assert sum(entry.epoch for entry in ledger.arm(arm, "search")) >= 60
+        assert sum(entry.epoch for entry in job_state.arm(arm, "search")) >= 60
 
 
 def test_a_budget_of_trials_is_spent_on_failures_too(tmp_path: Path) -> None:
     search = {"trials": MOST_IN_VAIN + 5, **CHEAP}
-    ledger = drive(job(tmp_path, search=search), tmp_path, fails=lambda work: True)
-    assert {len(ledger.arm(arm, "search")) for arm in COSTS} == {MOST_IN_VAIN + 5}
+    job_state = drive(job(tmp_path, search=search), tmp_path, fails=lambda work: True)
+    assert {len(job_state.arm(arm, "search")) for arm in COSTS} == {MOST_IN_VAIN + 5}

@@ -9,25 +9,25 @@ import optuna
 import pytest
 from driven import INFO, LATER, Workers, drive, job, told
 from optuna.storages import JournalStorage
-from optuna.trial import TrialState
+from optuna.trial import TrialState as OptunaState
 
 from search.journal.base import encode
 from search.journal.file import Journal, JournalReader
-from search.journal.replay import Entry, Ledger
+from search.journal.replay import JobState, TrialState
 from search.run.driver import Driver
 from search.study.arm_study import JournalBackend
 from spaces.errors import InputError
-from trainables.worker.messages import Report
+from trainables.worker.messages import TrialReport
 
 MANY = {"trials": 34, "control_fraction": 0.25}
 
 
-def search(ledger: Ledger) -> list[Entry]:
-    return [entry for entry in ledger.entries.values() if entry.phase == "search"]
+def search(job_state: JobState) -> list[TrialState]:
+    return [entry for entry in job_state.trials.values() if entry.phase == "search"]
 
 
-def confirm(ledger: Ledger) -> list[Entry]:
-    return [entry for entry in ledger.entries.values() if entry.phase == "confirm"]
+def confirm(job_state: JobState) -> list[TrialState]:
+    return [entry for entry in job_state.trials.values() if entry.phase == "confirm"]
 
 
 def studies(folder: Path) -> dict[str, list[optuna.trial.FrozenTrial]]:
@@ -41,37 +41,37 @@ def studies(folder: Path) -> dict[str, list[optuna.trial.FrozenTrial]]:
 
 
 def test_every_arm_gets_its_trials_and_every_finalist_its_seeds(tmp_path: Path) -> None:
-    ledger = drive(job(tmp_path), tmp_path, slots=2)
-    assert Counter(e.arm for e in search(ledger)) == {"rnn": 8, "lstm": 8, "gru": 8}
-    assert Counter(e.arm for e in confirm(ledger)) == {"rnn": 2, "lstm": 2, "gru": 2}
-    assert all(entry.state != "running" for entry in ledger.entries.values())
-    assert ledger.phase == "report"
+    job_state = drive(job(tmp_path), tmp_path, slots=2)
+    assert Counter(e.arm for e in search(job_state)) == {"rnn": 8, "lstm": 8, "gru": 8}
+    assert Counter(e.arm for e in confirm(job_state)) == {"rnn": 2, "lstm": 2, "gru": 2}
+    assert all(entry.state != "running" for entry in job_state.trials.values())
+    assert job_state.phase == "report"
 
 
 def test_a_pruned_trial_is_never_complete(tmp_path: Path) -> None:
-    ledger = drive(job(tmp_path, search=MANY), tmp_path, slots=3)
-    states = Counter(entry.state for entry in search(ledger))
+    job_state = drive(job(tmp_path, search=MANY), tmp_path, slots=3)
+    states = Counter(entry.state for entry in search(job_state))
     assert states.total() == 102
     assert states["pruned"] > 20
-    assert all(e.epoch == 9 for e in search(ledger) if e.state == "complete")
-    assert all(e.epoch < 9 for e in search(ledger) if e.state == "pruned")
+    assert all(e.epoch == 9 for e in search(job_state) if e.state == "complete")
+    assert all(e.epoch < 9 for e in search(job_state) if e.state == "pruned")
     for trials in studies(tmp_path).values():
-        assert {t.last_step for t in trials if t.state == TrialState.COMPLETE} == {9}
-        assert not [t for t in trials if t.state == TrialState.RUNNING]
+        assert {t.last_step for t in trials if t.state == OptunaState.COMPLETE} == {9}
+        assert not [t for t in trials if t.state == OptunaState.RUNNING]
 
 
 def test_control_trials_are_a_fixed_share_and_never_pruned(tmp_path: Path) -> None:
-    ledger = drive(job(tmp_path, search=MANY), tmp_path)
+    job_state = drive(job(tmp_path, search=MANY), tmp_path)
     for arm in ("rnn", "lstm", "gru"):
-        control = [e for e in ledger.arm(arm, "search") if e.control]
+        control = [e for e in job_state.arm(arm, "search") if e.control]
         assert len(control) == 8  # a quarter of 34
         assert {e.state for e in control} == {"complete"}
 
 
 def test_optuna_is_told_the_best_epoch_of_complete_trials(tmp_path: Path) -> None:
-    ledger = drive(job(tmp_path), tmp_path)
+    job_state = drive(job(tmp_path), tmp_path)
     for name, trials in studies(tmp_path).items():
-        for entry, trial in zip(ledger.arm(name.split("/")[1], "search"), trials, strict=True):
+        for entry, trial in zip(job_state.arm(name.split("/")[1], "search"), trials, strict=True):
             assert trial.number == entry.number
             assert trial.intermediate_values == {p.epoch: p.value for p in entry.curve}
             if entry.state == "complete":
@@ -79,15 +79,15 @@ def test_optuna_is_told_the_best_epoch_of_complete_trials(tmp_path: Path) -> Non
 
 
 def test_a_trial_that_diverges_ends_within_that_report(tmp_path: Path) -> None:
-    ledger = drive(
+    job_state = drive(
         job(tmp_path), tmp_path, diverges=lambda work, epoch: "lstm/3" in work.key and epoch == 2
     )
-    entry = ledger.entries["search/lstm/3"]
+    entry = job_state.trials["search/lstm/3"]
     assert (entry.state, entry.epoch) == ("diverged", 1)
     assert entry.reason == "loss or gradient was not finite in epoch 2"
     trials = studies(tmp_path)["driven/lstm"]
-    assert trials[3].state == TrialState.PRUNED
-    assert not [t for t in trials if t.state == TrialState.RUNNING]
+    assert trials[3].state == OptunaState.PRUNED
+    assert not [t for t in trials if t.state == OptunaState.RUNNING]
 
 
 def test_what_is_told_twice_changes_nothing(tmp_path: Path) -> None:
@@ -96,17 +96,17 @@ def test_what_is_told_twice_changes_nothing(tmp_path: Path) -> None:
         workers = Workers(driver, slots=2)
         for _ in range(40):
             workers.run(most_reports=1)
-            size, before = journal.path.stat().st_size, asdict_all(driver.ledger)
+            size, before = journal.path.stat().st_size, asdict_all(driver.job_state)
             report = workers.told[-1]
-            goes_on = driver.ledger.entries[report.key].state == "running"
+            goes_on = driver.job_state.trials[report.key].state == "running"
             assert driver.report(report) is goes_on
-            assert asdict_all(driver.ledger) == before
+            assert asdict_all(driver.job_state) == before
             if not goes_on:
                 assert journal.path.stat().st_size == size
 
 
-def asdict_all(ledger: Ledger) -> dict[str, dict[str, Any]]:
-    return {key: asdict(entry) for key, entry in ledger.entries.items()}
+def asdict_all(job_state: JobState) -> dict[str, dict[str, Any]]:
+    return {key: asdict(entry) for key, entry in job_state.trials.items()}
 
 
 @pytest.mark.parametrize("pruner", ["successive-halving", "hyperband", "median", "none"])
@@ -127,11 +127,11 @@ def test_a_kill_at_any_moment_changes_no_result(tmp_path: Path, pruner: str) -> 
         assert rung_tables(again) == rungs
 
 
-def comparable(ledger: Ledger) -> dict[str, dict[str, Any]]:
+def comparable(job_state: JobState) -> dict[str, dict[str, Any]]:
     """Return all trials without the names of checkpoints, which carry the driver's generation."""
     return {
         key: entry | {"checkpoints": len(entry["checkpoints"])}
-        for key, entry in asdict_all(ledger).items()
+        for key, entry in asdict_all(job_state).items()
     }
 
 
@@ -154,21 +154,23 @@ def test_another_seed_tries_other_configurations(tmp_path: Path) -> None:
 
 
 def test_arms_do_not_share_their_draws(tmp_path: Path) -> None:
-    ledger = drive(job(tmp_path), tmp_path)
+    job_state = drive(job(tmp_path), tmp_path)
     rates = {
-        arm: [e.config["learning_rate"] for e in ledger.arm(arm, "search")]
+        arm: [e.config["learning_rate"] for e in job_state.arm(arm, "search")]
         for arm in ("lstm", "gru")
     }
     assert not set(rates["lstm"]) & set(rates["gru"])
 
 
 def test_a_failing_trial_is_retried_and_then_failed_with_its_reason(tmp_path: Path) -> None:
-    ledger = drive(job(tmp_path), tmp_path, slots=2, fails=lambda work: work.key == "search/gru/1")
-    entry = ledger.entries["search/gru/1"]
+    job_state = drive(
+        job(tmp_path), tmp_path, slots=2, fails=lambda work: work.key == "search/gru/1"
+    )
+    entry = job_state.trials["search/gru/1"]
     assert (entry.state, entry.retries) == ("failed", 2)
     assert entry.reason == "RuntimeError: out of luck"
-    assert studies(tmp_path)["driven/gru"][1].state == TrialState.FAIL
-    assert Counter(e.arm for e in search(ledger)) == {"rnn": 8, "lstm": 8, "gru": 8}
+    assert studies(tmp_path)["driven/gru"][1].state == OptunaState.FAIL
+    assert Counter(e.arm for e in search(job_state)) == {"rnn": 8, "lstm": 8, "gru": 8}
 
 
 def test_a_lost_worker_costs_no_trial(tmp_path: Path) -> None:
@@ -179,7 +181,7 @@ def test_a_lost_worker_costs_no_trial(tmp_path: Path) -> None:
         lost = workers.live.pop()
         driver.lost(lost.key, "the node went away")
         workers.run()
-    entry = told(tmp_path).entries[lost.key]
+    entry = told(tmp_path).trials[lost.key]
     assert (entry.retries, entry.reason, entry.state) == (1, None, entry.state)
     assert entry.state in ("complete", "pruned")
 
@@ -196,50 +198,50 @@ def test_late_reports_of_a_former_drivers_workers_are_ignored(tmp_path: Path) ->
         assert taken_back is not None
         assert taken_back.key == work.key
         assert taken_back.generation == work.generation + 1
-        before = driver.ledger.entries[work.key].epoch
+        before = driver.job_state.trials[work.key].epoch
         assert driver.report(late) is False
-        assert driver.ledger.entries[work.key].epoch == before
+        assert driver.job_state.trials[work.key].epoch == before
 
 
 def test_arms_end_within_a_report_of_equal_worker_seconds(tmp_path: Path) -> None:
     costs = {"rnn": 0.1, "lstm": 0.3, "gru": 0.3}
-    ledger = drive(
+    job_state = drive(
         job(tmp_path, search={"trials": None, "worker_seconds": 60, "control_fraction": 0.0}),
         tmp_path,
         slots=3,
         seconds=lambda work: costs[work.config["cell"]],
     )
-    spent = {arm: sum(e.seconds for e in ledger.arm(arm, "search")) for arm in costs}
+    spent = {arm: sum(e.seconds for e in job_state.arm(arm, "search")) for arm in costs}
     assert all(60 <= seconds <= 63 for seconds in spent.values()), spent
 
 
 def test_a_budget_of_epochs_is_spent_equally(tmp_path: Path) -> None:
-    ledger = drive(job(tmp_path, search={"trials": None, "epochs": 60}), tmp_path, slots=2)
+    job_state = drive(job(tmp_path, search={"trials": None, "epochs": 60}), tmp_path, slots=2)
     for arm in ("rnn", "lstm", "gru"):
-        assert 60 <= sum(e.epoch for e in ledger.arm(arm, "search")) < 69
+        assert 60 <= sum(e.epoch for e in job_state.arm(arm, "search")) < 69
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_a_budget_of_epochs_is_exceeded_by_what_runs_at_most(tmp_path: Path, seed: int) -> None:
     wanted = job(tmp_path, search={"trials": None, "epochs": 60, "seed": seed})
-    ledger = drive(wanted, tmp_path, slots=2)
+    job_state = drive(wanted, tmp_path, slots=2)
     for arm in ("rnn", "lstm", "gru"):
-        assert 60 <= sum(e.epoch for e in ledger.arm(arm, "search")) < 60 + 2 * 9
+        assert 60 <= sum(e.epoch for e in job_state.arm(arm, "search")) < 60 + 2 * 9
 
 
 def test_replicates_share_their_seeds_across_arms_and_no_other_trial(tmp_path: Path) -> None:
-    ledger = drive(job(tmp_path, confirm={"seeds": 3}), tmp_path)
-    seeds = {arm: [e.seed for e in ledger.arm(arm, "confirm")] for arm in ("rnn", "lstm", "gru")}
+    job_state = drive(job(tmp_path, confirm={"seeds": 3}), tmp_path)
+    seeds = {arm: [e.seed for e in job_state.arm(arm, "confirm")] for arm in ("rnn", "lstm", "gru")}
     assert seeds["rnn"] == seeds["lstm"] == seeds["gru"]
-    assert len({*seeds["rnn"], *(e.seed for e in search(ledger))}) == 3 + 24
+    assert len({*seeds["rnn"], *(e.seed for e in search(job_state))}) == 3 + 24
 
 
 def test_finalists_are_the_best_complete_trials(tmp_path: Path) -> None:
-    ledger = drive(job(tmp_path, search=MANY, confirm={"finalists": 2, "seeds": 1}), tmp_path)
+    job_state = drive(job(tmp_path, search=MANY, confirm={"finalists": 2, "seeds": 1}), tmp_path)
     for arm in ("rnn", "lstm", "gru"):
-        complete = [e for e in ledger.arm(arm, "search") if e.state == "complete"]
+        complete = [e for e in job_state.arm(arm, "search") if e.state == "complete"]
         best = sorted(complete, key=lambda e: -(e.value or 0))[:2]
-        chosen = ledger.arm(arm, "confirm")
+        chosen = job_state.arm(arm, "confirm")
         assert [e.finalist for e in chosen] == [e.number for e in best]
         assert [e.config for e in chosen] == [e.config for e in best]
 
@@ -251,23 +253,23 @@ def test_a_finished_job_can_be_extended(tmp_path: Path) -> None:
         assert driver.finished
         driver.extend(trials=2, seeds=1)
         Workers(driver).run()
-    ledger = told(tmp_path)
-    assert Counter(e.arm for e in search(ledger)) == {"rnn": 10, "lstm": 10, "gru": 10}
+    job_state = told(tmp_path)
+    assert Counter(e.arm for e in search(job_state)) == {"rnn": 10, "lstm": 10, "gru": 10}
     for arm in ("rnn", "lstm", "gru"):
-        final = [e for e in ledger.arm(arm, "confirm") if e.replicate == 2]
+        final = [e for e in job_state.arm(arm, "confirm") if e.replicate == 2]
         assert len(final) == 1
 
 
 def test_the_confirm_phase_can_be_skipped(tmp_path: Path) -> None:
-    ledger = drive(job(tmp_path, confirm={"seeds": 0}), tmp_path)
-    assert not confirm(ledger)
-    assert ledger.phase == "report"
+    job_state = drive(job(tmp_path, confirm={"seeds": 0}), tmp_path)
+    assert not confirm(job_state)
+    assert job_state.phase == "report"
 
 
 def test_an_arm_without_a_complete_trial_has_no_finalist(tmp_path: Path) -> None:
-    ledger = drive(job(tmp_path), tmp_path, diverges=lambda work, epoch: "/rnn/" in work.key)
-    assert {e.state for e in ledger.arm("rnn", "search")} == {"diverged"}
-    assert {e.arm for e in confirm(ledger)} == {"lstm", "gru"}
+    job_state = drive(job(tmp_path), tmp_path, diverges=lambda work, epoch: "/rnn/" in work.key)
+    assert {e.state for e in job_state.arm("rnn", "search")} == {"diverged"}
+    assert {e.arm for e in confirm(job_state)} == {"lstm", "gru"}
 
 
 def test_another_job_under_the_same_name_is_refused(tmp_path: Path) -> None:
@@ -307,20 +309,20 @@ def test_changed_data_is_refused(tmp_path: Path) -> None:
 
 def test_a_decision_is_on_disk_before_it_is_handed_out(tmp_path: Path) -> None:
     reader = JournalReader(tmp_path / "job.journal")
-    ledger = Ledger()
+    job_state = JobState()
     with Journal(tmp_path / "job.journal") as journal:
         driver = Driver(job(tmp_path), INFO, journal)
         workers = Workers(driver, slots=2)
         for _ in range(30):
             workers.run(most_reports=1)
-            ledger.apply_all(reader.groups())
+            job_state.apply_all(reader.groups())
             assert {w.key for w in workers.live} == {
-                e.key for e in ledger.entries.values() if e.state == "running"
+                e.key for e in job_state.trials.values() if e.state == "running"
             }
 
 
 def test_a_report_of_an_unknown_trial_is_no_trial(tmp_path: Path) -> None:
     with Journal(tmp_path / "job.journal") as journal:
         driver = Driver(job(tmp_path), INFO, journal)
-        assert driver.report(Report("search/lstm/99", driver.generation, [])) is False
-        assert not driver.ledger.entries
+        assert driver.report(TrialReport("search/lstm/99", driver.generation, [])) is False
+        assert not driver.job_state.trials

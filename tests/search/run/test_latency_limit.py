@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 from driven import INFO, Workers, drive, job, told
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
+from optuna.trial import TrialState as OptunaState
 from rich.console import Console
 
 from search.job.spec import JobSpec
 from search.journal.file import Journal
 from search.journal.open import open_reader
-from search.journal.replay import Entry
+from search.journal.replay import TrialState
 from search.report.page import write_report
 from search.report.tables import trial_rows
 from search.results.read import read_results
@@ -24,7 +25,7 @@ from search.run.warm_start import find
 from search.study.arm_study import LATENCY, open_studies
 from search.tracking.runs import Runs
 from spaces.errors import InputError
-from trainables.worker.messages import Report, Work
+from trainables.worker.messages import TrialAssignment, TrialReport
 
 SPACE = {
     "hidden_size": {"low": 4, "high": 120},
@@ -34,12 +35,12 @@ SPACE = {
 LIMIT = 2.0
 
 
-def latency(work: Work) -> float:
+def latency(work: TrialAssignment) -> float:
     """Return milliseconds that grow with the model: the limit is met up to 20 units of 4 to 120."""
     return float(work.config["hidden_size"]) / 10
 
 
-def wide(work: Work, epoch: int) -> float:
+def wide(work: TrialAssignment, epoch: int) -> float:
     """Return a value that a wider model has more of, so that the limit is in the way."""
     return float(work.config["hidden_size"]) / 200
 
@@ -50,12 +51,12 @@ def limited(folder: Path, limit: float | None = LIMIT, **changes: Any) -> JobSpe
     return job(folder, **{**known, "confirm": {"seeds": 1}, **changes}, search=search)
 
 
-def run(folder: Path, **changes: Any) -> list[Entry]:
-    ledger = drive(limited(folder, **changes), folder, latency=latency, value=wide)
-    return ledger.arm("lstm", "search")
+def run(folder: Path, **changes: Any) -> list[TrialState]:
+    job_state = drive(limited(folder, **changes), folder, latency=latency, value=wide)
+    return job_state.arm("lstm", "search")
 
 
-def over(entries: list[Entry]) -> list[Entry]:
+def over(entries: list[TrialState]) -> list[TrialState]:
     return [entry for entry in entries if entry.latency_ms is not None and entry.latency_ms > LIMIT]
 
 
@@ -69,7 +70,7 @@ def test_what_is_over_the_limit_is_never_trained_and_counts_as_a_trial(
     slow = over(entries)
     assert slow and any(entry.control for entry in slow)
     for entry in entries:
-        assert entry.latency_ms == latency(Work(entry.key, 1, entry.config, 0, None))
+        assert entry.latency_ms == latency(TrialAssignment(entry.key, 1, entry.config, 0, None))
         assert (entry in slow) is (entry.config["hidden_size"] > 20)
         assert (entry in slow) is (entry.epoch == 0)
     for entry in slow:
@@ -102,14 +103,14 @@ def test_a_trial_is_measured_once_whatever_becomes_of_its_worker(tmp_path: Path)
         driver = Driver(wanted, INFO, journal)
         work = driver.next()
         assert work is not None and work.measure
-        assert driver.report(Report(work.key, 1, [], parameters=7, latency_ms=1.5))
+        assert driver.report(TrialReport(work.key, 1, [], parameters=7, latency_ms=1.5))
         driver.lost(work.key, "its worker was killed")
         again = driver.next()
         assert again is not None and again.key == work.key and not again.measure
     with Journal(tmp_path / "job.journal") as journal:
         taken_over = Driver(wanted, INFO, journal).next()
         assert taken_over is not None and taken_over.key == work.key and not taken_over.measure
-    assert told(tmp_path).entries[work.key].latency_ms == 1.5
+    assert told(tmp_path).trials[work.key].latency_ms == 1.5
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "cmaes", "nsgaii"])
@@ -123,10 +124,10 @@ def test_a_resumed_job_goes_on_as_an_undisturbed_one(tmp_path: Path, sampler: st
     )
 
     def trials(folder: Path) -> dict[str, dict[str, Any]]:
-        ledger = drive(wanted, folder, latency=latency, value=wide)
+        job_state = drive(wanted, folder, latency=latency, value=wide)
         return {
             key: asdict(entry) | {"checkpoints": len(entry.checkpoints)}
-            for key, entry in ledger.entries.items()
+            for key, entry in job_state.trials.items()
         }
 
     undisturbed = trials(whole)
@@ -155,7 +156,7 @@ def test_optuna_is_told_pruned_without_a_value_and_the_excess_as_a_constraint(
         assert trial.system_attrs[LATENCY] == entry.latency_ms - LIMIT
         assert (max(trial.constraints.values()) > 0) is (trial.number in slow)
         if trial.number in slow:
-            assert (trial.state, trial.values) == (TrialState.PRUNED, None)
+            assert (trial.state, trial.values) == (OptunaState.PRUNED, None)
             assert not trial.intermediate_values
 
 
@@ -188,26 +189,26 @@ def test_samplers_learn_to_keep_the_limit(
 def test_an_arm_that_nothing_of_meets_the_limit_ends(
     tmp_path: Path, budget: dict[str, int]
 ) -> None:
-    ledger = drive(limited(tmp_path, search={"trials": None, **budget}), tmp_path, latency=slow)
-    assert len(ledger.entries) == MOST_IN_VAIN
-    assert {entry.state for entry in ledger.entries.values()} == {"pruned"}
+    job_state = drive(limited(tmp_path, search={"trials": None, **budget}), tmp_path, latency=slow)
+    assert len(job_state.trials) == MOST_IN_VAIN
+    assert {entry.state for entry in job_state.trials.values()} == {"pruned"}
     figures = compare(read_results(tmp_path))
     (caution,) = (each for each in figures.cautions if "took longer than" in each)
     assert "lstm: 100 of 100 trials took longer than 2 ms" in caution
     assert "the fastest took 4.4 ms" in caution and "higher search.constraints" in caution
 
 
-def slow(work: Work) -> float:
+def slow(work: TrialAssignment) -> float:
     return 4 + latency(work)
 
 
 def test_an_arm_goes_on_as_long_as_something_meets_the_limit_now_and_then(tmp_path: Path) -> None:
-    def rarely(work: Work) -> float:
+    def rarely(work: TrialAssignment) -> float:
         return 1.0 if work.key.endswith("90") else 9.0
 
     wanted = limited(tmp_path, search={"trials": 300})
-    ledger = drive(wanted, tmp_path, latency=rarely)
-    assert len(ledger.arm("lstm", "search")) == 300
+    job_state = drive(wanted, tmp_path, latency=rarely)
+    assert len(job_state.arm("lstm", "search")) == 300
 
 
 def test_the_end_of_a_job_tells_which_arm_was_too_slow_and_what_to_do(tmp_path: Path) -> None:

@@ -10,17 +10,17 @@ from driven import INFO, Workers, drive, job, told
 
 from search.job.spec import JobSpec
 from search.journal.file import Journal
-from search.journal.replay import Entry, Ledger
+from search.journal.replay import JobState, TrialState
 from search.run.driver import Driver
-from trainables.worker.messages import Work
+from trainables.worker.messages import TrialAssignment
 
 
 @dataclass
 class Company(Workers):
     """Workers that take replicates together, as the bridge does."""
 
-    groups: list[list[Work]] = field(default_factory=list)  #: in hand
-    handed_out: list[list[Work]] = field(default_factory=list)
+    groups: list[list[TrialAssignment]] = field(default_factory=list)  #: in hand
+    handed_out: list[list[TrialAssignment]] = field(default_factory=list)
     turns: int = 0  #: reports of whole groups
 
     def run(self, most_reports: int = 100_000) -> None:
@@ -28,7 +28,7 @@ class Company(Workers):
             while len(self.groups) < self.slots and (first := self.driver.next()) is not None:
                 group = [first, *self.driver.beside(first, self.slots)]
                 for work in group:
-                    self.epoch[work.key] = self.driver.ledger.entries[work.key].epoch
+                    self.epoch[work.key] = self.driver.job_state.trials[work.key].epoch
                 self.groups.append(group)
                 self.handed_out.append(group)
             if not self.groups:
@@ -41,7 +41,7 @@ class Company(Workers):
                 self.groups.append(left)
 
 
-def company(job: JobSpec, folder: Path, **options: Any) -> list[list[Work]]:
+def company(job: JobSpec, folder: Path, **options: Any) -> list[list[TrialAssignment]]:
     """Run a job to its end, or through `most_reports`; return what was handed out together."""
     most = options.pop("most_reports", 100_000)
     with Journal(folder / "job.journal") as journal:
@@ -50,11 +50,11 @@ def company(job: JobSpec, folder: Path, **options: Any) -> list[list[Work]]:
     return workers.handed_out
 
 
-def confirmed(ledger: Ledger) -> dict[str, tuple[Any, ...]]:
-    return {e.key: facts(e) for e in ledger.entries.values() if e.phase == "confirm"}
+def confirmed(job_state: JobState) -> dict[str, tuple[Any, ...]]:
+    return {e.key: facts(e) for e in job_state.trials.values() if e.phase == "confirm"}
 
 
-def facts(entry: Entry) -> tuple[Any, ...]:
+def facts(entry: TrialState) -> tuple[Any, ...]:
     config = tuple(sorted(entry.config.items()))
     return entry.finalist, entry.replicate, entry.seed, config, entry.state, entry.value, entry.test
 
@@ -67,7 +67,7 @@ def test_every_slot_has_its_block_of_a_finalists_replicates(
     slots: int, sizes: dict[int, int], tmp_path: Path
 ) -> None:
     groups = company(job(tmp_path, confirm=CONFIRM), tmp_path, slots=slots)
-    entries = told(tmp_path).entries
+    entries = told(tmp_path).trials
     confirm = [group for group in groups if entries[group[0].key].phase == "confirm"]
     assert all(len(group) == 1 for group in groups if group not in confirm)
     assert Counter(len(group) for group in confirm) == sizes
@@ -86,7 +86,7 @@ def test_replicates_in_company_are_those_of_one_after_the_other(slots: int, tmp_
     assert any(len(group) > 1 for group in groups)
     assert confirmed(told(second)) == confirmed(alone)
     keys = [work.key for group in groups for work in group]
-    assert sorted(keys) == sorted(alone.entries)
+    assert sorted(keys) == sorted(alone.trials)
 
 
 @pytest.mark.parametrize("before_the_end", [3, 5, 8])

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bowl import BOWL, bowl, distance, told_of
 from driven import INFO, Workers, drive, job, told
-from test_samplers import BOWL, bowl, distance, told_of
 
 from search.job.spec import JobSpec
 from search.journal.file import Journal
-from search.journal.replay import Ledger
+from search.journal.replay import JobState
 from search.run.driver import Driver
 from search.run.session import begin
 from search.run.warm_start import find
@@ -35,7 +35,7 @@ def warm(root: Path, sampler: str = "tpe", **changes: Any) -> JobSpec:
     return job(root, **plain, search=search)
 
 
-def run(wanted: JobSpec, root: Path, most_reports: int = 100_000) -> Ledger:
+def run(wanted: JobSpec, root: Path, most_reports: int = 100_000) -> JobState:
     folder = root / wanted.name
     folder.mkdir(exist_ok=True)
     with Journal(folder / "job.journal") as journal:
@@ -51,17 +51,17 @@ def test_a_warm_search_starts_near_the_former_ones_best(tmp_path: Path, sampler:
     for start in ("former", None):
         name = f"new-{start or 'cold'}"
         wanted = warm(tmp_path, sampler, search={"warm_start": start}, name=name)
-        entries = run(wanted, tmp_path).entries.values()
+        entries = run(wanted, tmp_path).trials.values()
         average[start] = sum(distance(entry.config) for entry in entries) / len(entries)
     assert average["former"] < 0.8 * average[None]
 
 
 def test_a_former_jobs_trials_count_for_nothing_else(tmp_path: Path) -> None:
     former(tmp_path)
-    ledger = run(warm(tmp_path, search={"pruner": "successive-halving"}), tmp_path)
-    assert [entry.number for entry in ledger.arm("lstm", "search")] == [*range(8)]
+    job_state = run(warm(tmp_path, search={"pruner": "successive-halving"}), tmp_path)
+    assert [entry.number for entry in job_state.arm("lstm", "search")] == [*range(8)]
     # The first to reach a rung is the best there: rungs begin empty.
-    assert ledger.entries["search/lstm/0"].epoch > 1
+    assert job_state.trials["search/lstm/0"].epoch > 1
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "cmaes"])

@@ -31,17 +31,17 @@ def test_no_configuration_is_over_the_limit_and_the_budget_is_spent_whole(
     tmp_path: Path, sampler: str
 ) -> None:
     wanted = limited(tmp_path, 30_000, search={"sampler": sampler})
-    ledger = drive(wanted.check(INFO), tmp_path, slots=2)
-    assert len(ledger.entries) == 3 * 24
-    assert max(count(entry.config) for entry in ledger.entries.values()) <= 30_000
+    job_state = drive(wanted.check(INFO), tmp_path, slots=2)
+    assert len(job_state.trials) == 3 * 24
+    assert max(count(entry.config) for entry in job_state.trials.values()) <= 30_000
 
 
 def test_where_chance_finds_nothing_the_smallest_model_is_taken(tmp_path: Path) -> None:
     """One configuration of size in two thousand keeps the limit."""
     least, _ = smallest(limited(tmp_path, 10**9).arms[0], INFO.inputs, INFO.outputs)
     wanted = limited(tmp_path, least, arms=["rnn"])
-    ledger = drive(wanted.check(INFO), tmp_path)
-    entries = list(ledger.entries.values())
+    job_state = drive(wanted.check(INFO), tmp_path)
+    entries = list(job_state.trials.values())
     assert len(entries) == 24
     assert {count(entry.config) for entry in entries} == {least}
     assert len({entry.config["learning_rate"] for entry in entries}) == 24
@@ -100,7 +100,7 @@ def test_capacity_matched_arms_keep_to_their_number_of_parameters(
         search={"trials": 16, "sampler": sampler},
         confirm={"seeds": 0},
     )
-    ledger = drive(wanted.check(INFO), tmp_path, slots=2)
-    sizes = [count(entry.config) for entry in ledger.entries.values()]
+    job_state = drive(wanted.check(INFO), tmp_path, slots=2)
+    sizes = [count(entry.config) for entry in job_state.trials.values()]
     assert len(sizes) == 4 * 16
     assert all(abs(size - 20_000) <= 0.03 * 20_000 for size in sizes)

@@ -1,13 +1,12 @@
 """Every sampler: resumable at any moment, per arm, within its space, without needless repeats."""
 
-import math
 from collections import Counter
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
+from bowl import BOWL, bowl, distance, told_of
 from driven import INFO, drive, job
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,14 +16,13 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from search.job.sections import SAMPLERS
 from search.job.spec import JobSpec
 from search.journal.file import Journal, JournalReader
-from search.journal.replay import Ledger
+from search.journal.replay import JobState
 from search.run.session import begin
 from search.study.arm_study import ArmStudy, JournalBackend
 from search.study.samplers import choose
 from search.study.seeds import derive_seed
-from search.study.window import BEST, LATEST, RUNNING, History
+from search.study.window import BEST, LATEST, RUNNING, TrialWindow
 from spaces.errors import InputError
-from trainables.worker.messages import Work
 
 NUMBERS = {
     "depth": {"low": 1, "high": 3},
@@ -66,14 +64,6 @@ def made(folder: Path, sampler: str, **search: Any) -> JobSpec:
     return job(folder, **TABLE[sampler], search=search, confirm={"seeds": 0})
 
 
-def told_of(ledger: Ledger) -> dict[str, dict[str, Any]]:
-    """Return all trials without the names of checkpoints, which carry the driver's generation."""
-    return {
-        key: asdict(entry) | {"checkpoints": len(entry.checkpoints)}
-        for key, entry in ledger.entries.items()
-    }
-
-
 @pytest.mark.parametrize("sampler", TABLE)
 def test_a_resumed_search_suggests_what_an_undisturbed_one_does(
     tmp_path: Path, sampler: str
@@ -91,9 +81,9 @@ def test_a_resumed_search_suggests_what_an_undisturbed_one_does(
 @pytest.mark.parametrize("sampler", TABLE)
 def test_suggestions_stay_in_the_space_and_are_not_repeated(tmp_path: Path, sampler: str) -> None:
     wanted = made(tmp_path, sampler, control_fraction=0.0)
-    ledger = drive(wanted, tmp_path, slots=3)
+    job_state = drive(wanted, tmp_path, slots=3)
     for arm in wanted.arms:
-        entries = ledger.arm(arm.name, "search")
+        entries = job_state.arm(arm.name, "search")
         for entry in entries:
             for name, domain in arm.space.items():
                 assert entry.config[name] in domain, (name, entry.config)
@@ -115,26 +105,9 @@ def test_a_sampler_that_learns_is_better_than_chance(
         folder.mkdir()
         search = {"sampler": name, "trials": trials, "control_fraction": 0, "pruner": pruner}
         wanted = job(folder, arms=["lstm"], space=BOWL, search=search, confirm={"seeds": 0})
-        entries = list(drive(wanted, folder, value=bowl).entries.values())
+        entries = list(drive(wanted, folder, value=bowl).trials.values())
         total[name] = sum(distance(entry.config) for entry in entries[trials // 2 :])
     assert total[sampler] < 0.8 * total["random"]
-
-
-BOWL = {
-    "learning_rate": {"low": 1e-4, "high": 1e-1, "log": True},
-    "dropout": {"low": 0.0, "high": 0.9},
-    "depth": 1,
-    "hidden_size": 16,
-}
-
-
-def bowl(work: Work, epoch: int) -> float:
-    """Return a value that is best at a learning rate of 1e-2 and a dropout of 0.3."""
-    return -distance(work.config) - 1 / epoch
-
-
-def distance(config: dict[str, Any]) -> float:
-    return abs(math.log10(config["learning_rate"]) + 2) / 3 + abs(config["dropout"] - 0.3)
 
 
 def test_a_search_beyond_the_window_is_resumed_as_well(tmp_path: Path) -> None:
@@ -200,7 +173,7 @@ def test_a_new_trial_is_one_record_of_the_study(tmp_path: Path) -> None:
 
 
 def test_a_sampler_is_shown_no_more_trials_than_a_window_holds(tmp_path: Path) -> None:
-    history = History(maximize=True, fetch=lambda number: trial_of(number, TrialState.RUNNING))
+    history = TrialWindow(maximize=True, fetch=lambda number: trial_of(number, TrialState.RUNNING))
     for number in range(2000):
         if number % 5 == 4:
             history.started(number)
@@ -220,7 +193,7 @@ def test_what_is_shown_does_not_depend_on_the_order_of_the_ends(
 ) -> None:
     shown = []
     for numbers in (range(12), order):
-        history = History(maximize=True, fetch=lambda number: fail(), best=3, latest=4)
+        history = TrialWindow(maximize=True, fetch=lambda number: fail(), best=3, latest=4)
         for number in numbers:
             state = TrialState.PRUNED if number in pruned else TrialState.COMPLETE
             history.ended(trial_of(number, state, number // 3))
@@ -258,9 +231,9 @@ def test_neither_a_suggestion_nor_a_report_goes_through_all_trials(
     wanted = job(tmp_path, arms=["lstm"], space=MIXED, search={"pruner": pruner})
     with Journal(tmp_path / "job.journal") as journal:
         storage = Counting(JournalBackend(journal, []))
-        ledger = Ledger()
-        ledger.info = INFO
-        study = ArmStudy(wanted, wanted.arms[0], ledger, storage)
+        job_state = JobState()
+        job_state.info = INFO
+        study = ArmStudy(wanted, wanted.arms[0], job_state, storage)
         opened = storage.scans
         for number in range(30):
             study.ask(number, control=number % 4 == 3)
@@ -277,12 +250,12 @@ def test_a_small_space_is_tried_whole_before_anything_is_repeated(tmp_path: Path
         search={"trials": 40, "control_fraction": 0.0},
         confirm={"seeds": 0},
     )
-    ledger = drive(wanted, tmp_path, slots=2)
+    job_state = drive(wanted, tmp_path, slots=2)
     for arm, size in (("lstm", 12), ("any", 36)):
-        configs = [str(entry.config) for entry in ledger.arm(arm, "search")]
+        configs = [str(entry.config) for entry in job_state.arm(arm, "search")]
         assert len(set(configs[:size])) == size
         assert len(configs) == 40  # and then it goes on: another seed is another measurement
-    seeds = {entry.seed for entry in ledger.arm("lstm", "search")}
+    seeds = {entry.seed for entry in job_state.arm("lstm", "search")}
     assert len(seeds) == 40
 
 

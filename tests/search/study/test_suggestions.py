@@ -14,7 +14,7 @@ from search.job.spec import JobSpec
 from search.journal.file import Journal, JournalReader
 from search.run.driver import Driver
 from search.run.tune_bridge import Bridge
-from trainables.worker.messages import Work
+from trainables.worker.messages import TrialAssignment
 
 SPACE = {"hidden_size": {"low": 8, "high": 400}, "dropout": {"low": 0.0, "high": 0.5}}
 SECONDS = 60.0  #: a bound for what comes within milliseconds
@@ -40,7 +40,7 @@ def driver(tmp_path: Path) -> Iterator[Driver]:
         yield Driver(slow(tmp_path), INFO, journal)
 
 
-def patiently(driver: Driver) -> Work:
+def patiently(driver: Driver) -> TrialAssignment:
     """Return the next work without ever waiting in the driver."""
     until = time.monotonic() + SECONDS
     while (work := driver.next(wait=False)) is None:
@@ -120,9 +120,7 @@ def test_with_one_slot_a_job_is_the_same_whether_it_waits_or_not(
             while driver.report(workers.slice(work)):
                 pass
     asked = told(folders[1])
-    assert [asdict(e) for e in asked.entries.values()] == [
-        asdict(e) for e in waited.entries.values()
-    ]
+    assert [asdict(e) for e in asked.trials.values()] == [asdict(e) for e in waited.trials.values()]
 
 
 def test_a_worker_without_a_suggestion_is_kept_and_asks_again(driver: Driver) -> None:
@@ -132,7 +130,9 @@ def test_a_worker_without_a_suggestion_is_kept_and_asks_again(driver: Driver) ->
     workers.epoch[given["key"]] = 0
     held_sampler.go.clear()
     assert bridge.suggest("b") is None
-    while (answer := bridge.report("a", [workers.slice(Work(**given)).as_dict()])) is True:
+    while (
+        answer := bridge.report("a", [workers.slice(TrialAssignment(**given)).as_dict()])
+    ) is True:
         pass
     assert answer == []
     assert bridge.report("a", []) is True and not bridge.hung("a")

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from told_jobs import Told, comparable, curve, database
 
-from search.tracking.follower import Follower, check_uri, follower
+from search.tracking import follower
+from search.tracking.follower import Follower, check_uri
 from search.tracking.runs import LONGEST_NAME, Run, clean_name, clean_params
 from search.tracking.server import DATABASE, RefusedError, Server, environment, mask
 from search.tracking.state import Notes, mirror_state, run_ids

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spaces.errors import InputError, Problem
-from spaces.tasks import Kind, OwnData
+from spaces.tasks import OwnData, TaskKind
 from trainables.data.formats.own import read_sequences
 from trainables.data.sequences import Data
 from trainables.data.tasks import load
@@ -24,7 +24,7 @@ N, STEPS, FEATURES = 12, 4, 3  # sequences, steps of each, features of each step
 Arrays = dict[str, Any]
 
 
-def good(kind: Kind) -> Arrays:
+def good(kind: TaskKind) -> Arrays:
     """Arrays of a small sound file of a kind."""
     rng = np.random.default_rng(0)
     arrays: Arrays = {"lengths": np.full(N, STEPS)}
@@ -36,7 +36,7 @@ def good(kind: Kind) -> Arrays:
     return arrays | {"y": np.arange(N) % 2 if kind == "classification" else rng.normal(size=N)}
 
 
-def load_arrays(folder: Path, arrays: Arrays, kind: Kind = "classification") -> Data:
+def load_arrays(folder: Path, arrays: Arrays, kind: TaskKind = "classification") -> Data:
     np.savez(folder / "gestures.npz", **arrays)
     return load(OwnData(kind=kind, data="gestures.npz"), folder)
 
@@ -63,7 +63,7 @@ R = good("regression")
 WORDS = np.array(["train"] * 6 + ["val"] * 3 + ["test"] * 3)
 
 #: kind, arrays, where the problem is, a part of the rule, a part of the remedy
-REFUSED: dict[str, tuple[Kind, Arrays, str, str, str]] = {
+REFUSED: dict[str, tuple[TaskKind, Arrays, str, str, str]] = {
     # the set of arrays
     "y missing": ("classification", {"x": G["x"], "lengths": G["lengths"]}, "", "missing y", "y=y"),
     "y not wanted": ("next-token", T | {"y": np.arange(N)}, "", "unknown y", "savez"),

@@ -13,7 +13,7 @@ import torch
 
 from spaces.cells import CELLS
 from spaces.config import TrialConfig
-from spaces.tasks import METRICS, Kind, TaskInfo
+from spaces.tasks import METRICS, TaskInfo, TaskKind
 from trainables import cells
 from trainables.data.batches import Batch
 from trainables.export.onnx import OUTPUTS, TOLERANCE, compare, convert
@@ -26,10 +26,10 @@ NAMES = tuple(dict.fromkeys([*((cell.family, cell.gates) for cell in CELLS), *ce
 
 FEATURES, LABELS, LONGEST = 3, 4, 11
 HIDDEN = 4  # as many as labels, so that residual connections start in the first layer there
-KINDS: tuple[Kind, ...] = ("classification", "regression", "next-token", "next-step")
+KINDS: tuple[TaskKind, ...] = ("classification", "regression", "next-token", "next-step")
 
 
-def info_of(kind: Kind) -> TaskInfo:
+def info_of(kind: TaskKind) -> TaskInfo:
     inputs = LABELS if kind in ("next-token", "next-step") else FEATURES
     outputs = 1 if kind == "regression" else LABELS
     return TaskInfo("tiny", kind, inputs, outputs, LONGEST, METRICS[kind][0])
@@ -73,7 +73,7 @@ def session_of(proto: onnx.ModelProto) -> onnxruntime.InferenceSession:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", NAMES, ids="-".join)
-def test_the_graph_gives_torch_s_outputs(name: Name, kind: Kind) -> None:
+def test_the_graph_gives_torch_s_outputs(name: Name, kind: TaskKind) -> None:
     info = info_of(kind)
     batches = [batch_of(info, [11, 7, 4, 1]), batch_of(info, [5], seed=1), batch_of(info, [1, 1])]
     directions = (False,) if info.causal else (False, True)

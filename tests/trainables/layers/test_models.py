@@ -10,12 +10,12 @@ from spaces.cells import CELLS
 from spaces.config import TrialConfig
 from spaces.errors import InputError
 from spaces.sizes import parameters
-from spaces.tasks import METRICS, Kind, TaskInfo
+from spaces.tasks import METRICS, TaskInfo, TaskKind
 from trainables.cells import VARIANTS
 from trainables.layers.layer import Layer
 from trainables.layers.model import Model
 
-KINDS: tuple[Kind, ...] = ("classification", "regression", "next-token", "next-step")
+KINDS: tuple[TaskKind, ...] = ("classification", "regression", "next-token", "next-step")
 
 
 def config(cell: str = "lstm", gates: str = "standard", **changes: Any) -> TrialConfig:
@@ -40,7 +40,7 @@ def test_a_cell_that_adds_its_input_to_units_refuses_another_number_of_inputs() 
             Layer(variant, 16, 8, torch.Generator())
 
 
-def info(kind: Kind = "classification", inputs: int = 5, outputs: int = 3) -> TaskInfo:
+def info(kind: TaskKind = "classification", inputs: int = 5, outputs: int = 3) -> TaskInfo:
     return TaskInfo("tiny", kind, inputs, outputs, 12, METRICS[kind][0])
 
 
@@ -98,7 +98,7 @@ def test_padding_gets_no_gradient(config: TrialConfig) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_task_has_its_outputs(kind: Kind) -> None:
+def test_every_kind_of_task_has_its_outputs(kind: TaskKind) -> None:
     x = torch.zeros(7, 2, dtype=torch.int64) if kind == "next-token" else torch.zeros(7, 2, 5)
     outputs = Model(config(), info(kind))(x, torch.tensor([7, 3]))
     assert outputs.shape == ((7, 2, 3) if info(kind).causal else (2, 3))

@@ -1,4 +1,4 @@
-"""Fused replicas: each member is, to the bit, what it would be alone, whoever trains beside it."""
+"""Cohort replicas: each member is, to the bit, what it would be alone, whoever trains beside it."""
 
 import math
 from pathlib import Path
@@ -9,17 +9,17 @@ import torch
 from torch import Tensor
 
 from spaces.config import TrialConfig
-from spaces.tasks import Kind
+from spaces.tasks import TaskKind
 from trainables import engine as scan_engine
 from trainables.cells import VARIANTS, Variant
 from trainables.data.sequences import Data
 from trainables.engine.room import Room
 from trainables.engine.rows import Rows
-from trainables.layers.cohort_layer import FusedLayer
+from trainables.layers.cohort_layer import CohortLayer
 from trainables.layers.layer import Layer
 from trainables.training import batching
-from trainables.training.batching import ONE_BY_ONE, company_pays
-from trainables.training.cohort import OWN, SHARED, Fused, can_fuse
+from trainables.training.batching import UNBATCHABLE, batching_pays
+from trainables.training.cohort import OWN, SHARED, Cohort, can_batch
 from trainables.training.trainer import Training
 
 CELLS = [*VARIANTS, ("transformer", "encoder")]
@@ -46,9 +46,9 @@ def assert_same(member: Training, alone: Training) -> None:
     assert (member.best and member.best.epoch) == (alone.best and alone.best.epoch)
 
 
-def assert_fused_is_alone(configs: list[TrialConfig], data: Data, epochs: int = 2) -> Fused:
+def assert_fused_is_alone(configs: list[TrialConfig], data: Data, epochs: int = 2) -> Cohort:
     """Train the configurations with seeds of their own, together and alone, and compare."""
-    together = Fused([Training(c, data, seed=seed) for seed, c in enumerate(configs)])
+    together = Cohort([Training(c, data, seed=seed) for seed, c in enumerate(configs)])
     points = together.advance(epochs)
     tests = together.evaluate("test")
     for seed, (c, member) in enumerate(zip(configs, together.members, strict=True)):
@@ -64,14 +64,14 @@ def assert_fused_is_alone(configs: list[TrialConfig], data: Data, epochs: int = 
 @pytest.mark.parametrize("cell", CELLS, ids="-".join)
 def test_cells_that_the_scan_holds_whole_are_trained_together(cell: tuple[str, str]) -> None:
     whole = cell in VARIANTS and VARIANTS[cell].norm != "batch"
-    assert can_fuse(config(*cell)) == whole
-    assert company_pays(config(*cell), longest=29) == whole
+    assert can_batch(config(*cell)) == whole
+    assert batching_pays(config(*cell), longest=29) == whole
 
 
 def test_company_does_not_pay_where_one_batch_fills_the_caches() -> None:
-    assert company_pays(config(hidden_size=64, batch_size=32), longest=29)
-    assert company_pays(config(hidden_size=128, batch_size=32, depth=3), longest=29)
-    assert not company_pays(config(hidden_size=128, batch_size=256), longest=100)
+    assert batching_pays(config(hidden_size=64, batch_size=32), longest=29)
+    assert batching_pays(config(hidden_size=128, batch_size=32, depth=3), longest=29)
+    assert not batching_pays(config(hidden_size=128, batch_size=256), longest=100)
 
 
 def test_every_setting_is_either_shared_or_a_members_own() -> None:
@@ -93,7 +93,7 @@ def test_every_cell_is_fused_as_it_is_alone(
     "cell", [("lstm", "peephole"), ("gru", "mut1"), ("linear", "qrnn")], ids="-".join
 )
 def test_every_kind_of_task_is_fused_as_it_is_alone(
-    kind: Kind, residual: bool, cell: tuple[str, str], make_data: Any
+    kind: TaskKind, residual: bool, cell: tuple[str, str], make_data: Any
 ) -> None:
     assert_fused_is_alone([config(*cell, residual=residual)] * 3, make_data(kind))
 
@@ -142,7 +142,7 @@ def test_sequences_of_one_length_need_no_padding(make_data: Any) -> None:
 def test_members_that_do_not_fit_into_memory_at_once_take_turns(
     make_data: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batching, "MOST_NUMBERS", 2 * 9 * 7 * 6 * 2)  # two members' batches
+    monkeypatch.setattr(batching, "MAX_NUMBERS_AT_ONCE", 2 * 9 * 7 * 6 * 2)  # two members' batches
     assert_fused_is_alone([config()] * 5, make_data())
 
 
@@ -166,7 +166,7 @@ def test_what_a_member_saves_is_continued_alone_or_in_other_company(
     make_data: Any, tmp_path: Path
 ) -> None:
     data, chosen = make_data(), config()
-    first = Fused([Training(chosen, data, seed=seed) for seed in range(3)])
+    first = Cohort([Training(chosen, data, seed=seed) for seed in range(3)])
     first.advance(2)
     for seed, member in enumerate(first.members):
         member.save(tmp_path / str(seed))
@@ -175,7 +175,7 @@ def test_what_a_member_saves_is_continued_alone_or_in_other_company(
         return Training.restore(tmp_path / str(seed), chosen, data, seed=seed)
 
     latecomer = Training(chosen, data, seed=9)
-    single, others = restored(0), Fused([latecomer, restored(2), restored(1)])
+    single, others = restored(0), Cohort([latecomer, restored(2), restored(1)])
     single.advance(4)
     points = others.advance(4)
     assert [len(found) for found in points] == [4, 2, 2]
@@ -186,7 +186,7 @@ def test_what_a_member_saves_is_continued_alone_or_in_other_company(
 
 
 def test_time_that_is_up_ends_an_advance_for_all(make_data: Any) -> None:
-    together = Fused([Training(config(), make_data(), seed=seed) for seed in range(2)])
+    together = Cohort([Training(config(), make_data(), seed=seed) for seed in range(2)])
     assert [len(found) for found in together.advance(5, seconds=0.0)] == [1, 1]
     assert all(point.seconds > 0 for member in together.members for point in member.curve)
 
@@ -195,15 +195,15 @@ def test_other_shapes_and_other_data_are_refused(make_data: Any) -> None:
     data = make_data()
     first = Training(config(), data, seed=0)
     with pytest.raises(ValueError, match="differ in hidden_size: 6 and 8"):
-        Fused([first, Training(config(hidden_size=8), data, seed=1)])
+        Cohort([first, Training(config(hidden_size=8), data, seed=1)])
     with pytest.raises(ValueError, match="differ in their data"):
-        Fused([first, Training(config(), make_data(count=9), seed=1)])
+        Cohort([first, Training(config(), make_data(count=9), seed=1)])
 
 
 @needs_engine
 @pytest.mark.parametrize(
     "variant",
-    [v for v in VARIANTS.values() if (v.family, v.gates) not in ONE_BY_ONE],
+    [v for v in VARIANTS.values() if (v.family, v.gates) not in UNBATCHABLE],
     ids=lambda variant: variant.name,
 )
 def test_layers_fused_in_float64_give_outputs_and_gradients_of_layers_alone(
@@ -223,7 +223,7 @@ def test_layers_fused_in_float64_give_outputs_and_gradients_of_layers_alone(
     width = variant.window * inputs
     x = torch.randn(len(rows), width, dtype=torch.float64, generator=draw)
     dy = torch.randn(len(rows), variant.width(4), dtype=torch.float64, generator=draw)
-    layer_of_all = FusedLayer(layers, _Soiled(torch.float64))
+    layer_of_all = CohortLayer(layers, _Soiled(torch.float64))
     who = torch.arange(3).numpy()
     trace = layer_of_all.forward(rows, who, x)
     dx = layer_of_all.backward(rows, who, trace, dy, wants_dx=True)

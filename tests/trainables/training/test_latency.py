@@ -12,7 +12,7 @@ from trainables.layers.model import Model
 from trainables.training import latency
 from trainables.training.latency import latency_ms, typical
 from trainables.training.trainer import Training
-from trainables.worker.messages import Work
+from trainables.worker.messages import TrialAssignment
 from trainables.worker.tune import Worker
 
 CELLS = [("lstm", "standard"), ("gru", "light"), ("transformer", "encoder")]
@@ -101,7 +101,7 @@ def test_a_worker_tells_latency_first_and_trains_only_when_asked_again(
     make_data: Any, tmp_path: Path
 ) -> None:
     plain = config("gru", "reset-after").model_dump(mode="json")
-    work = Work("search/gru/0", 1, plain, seed=0, rungs=[], measure=True)
+    work = TrialAssignment("search/gru/0", 1, plain, seed=0, rungs=[], measure=True)
     worker = Worker.__new__(Worker)
     given = {"work": [work.as_dict()]}
     worker.setup(given, data=make_data(), checkpoints=str(tmp_path), threads=1, device="cpu")

@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from spaces.config import TrialConfig
-from spaces.tasks import METRICS, Kind
+from spaces.tasks import METRICS, TaskKind
 from trainables.cells import VARIANTS
 from trainables.checkpoints.base import CheckpointError
 from trainables.data.sequences import Data
 from trainables.training.trainer import Training
 
-KINDS: tuple[Kind, ...] = ("classification", "regression", "next-token", "next-step")
+KINDS: tuple[TaskKind, ...] = ("classification", "regression", "next-token", "next-step")
 
 
 def config(cell: str = "gru", gates: str = "reset-after", **changes: Any) -> TrialConfig:
@@ -81,7 +81,9 @@ def test_stopped_and_restored_is_never_stopped(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_same_seed_gives_the_same_run_and_another_does_not(kind: Kind, make_data: Any) -> None:
+def test_the_same_seed_gives_the_same_run_and_another_does_not(
+    kind: TaskKind, make_data: Any
+) -> None:
     data = make_data(kind)
     first, again, other = (Training(config(), data, seed=seed) for seed in (0, 0, 1))
     for training in (first, again, other):
@@ -92,7 +94,7 @@ def test_the_same_seed_gives_the_same_run_and_another_does_not(kind: Kind, make_
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_task_reports_all_its_metrics(kind: Kind, make_data: Any) -> None:
+def test_every_kind_of_task_reports_all_its_metrics(kind: TaskKind, make_data: Any) -> None:
     training = Training(config(), make_data(kind), seed=0)
     (point,) = training.advance(1)
     assert set(point.metrics) == {metric.name for metric in METRICS[kind]}
@@ -111,7 +113,7 @@ def test_every_kind_of_task_reports_all_its_metrics(kind: Kind, make_data: Any) 
 )
 @pytest.mark.parametrize("gates", ["lstm-standard", "gru-reset-after", "rnn-tanh"])
 def test_something_is_learned(
-    kind: Kind, metric: str, limit: float, gates: str, make_data: Any
+    kind: TaskKind, metric: str, limit: float, gates: str, make_data: Any
 ) -> None:
     cell, _, gates = gates.partition("-")
     data = make_data(kind, count=64, longest=5)

@@ -8,7 +8,7 @@ import pytest
 
 from spaces.config import TrialConfig
 from trainables.data.sequences import Data
-from trainables.worker.messages import Work
+from trainables.worker.messages import TrialAssignment
 from trainables.worker.tune import Worker
 
 CONFIG = TrialConfig(
@@ -16,13 +16,15 @@ CONFIG = TrialConfig(
 )
 
 
-def work(number: int, checkpoints: list[str] | None = None, **changes: Any) -> Work:
+def work(number: int, checkpoints: list[str] | None = None, **changes: Any) -> TrialAssignment:
     config = CONFIG.model_copy(update=changes).model_dump(mode="json")
     key = f"confirm/gru/{number}"
-    return Work(key, 1, config, seed=number, rungs=[], checkpoints=checkpoints or [], test=True)
+    return TrialAssignment(
+        key, 1, config, seed=number, rungs=[], checkpoints=checkpoints or [], test=True
+    )
 
 
-def worker(folder: Path, data: Data, *given: Work) -> Worker:
+def worker(folder: Path, data: Data, *given: TrialAssignment) -> Worker:
     """Return a worker as Ray Tune would set it up."""
     made = Worker.__new__(Worker)
     config = {"work": [piece.as_dict() for piece in given]}

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
-from spaces.tasks import Kind, OwnData, TaskInfo
+from spaces.tasks import OwnData, TaskInfo, TaskKind
 from trainables.data.formats import archive
 from trainables.data.sequences import Sequences
 from trainables.data.splits import Parts, stratified, take
@@ -88,7 +88,7 @@ def read_sequences(path: Path, info: TaskInfo) -> Sequences:
     return Sequences(x, lengths)
 
 
-def _lengths(lengths: Array, steps: int, kind: Kind | None, place: str) -> NDArray[np.int64]:
+def _lengths(lengths: Array, steps: int, kind: TaskKind | None, place: str) -> NDArray[np.int64]:
     """Return the lengths, checked against the steps of x. kind None: no targets are needed."""
     if lengths.ndim != 1 or lengths.dtype.kind not in "iu":
         raise InputError.of(
@@ -123,7 +123,7 @@ def _lengths(lengths: Array, steps: int, kind: Kind | None, place: str) -> NDArr
     return lengths.astype(np.int64)
 
 
-def _steps(x: Array, lengths: NDArray[np.int64], kind: Kind, place: str) -> Array:
+def _steps(x: Array, lengths: NDArray[np.int64], kind: TaskKind, place: str) -> Array:
     """Return x as the kind of task has it: float32 features or int64 symbols."""
     if kind == "next-token":
         if x.ndim != 1 or x.dtype.kind not in "iu":
@@ -173,7 +173,7 @@ def _steps(x: Array, lengths: NDArray[np.int64], kind: Kind, place: str) -> Arra
     return values
 
 
-def _targets(y: Array, n: int, kind: Kind, place: str) -> Array:
+def _targets(y: Array, n: int, kind: TaskKind, place: str) -> Array:
     """Return y as int64 classes or float32 targets."""
     if y.shape != (n,):
         raise InputError.of(

@@ -112,7 +112,7 @@ class Function:
 
     def kept(self, field: str, row: ir.Value, unit: ir.Value) -> ir.Value:
         """Return the address of what zoneout keeps of a field of the state."""
-        b, zone = self.code.builder, self.plan.variant.zones.index(field)
+        b, zone = self.code.builder, self.plan.variant.zoneout_fields.index(field)
         column = b.add(b.mul(self.H, self.code.integer(zone)), unit)
         return self.array("keep", row, self.word["keep_row"], column)
 

@@ -11,7 +11,8 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from spaces.tasks import Kind
+from spaces.errors import GatesearchError
+from spaces.tasks import TaskKind
 from trainables.data.batches import Batch
 from trainables.export.onnx.graph import FLOAT, INT64, Graph, tensor
 from trainables.export.onnx.loop import add_loop
@@ -26,7 +27,7 @@ TOLERANCE = 1e-5
 
 #: Name of the graph's output by kind of task. Logits are natural logarithms of odds: softmax makes
 #: probabilities of them, or the logistic function where labels are independent (next-step).
-OUTPUTS: dict[Kind, str] = {
+OUTPUTS: dict[TaskKind, str] = {
     "classification": "logits",
     "regression": "prediction",
     "next-token": "logits",
@@ -36,7 +37,7 @@ OUTPUTS: dict[Kind, str] = {
 Scaling = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
-class ExportError(RuntimeError):
+class ExportError(GatesearchError):
     """An exported model does not do what the trained one does; it must not be used."""
 
 
