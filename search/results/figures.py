@@ -1,11 +1,10 @@
 """The figures of a comparison, as plain dataclasses."""
 
-import statistics
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from search.journal.trial import State
+from search.spread import Spread
 
 #: How far the job is; figures of an unfinished one are provisional.
 Progress = Literal["searching", "confirming", "done"]
@@ -30,25 +29,6 @@ class Best:
     parameters: int | None
     epochs: int
     train_seconds: float
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Descriptive figures of n values."""
-
-    n: int
-    mean: float
-    deviation: float | None  #: sample standard deviation; None for n = 1
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> "Spread | None":
-        """Return the figures of these values; None if there are none."""
-        if not values:
-            return None
-        deviation = statistics.stdev(values) if len(values) > 1 else None
-        return cls(len(values), statistics.fmean(values), deviation, min(values), max(values))
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,10 @@ from search.results.figures import (
     Progress,
     Replicate,
     SearchBudget,
-    Spread,
 )
 from search.results.pareto import pareto
 from search.results.read import Results
+from search.spread import Spread
 from spaces.arms import Arm
 
 
