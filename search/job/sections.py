@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from search.job.feasibility import sampler_faults
+from search.job.objectives import Objective
 from search.job.urls import Url
 from spaces.arm_section import ArmSection, ArmWritten
 from spaces.arms import Arm
@@ -148,10 +149,6 @@ def _one_budget(schema: dict[str, Any]) -> None:
         {"not": {"required": [*pair], "properties": {key: {"type": "number"} for key in pair}}}
         for pair in combinations(BUDGETS, 2)
     ]
-
-
-#: What may be optimized together. The first is the task's metric, the others are to be small.
-Objective = Literal["value", "parameters", "seconds"]
 
 
 class ConstraintsSection(Section):

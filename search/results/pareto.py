@@ -6,6 +6,7 @@ part. The first objective is the metric in its direction; the others are to be s
 
 from collections.abc import Iterable, Sequence
 
+from search.job.objectives import dominates
 from search.journal.trial import TrialResult
 
 #: How an objective other than the value is read from a record.
@@ -29,7 +30,7 @@ def pareto(records: Iterable[TrialResult], objectives: Sequence[str]) -> list[Tr
     measured.sort(key=lambda row: row[:3])
     front: list[tuple[list[float], TrialResult]] = []
     for figures, _, _, record in measured:  # whatever beats a trial comes before it
-        if not any(_beats(others, figures) for others, _ in front):
+        if not any(dominates(others, figures) for others, _ in front):
             front.append((figures, record))
     return [record for _, record in front]
 
@@ -42,7 +43,3 @@ def _figures(record: TrialResult, objectives: Sequence[str]) -> list[float] | No
     figures = [value if name == "value" else _FIGURES[name](record) for name in objectives]
     known = [float(figure) for figure in figures if figure is not None]
     return known if len(known) == len(figures) else None
-
-
-def _beats(one: list[float], other: list[float]) -> bool:
-    return one != other and all(a <= b for a, b in zip(one, other, strict=True))

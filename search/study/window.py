@@ -1,10 +1,12 @@
 """What is known of an arm's trials, ready for samplers: the best, the latest, the running ones."""
 
 from bisect import insort
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from statistics import median
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from search.job.objectives import dominates
 
 BEST = 50  #: trials that a window keeps for their values; 30 with 100 others stalled in trials
 LATEST = 150  #: trials that a window keeps because they are the latest
@@ -140,11 +142,6 @@ def with_estimates(trials: Iterable[FrozenTrial], *, maximize: bool) -> list[Fro
 def violation(trial: FrozenTrial) -> float:
     """Return by how much a trial was over its limits, as Optuna ranks those that were."""
     return sum(excess for excess in trial.constraints.values() if excess > 0)
-
-
-def dominates(one: Sequence[float], other: Sequence[float]) -> bool:
-    """Return whether one is nowhere worse than the other, and somewhere better; less is better."""
-    return all(a <= b for a, b in zip(one, other, strict=True)) and list(one) != list(other)
 
 
 def with_objectives(trial: FrozenTrial, objectives: Objectives) -> FrozenTrial:
