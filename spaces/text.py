@@ -19,7 +19,8 @@ _SYNONYMS = {
     "mse-loss": "mse",
 }
 _NUMBER = re.compile(r"\s*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\s*")
-_USERINFO = re.compile(r"(?<=://)[^\s]*(?=@)")
+_USERINFO = re.compile(r"(?<=://)\S*(?=@)")  # up to the last @: a password may have one
+_QUERY = re.compile(r"(://[^\s?#]*[?#])\S+")
 _SECRET = re.compile(r"(?i)((?:password|passwd|pwd|secret|token|key)=)[^&\s]+")
 
 
@@ -89,5 +90,6 @@ def unquoted(written: Any) -> str | None:
 
 
 def mask(text: str) -> str:
-    """Return a text without the passwords of URLs in it."""
-    return _SECRET.sub(r"\1***", _USERINFO.sub("***", text))
+    """Return a text without secrets: user names, passwords and queries of URLs, key=value pairs."""
+    without_users = _USERINFO.sub("***", text)
+    return _SECRET.sub(r"\1***", _QUERY.sub(r"\1***", without_users))

@@ -19,8 +19,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from search.job.urls import url_fault
 from search.journal.base import JournalError
 from search.journal.open import open_reader
 from search.process import watch
@@ -32,11 +32,11 @@ from search.tracking.server import (
     Server,
     UnavailableError,
     environment,
-    mask,
     prepare,
 )
 from search.tracking.state import MirrorState, Notes, mirror_state, run_ids
 from spaces.errors import InputError
+from spaces.text import mask
 
 __all__ = ["Mirror", "MirrorState", "mirror", "mirror_state", "run_ids", "start"]
 
@@ -132,25 +132,10 @@ def mirror(folder: Path, uri: str | None) -> MirrorState:
 
 
 def check_uri(uri: str | None) -> None:
-    """Raise InputError unless a mirror can be told to write there."""
-    if uri is None:
-        return
-    place = "tracking.uri"
-    try:
-        parts = urlsplit(uri)
-        parts.port  # noqa: B018  raises ValueError if it is no number
-    except ValueError as error:
-        raise InputError.of(place, f"{mask(uri)} is not a URI ({error})", "correct it") from error
-    if parts.username is not None or parts.password is not None:
-        remedy = (
-            "remove them from the URI and set MLFLOW_TRACKING_USERNAME and "
-            "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, in the environment"
-        )
-        raise InputError.of(place, f"{mask(uri)} carries a user name or password", remedy)
-    known = parts.hostname if parts.scheme in ("http", "https") else parts.scheme == "sqlite"
-    if not known:
-        remedy = "give http://… or https://… of an MLflow server, or null for a file of its own"
-        raise InputError.of(place, f"{mask(uri)} is not the address of an MLflow server", remedy)
+    """Raise InputError unless a mirror can write to that address."""
+    fault = None if uri is None else url_fault(uri, "http", "https", "sqlite")
+    if fault is not None:
+        raise InputError.of("tracking.uri", fault.rule, fault.remedy)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -10,7 +10,6 @@ import fcntl
 import hashlib
 import logging
 import os
-import re
 import shutil
 import sqlite3
 import tempfile
@@ -26,6 +25,7 @@ from urllib.parse import urlsplit
 
 from search.tracking.runs import DataSet, Run
 from search.tracking.state import JOB_KEY, Notes
+from spaces.text import mask
 from trainables.cache import Cache
 from trainables.files import replace_file
 
@@ -389,12 +389,6 @@ def _make_database(folder: Path) -> None:
     finally:
         tempfile.tempdir = before
     _EMPTY.store(key, (folder / DATABASE).read_bytes())
-
-
-def mask(text: str) -> str:
-    """Return a text with user names, passwords and queries of its URIs replaced."""
-    text = re.sub(r"(\w+://)[^/\s@]+@", r"\1***@", text)
-    return re.sub(r"(\w+://[^\s?]*\?)[^\s'\")]+", r"\1***", text)
 
 
 def _client(uri: str, root: Path) -> Any:
