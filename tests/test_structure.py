@@ -39,8 +39,8 @@ ROOMS_BELOW: dict[str, set[str]] = {
     "search/run": {"job", "journal", "study", "tracking", "results", "report", "export"},
     "search/cli": {"job", "journal", "study", "tracking", "results", "report", "export", "run"},
 }
-#: Files that may import more than their room: the command line starts what runs on a cluster.
-MORE = {"search/cli/": {"deploy"}}
+#: Files that may import more than their room: commands on a cluster.
+MORE = {"search/cli/cluster.py": {"deploy"}}
 #: Of these rooms, another one may import these files alone.
 ONLY = {("search/results", "search/tracking"): {"search/tracking/state.py"}}
 #: Files, or beginnings of their paths, that may import a library.

@@ -1,6 +1,5 @@
-"""Tables of the commands that list: trials, tasks, cells and a cluster's jobs."""
+"""Tables of the commands that list: trials, tasks and cells."""
 
-import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -9,86 +8,90 @@ from rich.markup import escape
 from rich.table import Table
 
 from search.journal.trial import TrialResult
+from search.results import format
 from spaces.cells import CELLS, Cell
 
 WIDE = 120  #: columns of a terminal on which configurations are shown too
 
 
 def trials_table(
-    records: Sequence[TrialResult], metric: str, width: int, *, driven: bool = True
+    trials: Sequence[TrialResult], metric: str, width: int, resume: str | None = None
 ) -> Table:
-    """Return a table with a row a trial: what it is, how it ended, what it is worth.
+    """Return a table with a row for each trial: what it is, how it ended, its value.
 
-    The configurations are left out on a terminal of less than WIDE columns.
-
-    driven: whether a driver is at work; if not, what has no end was interrupted.
+    width: columns of the terminal; configurations are shown from WIDE columns on.
+    resume: where no driver is at work, the command that continues the job. A trial without an end
+        is then shown as interrupted.
     """
-    notes = []
-    states = [_state(record, driven) for record in records]
-    if "control" in states:
-        notes.append("control: complete, drawn at random and never stopped")
-    if "interrupted" in states:
-        notes.append("interrupted: goes on with `gatesearch resume`")
-    if width < WIDE:
-        notes.append(f"configurations: in {WIDE} columns, or with --json")
-    table = _compact("; ".join(notes))
+    states = [_state(trial, interrupted=resume is not None) for trial in trials]
+    table = compact_table(_trials_legend(states, width, resume))
     for name in ("arm", "trial", "state"):
         table.add_column(name, no_wrap=True)
     for name in (metric, "epochs", "parameters", "seconds"):
         table.add_column(name, justify="right", no_wrap=True)
     last = "configuration, and why it ended" if width >= WIDE else "why it ended"
     table.add_column(last, overflow="fold")
-    varying = {arm: _varying([r for r in records if r.arm == arm]) for arm in _arms(records)}
-    for record, state in zip(records, states, strict=True):
-        trial = str(record.number)
-        if record.phase == "confirm":
-            trial = f"{record.finalist}, seed {record.replicate}"
-        shown = varying[record.arm] if width >= WIDE else []
-        settings = [f"{n} {_setting(record.config.get(n))}" for n in shown]
-        reason = (record.reason or "").strip().splitlines()[-1:]
+    arms = dict.fromkeys(trial.arm for trial in trials)
+    varying = {arm: _varying([t for t in trials if t.arm == arm]) for arm in arms}
+    for trial, state in zip(trials, states, strict=True):
+        shown = varying[trial.arm] if width >= WIDE else []
+        settings = [f"{name} {format.plain(trial.config.get(name))}" for name in shown]
+        reason = (trial.reason or "").strip().splitlines()[-1:]
         table.add_row(
-            escape(record.arm),
-            trial,
+            escape(trial.arm),
+            _number(trial),
             state,
-            "" if record.value is None else f"{record.value:.4g}",
-            str(record.epochs),
-            "" if record.parameters is None else f"{record.parameters:,}",
-            f"{record.train_seconds:.1f}",
+            format.value(trial.value),
+            format.count(trial.epochs),
+            format.count(trial.parameters),
+            f"{trial.train_seconds:.1f}",
             escape(", ".join(settings + [line[:200] for line in reason])),
         )
     return table
 
 
-def _state(record: TrialResult, driven: bool) -> str:
-    if record.state == "running" and not driven:
+def _trials_legend(states: Sequence[str], width: int, resume: str | None) -> str:
+    notes = []
+    if "control" in states:
+        notes.append("control: complete, drawn at random and never stopped")
+    if "interrupted" in states:
+        notes.append(f"interrupted: continues with `{resume}`")
+    if width < WIDE:
+        notes.append(f"configurations: in {WIDE} columns, or with --json")
+    return "; ".join(notes)
+
+
+def _number(trial: TrialResult) -> str:
+    if trial.phase == "confirm":
+        return f"{trial.finalist}, seed {trial.replicate}"
+    return str(trial.number)
+
+
+def _state(trial: TrialResult, *, interrupted: bool) -> str:
+    if trial.state == "running" and interrupted:
         return "interrupted"
-    return "control" if record.control and record.state == "complete" else record.state
+    return "control" if trial.control and trial.state == "complete" else trial.state
 
 
-def _compact(caption: str | None = None) -> Table:
-    return Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=caption, caption_justify="left")
-
-
-def _arms(records: Sequence[TrialResult]) -> list[str]:
-    return list(dict.fromkeys(record.arm for record in records))
-
-
-def _varying(records: Sequence[TrialResult]) -> list[str]:
+def _varying(trials: Sequence[TrialResult]) -> list[str]:
     """Return the settings in which the trials of an arm differ."""
     return [
         name
-        for name in records[0].config
-        if len({str(record.config.get(name)) for record in records}) > 1
+        for name in trials[0].config
+        if len({str(trial.config.get(name)) for trial in trials}) > 1
     ]
 
 
-def _setting(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+def compact_table(caption: str | None = None) -> Table:
+    """Return an empty table with a line below its head alone, and a legend below it."""
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=caption, caption_justify="left")
 
 
 def tasks_table(tasks: Iterable[dict[str, Any]]) -> Table:
-    """Return a table of the built-in tasks as `trainables.tasks.describe` gives them."""
-    table = _compact("your own data: task: {kind: classification, data: FILE.npz}; see the README")
+    """Return a table of the built-in tasks as `trainables.data.tasks.describe` gives them."""
+    table = compact_table(
+        "your own data: task: {kind: classification, data: FILE.npz}; see the README"
+    )
     for name in ("task", "kind"):
         table.add_column(name, no_wrap=True)
     for name in ("what it is", "options"):
@@ -110,7 +113,7 @@ def cells_table(width: int) -> Table:
     notes = ["A = IH + H² + H: one block of I inputs and H units with one bias"]
     if width < WIDE:
         notes.append(f"sources: in {WIDE} columns, or with --json")
-    table = _compact("; ".join(notes))
+    table = compact_table("; ".join(notes))
     for name in ("family", "gates", "parameters"):
         table.add_column(name, no_wrap=True)
     table.add_column("equations", overflow="fold")
@@ -134,19 +137,3 @@ def _plain(cell: Cell) -> dict[str, str]:
         "equations": cell.equations,
         "source": cell.source,
     }
-
-
-def jobs_table(jobs: Iterable[Any]) -> Table:
-    """Return a table of a cluster's jobs (deploy.client.ClusterJob)."""
-    table = _compact()
-    for name in ("id", "job", "state", "submitted"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("message", overflow="fold")
-    for job in jobs:
-        submitted = ""
-        if job.submitted is not None:
-            submitted = time.strftime("%Y-%m-%d %H:%M", time.localtime(job.submitted / 1000))
-        table.add_row(
-            escape(job.id), escape(job.name or ""), job.state, submitted, escape(job.message)
-        )
-    return table

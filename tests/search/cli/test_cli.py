@@ -1,14 +1,31 @@
 """Claims about the command line that need no Ray: usage errors, names, pipes, exit codes."""
 
+import ast
+import builtins
+import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from search.run.session import differences
+import search.cli
+from search.job.folder import differences
+from search.journal.base import JournalError
+from search.run.tune_bridge import RunError
+from spaces.errors import InputError
+from trainables.checkpoints.base import CheckpointError, StoreError
+from trainables.export.onnx import ExportError
 
+ROOT = Path(search.cli.__file__).resolve().parents[2]
 GATESEARCH = Path(sys.executable).parent / "gatesearch"
+COMMANDS = (
+    *("validate", "schema", "run", "resume", "extend"),
+    *("results", "compare", "report", "export", "mirror", "dashboard"),
+    *("predict", "tasks", "cells"),
+    *("submit", "jobs", "status", "logs", "stop", "fetch"),
+)
 
 
 def call(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -32,11 +49,15 @@ def call(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         ["resume", "nothing"],
         ["compare", "nothing"],
         ["extend", "nothing"],
+        ["extend", "nothing", "--trials", "3"],
         ["predict", "nowhere", "nothing.npz"],
+        ["jobs", "--address", "nonsense"],
     ],
     ids=" ".join,
 )
-def test_a_wrong_command_line_is_refused_in_words(arguments: list[str], tmp_path: Path) -> None:
+def test_a_wrong_command_line_is_refused_with_a_message(
+    arguments: list[str], tmp_path: Path
+) -> None:
     done = call(*arguments, cwd=tmp_path)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
@@ -44,15 +65,20 @@ def test_a_wrong_command_line_is_refused_in_words(arguments: list[str], tmp_path
     assert not list(tmp_path.iterdir())
 
 
-def test_every_command_has_help_with_an_example(tmp_path: Path) -> None:
-    listed = call("--help", cwd=tmp_path)
-    assert listed.returncode == 0
-    on_jobs = ("run", "resume", "extend", "validate", "schema", "results", "compare", "report")
-    on_models = ("export", "predict", "dashboard", "mirror", "tasks", "cells")
-    on_clusters = ("submit", "jobs", "status", "logs", "stop", "fetch")
-    for name in (*on_jobs, *on_models, *on_clusters):
-        assert name in listed.stdout
-        assert "Example: gatesearch " in call(name, "--help", cwd=tmp_path).stdout
+@pytest.fixture(scope="module")
+def helped(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return call("--help", cwd=tmp_path_factory.mktemp("anywhere")).stdout
+
+
+def test_the_help_lists_the_commands_in_the_order_of_use(helped: str) -> None:
+    assert tuple(re.findall(r"^\W*│ ([a-z]+) ", helped, re.MULTILINE)) == COMMANDS
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_an_example(name: str, tmp_path: Path) -> None:
+    done = call(name, "--help", cwd=tmp_path)
+    assert done.returncode == 0
+    assert f"Example: gatesearch {name}" in done.stdout
 
 
 @pytest.mark.parametrize(("reader", "read"), [("head -1", "[\n"), ("exec <&-", "")])
@@ -67,13 +93,88 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path, reader: str, 
     assert (done.returncode, done.stdout, done.stderr) == (0, read, "")
 
 
-def test_a_folder_that_cannot_be_written_is_told_in_a_line(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_named_in_a_line(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file where a folder should be")
     (tmp_path / "job.yaml").write_text("{name: a, task: {name: japanese-vowels}, arms: [rnn]}")
     done = call("run", "job.yaml", cwd=tmp_path)
-    assert done.returncode in (1, 2)
+    assert done.returncode == 1
+    assert done.stderr == f"{tmp_path / 'runs' / 'a'}: Not a directory\n"
+
+
+def test_a_cluster_that_does_not_answer_is_a_failure_and_not_the_user_s_mistake(
+    tmp_path: Path,
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{free.getsockname()[1]}"
+        done = call("jobs", "--address", address, cwd=tmp_path)
+    assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    assert "runs" in done.stderr
+    assert address in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (InputError.of("job.yaml", "depth must be a number", "write one"), 2, "depth must be"),
+        (JournalError("the journal is full"), 1, "the journal is full"),
+        (StoreError("the store is away"), 1, "the store is away"),
+        (CheckpointError("the file is damaged"), 1, "the file is damaged"),
+        (ExportError("the models differ"), 1, "the models differ"),
+        (RunError("no worker is left"), 1, "no worker is left"),
+        (PermissionError(13, "Permission denied", "a.csv"), 1, "a.csv: Permission denied"),
+        (KeyboardInterrupt(), 130, ""),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+)
+def test_an_exception_for_people_becomes_its_message_and_exit_code(
+    error: BaseException,
+    code: int,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(*, standalone_mode: bool) -> None:
+        raise error
+
+    monkeypatch.setattr(search.cli, "app", fail)
+    with pytest.raises(SystemExit) as ended:
+        search.cli.main()
+    assert ended.value.code == code
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), OSError("of no file")])
+def test_a_fault_of_the_program_stays_an_exception(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*, standalone_mode: bool) -> None:
+        raise error
+
+    monkeypatch.setattr(search.cli, "app", fail)
+    with pytest.raises(type(error)):
+        search.cli.main()
+
+
+#: Exceptions that are caught in the room that raises them and never reach a user.
+INSIDE = {"ServerError", "_OutsideError", "_OpenError"}
+
+
+def test_every_exception_that_reaches_a_user_has_the_one_root() -> None:
+    builtin = {name for name, kind in vars(builtins).items() if is_exception(kind)}
+    rootless = {
+        node.name
+        for package in ("spaces", "trainables", "search")
+        for path in (ROOT / package).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef) and node.bases
+        if {ast.unparse(base) for base in node.bases} <= builtin
+    }
+    assert rootless == {"GatesearchError", *INSIDE}
+
+
+def is_exception(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseException)
 
 
 def test_what_differs_between_two_jobs_is_named() -> None:

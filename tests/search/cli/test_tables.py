@@ -46,12 +46,13 @@ def test_a_trial_without_a_driver_is_shown_as_interrupted(
     (tmp_path / "vowels" / "job.yaml").unlink()
     found = read_results(tmp_path / "vowels")
     assert found.driven is driven
-    text = shown(trials_table(found.search, "accuracy", 200, driven=found.driven))
+    again = None if found.driven else "gatesearch resume vowels"
+    text = shown(trials_table(found.search, "accuracy", 200, again))
     assert ("interrupted" in text, "running" in text) == (not driven, driven)
-    assert ("gatesearch resume" in text) is not driven
+    assert ("gatesearch resume vowels" in text) is not driven
 
 
-def test_the_legend_tells_only_of_what_is_there(tmp_path: Path) -> None:
+def test_the_legend_explains_only_what_is_there(tmp_path: Path) -> None:
     records = made(tmp_path).search
     assert "control: complete, drawn at random" in shown(trials_table(records, "accuracy", 200))
     sampled = [record for record in records if not record.control]

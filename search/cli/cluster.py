@@ -1,0 +1,180 @@
+"""Commands on a cluster. The only file outside of deploy/ that imports deploy."""
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from deploy.errors import ClusterError
+from search.cli.options import AsJson, JobFile, Root
+from search.cli.terminal import below_here, print_json, print_message, print_note
+from search.job.commands import RUNS
+from spaces.errors import GatesearchError, InputError
+
+if TYPE_CHECKING:
+    from deploy.client import Client, ClusterJob
+
+app = typer.Typer()
+
+Address = Annotated[
+    str | None,
+    typer.Option("--address", help="The cluster's Jobs API, http(s)://HOST:8265; or RAY_ADDRESS."),
+]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option("--token-file", help="File with the cluster's token; or RAY_AUTH_TOKEN(_PATH)."),
+]
+SubmissionId = Annotated[
+    str, typer.Argument(help="A submission id, or a job's name.", metavar="ID")
+]
+
+
+@contextmanager
+def _cluster(address: str | None, token_file: Path | None) -> "Iterator[Client]":
+    """Connect to a cluster; its errors become ours, with their exit codes."""
+    from deploy.client import Client, find_token
+
+    try:
+        with Client(address, find_token(token_file)) as client:
+            for warning in client.warnings:
+                print_note(warning)
+            yield client
+    except ClusterError as error:
+        if error.exit_code == InputError.exit_code:
+            raise InputError.of(error.place, error.rule, error.remedy) from error
+        raise GatesearchError(str(error)) from error
+
+
+@app.command()
+def submit(
+    job_file: JobFile,
+    address: Address = None,
+    token_file: TokenFile = None,
+    cluster_root: Annotated[
+        str | None, typer.Option(help="Folder of jobs on the cluster; default GATESEARCH_ROOT.")
+    ] = None,
+    again: Annotated[bool, typer.Option(help="Submit a finished job once more.")] = False,
+) -> None:
+    """Submit a job to a Ray cluster; the same job is never started twice.
+
+    Example: gatesearch submit deploy/jobs/quickstart.yaml --address http://127.0.0.1:8265
+    """
+    from search.job.spec import JobSpec
+    from spaces.tasks import OwnData
+
+    job = JobSpec.load(job_file)
+    data_files = [Path(job.task.data)] if isinstance(job.task, OwnData) else []
+    with _cluster(address, token_file) as cluster:
+        submission = cluster.submit(
+            job_file, data_files, name=job.name, root=cluster_root, again=again
+        )
+    print(submission.id)
+    if submission.continues:
+        print_message(f"It continues where {submission.continues} ended.")
+    if not submission.started:
+        print_message(
+            f"This job was submitted before and is {submission.state}; nothing was started."
+        )
+
+
+@app.command()
+def jobs(address: Address = None, token_file: TokenFile = None, as_json: AsJson = False) -> None:
+    """List the jobs that were submitted to a cluster.
+
+    Example: gatesearch jobs --address http://127.0.0.1:8265
+    """
+    with _cluster(address, token_file) as cluster:
+        found = cluster.jobs()
+    if as_json:
+        print_json([asdict(job) for job in found])
+    else:
+        Console().print(_jobs_table(found))
+
+
+def _jobs_table(jobs: "Iterable[ClusterJob]") -> Table:
+    from search.cli.tables import compact_table
+
+    table = compact_table()
+    for name in ("id", "job", "state", "submitted"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("message", overflow="fold")
+    for job in jobs:
+        submitted = ""
+        if job.submitted is not None:
+            submitted = time.strftime("%Y-%m-%d %H:%M", time.localtime(job.submitted / 1000))
+        table.add_row(
+            escape(job.id), escape(job.name or ""), job.state, submitted, escape(job.message)
+        )
+    return table
+
+
+@app.command()
+def status(
+    submission: SubmissionId,
+    address: Address = None,
+    token_file: TokenFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the state of a submitted job.
+
+    Example: gatesearch status vowels
+    """
+    with _cluster(address, token_file) as cluster:
+        job = cluster.status(submission)
+    if as_json:
+        print_json(asdict(job))
+        return
+    print(f"{job.id}  {job.state}  {job.message}")
+    for line in job.last_lines:
+        print(f"  {line}")
+
+
+@app.command()
+def logs(
+    submission: SubmissionId,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Until the job ends.")] = False,
+    address: Address = None,
+    token_file: TokenFile = None,
+) -> None:
+    """Print the log of a submitted job.
+
+    Example: gatesearch logs vowels -f
+    """
+    with _cluster(address, token_file) as cluster:
+        for text in cluster.follow(submission) if follow else [cluster.logs(submission)]:
+            print(text, end="", flush=True)
+
+
+@app.command()
+def stop(submission: SubmissionId, address: Address = None, token_file: TokenFile = None) -> None:
+    """Stop a submitted job in a state from which it resumes when submitted again.
+
+    Example: gatesearch stop vowels
+    """
+    with _cluster(address, token_file) as cluster:
+        print(cluster.stop(submission).state)
+
+
+@app.command()
+def fetch(
+    submission: SubmissionId,
+    checkpoints: Annotated[
+        bool, typer.Option("--checkpoints", help="Fetch these too; `export` needs them.")
+    ] = False,
+    address: Address = None,
+    token_file: TokenFile = None,
+    root: Root = RUNS,
+) -> None:
+    """Fetch a submitted job's results, report and best configuration to this machine.
+
+    Example: gatesearch fetch vowels
+    """
+    with _cluster(address, token_file) as cluster:
+        print(below_here(cluster.fetch(submission, root.resolve(), checkpoints=checkpoints)))

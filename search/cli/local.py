@@ -1,0 +1,321 @@
+"""Commands on this machine: run a job, read its results, use its models."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from search.cli.options import AsJson, JobFile, JobName, Root
+from search.cli.terminal import (
+    below_here,
+    print_json,
+    print_note,
+    wide_console,
+)
+from search.job.commands import RUNS, command, root_option
+from spaces.errors import GatesearchError, InputError
+
+app = typer.Typer()
+
+
+class ShownPhase(StrEnum):
+    """The trials that `results` lists."""
+
+    SEARCH = "search"
+    CONFIRM = "confirm"
+    ALL = "all"
+
+
+class JobInterruptedError(GatesearchError):
+    """The user stopped a job (Ctrl-C, SIGTERM); `gatesearch resume` continues it."""
+
+    exit_code = 130  # as shells have it
+
+
+@app.command()
+def validate(job_file: JobFile) -> None:
+    """Check a job file and its data; start nothing.
+
+    Example: gatesearch validate deploy/jobs/quickstart.yaml
+    """
+    from search.results.format import plural
+    from search.run import session
+
+    job, data = session.load(job_file)
+    _print_warnings(job, data)
+    info = data.info
+    Console().print(
+        f"{escape(str(job_file))} is valid: {plural(len(job.arms), 'arm')} on {escape(info.name)} "
+        f"({info.kind}, {len(data.train)} training, {len(data.validation)} validation and "
+        f"{len(data.test)} test sequences), decided by {info.metric.name}.",
+        soft_wrap=True,
+    )
+
+
+@app.command()
+def schema() -> None:
+    """Print the job file's JSON Schema, with which editors complete and check it.
+
+    Example: gatesearch schema > gatesearch.schema.json
+    """
+    from search.job.spec import json_schema
+
+    print_json(json_schema())
+
+
+@app.command()
+def run(job_file: JobFile, root: Root = RUNS) -> None:
+    """Run a job to its report and export; continue it where it was begun before.
+
+    Example: gatesearch run deploy/jobs/quickstart.yaml
+    """
+    from search.run import session
+
+    job, data = session.load(job_file)
+    _print_warnings(job, data)
+    folder = session.begin(job, data.info, job_file, root.resolve())
+    _execute(job, data, folder)
+
+
+@app.command()
+def resume(name: JobName, root: Root = RUNS) -> None:
+    """Continue a job that was interrupted, from its journal and checkpoints.
+
+    Example: gatesearch resume vowels
+    """
+    _continue(_folder(name, root))
+
+
+@app.command()
+def extend(
+    name: JobName,
+    trials: Annotated[int, typer.Option(min=0, help="More search trials for each arm.")] = 0,
+    seeds: Annotated[int, typer.Option(min=0, help="More seeds for each finalist.")] = 0,
+    root: Root = RUNS,
+) -> None:
+    """Add budget to a finished job and run it.
+
+    Example: gatesearch extend vowels --seeds 10
+    """
+    if not trials and not seeds:
+        rule = "an extension must add trials or seeds, not nothing"
+        raise InputError.of("gatesearch extend", rule, "give --trials or --seeds")
+    _continue(_folder(name, root), trials=trials, seeds=seeds)
+
+
+def _continue(folder: Path, *, trials: int = 0, seeds: int = 0) -> None:
+    from search.job.folder import stored
+    from trainables.data import tasks
+
+    job = stored(folder)
+    data = tasks.load(job.task, job.base)
+    _execute(job.check(data.info), data, folder, trials=trials, seeds=seeds)
+
+
+def _execute(job: Any, data: Any, folder: Path, *, trials: int = 0, seeds: int = 0) -> None:
+    from search.process import interruptible
+    from search.run import session
+
+    console = Console()
+    try:
+        with interruptible():
+            succeeded = session.execute(job, data, folder, console, trials=trials, seeds=seeds)
+    except KeyboardInterrupt:
+        again = command("resume", folder)
+        raise JobInterruptedError(
+            f"Interrupted; nothing is lost. `{again}` continues the job."
+        ) from None
+    places = [f"report     {below_here(folder / 'report.html')}"]
+    if (folder / "best").is_dir():
+        places.append(f"export     {below_here(folder / 'best')}")
+    dashboard_line = " ".join(["gatesearch dashboard", *root_option(folder.parent)])
+    places.append(f"dashboard  {dashboard_line}")
+    console.print("\n".join(places), markup=False, highlight=False, soft_wrap=True)
+    if not succeeded:
+        raise GatesearchError("An arm has no complete trial, or nothing could be exported.")
+
+
+def _print_warnings(job: Any, data: Any) -> None:
+    """Write notes about settings that nothing reads and data that is hard to learn from."""
+    from trainables.data.sequences import scale_notes
+
+    for warning in (*job.warnings, *scale_notes(data)):
+        print_note(warning)
+
+
+def _folder(name: str, root: Path) -> Path:
+    """Return a job's folder. Raises InputError, naming the jobs that there are."""
+    folder = root.resolve() / name
+    if not (folder / "job.yaml").is_file():
+        from spaces.text import listed
+
+        names = sorted(path.parent.name for path in root.glob("*/job.yaml"))
+        known = f"which holds {listed(names)}" if names else "which holds no jobs"
+        rule = f"NAME must be a job in {root}, {known}"
+        raise InputError.of(name, rule, "name one of them, or give another folder with --root")
+    return folder
+
+
+@app.command()
+def results(
+    name: JobName,
+    phase: Annotated[ShownPhase, typer.Option(help="Which trials.")] = ShownPhase.SEARCH,
+    as_json: AsJson = False,
+    root: Root = RUNS,
+) -> None:
+    """List a job's trials; also while it runs.
+
+    Example: gatesearch results vowels --json --phase all
+    """
+    from search.results.read import read_results
+
+    found = read_results(_folder(name, root))
+    records = [r for r in found.records if phase in (ShownPhase.ALL, r.phase)]
+    if as_json:
+        print_json([record.as_dict() for record in records])
+    else:
+        from search.cli.tables import trials_table
+
+        console = wide_console()
+        again = None if found.driven else command("resume", found.folder)
+        console.print(trials_table(records, found.info.metric.name, console.width, again))
+
+
+@app.command()
+def compare(name: JobName, as_json: AsJson = False, root: Root = RUNS) -> None:
+    """Compare a job's arms: budgets spent, best values, confirmation with fresh seeds.
+
+    Example: gatesearch compare vowels
+    """
+    from search.results.read import read_results
+    from search.results.summarise import compare as compare_
+
+    found = compare_(read_results(_folder(name, root)))
+    if as_json:
+        print_json(found.as_dict())
+    else:
+        from search.results.tables import comparison
+
+        Console().print(comparison(found))
+
+
+@app.command()
+def report(name: JobName, root: Root = RUNS) -> None:
+    """Write report.html and results.parquet anew; also while the job runs.
+
+    Example: gatesearch report vowels
+    """
+    from search.report.page import write_report
+    from search.results.parquet import write_parquet
+    from search.results.read import read_results
+
+    folder = _folder(name, root)
+    found = read_results(folder)
+    write_parquet(found, folder / "results.parquet")
+    write_report(found, folder / "report.html")
+    print(below_here(folder / "report.html"))
+
+
+@app.command()
+def export(
+    name: JobName,
+    out: Annotated[Path, typer.Option(help="Folder to write to.")],
+    top: Annotated[int, typer.Option(min=1, help="How many configurations.")] = 1,
+    arm: Annotated[str | None, typer.Option(help="Of one arm only.")] = None,
+    force: Annotated[bool, typer.Option(help="Replace former exports.")] = False,
+    root: Root = RUNS,
+) -> None:
+    """Export the best configurations: job file, weights, ONNX model and model card.
+
+    Example: gatesearch export vowels --top 3 --out exports
+    """
+    from search.export.export import export as export_
+    from search.results.format import plural
+    from search.results.read import read_results
+
+    paths = export_(read_results(_folder(name, root)), out, top=top, arm=arm, force=force)
+    for path in paths:
+        print(below_here(path.resolve()))
+    if len(paths) < top:
+        complete = plural(len(paths), "complete trial")
+        print_note(f"--top {top} asks for more than there is: {complete}")
+
+
+@app.command()
+def mirror(name: JobName, root: Root = RUNS) -> None:
+    """Fill MLflow from a job's journal: what is missing is added, nothing is doubled.
+
+    Example: gatesearch mirror vowels
+    """
+    from search.job.folder import stored
+    from search.tracking import follower
+
+    folder = _folder(name, root)
+    state = follower.mirror(folder, stored(folder).tracking.uri)
+    if not state.complete:
+        raise GatesearchError(f"MLflow is not complete: {state.error or 'no reason'}")
+    print(f"{len(state.runs)} runs are in MLflow.")
+
+
+@app.command()
+def dashboard(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
+    root: Root = RUNS,
+) -> None:
+    """Serve the MLflow pages of all jobs below --root until Ctrl-C.
+
+    Example: gatesearch dashboard --port 5001
+    """
+    from search.tracking.dashboard import serve
+
+    serve(root.resolve(), host=host, port=port)
+
+
+@app.command()
+def predict(
+    folder: Annotated[Path, typer.Argument(help="An exported folder.", metavar="DIR")],
+    data: Annotated[Path, typer.Argument(help="An .npz with x and lengths.", metavar="DATA")],
+    out: Annotated[Path | None, typer.Option(help="Write .csv or .npz there.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Apply an exported model to new sequences.
+
+    Example: gatesearch predict runs/vowels/best new.npz --out predictions.csv
+    """
+    from search.export.predict import predict as predict_
+
+    predict_(folder, data, out, as_json=as_json)
+
+
+@app.command()
+def tasks(as_json: AsJson = False) -> None:
+    """List the built-in tasks.
+
+    Example: gatesearch tasks
+    """
+    from search.cli.tables import tasks_table
+    from trainables.data.tasks import describe
+
+    if as_json:
+        print_json(describe())
+    else:
+        Console().print(tasks_table(describe()))
+
+
+@app.command()
+def cells(as_json: AsJson = False) -> None:
+    """List the cells and gate variants, with equations, parameter counts and sources.
+
+    Example: gatesearch cells --json
+    """
+    from search.cli.tables import cells_table, describe_cells
+
+    if as_json:
+        print_json(describe_cells())
+    else:
+        console = Console()
+        console.print(cells_table(console.width))
