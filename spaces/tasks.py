@@ -1,6 +1,7 @@
 """What is known of a task without its data: its part of the job file, kind, sizes and metrics."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
@@ -53,6 +54,25 @@ METRICS: dict[TaskKind, tuple[Metric, ...]] = {
     "next-step": (Metric("nll", "minimize"), Metric("loss", "minimize")),
 }
 
+#: How each metric follows from sums over targets: their losses, how many were predicted correctly,
+#: and how many there are.
+FORMULAS: dict[str, Callable[[float, float, float], float]] = {
+    "loss": lambda loss, correct, count: loss / count,
+    "accuracy": lambda loss, correct, count: correct / count,
+    "mse": lambda loss, correct, count: loss / count,
+    "nll": lambda loss, correct, count: loss / count,
+    "bits-per-token": lambda loss, correct, count: loss / count / math.log(2),
+}
+
+
+def compute_metrics(kind: TaskKind, loss: float, correct: float, count: float) -> dict[str, float]:
+    """Return all metrics of a kind of task by name, from sums over `count` targets (see FORMULAS).
+
+    loss: what training minimises, summed; correct: targets that were predicted, 0 where a task has
+    no classes. Raises ZeroDivisionError where there are no targets.
+    """
+    return {metric.name: FORMULAS[metric.name](loss, correct, count) for metric in METRICS[kind]}
+
 
 def is_causal(kind: TaskKind) -> bool:
     """Return whether a model for this kind of task must not see the future."""
@@ -70,6 +90,11 @@ class TaskInfo:
     longest: int  #: steps of the longest sequence over all splits
     metric: Metric  #: the one that the job is decided by
     fingerprint: str = ""  #: sha256 over all splits; identifies the data in tracking and report
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
+        """Return what dataclasses.asdict made plain: in a journal, a weights file or an export."""
+        return cls(**{**plain, "metric": Metric(**plain["metric"])})
 
     @property
     def metrics(self) -> tuple[Metric, ...]:

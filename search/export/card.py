@@ -203,7 +203,7 @@ With torch, to train on or to look inside; time comes first here:
 
 ```python
 import numpy as np, torch
-from trainables.weights import {reads}
+from trainables.export.weights import {reads}
 
 model = load_model("weights.safetensors")
 x = torch.from_numpy({example}).transpose(0, 1){scale}

@@ -1,7 +1,7 @@
 """Exports a job's best configurations: a job file, the weights, an ONNX model and a card.
 
     config.yaml            trains this one configuration again, with its seed
-    weights.safetensors    the best epoch's weights (trainables.weights.load_model)
+    weights.safetensors    the best epoch's weights (trainables.export.weights.load_model)
     model.onnx             the same model for onnxruntime, fed with raw data
     card.md                what it is and what is known of it, for people
 

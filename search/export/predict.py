@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import math
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
-from spaces.tasks import Metric, TaskInfo, TaskKind
+from spaces.tasks import TaskInfo, TaskKind, compute_metrics
 from trainables.data.formats import archive
 from trainables.data.formats.own import read_sequences
 from trainables.data.sequences import Sequences
@@ -136,8 +135,7 @@ def apply(folder: Path, data: Path) -> Prediction:
     for metrics alone. Raises InputError.
     """
     session, metadata = _open(folder)
-    task = metadata["task"]
-    info = TaskInfo(**{**task, "metric": Metric(**task["metric"])})
+    info = TaskInfo.from_dict(metadata["task"])
     sequences = read_sequences(data, info)
     y, split = _targets(data, info, len(sequences))
     scores = _Scores(info, len(sequences))
@@ -327,15 +325,8 @@ class _Scores:
         count = self._count[chosen].sum()
         if count == 0:
             return {}
-        loss = float(self._loss[chosen].sum() / count)
-        values = {
-            "loss": loss,
-            "mse": loss,
-            "nll": loss,
-            "bits-per-token": loss / math.log(2),
-            "accuracy": float(self._hits[chosen].sum() / count),
-        }
-        return {metric.name: values[metric.name] for metric in self._info.metrics}
+        loss, hits = self._loss[chosen].sum(), self._hits[chosen].sum()
+        return compute_metrics(self._info.kind, float(loss), float(hits), float(count))
 
 
 def _summarise(prediction: Prediction, out: Path | None, file: Any) -> None:

@@ -125,7 +125,7 @@ class JobState:
             case "job":
                 self.spec = record["spec"]
                 self.base = record["base"]
-                self.info = task_info(record["task"])
+                self.info = TaskInfo.from_dict(record["task"])
             case "trial":
                 self._born(record)
             case "report":
@@ -197,8 +197,3 @@ class JobState:
         entry.test = record.get("test")
         if not self._keep_curves:
             entry.curve = []
-
-
-def task_info(plain: dict[str, Any]) -> TaskInfo:
-    """Return a TaskInfo from its plain form (dataclasses.asdict)."""
-    return TaskInfo(**{**plain, "metric": Metric(**plain["metric"])})

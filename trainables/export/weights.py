@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save
 
 from spaces.config import TrialConfig
 from spaces.errors import InputError
-from spaces.tasks import Metric, TaskInfo
+from spaces.tasks import TaskInfo
 from trainables.layers.model import Model
 
 KEY = "gatesearch"
@@ -49,8 +49,6 @@ def load_model(path: str | Path) -> Model:
     "scaling" says, if it is there. Raises InputError where the file holds no model.
     """
     metadata = read_metadata(Path(path))
-    task = metadata["task"]
-    info = TaskInfo(**{**task, "metric": Metric(**task["metric"])})
-    model = Model(TrialConfig(**metadata["config"]), info)
+    model = Model(TrialConfig(**metadata["config"]), TaskInfo.from_dict(metadata["task"]))
     model.load_state_dict(load_file(path))
     return model.eval()

@@ -1,6 +1,5 @@
 """Loss and metrics of each kind of task, as sums over a batch, so that batches add up exactly."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -8,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from spaces.tasks import TaskKind
+from spaces.tasks import TaskKind, compute_metrics
 from trainables.data.batches import Batch
 
 
@@ -87,19 +86,6 @@ class Totals:
         self._count += scored.count
         self._correct += scored.correct or 0
 
-    @property
-    def loss(self) -> float:
-        """Return the mean loss so far."""
-        return self._loss / self._count
-
     def metrics(self) -> dict[str, float]:
-        """Return all metrics of this kind of task."""
-        if self._kind == "classification":
-            return {"accuracy": self._correct / self._count, "loss": self.loss}
-        if self._kind == "regression":
-            return {"mse": self.loss, "loss": self.loss}
-        if self._kind == "next-token":
-            accuracy = self._correct / self._count
-            bits = self.loss / math.log(2)
-            return {"bits-per-token": bits, "accuracy": accuracy, "loss": self.loss}
-        return {"nll": self.loss, "loss": self.loss}
+        """Return all metrics of this kind of task over the batches so far, at least one."""
+        return compute_metrics(self._kind, self._loss, self._correct, self._count)

@@ -1,0 +1,45 @@
+"""Every metric has a direction and a formula, and a task's description survives a journal."""
+
+import json
+import math
+from dataclasses import asdict
+
+import pytest
+
+from spaces.tasks import FORMULAS, METRICS, Metric, TaskInfo, TaskKind, compute_metrics
+
+#: Sums over ten targets: losses of 5 in all, 6 predicted correctly.
+COMPUTED = {
+    "loss": 0.5,
+    "accuracy": 0.6,
+    "mse": 0.5,
+    "nll": 0.5,
+    "bits-per-token": 0.5 / math.log(2),
+}
+
+
+def test_every_metric_has_a_formula_and_every_formula_a_metric() -> None:
+    offered = {metric.name for metrics in METRICS.values() for metric in metrics}
+    assert offered == set(FORMULAS) == set(COMPUTED)
+
+
+@pytest.mark.parametrize("kind", METRICS)
+def test_metrics_follow_from_sums_over_targets(kind: TaskKind) -> None:
+    found = compute_metrics(kind, loss=5.0, correct=6, count=10)
+    assert list(found) == [metric.name for metric in METRICS[kind]]
+    assert found == {name: COMPUTED[name] for name in found}
+
+
+@pytest.mark.parametrize("metric", [Metric("gain", "maximize"), Metric("error", "minimize")])
+def test_better_best_and_cost_agree(metric: Metric) -> None:
+    best = 3.0 if metric.maximize else 1.0
+    assert metric.best([1.0, 3.0, 2.0]) == best
+    assert metric.best([1.0, 3.0, 2.0]) == min([1.0, 3.0, 2.0], key=metric.cost)
+    assert metric.better(best, 2.0)
+    assert not metric.better(2.0, best)
+    assert not metric.better(best, best)
+
+
+def test_a_task_s_description_is_the_same_after_json() -> None:
+    info = TaskInfo("own", "next-token", 5, 5, 100, METRICS["next-token"][1], "ab")
+    assert TaskInfo.from_dict(json.loads(json.dumps(asdict(info)))) == info
