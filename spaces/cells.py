@@ -5,8 +5,8 @@ a_k = W_k x + R_k h⁻ + b_k; ⊙ elementwise; σ the logistic function. A = IH 
 one block with one bias. Adding a variant is one row here and its equations in trainables/cells.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from spaces.errors import InputError
@@ -25,22 +25,19 @@ def _nothing(hidden: int) -> int:
     return 0
 
 
-def _hidden(hidden: int) -> int:
-    return hidden
-
-
 @dataclass(frozen=True, repr=False)
 class Cell:
     """One gate variant of one family.
 
     count: parameters of one layer in one direction, from its inputs and hidden size.
-    width: features that a layer puts out in one direction, from its hidden size.
-    once: parameters that a model of any depth has once, besides input projection and readout.
+    once: parameters that a model has once at any depth, besides input projection and readout.
     square: a layer needs as many inputs as units; the model projects its input once (IH + H).
-    bidirectional: may run in both directions. Attention then sees both sides at no extra size.
+    projected: the output h is a projection of what the units compute, H / 2 wide, rounded up.
     attention: hidden_size is a width shared by all layers and must be divisible by heads.
-    forget_gate: has a gate with a bias that says how much of the past is kept, under any name.
-    recurrent: how the recurrent matrices start: as configured, or as the cell demands.
+    retain_gates: gates that have a bias and decide how much of the past stays, by block: 1 if an
+        open gate keeps the past, -1 if an open gate lets the new value in.
+    recurrent: how the recurrent matrices start: as configured, or as the cell demands; "none" if
+        the cell has no recurrent matrix.
     """
 
     family: str
@@ -49,13 +46,30 @@ class Cell:
     formula: str  #: of count, as people write it
     source: str
     count: Callable[[int, int], int]
-    width: Callable[[int], int] = _hidden
     once: Callable[[int], int] = _nothing
     square: bool = False
-    bidirectional: bool = True
+    projected: bool = False
     attention: bool = False
-    forget_gate: bool = False
+    retain_gates: Mapping[str, int] = field(default_factory=dict, hash=False)
     recurrent: Literal["configured", "identity", "none"] = "configured"
+
+    def width(self, hidden: int) -> int:
+        """Return the features that a layer gives out in one direction."""
+        return _half(hidden) if self.projected else hidden
+
+    @property
+    def forget_gate(self) -> bool:
+        """Whether a gate with a bias decides how much of the past stays, under any name."""
+        return bool(self.retain_gates)
+
+    @property
+    def bidirectional(self) -> bool:
+        """Whether a layer may run in both directions.
+
+        Two directions give 2H features, which a square layer cannot take. Attention sees both sides
+        in one direction already, at no extra size.
+        """
+        return self.attention or not self.square
 
     @property
     def name(self) -> str:
@@ -127,7 +141,7 @@ CELLS: tuple[Cell, ...] = (
         formula="4A",
         source="Gers et al. 2000",
         count=lambda inputs, hidden: 4 * _block(inputs, hidden),
-        forget_gate=True,
+        retain_gates={"f": 1},
     ),
     Cell(
         "lstm",
@@ -136,7 +150,7 @@ CELLS: tuple[Cell, ...] = (
         formula="4A + 3H",
         source="Greff et al. 2015",
         count=lambda inputs, hidden: 4 * _block(inputs, hidden) + 3 * hidden,
-        forget_gate=True,
+        retain_gates={"f": 1},
     ),
     Cell(
         "lstm",
@@ -145,7 +159,7 @@ CELLS: tuple[Cell, ...] = (
         formula="3A + 2H",
         source="Greff et al. 2015",
         count=lambda inputs, hidden: 3 * _block(inputs, hidden) + 2 * hidden,
-        forget_gate=True,
+        retain_gates={"f": 1},
     ),
     Cell(
         "lstm",
@@ -162,7 +176,7 @@ CELLS: tuple[Cell, ...] = (
         formula="3A + 2H",
         source="Greff et al. 2015",
         count=lambda inputs, hidden: 3 * _block(inputs, hidden) + 2 * hidden,
-        forget_gate=True,
+        retain_gates={"f": 1},
     ),
     Cell(
         "lstm",
@@ -171,7 +185,7 @@ CELLS: tuple[Cell, ...] = (
         formula="4A + 3H",
         source="Greff et al. 2015",
         count=lambda inputs, hidden: 4 * _block(inputs, hidden) + 3 * hidden,
-        forget_gate=True,
+        retain_gates={"f": 1},
     ),
     Cell(
         "lstm",
@@ -180,7 +194,7 @@ CELLS: tuple[Cell, ...] = (
         formula="4A + 3H",
         source="Greff et al. 2015",
         count=lambda inputs, hidden: 4 * _block(inputs, hidden) + 3 * hidden,
-        forget_gate=True,
+        retain_gates={"f": 1},
     ),
     Cell(
         "lstm",
@@ -189,7 +203,7 @@ CELLS: tuple[Cell, ...] = (
         formula="3A + 2H",
         source="Greff et al. 2015",
         count=lambda inputs, hidden: 3 * _block(inputs, hidden) + 2 * hidden,
-        forget_gate=True,
+        retain_gates={"i": -1},
     ),
     Cell(
         "lstm",
@@ -198,7 +212,7 @@ CELLS: tuple[Cell, ...] = (
         formula="4A + 3H + 9H²",
         source="Greff et al. 2015",
         count=lambda inputs, hidden: 4 * _block(inputs, hidden) + 3 * hidden + 9 * hidden * hidden,
-        forget_gate=True,
+        retain_gates={"f": 1},
     ),
     Cell(
         "lstm",
@@ -209,8 +223,8 @@ CELLS: tuple[Cell, ...] = (
         count=lambda inputs, hidden: (
             4 * hidden * (inputs + _half(hidden) + 1) + _half(hidden) * hidden
         ),
-        width=_half,
-        forget_gate=True,
+        projected=True,
+        retain_gates={"f": 1},
     ),
     Cell(
         "lstm",
@@ -219,7 +233,7 @@ CELLS: tuple[Cell, ...] = (
         formula="4A + 10H",
         source="Ba et al. 2016",
         count=lambda inputs, hidden: 4 * _block(inputs, hidden) + 10 * hidden,
-        forget_gate=True,
+        retain_gates={"f": 1},
     ),
     Cell(
         "lstm",
@@ -228,7 +242,7 @@ CELLS: tuple[Cell, ...] = (
         formula="2A",
         source="van der Westhuizen & Lasenby 2018",
         count=lambda inputs, hidden: 2 * _block(inputs, hidden),
-        forget_gate=True,
+        retain_gates={"f": 1},
     ),
     Cell(
         "gru",
@@ -237,7 +251,7 @@ CELLS: tuple[Cell, ...] = (
         formula="3A + H",
         source="Cho et al. 2014, version 1",
         count=lambda inputs, hidden: 3 * _block(inputs, hidden) + hidden,
-        forget_gate=True,
+        retain_gates={"z": 1},
     ),
     Cell(
         "gru",
@@ -246,7 +260,7 @@ CELLS: tuple[Cell, ...] = (
         formula="3A",
         source="Cho et al. 2014, version 3; Chung et al. 2014",
         count=lambda inputs, hidden: 3 * _block(inputs, hidden),
-        forget_gate=True,
+        retain_gates={"z": 1},
     ),
     Cell(
         "gru",
@@ -255,7 +269,7 @@ CELLS: tuple[Cell, ...] = (
         formula="A + 2(H² + H)",
         source="Dey & Salem 2017",
         count=lambda inputs, hidden: _block(inputs, hidden) + 2 * (hidden * hidden + hidden),
-        forget_gate=True,
+        retain_gates={"z": 1},
     ),
     Cell(
         "gru",
@@ -272,7 +286,7 @@ CELLS: tuple[Cell, ...] = (
         formula="A + 2H",
         source="Dey & Salem 2017",
         count=lambda inputs, hidden: _block(inputs, hidden) + 2 * hidden,
-        forget_gate=True,
+        retain_gates={"z": 1},
     ),
     Cell(
         "gru",
@@ -282,8 +296,7 @@ CELLS: tuple[Cell, ...] = (
         source="Jozefowicz et al. 2015",
         count=lambda inputs, hidden: 2 * _block(inputs, hidden) + hidden,
         square=True,
-        bidirectional=False,
-        forget_gate=True,
+        retain_gates={"z": -1},
     ),
     Cell(
         "gru",
@@ -293,8 +306,7 @@ CELLS: tuple[Cell, ...] = (
         source="Jozefowicz et al. 2015",
         count=lambda inputs, hidden: 2 * _block(inputs, hidden) + hidden * hidden + hidden,
         square=True,
-        bidirectional=False,
-        forget_gate=True,
+        retain_gates={"z": -1},
     ),
     Cell(
         "gru",
@@ -303,7 +315,7 @@ CELLS: tuple[Cell, ...] = (
         formula="3A",
         source="Jozefowicz et al. 2015",
         count=lambda inputs, hidden: 3 * _block(inputs, hidden),
-        forget_gate=True,
+        retain_gates={"z": -1},
     ),
     Cell(
         "gru",
@@ -312,7 +324,7 @@ CELLS: tuple[Cell, ...] = (
         formula="2IH + 2H² + 4H",
         source="Ravanelli et al. 2018",
         count=lambda inputs, hidden: 2 * inputs * hidden + 2 * hidden * hidden + 4 * hidden,
-        forget_gate=True,
+        retain_gates={"z": 1},
     ),
     Cell(
         "mgu",
@@ -321,7 +333,7 @@ CELLS: tuple[Cell, ...] = (
         formula="2A",
         source="Zhou et al. 2016",
         count=lambda inputs, hidden: 2 * _block(inputs, hidden),
-        forget_gate=True,
+        retain_gates={"f": -1},
     ),
     Cell(
         "mgu",
@@ -330,7 +342,7 @@ CELLS: tuple[Cell, ...] = (
         formula="A + H² + H",
         source="Heck & Salem 2017",
         count=lambda inputs, hidden: _block(inputs, hidden) + hidden * hidden + hidden,
-        forget_gate=True,
+        retain_gates={"f": -1},
     ),
     Cell(
         "mgu",
@@ -347,7 +359,7 @@ CELLS: tuple[Cell, ...] = (
         formula="A + H",
         source="Heck & Salem 2017",
         count=lambda inputs, hidden: _block(inputs, hidden) + hidden,
-        forget_gate=True,
+        retain_gates={"f": -1},
     ),
     Cell(
         "ugrnn",
@@ -356,7 +368,7 @@ CELLS: tuple[Cell, ...] = (
         formula="2A",
         source="Collins et al. 2016",
         count=lambda inputs, hidden: 2 * _block(inputs, hidden),
-        forget_gate=True,
+        retain_gates={"g": 1},
     ),
     Cell(
         "ugrnn",
@@ -366,8 +378,7 @@ CELLS: tuple[Cell, ...] = (
         source="Collins et al. 2016",
         count=lambda inputs, hidden: 4 * _block(inputs, hidden),
         square=True,
-        bidirectional=False,
-        forget_gate=True,
+        retain_gates={"gh": 1},
     ),
     Cell(
         "ran",
@@ -376,7 +387,7 @@ CELLS: tuple[Cell, ...] = (
         formula="2A + IH",
         source="Lee et al. 2017",
         count=lambda inputs, hidden: 2 * _block(inputs, hidden) + inputs * hidden,
-        forget_gate=True,
+        retain_gates={"f": 1},
     ),
     Cell(
         "linear",
@@ -385,7 +396,7 @@ CELLS: tuple[Cell, ...] = (
         formula="2IH + 2H",
         source="Feng et al. 2024",
         count=lambda inputs, hidden: 2 * inputs * hidden + 2 * hidden,
-        forget_gate=True,
+        retain_gates={"z": -1},
         recurrent="none",
     ),
     Cell(
@@ -395,7 +406,7 @@ CELLS: tuple[Cell, ...] = (
         formula="3IH + 3H",
         source="Feng et al. 2024",
         count=lambda inputs, hidden: 3 * inputs * hidden + 3 * hidden,
-        forget_gate=True,
+        retain_gates={"f": 1},
         recurrent="none",
     ),
     Cell(
@@ -406,8 +417,7 @@ CELLS: tuple[Cell, ...] = (
         source="Lei et al. 2018",
         count=lambda inputs, hidden: 3 * inputs * hidden + 4 * hidden,
         square=True,
-        bidirectional=False,
-        forget_gate=True,
+        retain_gates={"f": 1},
         recurrent="none",
     ),
     Cell(
@@ -417,7 +427,7 @@ CELLS: tuple[Cell, ...] = (
         formula="6IH + 3H",
         source="Bradbury et al. 2017",
         count=lambda inputs, hidden: 6 * inputs * hidden + 3 * hidden,
-        forget_gate=True,
+        retain_gates={"f": 1},
         recurrent="none",
     ),
     Cell(
@@ -428,7 +438,7 @@ CELLS: tuple[Cell, ...] = (
         formula="4A",
         source="Beck et al. 2024",
         count=lambda inputs, hidden: 4 * _block(inputs, hidden),
-        forget_gate=True,
+        retain_gates={"f": 1},
     ),
     Cell(
         "transformer",

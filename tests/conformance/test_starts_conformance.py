@@ -1,14 +1,15 @@
 """How layers start: every choice that a cell leaves, for every cell."""
 
 import math
+from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
 import torch
 from torch import Tensor
 
-from spaces import cells as catalogue
 from spaces.config import ForgetBias
+from spaces.errors import InputError
 from trainables import cells
 from trainables.cells import Variant
 from trainables.cells.equations import cut
@@ -48,12 +49,26 @@ def kept_of(layer: Layer) -> Tensor:
     return kept.flatten()
 
 
-@variants()
-def test_both_tables_say_the_same_of_gates_and_matrices(variant: Variant) -> None:
-    cell = catalogue.find(variant.family, variant.gates)
-    assert cell.forget_gate == bool(variant.retain_gates)
-    assert cell.recurrent == (variant.recurrent if variant.R else "none")
-    assert {*variant.retain_gates, *variant.input_gates} <= set(variant.b)
+@pytest.mark.parametrize(
+    ("name", "changes", "rule"),
+    [
+        (("lstm", "standard"), {"R": ()}, "recurrent must be 'none'"),
+        (("linear", "sru"), {"R": ("f",)}, "recurrent must be 'none'"),
+        (("gru", "reset-after"), {"b": ("r", "n")}, r"b must have the blocks \['z'\]"),
+        (("lstm", "coupled"), {"input_gates": ("f",)}, r"b must have the blocks \['f'\]"),
+        (("lstm", "standard"), {"bias": {"q": 1.0}}, r"b must have the blocks \['q'\]"),
+    ],
+)
+def test_a_variant_that_contradicts_its_row_in_the_catalogue_is_refused(
+    name: tuple[str, str], changes: dict[str, Any], rule: str
+) -> None:
+    with pytest.raises(ValueError, match=rule):
+        replace(cells.find(*name), **changes)
+
+
+def test_a_variant_without_a_row_in_the_catalogue_is_refused() -> None:
+    with pytest.raises(InputError, match="gru has no gate variant 'reset-never'"):
+        replace(cells.find("gru", "reset-after"), gates="reset-never")
 
 
 @variants(having="retain_gates")

@@ -1,7 +1,7 @@
 """Cells with little between one state and the next: update gate, +RNN, recurrent additive."""
 
 from trainables.cells.equations import State, Terms, relu, sigmoid, tanh
-from trainables.cells.variant import Variant, blocks, forgets, full_blocks
+from trainables.cells.variant import Variant, blocks, full_blocks
 
 
 def _ugrnn(a: Terms, s: State) -> State:
@@ -21,7 +21,7 @@ def _ran(a: Terms, s: State) -> State:
 
 
 VARIANTS = (
-    Variant("ugrnn", "standard", _ugrnn, **full_blocks("gn"), **forgets("g")),
+    Variant("ugrnn", "standard", _ugrnn, **full_blocks("gn"), bias={"g": 1.0}),
     Variant(
         "ugrnn",
         "intersection",
@@ -30,8 +30,6 @@ VARIANTS = (
         state=blocks("yh"),
         output="y",
         bias={"gy": 1.0, "gh": 1.0},
-        retain_gates={"gh": 1},
-        square=True,
     ),
     Variant(
         "ran",
@@ -42,6 +40,7 @@ VARIANTS = (
         blocks("if"),
         state=blocks("hc"),
         zoneout_fields=blocks("hc"),
-        **forgets("f", input_gates="i"),
+        bias={"f": 1.0},
+        input_gates=("i",),
     ),
 )

@@ -1,4 +1,4 @@
-"""The words that cell equations are written in, and what they mean on torch tensors.
+"""The vocabulary of cell equations, and what it means on torch tensors.
 
 Shapes are suffixes: T steps, B sequences, I inputs, H units, K stacked blocks. A block k of a cell
 is one of its gates or candidates: a_k = W_k x + R_k h + b_k, as in the catalogue of cells.
@@ -21,10 +21,10 @@ NORM_EPSILON = 1e-5
 
 
 class Terms(Protocol):
-    """What one step of a cell is written with."""
+    """The terms that one step of a cell is written with."""
 
     def __call__(self, block: str) -> Value:
-        """Return a_k = W_k x + R_k h + b_k with the state's h; what a block has not is left out."""
+        """Return a_k = W_k x + R_k h + b_k with the state's h, without what the block lacks."""
 
     def x(self, block: str) -> Value:
         """Return the part of a_k that needs no state, W_k x + b_k."""
@@ -37,7 +37,7 @@ class Terms(Protocol):
 
     @property
     def input(self) -> Value:
-        """The input itself, for cells that are defined with as many inputs as units."""
+        """The input itself, for square cells: they have as many inputs as units."""
 
     def normed(self, block: str) -> Value:
         """Return a_k where the products R h of all blocks are normalised together, with a gain."""
@@ -46,10 +46,10 @@ class Terms(Protocol):
         """Return the value, H wide, times the projection P."""
 
     def keep(self, name: str) -> Value:
-        """Return how much of a field of the state stays as it was, for zoneout."""
+        """Return how much of a field of the state keeps its previous value, for zoneout."""
 
 
-def _word(name: str, on_tensors: Callable[..., Tensor]) -> Callable[..., Value]:
+def _operation(name: str, on_tensors: Callable[..., Tensor]) -> Callable[..., Value]:
     def function(*values: Value) -> Value:
         if isinstance(values[0], Tensor):
             return on_tensors(*values)
@@ -60,12 +60,12 @@ def _word(name: str, on_tensors: Callable[..., Tensor]) -> Callable[..., Value]:
     return function
 
 
-sigmoid = _word("sigmoid", torch.sigmoid)
-tanh = _word("tanh", torch.tanh)
-relu = _word("relu", torch.relu)
-exp = _word("exp", torch.exp)
-log_sigmoid = _word("log_sigmoid", functional.logsigmoid)
-maximum = _word("maximum", torch.maximum)
+sigmoid = _operation("sigmoid", torch.sigmoid)
+tanh = _operation("tanh", torch.tanh)
+relu = _operation("relu", torch.relu)
+exp = _operation("exp", torch.exp)
+log_sigmoid = _operation("log_sigmoid", functional.logsigmoid)
+maximum = _operation("maximum", torch.maximum)
 
 
 def norm(value: Value) -> Value:
@@ -82,7 +82,7 @@ def cut(stacked: Tensor, blocks: Blocks, block: str, dim: int = -1) -> Tensor:
 
 
 class TensorTerms:
-    """Terms of one step on torch tensors. The product with h is made once for all blocks."""
+    """The terms of one step on torch tensors. R h is computed once for all blocks."""
 
     def __init__(
         self,

@@ -52,49 +52,15 @@ def _light(a: Terms, s: State) -> State:
 
 
 _RZN = blocks("rzn")
-_KEEPS, _ADMITS = {"z": 1}, {"z": -1}
 
 VARIANTS = (
-    Variant(
-        "gru",
-        "reset-after",
-        _reset_after,
-        **full_blocks("rzn"),
-        vectors={"b_hn": 0.0},
-        retain_gates=_KEEPS,
-    ),
-    Variant("gru", "reset-before", _reset_before(), **full_blocks("rzn"), retain_gates=_KEEPS),
-    Variant("gru", "slim-1", _reset_before(), ("n",), _RZN, _RZN, retain_gates=_KEEPS),
+    Variant("gru", "reset-after", _reset_after, **full_blocks("rzn"), vectors={"b_hn": 0.0}),
+    Variant("gru", "reset-before", _reset_before(), **full_blocks("rzn")),
+    Variant("gru", "slim-1", _reset_before(), ("n",), _RZN, _RZN),
     Variant("gru", "slim-2", _reset_before(), ("n",), _RZN, ("n",)),
-    Variant(
-        "gru",
-        "slim-3",
-        _reset_before(lambda a, k: a.x(k)),
-        ("n",),
-        ("n",),
-        _RZN,
-        retain_gates=_KEEPS,
-    ),
-    Variant(
-        "gru",
-        "mut1",
-        _mut1,
-        blocks("zr"),
-        blocks("rn"),
-        blocks("zrn"),
-        square=True,
-        retain_gates=_ADMITS,
-    ),
-    Variant(
-        "gru",
-        "mut2",
-        _mut2,
-        blocks("zn"),
-        blocks("zrn"),
-        blocks("zrn"),
-        square=True,
-        retain_gates=_ADMITS,
-    ),
-    Variant("gru", "mut3", _mut3, **full_blocks("zrn"), retain_gates=_ADMITS),
-    Variant("gru", "light", _light, **full_blocks("zn"), norm="batch", retain_gates=_KEEPS),
+    Variant("gru", "slim-3", _reset_before(lambda a, k: a.x(k)), ("n",), ("n",), _RZN),
+    Variant("gru", "mut1", _mut1, blocks("zr"), blocks("rn"), blocks("zrn")),
+    Variant("gru", "mut2", _mut2, blocks("zn"), blocks("zrn"), blocks("zrn")),
+    Variant("gru", "mut3", _mut3, **full_blocks("zrn")),
+    Variant("gru", "light", _light, **full_blocks("zn"), norm="batch"),
 )

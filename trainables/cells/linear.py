@@ -1,7 +1,7 @@
 """Linear recurrences: gates that see the input alone, or the past elementwise."""
 
 from trainables.cells.equations import State, Terms, sigmoid, tanh
-from trainables.cells.variant import Variant, blocks, forgets
+from trainables.cells.variant import Variant, blocks
 
 #: Steps of the input that a quasi-recurrent cell's convolution sees.
 QRNN_WINDOW = 2
@@ -31,14 +31,15 @@ def _qrnn(a: Terms, s: State) -> State:
 
 
 VARIANTS = (
-    Variant("linear", "mingru", _mingru, blocks("zh"), b=blocks("zh"), retain_gates={"z": -1}),
+    Variant("linear", "mingru", _mingru, blocks("zh"), b=blocks("zh")),
     Variant(
         "linear",
         "minlstm",
         _minlstm,
         blocks("fih"),
         b=blocks("fih"),
-        **forgets("f", input_gates="i"),
+        bias={"f": 1.0},
+        input_gates=("i",),
     ),
     Variant(
         "linear",
@@ -49,8 +50,6 @@ VARIANTS = (
         state=blocks("hc"),
         zoneout_fields=("c",),
         vectors={"v_f": 0.0, "v_r": 0.0},
-        retain_gates={"f": 1},
-        square=True,
     ),
     Variant(
         "linear",
@@ -61,6 +60,5 @@ VARIANTS = (
         state=blocks("hc"),
         zoneout_fields=("c",),
         window=QRNN_WINDOW,
-        retain_gates={"f": 1},
     ),
 )

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 from trainables.cells.equations import State, Terms, Value, norm, sigmoid, tanh
-from trainables.cells.variant import Forgets, Variant, blocks, forgets, full_blocks
+from trainables.cells.variant import Variant, blocks, full_blocks
 
-#: JANET's shift between what is forgotten and what is taken in.
+#: JANET's shift β of the forget gate's logit in the weight of the new value, 1 - σ(a_f - β).
 JANET_BETA = 1.0
 
 
@@ -15,7 +15,7 @@ def _standard(a: Terms, s: State) -> State:
     return {"h": o * tanh(c), "c": c}
 
 
-def _same(value: Value) -> Value:
+def _identity(value: Value) -> Value:
     return value
 
 
@@ -24,16 +24,16 @@ def _peephole(
     g: Callable[[Value], Value] = tanh,
     h: Callable[[Value], Value] = tanh,
 ) -> Callable[[Terms, State], State]:
-    """Return the equations of V with a gate held at 1, or another input or output activation."""
+    """Return V with one gate held at 1, or another input activation g, or output activation h."""
 
     def step(a: Terms, s: State) -> State:
         z = g(a("z"))
         if without != "i":
             z = z * sigmoid(a("i") + a.p("p_i") * s["c"])
-        kept = s["c"]
+        past = s["c"]
         if without != "f":
-            kept = kept * sigmoid(a("f") + a.p("p_f") * s["c"])
-        c = z + kept
+            past = past * sigmoid(a("f") + a.p("p_f") * s["c"])
+        c = z + past
         out = h(c)
         if without != "o":
             out = out * sigmoid(a("o") + a.p("p_o") * c)
@@ -75,30 +75,42 @@ def _janet(a: Terms, s: State) -> State:
     return {"h": sigmoid(f) * s["h"] + (1 - sigmoid(f - JANET_BETA)) * tanh(a("c"))}
 
 
-_HC = blocks("hc")
-
-
-def _of_v(gates: str, kept: str, step: Callable[[Terms, State], State]) -> Variant:
-    peepholes: dict[str, float | str] = {f"p_{k}": 0.0 for k in kept if k != "z"}
-    gate: Forgets = {"bias": {}, "retain_gates": {}, "input_gates": ()}
-    if "f" in kept:
-        gate = forgets("f", input_gates="i" if "i" in kept else "")
-    k = blocks(kept)
-    return Variant("lstm", gates, step, k, k, k, _HC, _HC, vectors=peepholes, **gate)
-
-
-_IFZO = blocks("ifzo")
-_FORGET = forgets("f", input_gates="i")
+_HC, _IFZO = blocks("hc"), blocks("ifzo")
+_OPEN_FORGET_GATE = {"f": 1.0}
 _GATE_MATRICES = tuple(f"{k}{source}" for k in "ifo" for source in "ifo")
 
+
+def _of_v(gates: str, names: str, step: Callable[[Terms, State], State]) -> Variant:
+    return Variant(
+        "lstm",
+        gates,
+        step,
+        **full_blocks(names),
+        state=_HC,
+        zoneout_fields=_HC,
+        vectors={f"p_{k}": 0.0 for k in names if k != "z"},
+        bias=_OPEN_FORGET_GATE if "f" in names else {},
+        input_gates=("i",) if {"i", "f"} <= set(names) else (),
+    )
+
+
 VARIANTS = (
-    Variant("lstm", "standard", _standard, _IFZO, _IFZO, _IFZO, _HC, _HC, **_FORGET),
+    Variant(
+        "lstm",
+        "standard",
+        _standard,
+        **full_blocks("ifzo"),
+        state=_HC,
+        zoneout_fields=_HC,
+        bias=_OPEN_FORGET_GATE,
+        input_gates=("i",),
+    ),
     _of_v("peephole", "ifzo", _peephole()),
     _of_v("no-input-gate", "fzo", _peephole("i")),
     _of_v("no-forget-gate", "izo", _peephole("f")),
     _of_v("no-output-gate", "ifz", _peephole("o")),
-    _of_v("no-input-activation", "ifzo", _peephole(g=_same)),
-    _of_v("no-output-activation", "ifzo", _peephole(h=_same)),
+    _of_v("no-input-activation", "ifzo", _peephole(g=_identity)),
+    _of_v("no-output-activation", "ifzo", _peephole(h=_identity)),
     Variant(
         "lstm",
         "coupled",
@@ -108,7 +120,6 @@ VARIANTS = (
         zoneout_fields=_HC,
         vectors={"p_i": 0.0, "p_o": 0.0},
         bias={"i": -1.0},
-        retain_gates={"i": -1},
     ),
     Variant(
         "lstm",
@@ -120,17 +131,18 @@ VARIANTS = (
         state=blocks("hcifo"),
         zoneout_fields=_HC,
         vectors={"p_i": 0.0, "p_f": 0.0, "p_o": 0.0},
-        **_FORGET,
+        bias=_OPEN_FORGET_GATE,
+        input_gates=("i",),
     ),
     Variant(
         "lstm",
         "projected",
         _projected,
+        **full_blocks("ifzo"),
         state=_HC,
         zoneout_fields=_HC,
-        **full_blocks("ifzo"),
-        **_FORGET,
-        projected=True,
+        bias=_OPEN_FORGET_GATE,
+        input_gates=("i",),
     ),
     Variant(
         "lstm",
@@ -140,8 +152,9 @@ VARIANTS = (
         state=_HC,
         zoneout_fields=_HC,
         vectors={"gain_c": 1.0, "b_c": 0.0},
-        **_FORGET,
+        bias=_OPEN_FORGET_GATE,
+        input_gates=("i",),
         norm="layer",
     ),
-    Variant("lstm", "janet", _janet, **full_blocks("fc"), **forgets("f")),
+    Variant("lstm", "janet", _janet, **full_blocks("fc"), bias=_OPEN_FORGET_GATE),
 )

@@ -19,11 +19,10 @@ def _mgu(
 
 
 _FN = blocks("fn")
-_ADMITS = {"f": -1}  # f lets the new in, and the past into the candidate
 
 VARIANTS = (
-    Variant("mgu", "mgu", _mgu(), **full_blocks("fn"), retain_gates=_ADMITS),
-    Variant("mgu", "mgu-1", _mgu(), ("n",), _FN, _FN, retain_gates=_ADMITS),
+    Variant("mgu", "mgu", _mgu(), **full_blocks("fn")),
+    Variant("mgu", "mgu-1", _mgu(), ("n",), _FN, _FN),
     Variant("mgu", "mgu-2", _mgu(), ("n",), _FN, ("n",)),
-    Variant("mgu", "mgu-3", _mgu(lambda a, k: a.x(k)), ("n",), ("n",), _FN, retain_gates=_ADMITS),
+    Variant("mgu", "mgu-3", _mgu(lambda a, k: a.x(k)), ("n",), ("n",), _FN),
 )

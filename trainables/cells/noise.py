@@ -1,4 +1,4 @@
-"""Dropout, whose masks come from a generator that is handed in, and what else is dropped."""
+"""Dropout with masks from a generator that is handed in, and all noise of one training step."""
 
 import math
 from dataclasses import dataclass
@@ -8,31 +8,31 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-#: Probabilities are rounded to one in so many, the numbers of 16 bits; the scale is exact for them.
+#: Probabilities are rounded to multiples of 1 / _LEVELS; the scale is exact for the rounded ones.
 _LEVELS = 2**16
 #: Source of random bits: NumPy's for masks on the CPU, where it is several times faster than
-#: torch's, torch's for masks on a device.
+#: torch's; torch's for masks on another device.
 Bits = np.random.BitGenerator | torch.Generator
 
 
 @dataclass(frozen=True)
 class Dropout:
-    """Zeroes values with the given probability and scales the rest to keep the mean.
+    """Zero values with the given probability and scale the rest so that the mean stays.
 
-    Without bits it lets everything pass: that is evaluation.
+    Without bits it changes nothing, as in evaluation.
     """
 
     probability: float = 0.0
     bits: Bits | None = None
 
     def __call__(self, value: Tensor) -> Tensor:
-        """Return the value with a fresh mask on it."""
+        """Return the value times a fresh mask."""
         if not self.active:
             return value
         return value * self.mask(value)
 
     def mask(self, value: Tensor) -> Tensor:
-        """Return fresh factors for a value: 0, or the scale where it is kept."""
+        """Return fresh factors for a value: 0 or the scale."""
         return self.kept(value.shape).to(value.dtype).mul_(self.scale)
 
     @property
@@ -42,16 +42,16 @@ class Dropout:
 
     @property
     def scale(self) -> float:
-        """What kept values are multiplied by."""
+        """The factor of the values that are not dropped."""
         return _LEVELS / (self.last + 1)
 
     @property
     def last(self) -> int:
-        """The last level that keeps its value: at least one does, so that the scale is finite."""
+        """The highest level that keeps a value. Level 0 always does, so the scale is finite."""
         return max(1, round((1 - self.probability) * _LEVELS)) - 1
 
     def kept(self, shape: tuple[int, ...]) -> Tensor:
-        """Return which values of that shape are kept, drawn afresh: booleans."""
+        """Return a fresh boolean mask of that shape: True where the value is not dropped."""
         if isinstance(self.bits, torch.Generator):
             device = self.bits.device
             levels = torch.randint(_LEVELS, shape, generator=self.bits, device=device)
@@ -59,19 +59,19 @@ class Dropout:
         return torch.from_numpy(self.levels(math.prod(shape)) <= np.uint16(self.last)).view(shape)
 
     def levels(self, count: int) -> NDArray[np.uint16]:
-        """Return one level for each of so many values, drawn afresh on the CPU."""
+        """Return `count` fresh levels, one for each value, drawn on the CPU."""
         assert isinstance(self.bits, np.random.BitGenerator)
         return self.bits.random_raw(-(-count // 4)).view(np.uint16)[:count]
 
 
 @dataclass(frozen=True)
 class Noise:
-    """All that a training drops, each from a source of its own; by default nothing."""
+    """All dropout of a training step, each kind from a source of its own; by default none."""
 
     outputs: Dropout = Dropout()  #: of every layer
     weights: Dropout = Dropout()  #: of recurrent matrices: one mask for each layer and batch
     updates: Dropout = Dropout()  #: of the state: zoneout, with masks for every step
 
 
-#: What is dropped in evaluation.
+#: The noise of evaluation: none.
 NONE = Noise()

@@ -21,6 +21,6 @@ _H = ("h",)
 VARIANTS = (
     Variant("rnn", "tanh", _tanh, W=_H, R=_H, b=_H),
     Variant("rnn", "relu", _relu, W=_H, R=_H, b=_H),
-    Variant("rnn", "irnn", _relu, W=_H, R=_H, b=_H, recurrent="identity"),
+    Variant("rnn", "irnn", _relu, W=_H, R=_H, b=_H),
     Variant("rnn", "indrnn", _indrnn, W=_H, b=_H, vectors={"u": "uniform"}),
 )

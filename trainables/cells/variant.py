@@ -1,9 +1,11 @@
 """Variant: one gate variant of one cell family, as data and a few lines of equations."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, TypedDict
 
+from spaces.cells import Cell, find
 from trainables.cells.equations import Blocks, State, Terms
 
 Step = Callable[[Terms, State], State]
@@ -27,25 +29,15 @@ def full_blocks(names: str) -> FullBlocks:
     return {"W": blocks(names), "R": blocks(names), "b": blocks(names)}
 
 
-class Forgets(TypedDict):
-    """A forget gate and its start; see the fields of Variant."""
-
-    bias: dict[str, float]
-    retain_gates: dict[str, int]
-    input_gates: Blocks
-
-
-def forgets(gate: str, input_gates: str = "") -> Forgets:
-    """Return a forget gate that starts open, and the input gate beside it if there is one."""
-    return {"bias": {gate: 1.0}, "retain_gates": {gate: 1}, "input_gates": blocks(input_gates)}
-
-
 @dataclass(frozen=True)
 class Variant:
     """A recurrent cell. Its layer owns the tensors W [|W|·H, I], R [|R|·H, H], b [|b|·H].
 
-    W, R and b name the blocks that have an input matrix, a recurrent matrix and a bias. A matrix of
-    R need not act on the state's h: the equations say on what.
+    W, R and b name the blocks that have an input matrix, a recurrent matrix and a bias. The
+    equations decide what a matrix of R is multiplied with; it need not be the state's h.
+
+    What the catalogue of cells says of a variant (square, projected, retain_gates, recurrent) is
+    read from its row there and stands nowhere else. InputError if the catalogue has no such row.
     """
 
     family: str
@@ -54,33 +46,59 @@ class Variant:
     W: Blocks
     R: Blocks = ()
     b: Blocks = ()
-    state: Blocks = ("h",)  #: names of the state's fields, zero at first
+    state: Blocks = ("h",)  #: names of the state's fields
     zoneout_fields: Blocks = ("h",)  #: fields that zoneout acts on
-    initial: dict[str, float] = field(default_factory=dict)  #: fields that start elsewhere
+    initial: dict[str, float] = field(default_factory=dict)  #: fields that do not start at 0
     output: str = "h"  #: the field of the state that the layer gives out
+    #: parameter vectors of H values, with their first value ("uniform" is U(0, 1))
     vectors: dict[str, float | str] = field(default_factory=dict)
-    #: parameter vectors of H values by name: what they start as ("uniform" is U(0, 1))
-    bias: dict[str, float] = field(
-        default_factory=dict
-    )  #: blocks whose bias starts elsewhere than 0
-    retain_gates: dict[str, int] = field(default_factory=dict)
-    #: blocks with a bias whose gate says how much of the past is kept: 1 where an open gate keeps
-    #: it, -1 where an open gate lets the new in
-    input_gates: Blocks = ()  #: gates of the new beside those, which a chrono start closes as far
-    recurrent: Literal["configured", "identity"] = "configured"  #: what the matrices of R start as
-    square: bool = False  #: defined for as many inputs as units
+    bias: dict[str, float] = field(default_factory=dict)  #: blocks whose bias does not start at 0
+    #: gates of the new value; a chrono start closes them as far as it opens the retain gate
+    input_gates: Blocks = ()
     window: int = 1  #: steps of the input that W sees, the present one first
-    norm: Literal["none", "batch", "layer"] = "none"  #: what is done to Wx before the bias
-    projected: bool = False  #: h is a projection, half as wide, of what the units give
+    norm: Literal["none", "batch", "layer"] = "none"  #: normalisation of Wx before the bias
+    zoneout: bool = False  #: whether the step mixes in the state before it (zoneout.py)
+
+    def __post_init__(self) -> None:
+        if bool(self.R) != (self.cell.recurrent != "none"):
+            rule = "recurrent must be 'none' in the catalogue exactly where a variant has no R"
+            raise ValueError(f"{self.name}: {rule}")
+        if unknown := {*self.retain_gates, *self.input_gates, *self.bias} - {*self.b}:
+            raise ValueError(f"{self.name}: b must have the blocks {sorted(unknown)}")
+
+    @cached_property
+    def cell(self) -> Cell:
+        """The variant's row in the catalogue of cells."""
+        return find(self.family, self.gates)
 
     @property
     def name(self) -> str:
         """Family and gates in one word, for messages and tests."""
-        return f"{self.family}-{self.gates}"
+        return f"{self.cell.name} with zoneout" if self.zoneout else self.cell.name
+
+    @property
+    def square(self) -> bool:
+        """Whether a layer needs as many inputs as units."""
+        return self.cell.square
+
+    @property
+    def projected(self) -> bool:
+        """Whether h is a projection, half as wide, of what the units compute."""
+        return self.cell.projected
+
+    @property
+    def retain_gates(self) -> Mapping[str, int]:
+        """Gates that decide how much of the past stays; see Cell."""
+        return self.cell.retain_gates
+
+    @property
+    def recurrent(self) -> Literal["configured", "identity", "none"]:
+        """How the matrices of R start; see Cell."""
+        return self.cell.recurrent
 
     def width(self, hidden: int) -> int:
         """Return how many features a layer of that many units gives out."""
-        return (hidden + 1) // 2 if self.projected else hidden
+        return self.cell.width(hidden)
 
     def shapes(self, inputs: int, hidden: int) -> dict[str, tuple[int, ...]]:
         """Return the shapes of a layer's parameters, in the order in which they are drawn."""

@@ -1,12 +1,12 @@
 """Zoneout: in training, units of the state keep their previous value at random (Krueger 2017).
 
-    s' = d⊙s⁻ + (1 - d)⊙s,  d 1 with the rate's probability and 0 otherwise
+    s' = d⊙s⁻ + (1 - d)⊙s,  d is 1 with the rate's probability and 0 otherwise
 
-for every field s of the state that a variant names (Variant.zoneout_fields), each with masks of its
-own. In evaluation d is its expectation, the rate. As in the paper, what else a step computes from
-a new field (h from c) it computes from s, not from s'.
+for every field s of the state in Variant.zoneout_fields, each with masks of its own. In evaluation
+d is its expectation, the rate. As in the paper, what else a step computes from a new field (h from
+c) it computes from s, not from s'.
 
-Shapes are suffixes: F zoned fields times units.
+Shapes are suffixes: T steps, B sequences, I inputs, F fields with zoneout times units.
 """
 
 from dataclasses import replace
@@ -21,14 +21,13 @@ _ZONED: dict[str, Variant] = {}
 
 
 def zoned(variant: Variant) -> Variant:
-    """Return a variant whose step mixes the state before into the state after, by Terms.keep."""
+    """Return the variant with zoneout: its step mixes the state before into the state after."""
     if variant.name not in _ZONED:
-        gates = f"{variant.gates} with zoneout"
-        _ZONED[variant.name] = replace(variant, gates=gates, step=_keeping(variant))
+        _ZONED[variant.name] = replace(variant, zoneout=True, step=_mixing(variant))
     return _ZONED[variant.name]
 
 
-def _keeping(variant: Variant) -> Step:
+def _mixing(variant: Variant) -> Step:
     def step(a: Terms, s: State) -> State:
         after = variant.step(a, s)
         for name in variant.zoneout_fields:
@@ -40,7 +39,7 @@ def _keeping(variant: Variant) -> Step:
 
 
 def keep(variant: Variant, rate: float, dropout: Dropout, like_TBI: Tensor, hidden: int) -> Tensor:
-    """Return what every step retain_gates: masks [T, B, F], or their expectation [1, 1, F]."""
+    """Return d for every step: masks [T, B, F], or in evaluation their expectation [1, 1, F]."""
     width = len(variant.zoneout_fields) * hidden
     if not dropout.active:
         return like_TBI.new_full((1, 1, width), rate)

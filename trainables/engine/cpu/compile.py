@@ -123,6 +123,7 @@ def _followed(plan: Plan) -> object:
     """
     t, variant = plan.trace, plan.variant
     row = [getattr(variant, field.name) for field in fields(Variant) if field.name != "step"]
+    row.append(variant.projected)
     layout = [t.sums, list(plan.tape.items()), list(plan.across.items())]
     groups = t.graph.groups
     members = [node for group in groups.values() for node in group]
