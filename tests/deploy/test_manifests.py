@@ -13,7 +13,7 @@ import yaml
 from packaging.requirements import Requirement
 
 from deploy.client import Client
-from deploy.connection import DEFAULT_ADDRESS
+from deploy.client.connection import DEFAULT_ADDRESS
 from search.job.spec import JobSpec
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -21,11 +21,8 @@ DEPLOY = REPOSITORY / "deploy"
 MANIFESTS = sorted(DEPLOY.rglob("*.yaml"))
 DOCKERFILE = (DEPLOY / "image" / "Dockerfile").read_text()
 COMPOSE = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text())
-PINS = dict(
-    line.strip().split("==")
-    for line in (REPOSITORY / "constraints.txt").read_text().splitlines()
-    if "==" in line
-)
+CONSTRAINTS = (REPOSITORY / "constraints.txt").read_text()
+PINS = dict(line.strip().split("==") for line in CONSTRAINTS.splitlines() if "==" in line)
 
 
 def kuberay(kind: str) -> dict[str, Any]:
@@ -84,6 +81,23 @@ def test_the_image_carries_what_it_copies_and_runs_as_nobody_special() -> None:
             assert f"!{source}" in ignore
     assert re.findall(r"^USER (.+)$", DOCKERFILE, re.M)[-1] == "1000"
     assert "--constraint constraints.txt" in DOCKERFILE
+
+
+@pytest.mark.parametrize("tag", ["", "+cpu"])
+def test_torch_s_build_is_chosen_by_its_local_version(tag: str) -> None:
+    assert re.findall("^ARG TORCH_(.+)$", DOCKERFILE, re.M) == ["INDEX", "BUILD=cpu"]
+    [pin] = [line for line in CONSTRAINTS.splitlines() if line.startswith("torch==")]
+    assert Requirement(pin).specifier.contains(f"{PINS['torch']}{tag}")
+
+
+@pytest.mark.parametrize(
+    "file", ["deploy/image/Dockerfile", "deploy/ray/cluster.yaml", "Makefile", ".ci/run"]
+)
+def test_no_package_index_is_named_where_packages_are_installed(file: str) -> None:
+    text = (REPOSITORY / file).read_text()
+    assert "https://" not in text
+    for url in re.findall(r"index-url[ =](\S+)", text):
+        assert url == '"${TORCH_INDEX}"'
 
 
 def test_nodes_ask_for_a_token_and_keep_jobs_on_the_volume() -> None:

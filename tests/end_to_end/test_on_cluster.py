@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from installed import wait_until
 from ray_head import RayHead
 
 from deploy.client import Client, find_token
@@ -111,12 +112,14 @@ def test_a_job_with_own_data_is_stopped_and_goes_on_where_it_was(
     submission = laptop.gatesearch("submit", "jobs/gestures.yaml").split()[0]
     journal = ray_head.home / "gatesearch" / "runs" / "gestures" / "job.journal"
     with Client(ray_head.address, find_token(ray_head.token_file)) as client:
-        begun = client.wait(
-            submission,
-            120,
-            lambda job: job.is_ended or (journal.exists() and b'"report"' in journal.read_bytes()),
+        wait_until(
+            lambda: (
+                client.find(submission).is_ended
+                or (journal.exists() and b'"report"' in journal.read_bytes())
+            ),
+            "the job trains",
         )
-    assert begun.state == "running", laptop.gatesearch("logs", submission)
+        assert client.find(submission).state == "running", client.logs(submission)
     assert laptop.gatesearch("stop", "gestures").split() == ["stopped"]
 
     resumed = laptop.gatesearch("submit", "jobs/gestures.yaml").split()[0]

@@ -35,6 +35,7 @@ class RayHead:
     token: str = field(repr=False)
     token_file: Path
     home: Path  #: HOME of the cluster's user; job folders are in home/gatesearch/runs
+    programs: Path  #: the first folder on the PATH of jobs, empty at first
     pid: int
 
 
@@ -57,7 +58,8 @@ def running_head(cpus: int = 2) -> Iterator[RayHead]:
     folder = Path(tempfile.mkdtemp(prefix="gs-", dir="/tmp"))
     try:
         home = folder / "home"
-        home.mkdir()
+        programs = home / "bin"
+        programs.mkdir(parents=True)
         token_file = folder / "token"
         token_file.touch(mode=0o600)
         token_file.write_text(secrets.token_hex(32))
@@ -65,7 +67,7 @@ def running_head(cpus: int = 2) -> Iterator[RayHead]:
         with (folder / "head.log").open("wb") as log:
             process = subprocess.Popen(
                 _command(folder, ports, cpus),
-                env=_environment(folder, home, token_file),
+                env=_environment(folder, programs, token_file),
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -79,6 +81,7 @@ def running_head(cpus: int = 2) -> Iterator[RayHead]:
                 token_file.read_text(),
                 token_file,
                 home,
+                programs,
                 process.pid,
             )
             _wait_until(lambda: _answers(head) or process.poll() is not None, READY_SECONDS)
@@ -123,17 +126,18 @@ def _command(folder: Path, ports: list[int], cpus: int) -> list[str]:
     ]
 
 
-def _environment(folder: Path, home: Path, token_file: Path) -> dict[str, str]:
-    kept = {
+def _environment(folder: Path, programs: Path, token_file: Path) -> dict[str, str]:
+    path = [str(programs), str(Path(sys.executable).parent), os.environ["PATH"]]
+    inherited = {
         name: value
         for name, value in os.environ.items()
         if name == "GATESEARCH_CACHE"  # of the run of tests: its processes share it
         or (not name.startswith(("RAY_", "PYTEST", "GATESEARCH_")) and name != "PYTHONPATH")
     }
-    return kept | {
+    return inherited | {
         MARK: str(folder),
-        "HOME": str(home),
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "HOME": str(programs.parent),
+        "PATH": os.pathsep.join(path),
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token_file),
         # Otherwise the node takes the network card's address and listens on every interface.

@@ -1,4 +1,4 @@
-"""Real servers on loopback for tests: PostgreSQL and an S3 store (SeaweedFS), from PyPI wheels.
+"""Real servers on loopback for tests, from Python packages: PostgreSQL and an S3 store (SeaweedFS).
 
 Each is a child process of ours, ended by its pid, with its data in a folder that is removed.
 Tests take the `postgres` and `s3` fixtures of tests/conftest.py.

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.auth import Token
-from deploy.client import Client
-from deploy.connection import find_address
+from deploy.client import Client, Token
+from deploy.client.connection import find_address
 from deploy.errors import ClusterError
 
 
@@ -80,13 +79,13 @@ def test_the_address_is_found_where_ray_looks(
     ],
 )
 def test_what_is_no_dashboard_url_is_refused(given: str) -> None:
-    with pytest.raises(ClusterError, match="not the URL of a Ray dashboard") as refusal:
+    with pytest.raises(ClusterError, match="must be the URL of a Ray dashboard") as refusal:
         find_address(given, {})
     assert refusal.value.exit_code == 2
 
 
 def test_an_address_with_a_password_is_refused_without_showing_it() -> None:
-    with pytest.raises(ClusterError, match="carries no user name or password") as refusal:
+    with pytest.raises(ClusterError, match="must hold no user name") as refusal:
         find_address("http://me:hunter2@head:8265", {})
     assert "hunter2" not in str(refusal.value)
 
@@ -121,8 +120,8 @@ def test_an_unknown_host_is_unreachable() -> None:
     ("status", "body", "rule"),
     [
         (200, "<html>hello</html>", "not JSON"),
-        (404, "not found", "not the Jobs API"),
-        (200, '{"version": "1.0"}', "not a Ray head"),
+        (404, "not found", "must be that of a Ray head's Jobs API"),
+        (200, '{"version": "1.0"}', "must be that of a Ray head"),
         (502, "Bad\nGateway", "answered 502 to /api/version: Gateway"),
     ],
 )
@@ -145,7 +144,7 @@ def test_a_token_follows_no_redirect() -> None:
         server(302, Location=elsewhere) as (address, _),
         Client(address, Token("t0ken", "here")) as client,
     ):
-        with pytest.raises(ClusterError, match="redirects elsewhere"):
+        with pytest.raises(ClusterError, match="must not redirect elsewhere"):
             client.jobs()
         assert tokens == []
 

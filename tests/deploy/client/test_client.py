@@ -5,21 +5,39 @@ import itertools
 import os
 import secrets
 import socket
+import subprocess
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from ray_head import RayHead
 
-from deploy.auth import Token, find_token
-from deploy.client import Client, ClusterError, Submission, run_command
-from deploy.connection import Connection
+from deploy.client import Client, Submission, Token, find_token
+from deploy.client.commands import run_command
+from deploy.client.connection import Connection
+from deploy.errors import ClusterError
 
 pytestmark = pytest.mark.timeout(180)
 ENOUGH = 60.0
+Does = Callable[[str], None]
+#: Stands on the cluster in place of `gatesearch run FILE --root ROOT`: $2 is FILE. It forks nothing
+#: itself, since Ray leaves to itself what a shell forks in the moment when it is stopped.
+STAND_IN = """\
+#!/bin/sh
+read -r _ name < "$2"
+. "$HOME/commands/$name"
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def stand_in(ray_head: RayHead) -> None:
+    program = ray_head.programs / "gatesearch"
+    program.write_text(STAND_IN)
+    program.chmod(0o755)
+    (ray_head.home / "commands").mkdir()
 
 
 @pytest.fixture
@@ -41,10 +59,21 @@ def job(tmp_path: Path, name: str) -> Path:
     return file
 
 
-def test_without_a_token_nothing_is_told(ray_head: RayHead) -> None:
+@pytest.fixture
+def does(ray_head: RayHead, name: str) -> Does:
+    """Sets the shell command that the job of this test runs from now on."""
+
+    def set_command(command: str) -> None:
+        (ray_head.home / "commands" / name).write_text(f"{command}\n")
+
+    set_command("true")
+    return set_command
+
+
+def test_without_a_token_nothing_is_shown(ray_head: RayHead) -> None:
     with (
         Client(ray_head.address) as client,
-        pytest.raises(ClusterError, match="asks for a token") as refusal,
+        pytest.raises(ClusterError, match=r"must carry the cluster's token \(none") as refusal,
     ):
         client.jobs()
     assert refusal.value.exit_code == 2 and "RAY_AUTH_TOKEN" in refusal.value.remedy
@@ -64,15 +93,11 @@ def test_a_wrong_token_is_refused_and_not_shown(ray_head: RayHead, job: Path, na
 
 
 def test_a_job_finds_its_file_and_data_and_is_followed_to_its_end(
-    cluster: Client, job: Path, name: str
+    cluster: Client, job: Path, name: str, does: Does
 ) -> None:
     (job.parent / "gestures.npz").write_bytes(b"many gestures\n")
-    submission = cluster.submit(
-        job,
-        [Path("gestures.npz")],
-        name=name,
-        entrypoint="cat {job} $(dirname {job})/gestures.npz && seq 3000",
-    )
+    does('cat "$2" "$(dirname "$2")/gestures.npz" && seq 3000')
+    submission = cluster.submit(job, [Path("gestures.npz")], name=name)
     assert submission.started
     log = "".join(cluster.follow(submission.id))
     assert job.read_text() + "many gestures\n" in log
@@ -84,41 +109,43 @@ def test_a_job_finds_its_file_and_data_and_is_followed_to_its_end(
 
 
 def test_a_submission_is_started_once_and_goes_on_after_its_end(
-    cluster: Client, job: Path, name: str, ray_head: RayHead
+    cluster: Client, job: Path, name: str, does: Does
 ) -> None:
-    hold = "while ! test -e {job}.go; do sleep 0.1; done"
-    first = cluster.submit(job, name=name, entrypoint=hold)
-    second = cluster.submit(job, name=name, entrypoint=hold)
+    does("while :; do sleep 0.1; done")
+    first = cluster.submit(job, name=name)
+    second = cluster.submit(job, name=name)
     assert first.started and not second.started and second.id == first.id
     assert second.state in ("pending", "running")
     job.write_text(job.read_text() + "# another job of the same name\n")
-    with pytest.raises(ClusterError, match=f"another job of this name is .* as {first.id}"):
-        cluster.submit(job, name=name, entrypoint=hold)
+    with pytest.raises(ClusterError, match=rf"that of another job .* \({first.id}\)"):
+        cluster.submit(job, name=name)
     job.write_text(job.read_text().replace("# another job of the same name\n", ""))
 
     assert cluster.stop(first.id).state == "stopped"
-    resumed = cluster.submit(job, name=name, entrypoint="true")
+    does("true")
+    resumed = cluster.submit(job, name=name)
     assert (resumed.started, resumed.id, resumed.continues) == (True, f"{first.id}-2", first.id)
     assert cluster.wait(resumed.id, ENOUGH).state == "succeeded"
 
-    finished = cluster.submit(job, name=name, entrypoint="true")
+    finished = cluster.submit(job, name=name)
     assert (finished.started, finished.id, finished.state) == (False, resumed.id, "succeeded")
-    again = cluster.submit(job, name=name, entrypoint="true", again=True)
+    again = cluster.submit(job, name=name, again=True)
     assert (again.started, again.id, again.continues) == (True, f"{first.id}-3", resumed.id)
-    elsewhere = cluster.submit(job, name=name, root="/elsewhere", entrypoint="true")
+    elsewhere = cluster.submit(job, name=name, root="/elsewhere")
     assert elsewhere.started and not elsewhere.id.startswith(first.id)
     for submission in (again, elsewhere):
         assert cluster.wait(submission.id, ENOUGH).state == "succeeded"
 
 
 def test_two_who_submit_the_same_job_at_once_start_it_once(
-    cluster: Client, job: Path, name: str, ray_head: RayHead
+    cluster: Client, job: Path, name: str, does: Does, ray_head: RayHead
 ) -> None:
+    does("sleep 1")
     submitted: list[Submission] = []
 
     def submit() -> None:
         with Client(ray_head.address, find_token(ray_head.token_file)) as client:
-            submitted.append(client.submit(job, name=name, entrypoint="sleep 1"))
+            submitted.append(client.submit(job, name=name))
 
     threads = [threading.Thread(target=submit) for _ in range(4)]
     for thread in threads:
@@ -130,10 +157,12 @@ def test_two_who_submit_the_same_job_at_once_start_it_once(
     assert cluster.wait(submitted[0].id, ENOUGH).state == "succeeded"
 
 
-def test_a_stopped_job_may_end_in_good_order(cluster: Client, job: Path, name: str) -> None:
-    # It needs longer than the 3 s after which Ray would kill it by default.
-    command = "trap 'sleep 4; echo saved; exit 0' TERM; echo ready; while :; do sleep 0.1; done"
-    submission = cluster.submit(job, name=name, entrypoint=command)
+def test_a_stopped_job_may_end_in_good_order(
+    cluster: Client, job: Path, name: str, does: Does
+) -> None:
+    # It needs longer than the 3 s after which Ray kills a job by default.
+    does("trap 'sleep 4; echo saved; exit 0' TERM; echo ready; while :; do sleep 0.1; done")
+    submission = cluster.submit(job, name=name)
     with contextlib.closing(cluster.follow(submission.id)) as log:
         next(text for text in log if "\nready" in f"\n{text}")
     stopped = cluster.stop(submission.id)
@@ -142,16 +171,19 @@ def test_a_stopped_job_may_end_in_good_order(cluster: Client, job: Path, name: s
     assert cluster.stop(submission.id) == stopped
 
 
-def test_a_job_is_stopped_even_before_it_has_begun(cluster: Client, job: Path, name: str) -> None:
-    # As gatesearch's own command does: a shell that forks at the moment leaves its child to itself.
-    submission = cluster.submit(job, name=name, entrypoint="exec sleep 1000")
+def test_a_job_is_stopped_even_before_it_has_begun(
+    cluster: Client, job: Path, name: str, does: Does
+) -> None:
+    does("exec sleep 1000")
+    submission = cluster.submit(job, name=name)
     assert cluster.stop(submission.id).state == "stopped"
 
 
-def test_a_failed_job_shows_its_last_lines(cluster: Client, job: Path, name: str) -> None:
-    submission = cluster.submit(
-        job, name=name, entrypoint="echo out of memory; echo what a pity >&2; exit 3"
-    )
+def test_a_failed_job_shows_its_last_lines(
+    cluster: Client, job: Path, name: str, does: Does
+) -> None:
+    does("echo out of memory; echo what a pity >&2; exit 3")
+    submission = cluster.submit(job, name=name)
     assert cluster.wait(submission.id, ENOUGH).is_ended
     status = cluster.status(submission.id)
     assert (status.state, status.exit_code) == ("failed", 3)
@@ -159,8 +191,9 @@ def test_a_failed_job_shows_its_last_lines(cluster: Client, job: Path, name: str
     assert status.last_lines == ("out of memory", "what a pity")
 
 
+@pytest.mark.usefixtures("does")
 def test_an_unknown_job_is_refused_with_the_nearest(cluster: Client, job: Path, name: str) -> None:
-    submission = cluster.submit(job, name=name, entrypoint="true")
+    submission = cluster.submit(job, name=name)
     for request in (cluster.status, cluster.logs, cluster.stop, cluster.find):
         with pytest.raises(ClusterError, match=f"the nearest is {name}") as refusal:
             request(name[:-1])
@@ -169,40 +202,45 @@ def test_an_unknown_job_is_refused_with_the_nearest(cluster: Client, job: Path, 
     assert cluster.wait(submission.id, ENOUGH).is_ended
 
 
-def test_a_cluster_without_gatesearch_is_told_in_the_log(
-    cluster: Client, job: Path, name: str
-) -> None:
-    command = run_command("job/vowels.yaml", "/tmp/runs")
-    submission = cluster.submit(job, name=name, entrypoint=f"PATH=/usr/bin:/bin; {command}")
-    assert cluster.wait(submission.id, ENOUGH).exit_code == 127
-    assert "gatesearch is not installed" in "".join(cluster.status(submission.id).last_lines)
+def test_a_cluster_without_gatesearch_says_so_in_the_log(tmp_path: Path) -> None:
+    ran = subprocess.run(
+        ["/bin/sh", "-c", run_command("job/vowels.yaml", str(tmp_path))],
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 127
+    assert "gatesearch must be installed on the cluster" in ran.stderr
 
 
 def test_twenty_megabytes_of_results_come_home(
-    cluster: Client, job: Path, name: str, ray_head: RayHead, tmp_path: Path
+    cluster: Client, job: Path, name: str, does: Does, ray_head: RayHead, tmp_path: Path
 ) -> None:
     folder = ray_head.home / "gatesearch" / "runs" / name
     (folder / "best").mkdir(parents=True)
     (folder / "best" / "weights.safetensors").write_bytes(os.urandom(20_000_000))
     (folder / "job.journal").write_text('{"record":"driver"}\n')
-    submission = cluster.submit(job, name=name, entrypoint="true")
+    submission = cluster.submit(job, name=name)
     before = {known.id for known in cluster.jobs(every=True)}
     fetched = cluster.fetch(submission.id, tmp_path / "laptop")
     assert fetched == tmp_path / "laptop" / name
-    for name in ("best/weights.safetensors", "job.journal"):
-        assert (fetched / name).read_bytes() == (folder / name).read_bytes()
+    for file in ("best/weights.safetensors", "job.journal"):
+        assert (fetched / file).read_bytes() == (folder / file).read_bytes()
     assert {known.id for known in cluster.jobs(every=True)} == before  # the fetch itself is gone
     assert cluster.wait(submission.id, ENOUGH).is_ended
 
 
-def test_results_that_are_not_there_are_told(
-    cluster: Client, job: Path, name: str, tmp_path: Path
+def test_missing_results_are_reported_with_their_place(
+    cluster: Client, job: Path, name: str, does: Does, tmp_path: Path
 ) -> None:
-    submission = cluster.submit(job, name=name, root="~/other runs", entrypoint="true")
-    with pytest.raises(ClusterError, match=f"other runs/{name}: the job's folder is missing"):
+    does('echo "root: $4"')
+    submission = cluster.submit(job, name=name, root="~/other runs")
+    with pytest.raises(ClusterError, match=f"other runs/{name}: the job's folder must exist"):
         cluster.fetch(submission.id, tmp_path / "laptop")
     assert not (tmp_path / "laptop").exists()
     assert cluster.wait(submission.id, ENOUGH).is_ended
+    assert "/other runs\n" in cluster.logs(submission.id)
 
 
 @contextlib.contextmanager
@@ -255,16 +293,17 @@ def breaking_proxy(address: str, step: int) -> Iterator[tuple[str, "itertools.co
 
 
 def test_a_connection_that_breaks_off_loses_and_doubles_nothing(
-    cluster: Client, job: Path, name: str, ray_head: RayHead
+    cluster: Client, job: Path, name: str, does: Does, ray_head: RayHead
 ) -> None:
-    submission = cluster.submit(job, name=name, entrypoint="seq 20000; sleep 2; seq 20001 24000")
+    does("seq 20000; sleep 2; seq 20001 24000")
+    submission = cluster.submit(job, name=name)
     with (
         breaking_proxy(ray_head.address, 50_000) as (address, broken),
         Client(address, find_token(ray_head.token_file)) as client,
     ):
         log = "".join(client.follow(submission.id))
     numbers = [line for line in log.splitlines() if line.isdecimal()]
-    told, wanted = Counter(numbers), [str(number) for number in range(1, 24001)]
-    assert [number for number in told if told[number] != 1] == []
-    assert numbers == wanted
+    counts = Counter(numbers)
+    assert [number for number in counts if counts[number] != 1] == []
+    assert numbers == [str(number) for number in range(1, 24001)]
     assert next(broken) > 0

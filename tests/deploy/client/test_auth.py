@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.auth import Token, find_token
-from deploy.client import Client
+from deploy.client import Client, Token, find_token
 from deploy.errors import ClusterError
 
 SECRET = "s3cr3t-of-the-cluster"
@@ -49,7 +48,7 @@ def test_no_token_anywhere_is_none(tmp_path: Path) -> None:
 
 
 def test_a_token_file_that_is_asked_for_must_exist(tmp_path: Path) -> None:
-    with pytest.raises(ClusterError, match="cannot be read") as refusal:
+    with pytest.raises(ClusterError, match="must be readable") as refusal:
         find_token(None, {"RAY_AUTH_TOKEN_PATH": str(tmp_path / "missing")})
     assert refusal.value.exit_code == 2
 

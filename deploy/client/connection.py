@@ -4,11 +4,10 @@ import ipaddress
 import os
 import re
 from collections.abc import Iterator, Mapping
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urlsplit
 
-from deploy.auth import Token
+from deploy.client.auth import Token
 from deploy.errors import ClusterError
 
 if TYPE_CHECKING:
@@ -44,20 +43,20 @@ def find_address(address: str | None, environ: Mapping[str, str] = os.environ) -
     if parts.username or parts.password:
         raise ClusterError.refused(
             place,
-            "an address carries no user name or password",
+            "an address must hold no user name and no password",
             "use the token instead: RAY_AUTH_TOKEN_PATH or --token-file",
         )
     if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment:
         raise ClusterError.refused(
             place,
-            f"{address!r} is not the URL of a Ray dashboard",
+            f"the address must be the URL of a Ray dashboard, not {address!r}",
             "give it as http://HOST:8265 or https://HOST; ray:// and HOST:6379 are other ports",
         )
     return address.rstrip("/")
 
 
 def is_loopback(address: str) -> bool:
-    """Tell whether the address stays on this machine."""
+    """Return whether the address stays on this machine."""
     host = urlsplit(address).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -66,7 +65,7 @@ def is_loopback(address: str) -> bool:
 
 
 class Connection:
-    """Requests to one head. `warnings` holds what the user should be told once."""
+    """Requests to one head. `warnings` holds what the user should read once."""
 
     def __init__(self, address: str, token: Token | None) -> None:
         self.address = address
@@ -93,12 +92,7 @@ class Connection:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -148,8 +142,8 @@ class Connection:
         except requests.exceptions.SSLError as error:
             raise ClusterError(
                 self.address,
-                "the server's certificate is not accepted",
-                "check the host name; for an own authority set REQUESTS_CA_BUNDLE to its file",
+                "the server's certificate must be one that this machine accepts",
+                "check the host name; for your own authority, set REQUESTS_CA_BUNDLE to its file",
             ) from error
         except requests.exceptions.ConnectTimeout as error:
             raise self._unreachable(f"no answer within {CONNECT_SECONDS:.0f} s") from error
@@ -181,8 +175,8 @@ class Connection:
         if status == 401:
             raise ClusterError.refused(
                 self.address,
-                "the cluster asks for a token and "
-                + ("none was found" if self._token is None else "did not take this one"),
+                "the request must carry the cluster's token "
+                + ("(none was found)" if self._token is None else "(it did not accept this one)"),
                 "set RAY_AUTH_TOKEN_PATH or RAY_AUTH_TOKEN, or name the file with --token-file",
             )
         if status == 403:
@@ -195,7 +189,7 @@ class Connection:
         if 300 <= status < 400:
             raise ClusterError.refused(
                 self.address,
-                "the address redirects elsewhere, and a token follows no redirect",
+                "the address must not redirect elsewhere: a token follows no redirect",
                 "give the final address of the Ray dashboard",
             )
         if status == 413:
@@ -222,16 +216,16 @@ class Connection:
     def _not_ray(self, why: str) -> ClusterError:
         return ClusterError.refused(
             self.address,
-            f"this is not the Jobs API of a Ray head ({why})",
+            f"the address must be that of a Ray head's Jobs API ({why})",
             "give the address of the Ray dashboard (port 8265 unless changed)",
         )
 
     def stream(self, path: str) -> Iterator[str]:
-        """Yield the text messages of a web socket until the server ends it orderly.
+        """Yield the text messages of a web socket until the server closes it in order.
 
         An empty text means that nothing came for QUIET_SECONDS: Ray's log sockets answer no ping,
-        so whether the head is still there has to be asked in another way. Raises ClusterError where
-        the socket cannot be opened, EOFError where it broke off.
+        so the caller finds out in another way whether the head is still there. Raises ClusterError
+        if the socket cannot be opened, EOFError if it breaks off.
         """
         import asyncio
 
@@ -261,7 +255,7 @@ class Connection:
                 self.check(error.status, error.message, path)
                 raise ClusterError(
                     self.address,
-                    "no web socket can be opened here, so the log cannot be followed",
+                    "a log must be followed through a web socket, and none can be opened here",
                     "let the proxy pass web sockets, or read the log without following it",
                 ) from None  # the cause's repr holds the request's headers
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
@@ -280,13 +274,13 @@ class Connection:
                             return
                         raise EOFError(f"web socket closed with {socket.close_code}")
                     elif message.type is aiohttp.WSMsgType.ERROR:
-                        raise EOFError("web socket broke off")
+                        raise EOFError("the web socket broke off")
             finally:
                 runner.run(close())
 
 
 def reason(error: Exception) -> str:
-    """Return the innermost cause of a connection error in a few words, without its request."""
+    """Return the innermost cause of a connection error, without the request."""
     text = str(error).rsplit(": ", 1)[-1].strip(")'\"> ")
     match = re.search(r"\[Errno -?\d+\] ([^'\")\[]+)", str(error))
     return (match.group(1) if match else text[:120]) or type(error).__name__

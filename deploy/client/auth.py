@@ -1,4 +1,4 @@
-"""Where a cluster's token comes from, and how it is kept out of sight.
+"""Where a cluster's token comes from, and how it stays out of sight.
 
 The order is Ray's own: RAY_AUTH_TOKEN, then the file RAY_AUTH_TOKEN_PATH, then ~/.ray/auth_token;
 an explicit token file goes before all of them.
@@ -24,18 +24,18 @@ class Token:
         if not re.fullmatch(r"[!-~]+", value):
             raise ClusterError.refused(
                 source,
-                "a token is one line of visible ASCII characters, this one is not",
+                "a token must be one line of visible ASCII characters",
                 "write the cluster's token there, as `ray get-auth-token` prints it",
             )
         self._value = value
         self.source = source  #: the environment variable or file that it was read from
-        self.warning = warning  #: what to tell the user about that place, if anything
+        self.warning = warning  #: what the user should know about that place, if anything
 
     def __repr__(self) -> str:
         return f"Token(from {self.source})"
 
     def __reduce__(self) -> tuple[object, ...]:
-        raise TypeError("a token is not written anywhere")
+        raise TypeError("a token must not be written anywhere")
 
     def header(self) -> str:
         """Return the value of the Authorization header."""
@@ -45,7 +45,7 @@ class Token:
 def find_token(
     token_file: Path | None = None, environ: Mapping[str, str] = os.environ
 ) -> Token | None:
-    """Return the token that Ray's own clients would use, or None if there is none.
+    """Return the token that Ray's own clients use, or None if there is none.
 
     Raises ClusterError if a token file that was asked for cannot be read or holds no token.
     """
@@ -67,7 +67,7 @@ def _read(path: Path, asked_by: str) -> Token:
     except OSError as error:
         raise ClusterError.refused(
             str(path),
-            f"the token file of {asked_by} cannot be read ({error.strerror})",
+            f"the token file of {asked_by} must be readable ({error.strerror})",
             "name a readable file that holds the cluster's token",
         ) from error
     warning = None

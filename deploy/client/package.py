@@ -1,4 +1,4 @@
-"""What travels with a submission: one small zip of the job file and the user's data.
+"""What is sent with a submission: one small zip of the job file and the user's data.
 
 Everything lies under `job/`, laid out as it is on the user's disk, so that a data path in the job
 file means the same on the cluster. Same content, same bytes, same name.
@@ -16,7 +16,7 @@ from deploy.errors import ClusterError
 
 FOLDER = "job"
 #: Bytes of a zip that a Ray dashboard accepts (its body limit is 100 MiB).
-MOST_BYTES = 100_000_000
+MAX_BYTES = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Package:
         return f"gcs://{self.name}"
 
 
-def pack(job_yaml: Path, data_files: Sequence[Path], most_bytes: int = MOST_BYTES) -> Package:
+def pack(job_yaml: Path, data_files: Sequence[Path], max_bytes: int = MAX_BYTES) -> Package:
     """Read the job file and its data into a package.
 
     `data_files` are written as in the job file: relative to the job file's folder. Raises
-    ClusterError for absolute paths, files that cannot be read, and a zip over `most_bytes`.
+    ClusterError for absolute paths, files that cannot be read, and a zip over `max_bytes`.
     """
     folder = job_yaml.absolute().parent
     home = Path(os.path.normpath(folder))  # in names "up" is textual; files are opened as given
@@ -52,20 +52,22 @@ def pack(job_yaml: Path, data_files: Sequence[Path], most_bytes: int = MOST_BYTE
         if file.is_absolute():
             raise ClusterError.refused(
                 str(file),
-                "an absolute data path does not exist on the cluster",
-                "write it relative to the job file, so that the file is sent along",
+                "a data path must be relative to the job file, to mean the same on the cluster",
+                "write it relative to the job file's folder; the file is sent along",
             )
         ups = sum(part == ".." for part in file.parts)
         if ".." in file.parts[ups:]:
             raise ClusterError.refused(
                 str(file),
-                "the path goes down and up again, through folders that are not sent",
-                "write it the short way, with every .. at its beginning",
+                "a data path must have every .. at its beginning: folders in between are not sent",
+                "write it without the detour",
             )
         sources[Path(os.path.normpath(home / file))] = folder / file
         height = max(height, ups)
     if height > len(home.parents):
-        raise ClusterError.refused(str(job_yaml), "a data path leaves the disk", "correct the path")
+        raise ClusterError.refused(
+            str(job_yaml), "a data path must not lead above the top folder", "correct the path"
+        )
     top = (home, *home.parents)[height]
     names = {
         str(PurePosixPath(FOLDER, *place.relative_to(top).parts)): source
@@ -75,37 +77,37 @@ def pack(job_yaml: Path, data_files: Sequence[Path], most_bytes: int = MOST_BYTE
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, source in sorted(names.items()):
-            content = _read(source, most_bytes)
+            content = _read(source, max_bytes)
             digest.update(f"{name}\0{len(content)}\0".encode())
             digest.update(content)
             entry = zipfile.ZipInfo(name)  # dated 1980: the bytes depend on the content alone
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o100644 << 16
             archive.writestr(entry, content)
-            if buffer.tell() > most_bytes:
-                raise _too_large(source, buffer.tell(), most_bytes)
+            if buffer.tell() > max_bytes:
+                raise _too_large(source, buffer.tell(), max_bytes)
     job_path = str(PurePosixPath(FOLDER, *(home / job_yaml.name).relative_to(top).parts))
     return Package(job_path, digest.hexdigest(), buffer.getvalue())
 
 
-def _read(source: Path, most_bytes: int) -> bytes:
+def _read(source: Path, max_bytes: int) -> bytes:
     try:
         # Nothing compresses a thousandfold: do not read what cannot fit.
-        if (size := source.stat().st_size) > 1000 * most_bytes:
-            raise _too_large(source, size, most_bytes)
+        if (size := source.stat().st_size) > 1000 * max_bytes:
+            raise _too_large(source, size, max_bytes)
         return source.read_bytes()
     except OSError as error:
         raise ClusterError.refused(
             str(source),
-            f"the file cannot be read ({error.strerror})",
+            f"the file must be readable ({error.strerror})",
             "correct the path; it is relative to the job file",
         ) from error
 
 
-def _too_large(source: Path, size: int, most_bytes: int) -> ClusterError:
+def _too_large(source: Path, size: int, max_bytes: int) -> ClusterError:
     return ClusterError.refused(
         str(source),
-        f"with this file the package has {size / 1e6:.0f} MB, at most {most_bytes / 1e6:.0f} MB "
-        "travel with a submission",
+        f"the job file and its data must have at most {max_bytes / 1e6:.0f} MB packed, "
+        f"not {size / 1e6:.0f} MB",
         "put the data on a volume of the cluster and run the job there, or send fewer sequences",
     )

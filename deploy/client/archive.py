@@ -1,0 +1,164 @@
+"""A job's folder on its way from the cluster: the lines that carry it, read and unpacked here.
+
+The Jobs API has no download, but it streams a job's log. So `python -m deploy.client.send FOLDER`
+runs as a job of its own and prints the folder as a gzipped tar in base64:
+
+    GATESEARCH-ARCHIVE {"version": 1, "name": …, "bytes": …, "sha256": …, "unpacked": …, "files": …}
+    GATESEARCH-DATA <base64 of 9,000 bytes>         one line a piece; other lines are ignored
+    GATESEARCH-END
+
+or one line `GATESEARCH-NONE {"folder": …, "rule": …, "remedy": …}` if there is nothing to send.
+Neither side holds the archive in memory.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from deploy.errors import ClusterError
+
+HEAD, DATA, END, NONE = (f"GATESEARCH-{word}" for word in ("ARCHIVE", "DATA", "END", "NONE"))
+VERSION = 1
+#: Beginning of the id of a submission that prints a folder.
+FETCH_PREFIX = "gatesearch-fetch-"
+#: Bytes that an archive may unpack to.
+MAX_UNPACKED = 4 * 1024**3
+JOURNAL = "job.journal"
+
+
+def read(pieces: Iterable[str], place: str, spool: IO[bytes]) -> dict[str, Any]:
+    """Write the archive that a log carries to `spool` and return its head.
+
+    `pieces` are the log's text in parts of any length. Raises ClusterError if the cluster had
+    nothing to send, or if anything is missing or was changed on the way.
+    """
+    head: dict[str, Any] | None = None
+    digest = hashlib.sha256()
+    received = 0
+    for line in _lines(pieces):
+        word, _, rest = line.partition(" ")
+        try:
+            if word == NONE:
+                problem = json.loads(rest)
+                raise ClusterError(
+                    f"{place}: {problem['folder']}", problem["rule"], problem["remedy"]
+                )
+            if word == HEAD:
+                head = json.loads(rest)
+                if head["version"] != VERSION:
+                    raise ClusterError(
+                        place,
+                        f"the cluster must send results in form {VERSION}, not {head['version']}",
+                        "install the gatesearch version of the cluster here",
+                    )
+            elif word == DATA and head is not None:
+                piece = base64.b64decode(rest, validate=True)
+                received += len(piece)
+                if received > head["bytes"]:
+                    break
+                digest.update(piece)
+                spool.write(piece)
+            elif word == END and head is not None:
+                if received == head["bytes"] and digest.hexdigest() == head["sha256"]:
+                    return head
+                break
+        except (KeyError, TypeError, ValueError, binascii.Error) as error:
+            raise _damaged(place) from error
+    raise _damaged(place)
+
+
+def _lines(pieces: Iterable[str]) -> Iterator[str]:
+    rest: list[str] = []
+    for piece in pieces:
+        first, *others = piece.split("\n")
+        rest.append(first)
+        for other in others:
+            yield "".join(rest)
+            rest = [other]
+
+
+def _damaged(place: str) -> ClusterError:
+    return ClusterError(
+        place,
+        "the results did not arrive whole",
+        "fetch again; if that fails too, check that cluster and laptop have the same gatesearch, "
+        "and read the log of this fetch on the cluster",
+    )
+
+
+def unpack(spool: IO[bytes], head: dict[str, Any], into: Path, name: str) -> Path:
+    """Unpack a received archive as `into/name`, whole or not at all, and return that folder.
+
+    An existing folder is replaced only if it is an earlier state of the same job: its journal is
+    the beginning of the one that arrived. Raises ClusterError otherwise, and for an archive with
+    anything but plain files inside it.
+    """
+    into.mkdir(parents=True, exist_ok=True)
+    target = into / name
+    work = Path(tempfile.mkdtemp(prefix=f".fetch-{name}-", dir=into))
+    try:
+        fresh = work / "new"
+        _extract(spool, head, fresh)
+        if target.exists() or target.is_symlink():
+            if not _is_earlier(target, fresh):
+                raise ClusterError.refused(
+                    str(target),
+                    "an existing folder must be an earlier state of the fetched job to be replaced",
+                    "fetch into another folder with --root, or move this one away",
+                )
+            target.rename(work / "old")
+        fresh.rename(target)
+    except BaseException:
+        if (work / "old").exists() and not target.exists():
+            (work / "old").rename(target)
+        raise
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return target
+
+
+def _extract(spool: IO[bytes], head: dict[str, Any], folder: Path) -> None:
+    folder.mkdir()
+    left = min(int(head["unpacked"]), MAX_UNPACKED)
+    try:
+        spool.seek(0)
+        with tarfile.open(fileobj=spool, mode="r:gz") as tar:
+            for entry in tar:
+                left -= entry.size
+                if left < 0 or not entry.isreg():
+                    raise tarfile.TarError(entry.name)
+                tar.extract(entry, folder, set_attrs=False, filter="data")
+    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise ClusterError(
+                str(folder.parent.parent),
+                f"the results must fit into a folder that you may write to ({error.strerror})",
+                "make room, or fetch into another folder with --root",
+            ) from error
+        raise ClusterError(
+            str(head.get("name")),
+            "the archive from the cluster must hold plain files of the job alone",
+            "do not trust this cluster's folder; look at it there",
+        ) from error
+
+
+def _is_earlier(present: Path, arrived: Path) -> bool:
+    if present.is_symlink() or not present.is_dir():
+        return False
+    if not any(present.iterdir()):
+        return True
+    old, new = present / JOURNAL, arrived / JOURNAL
+    if not (old.is_file() and new.is_file()) or old.stat().st_size > new.stat().st_size:
+        return False
+    with old.open("rb") as past, new.open("rb") as now:
+        while block := past.read(1 << 20):
+            if now.read(len(block)) != block:
+                return False
+    return True

@@ -1,0 +1,294 @@
+"""Jobs on a Ray cluster: submit, list, watch, stop, and bring the results home.
+
+    with Client(address, find_token()) as cluster:
+        submission = cluster.submit(Path("job.yaml"), [], name="vowels")
+        for text in cluster.follow(submission.id): print(text, end="")
+        folder = cluster.fetch(submission.id, Path("runs"))
+
+It speaks Ray's Jobs REST API. The job runs on the head as `gatesearch run`, in a folder outside
+Ray's working directory (which Ray removes with the job); what is sent is the job file and its data.
+Everything that fails raises ClusterError.
+"""
+
+import contextlib
+import difflib
+import re
+import secrets
+import tempfile
+import time
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+from deploy.client import archive, submission_ids
+from deploy.client.auth import Token
+from deploy.client.cluster_job import ClusterJob, Submission, metadata
+from deploy.client.commands import run_command, send_command, shell_root
+from deploy.client.connection import Connection, find_address, last_line, segment
+from deploy.client.package import Package, pack
+from deploy.errors import ClusterError
+
+#: What Ray gives a stopped job to end by itself before it kills it; its default is 3 s.
+STOP_SECONDS = 30
+#: Lines of a failed job's log that its status shows.
+LAST_LINES = 20
+#: What Ray writes into a job's log, before or after the job's own first lines.
+RAYS_OWN = re.compile(
+    r"Running entrypoint for job |.* job_manager\.py:\d+ -- Runtime env is setting"
+)
+POLL_SECONDS = 0.5
+RECONNECTS = 6  # about a minute
+
+
+class Client:
+    """The Jobs API of one cluster. `warnings` holds what the user should read once."""
+
+    def __init__(self, address: str | None = None, token: Token | None = None) -> None:
+        self._http = Connection(find_address(address), token)
+        self.address = self._http.address
+        self.warnings = self._http.warnings
+
+    def __repr__(self) -> str:
+        return f"Client({self.address!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; it opens again when it is used."""
+        self._http.close()
+
+    # Submit
+
+    def submit(
+        self,
+        job_yaml: Path,
+        data_files: Sequence[Path] = (),
+        *,
+        name: str,
+        root: str | None = None,
+        again: bool = False,
+    ) -> Submission:
+        """Send a job and start it, once.
+
+        While the same job runs, or after it succeeded, nothing is started and `started` is False.
+        A job that failed or was stopped, or with `again` any job that has ended, is submitted once
+        more and goes on in the same folder.
+
+        `data_files` are written as in the job file, relative to its folder. `root` is a folder on
+        the cluster ("/…" or "~/…") that outlives Ray's session; on more than one node's disk it is
+        a shared volume.
+        """
+        root_in_shell = shell_root(root)
+        package = pack(job_yaml, data_files)
+        digest = submission_ids.digest_of(package.digest, root)
+        first = submission_ids.first_id(name, digest)
+        self._check_head()
+        everything = self.jobs(every=True)
+        latest = submission_ids.latest(first, everything)
+        submission_ids.refuse_name_in_use(name, root, digest, everything)
+        if latest is not None:
+            done = latest.state == "succeeded" and not again
+            if not latest.is_ended or done:
+                return Submission(latest.id, False, latest.state)
+        new = submission_ids.next_id(first, latest)
+        self._upload(package)
+        body = {
+            "entrypoint": run_command(package.job_path, root_in_shell),
+            "submission_id": new,
+            "runtime_env": {
+                "working_dir": package.uri,
+                "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS)},
+            },
+            "metadata": metadata(name, root, digest),
+        }
+        if not self._post_job(body):  # somebody else submitted the same job first
+            return Submission(new, False, self._job(new).state)
+        return Submission(new, True, "pending", None if latest is None else latest.id)
+
+    def _check_head(self) -> None:
+        version = self._http.json("GET", "/api/version")
+        if not isinstance(version, dict) or "ray_version" not in version:
+            raise ClusterError.refused(
+                self.address,
+                "the address must be that of a Ray head (its /api/version names no Ray)",
+                "give the address of the Ray dashboard (port 8265 unless changed)",
+            )
+
+    def _upload(self, package: Package) -> None:
+        path = f"/api/packages/gcs/{package.name}"
+        if self._http.request("GET", path, accept=(404,)).status_code == 404:
+            self._http.request("PUT", path, data=package.content)
+
+    def _post_job(self, body: dict[str, Any]) -> bool:
+        answer = self._http.request("POST", "/api/jobs/", body=body, accept=(400, 500))
+        if answer.status_code < 300:
+            return True
+        text = str(answer.text)
+        if "already exists" in text:
+            return False
+        raise ClusterError(
+            self.address,
+            f"the cluster refused the job: {last_line(text)}",
+            "look at the head's dashboard_agent.log",
+        )
+
+    # Watch
+
+    def jobs(self, *, every: bool = False) -> list[ClusterJob]:
+        """Return this cluster's gatesearch submissions, newest first; `every`: others' as well."""
+        listed = self._http.json("GET", "/api/jobs/")
+        if not isinstance(listed, list):
+            raise ClusterError(
+                self.address, "the list of jobs cannot be read", "check the cluster's Ray version"
+            )
+        found = [ClusterJob.of(details) for details in listed if details.get("submission_id")]
+        if not every:
+            found = [job for job in found if job.name is not None]
+        return sorted(found, key=lambda job: (job.submitted or 0, job.id), reverse=True)
+
+    def find(self, id_or_name: str) -> ClusterJob:
+        """Return the submission of that id, or the newest of the gatesearch job of that name."""
+        answer = self._http.request("GET", f"/api/jobs/{segment(id_or_name)}", accept=(404,))
+        if answer.status_code != 404:
+            return ClusterJob.of(answer.json())
+        known = self.jobs(every=True)
+        for job in known:
+            if job.name == id_or_name:
+                return job
+        names = [job.id for job in known] + [job.name for job in known if job.name]
+        near = difflib.get_close_matches(id_or_name, names, n=1, cutoff=0.5)
+        raise ClusterError.refused(
+            id_or_name,
+            "a submission or job of this name must be on the cluster"
+            + (f"; the nearest is {near[0]}" if near else ""),
+            "`gatesearch jobs` lists them; a cluster that was started anew lists no earlier ones, "
+            "and submitting again goes on in the job's folder",
+        )
+
+    def status(self, id_or_name: str) -> ClusterJob:
+        """Return a submission; for a failed one with the last lines of its log."""
+        job = self.find(id_or_name)
+        if job.state != "failed":
+            return job
+        log = [line for line in self.logs(job.id).rstrip().splitlines() if not RAYS_OWN.match(line)]
+        return replace(job, last_lines=tuple(log[-LAST_LINES:]))
+
+    def logs(self, id_or_name: str) -> str:
+        """Return what a submission has written so far."""
+        job = self.find(id_or_name)
+        return str(self._http.json("GET", f"/api/jobs/{segment(job.id)}/logs").get("logs") or "")
+
+    def follow(self, id_or_name: str) -> Generator[str, None, None]:
+        """Yield a submission's log in pieces, from its beginning until the submission has ended.
+
+        A connection that breaks off is opened again, and goes on where it ended.
+        """
+        job = self.find(id_or_name)
+        seen = 0  # characters that were yielded
+        problem: ClusterError | None = None
+        empty = 0  # connections in a row that brought nothing
+        while True:
+            before, at = seen, 0
+            try:
+                for text in self._http.stream(f"/api/jobs/{segment(job.id)}/logs/tail"):
+                    if not text and self._job(job.id).is_ended:
+                        raise EOFError  # a living socket would have ended too
+                    new = text[max(seen - at, 0) :]
+                    at += len(text)
+                    if new:
+                        seen += len(new)
+                        yield new
+                if self._job(job.id).is_ended:
+                    return
+                raise EOFError
+            except EOFError:
+                problem = ClusterError(
+                    job.id,
+                    "the log's connection keeps breaking off",
+                    "the job itself goes on: `gatesearch status` shows its state",
+                )
+            except ClusterError as error:
+                if problem is None or error.exit_code == 2:  # not even once, or never again
+                    raise
+                problem = error
+            empty = 0 if seen > before else empty + 1
+            if empty > RECONNECTS:
+                raise problem
+            time.sleep(POLL_SECONDS * 2**empty)
+
+    def _job(self, submission_id: str) -> ClusterJob:
+        return ClusterJob.of(self._http.json("GET", f"/api/jobs/{segment(submission_id)}"))
+
+    def wait(self, submission_id: str, seconds: float) -> ClusterJob:
+        """Return the submission as soon as it has ended, or as it is after `seconds`."""
+        deadline = time.monotonic() + seconds
+        while True:
+            job = self._job(submission_id)
+            if job.is_ended or time.monotonic() > deadline:
+                return job
+            time.sleep(POLL_SECONDS)
+
+    # Stop
+
+    def stop(self, id_or_name: str) -> ClusterJob:
+        """Ask a submission to end in good order; return it when it has, or as it is in the end.
+
+        A submission that has ended already is returned as it is.
+        """
+        job = self.find(id_or_name)
+        deadline = time.monotonic() + STOP_SECONDS + 15
+        while not job.is_ended and (left := deadline - time.monotonic()) > 0:
+            # Asked again, since Ray drops the request while the job's supervisor is starting.
+            self._http.json("POST", f"/api/jobs/{segment(job.id)}/stop")
+            job = self.wait(job.id, min(left, 3.0))
+        return job
+
+    # Fetch
+
+    def fetch(self, id_or_name: str, into: Path, *, checkpoints: bool = False) -> Path:
+        """Bring a job's folder to `into` and return it as `into/<name>`.
+
+        With `checkpoints`, what is needed to export other trials than the best comes as well. A
+        running job is fetched as far as it is. An existing folder is replaced only by a later state
+        of the same job.
+        """
+        job = self.find(id_or_name)
+        if job.name is None or not re.fullmatch(r"[a-z0-9-]{1,63}", job.name):
+            raise ClusterError.refused(
+                job.id,
+                "the submission must be a gatesearch job to have results to fetch",
+                "`gatesearch jobs` lists those that have",
+            )
+        fetch_id = f"{archive.FETCH_PREFIX}{secrets.token_hex(6)}"
+        folder = f"{shell_root(job.root)}/{job.name}"
+        self._post_job(
+            {
+                "entrypoint": send_command(folder, checkpoints=checkpoints),
+                "submission_id": fetch_id,
+                "metadata": {},
+            }
+        )
+        try:
+            with (
+                tempfile.TemporaryFile() as spool,
+                contextlib.closing(self.follow(fetch_id)) as log,
+            ):
+                head = archive.read(log, f"{self.address} {job.id}", spool)
+                return archive.unpack(spool, head, into, job.name)
+        finally:
+            self._forget(fetch_id)
+
+    def _forget(self, submission_id: str) -> None:
+        """Remove a submission from the cluster's list; it is stopped first if it still runs."""
+        path = f"/api/jobs/{segment(submission_id)}"
+        try:
+            if not self.wait(submission_id, 5.0).is_ended:
+                self.stop(submission_id)
+            self._http.request("DELETE", path)
+        except ClusterError as error:
+            self.warnings.append(f"{submission_id} is left on the cluster's list ({error.rule})")
