@@ -21,8 +21,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import ValidationError
+
+from search.journal.base import JournalError
 from search.journal.trial import Phase, State, TrialResult
-from spaces.config import completed
+from spaces.config import TrialConfig
 from spaces.tasks import Metric, TaskInfo
 from trainables.training.curve import Epoch
 
@@ -41,7 +44,7 @@ class TrialState:
     arm: str
     number: int
     control: bool
-    config: dict[str, Any]
+    config: TrialConfig
     seed: int
     finalist: int | None = None
     replicate: int | None = None
@@ -66,7 +69,7 @@ class TrialState:
             phase=self.phase,
             state=self.state,
             control=self.control,
-            config=self.config,
+            config=self.config.model_dump(mode="json"),
             seed=self.seed,
             epochs=self.epoch,
             metric=metric.name,
@@ -162,7 +165,7 @@ class JobState:
                 arm=record["arm"],
                 number=record["number"],
                 control=record["control"],
-                config=completed(record["config"]),
+                config=_config(record),
                 seed=record["seed"],
                 finalist=record.get("finalist"),
                 replicate=record.get("replicate"),
@@ -197,3 +200,16 @@ class JobState:
         entry.test = record.get("test")
         if not self._keep_curves:
             entry.curve = []
+
+
+def _config(record: dict[str, Any]) -> TrialConfig:
+    """Return a stored configuration; one of an earlier version lacks the newest settings."""
+    try:
+        return TrialConfig.model_validate(record["config"])
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise JournalError(
+            f"Trial {record['key']} of the journal has a configuration that this version does not "
+            f"know ({'.'.join(map(str, problem['loc']))}: {problem['msg']}). Use the version of "
+            "gatesearch that wrote it."
+        ) from None

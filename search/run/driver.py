@@ -33,6 +33,7 @@ from spaces.errors import InputError
 from spaces.tasks import TaskInfo
 from trainables.checkpoints.base import StoreError
 from trainables.training.batching import MAX_MEMBERS, batching_pays
+from trainables.training.curve import Epoch
 from trainables.worker.messages import TrialAssignment, TrialReport
 
 FLUSH_SECONDS = 1.0  #: between two flushes of the journal, at most, while reports come in
@@ -160,7 +161,7 @@ class Driver:
         """
         first, need = self.job_state.trials[work.key], self.job.resources
         assert self.job_state.info is not None
-        config = TrialConfig(**first.config)
+        config = first.config
         if first.replicate is None or first.lost_at is not None or need.gpus_per_trial:
             return []
         if not batching_pays(config, self.job_state.info.longest):
@@ -280,7 +281,7 @@ class Driver:
                 for finalist in chosen:
                     if (arm, finalist.number, replicate) in self._replicated:
                         continue
-                    config = TrialConfig(**finalist.config)
+                    config = finalist.config
                     return self._replicate(arm, finalist.number, config, replicate)
         return None
 
@@ -365,7 +366,7 @@ class Driver:
             rungs=[] if unpruned else self._rungs,
             checkpoints=list(entry.checkpoints),
             test=entry.phase == "confirm",
-            measure=self._latency_limit is not None
+            measure_latency=self._latency_limit is not None
             and entry.phase == "search"  # a finalist has met the limit
             and entry.latency_ms is None,
         )
@@ -386,15 +387,15 @@ class Driver:
             self._retry_or_fail(entry, report.failure)
             return False
         known, seconds = entry.epoch, entry.seconds
-        points = [point for point in report.epochs if point["epoch"] > known]
+        points = [point for point in report.epochs if point.epoch > known]
         pruned_at = self._store_points(entry, points)
         if pruned_at is not None:
-            points = [point for point in points if point["epoch"] <= pruned_at]
+            points = [point for point in points if point.epoch <= pruned_at]
         record = {
             "record": "report",
             "key": entry.key,
             "generation": report.generation,
-            "epochs": points,
+            "epochs": [point.as_dict() for point in points],
             "checkpoint": report.checkpoint,
             "parameters": report.parameters,
         }
@@ -425,16 +426,16 @@ class Driver:
             forgiven = node_lost and entry.epoch > (entry.lost_at or 0)
             self._retry_or_fail(entry, reason, counted=not forgiven)
 
-    def _store_points(self, entry: TrialState, points: list[dict[str, Any]]) -> int | None:
+    def _store_points(self, entry: TrialState, points: list[Epoch]) -> int | None:
         """Store intermediate values in the arm's study; return the epoch of a pruning, if any."""
         if entry.phase != "search":
             return None
         study = self._studies[entry.arm]
         last = self._last_epoch(entry)
         for point in points:
-            stop = study.report(entry.number, point["epoch"], point["value"])
-            if stop and not entry.control and point["epoch"] < last:
-                return int(point["epoch"])
+            stop = study.report(entry.number, point.epoch, point.value)
+            if stop and not entry.control and point.epoch < last:
+                return point.epoch
         return None
 
     def _decide(self, entry: TrialState, report: TrialReport, *, pruned: bool) -> None:
@@ -540,7 +541,7 @@ class Driver:
         self.job_state.apply(record)
 
     def _last_epoch(self, entry: TrialState) -> int:
-        return int(entry.config["max_epochs"])
+        return entry.config.max_epochs
 
     @property
     def _latency_limit(self) -> float | None:

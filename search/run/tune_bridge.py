@@ -80,7 +80,9 @@ class Bridge:
         slot.heard = time.monotonic()
         waited = not slot.keys
         if not waited:
-            reports = [report for each in plain if (report := TrialReport(**each)).key in slot.keys]
+            reports = [
+                report for each in plain if (report := TrialReport.from_dict(each)).key in slot.keys
+            ]
             if not reports:
                 return False
             self.reports += 1

@@ -107,7 +107,10 @@ class ArmStudy:
         self._in_objectives: dict[int, FrozenTrial] = {}  # ended trials, where there are several
         self._history = TrialWindow(maximize=self._maximize, fetch=self._trial, objectives=several)
         self._cma = self._make_cma() if job.search.sampler == "cmaes" else None
-        self._tried = {digest(entry.config) for entry in job_state.arm(arm.name, "search")}
+        self._tried = {
+            digest(entry.config.model_dump(mode="json"))
+            for entry in job_state.arm(arm.name, "search")
+        }
         self._exhausted = False
         self._restore()
 

@@ -161,7 +161,7 @@ class Runs:
                 self._ended(self.job_state.trials[key], record["time"])
 
     def _born(self, entry: TrialState, record: dict[str, Any]) -> None:
-        config = entry.config
+        config = entry.config.model_dump(mode="json")
         name = f"{entry.arm}-{entry.number}"
         params = {**config, "arm": entry.arm, "number": entry.number, "seed": entry.seed}
         tags = {"arm": entry.arm, "cell": config.get("cell"), "gates": config.get("gates")}

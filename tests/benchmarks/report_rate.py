@@ -30,6 +30,7 @@ from driven import INFO, curve_value, job
 
 from search.journal.file import Journal
 from search.run.driver import Driver
+from trainables.training.curve import Epoch
 from trainables.worker.messages import TrialAssignment, TrialReport
 
 REPORTS = 10
@@ -38,14 +39,8 @@ INTERVAL = 2.0  #: seconds between two reports of a trial, on the schedule
 
 def report(work: TrialAssignment, epoch: int) -> TrialReport:
     value = curve_value(work, epoch)
-    point: dict[str, Any] = {
-        "epoch": epoch,
-        "train_loss": 1 - value,
-        "value": value,
-        "seconds": INTERVAL,
-        "time": epoch,
-        "metrics": {"accuracy": value, "loss": 1 - value},
-    }
+    metrics = {"accuracy": value, "loss": 1 - value}
+    point = Epoch(epoch, 1 - value, value, INTERVAL, epoch, metrics)
     name = f"{work.key.replace('/', '-')}-g{work.generation}-e{epoch}"
     return TrialReport(work.key, work.generation, [point], checkpoint=name, parameters=1000)
 

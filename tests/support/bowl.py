@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from search.journal.replay import JobState
+from spaces.config import TrialConfig
 from trainables.worker.messages import TrialAssignment
 
 BOWL = {
@@ -20,8 +21,8 @@ def bowl(work: TrialAssignment, epoch: int) -> float:
     return -distance(work.config) - 1 / epoch
 
 
-def distance(config: dict[str, Any]) -> float:
-    return abs(math.log10(config["learning_rate"]) + 2) / 3 + abs(config["dropout"] - 0.3)
+def distance(config: TrialConfig) -> float:
+    return abs(math.log10(config.learning_rate) + 2) / 3 + abs(config.dropout - 0.3)
 
 
 def told_of(job_state: JobState) -> dict[str, dict[str, Any]]:

@@ -13,6 +13,7 @@ from search.journal.postgres import SqlReader
 from search.journal.replay import JobState
 from search.run.driver import Driver
 from spaces.tasks import Metric, TaskInfo
+from trainables.training.curve import Epoch
 from trainables.worker.messages import TrialAssignment, TrialReport
 
 INFO = TaskInfo(
@@ -54,8 +55,8 @@ def _yaml(plain: dict[str, Any]) -> str:
 
 def curve_value(work: TrialAssignment, epoch: int) -> float:
     """Return a validation accuracy that depends on the configuration and grows with epochs."""
-    first = {name: value for name, value in work.config.items() if name not in LATER}
-    digest = hashlib.sha256(f"{sorted(first.items())}".encode()).digest()
+    config = work.config.model_dump(mode="json", exclude=set(LATER))
+    digest = hashlib.sha256(f"{sorted(config.items())}".encode()).digest()
     ceiling = 0.5 + digest[0] / 512
     return round(ceiling * (1 - math.exp(-epoch / (1 + digest[1] / 64))), 6)
 
@@ -98,11 +99,11 @@ class Workers:
         """Return the report that a worker would send next."""
         if self.fails(work):
             return TrialReport(work.key, work.generation, [], failure="RuntimeError: out of luck")
-        if work.measure and work.key not in self.measured:
+        if work.measure_latency and work.key not in self.measured:
             self.measured.append(work.key)
             size, latency = self.size(work), self.latency(work)
             return TrialReport(work.key, work.generation, [], parameters=size, latency_ms=latency)
-        begin, last = self.epoch[work.key], int(work.config["max_epochs"])
+        begin, last = self.epoch[work.key], int(work.config.max_epochs)
         rungs = range(1, last) if work.rungs is None else work.rungs
         end = min((rung for rung in rungs if rung > begin), default=last)
         points = []
@@ -111,14 +112,14 @@ class Workers:
                 return TrialReport(work.key, work.generation, points, diverged=True)
             value = self.value(work, epoch)
             points.append(
-                {
-                    "epoch": epoch,
-                    "train_loss": 1 - value,
-                    "value": value,
-                    "seconds": self.seconds(work),
-                    "time": epoch,
-                    "metrics": {"accuracy": value, "loss": 1 - value},
-                }
+                Epoch(
+                    epoch=epoch,
+                    train_loss=1 - value,
+                    value=value,
+                    seconds=self.seconds(work),
+                    time=epoch,
+                    metrics={"accuracy": value, "loss": 1 - value},
+                )
             )
         self.epoch[work.key] = end
         return TrialReport(

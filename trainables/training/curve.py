@@ -1,6 +1,7 @@
 """The learning curve: what training returns and the job journal keeps. Knows no torch."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -13,3 +14,7 @@ class Epoch:
     seconds: float  #: training and validation time of this epoch alone
     time: int = 0  #: Unix time in milliseconds at which the point was made, frozen
     metrics: dict[str, float] = field(default_factory=dict)  #: all metrics on validation data
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the point as plain JSON types."""
+        return dict(vars(self))

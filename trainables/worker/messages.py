@@ -1,7 +1,13 @@
-"""What the driver asks of a worker and what the worker answers: plain data, no torch, no Ray."""
+"""What the driver asks of a worker and what the worker answers. No torch, no Ray.
 
-from dataclasses import asdict, dataclass, field
-from typing import Any
+Both sides hold typed values. On the wire they are plain JSON types: as_dict() and from_dict().
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from spaces.config import TrialConfig
+from trainables.training.curve import Epoch
 
 
 @dataclass(frozen=True)
@@ -10,16 +16,21 @@ class TrialAssignment:
 
     key: str  #: "search/lstm/3"
     generation: int  #: of the driver that asks; answers to a former one are ignored
-    config: dict[str, Any]  #: a TrialConfig
+    config: TrialConfig
     seed: int
     rungs: list[int] | None  #: epochs at which to report; None means every one
     checkpoints: list[str] = field(default_factory=list)  #: to go on from, the latest last
     test: bool = False  #: score the test split at the end (confirm phase only)
-    measure: bool = False  #: report the latency before anything is trained
+    measure_latency: bool = False  #: report the latency before anything is trained
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as plain JSON types."""
-        return asdict(self)
+        """Return the assignment as plain JSON types."""
+        return {**vars(self), "config": self.config.model_dump(mode="json")}
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> Self:
+        """Return what as_dict() gave as an assignment; its configuration is validated here."""
+        return cls(**{**plain, "config": TrialConfig.model_validate(plain["config"])})
 
 
 @dataclass(frozen=True)
@@ -28,7 +39,7 @@ class TrialReport:
 
     key: str
     generation: int
-    epochs: list[dict[str, Any]]  #: Epoch objects as dicts
+    epochs: list[Epoch]
     checkpoint: str | None = None
     parameters: int | None = None
     latency_ms: float | None = None  #: in the first report, where it was asked for
@@ -38,5 +49,10 @@ class TrialReport:
     halt: str | None = None  #: why no trial can go on: there is nowhere to keep checkpoints
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as plain JSON types."""
-        return asdict(self)
+        """Return the report as plain JSON types."""
+        return {**vars(self), "epochs": [epoch.as_dict() for epoch in self.epochs]}
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> Self:
+        """Return what as_dict() gave as a report."""
+        return cls(**{**plain, "epochs": [Epoch(**epoch) for epoch in plain["epochs"]]})

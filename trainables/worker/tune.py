@@ -7,13 +7,11 @@ Tune's are not used, since a job resumes from its journal alone.
 
 import time
 import traceback
-from dataclasses import asdict
 from typing import Any
 
 import torch
 from ray import tune
 
-from spaces.config import TrialConfig
 from trainables.checkpoints.base import CheckpointError, Store, StoreError
 from trainables.checkpoints.open import open_store
 from trainables.data.sequences import Data
@@ -44,7 +42,7 @@ class _Trial:
 
     def _begin(self, data: Data, device: str) -> Training:
         work = self.work
-        config = TrialConfig(**work.config)
+        config = work.config
         for name in reversed(work.checkpoints):
             try:
                 with self._store.reading(name) as folder:
@@ -84,7 +82,7 @@ class _Trial:
         return TrialReport(
             key=work.key,
             generation=work.generation,
-            epochs=[asdict(point) for point in points],
+            epochs=points,
             checkpoint=None if training.diverged else self._save(),
             parameters=training.parameters,
             diverged=training.diverged,
@@ -126,7 +124,7 @@ class Worker(tune.Trainable):
 
     def take(self, work: list[dict[str, Any]]) -> None:
         """Turn to other trials in the same process, without Tune's knowing."""
-        self._work = [TrialAssignment(**plain) for plain in work]
+        self._work = [TrialAssignment.from_dict(plain) for plain in work]
         self._trials: list[_Trial] = []
         self._together: Cohort | None = None
 
@@ -160,7 +158,7 @@ class Worker(tune.Trainable):
         if self._together is None:
             begun = [_Trial(work, self._data, self._store, self._device) for work in self._work]
             self._trials, self._together = begun, Cohort([trial.training for trial in begun])
-            if all(trial.work.measure for trial in begun):
+            if all(trial.work.measure_latency for trial in begun):
                 return [trial.measured() for trial in begun]
         until = min((trial.next_report for trial in self._trials if not trial.ended), default=0)
         found = self._together.advance(until, SLICE_SECONDS)

@@ -82,7 +82,7 @@ SPACE = {
 
 def sized(work: TrialAssignment, epoch: int) -> float:
     """Return a value that a larger model has more of, up to a point."""
-    return 1 - 8 / (7 + work.config["hidden_size"]) - 0.02 * (work.config["depth"] - 1)
+    return 1 - 8 / (7 + work.config.hidden_size) - 0.02 * (work.config.depth - 1)
 
 
 def searched(folder: Path, sampler: str, objectives: list[str], trials: int) -> JobState:
@@ -103,8 +103,8 @@ def searched(folder: Path, sampler: str, objectives: list[str], trials: int) -> 
     return drive(wanted, folder, value=sized, size=lambda work: count(work.config))
 
 
-def count(config: dict[str, Any]) -> int:
-    return parameters(TrialConfig(**config), 12, 9)
+def count(config: TrialConfig) -> int:
+    return parameters(config, 12, 9)
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "nsgaii"])

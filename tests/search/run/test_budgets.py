@@ -22,7 +22,7 @@ SECONDS_BUDGET = {"trials": None, "worker_seconds": 120, "control_fraction": 0.0
 
 
 def seconds(work: TrialAssignment) -> float:
-    return COSTS[work.config["cell"]]
+    return COSTS[work.config.cell]
 
 
 def in_time(driver: Driver, slots: int) -> float:
@@ -50,7 +50,7 @@ def _sent(
     workers: Workers, now: float, number: int, work: TrialAssignment
 ) -> tuple[float, int, TrialAssignment, TrialReport]:
     report = workers.slice(work)
-    return now + sum(point["seconds"] for point in report.epochs), number, work, report
+    return now + sum(point.seconds for point in report.epochs), number, work, report
 
 
 @pytest.mark.parametrize("slots", [1, 3, 8])
@@ -73,7 +73,7 @@ def test_the_first_free_slots_go_to_different_arms(tmp_path: Path) -> None:
     with Journal(tmp_path / "job.journal") as journal:
         driver = Driver(job(tmp_path, search=SECONDS_BUDGET), INFO, journal)
         handed = [driver.next() for _ in range(6)]
-        assert [work.config["cell"] for work in handed if work] == ["rnn", "lstm", "gru"] * 2
+        assert [work.config.cell for work in handed if work] == ["rnn", "lstm", "gru"] * 2
 
 
 def test_trials_that_waited_beyond_the_wall_clock_are_not_begun_again(tmp_path: Path) -> None:

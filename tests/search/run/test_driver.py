@@ -156,7 +156,7 @@ def test_another_seed_tries_other_configurations(tmp_path: Path) -> None:
 def test_arms_do_not_share_their_draws(tmp_path: Path) -> None:
     job_state = drive(job(tmp_path), tmp_path)
     rates = {
-        arm: [e.config["learning_rate"] for e in job_state.arm(arm, "search")]
+        arm: [e.config.learning_rate for e in job_state.arm(arm, "search")]
         for arm in ("lstm", "gru")
     }
     assert not set(rates["lstm"]) & set(rates["gru"])
@@ -209,7 +209,7 @@ def test_arms_end_within_a_report_of_equal_worker_seconds(tmp_path: Path) -> Non
         job(tmp_path, search={"trials": None, "worker_seconds": 60, "control_fraction": 0.0}),
         tmp_path,
         slots=3,
-        seconds=lambda work: costs[work.config["cell"]],
+        seconds=lambda work: costs[work.config.cell],
     )
     spent = {arm: sum(e.seconds for e in job_state.arm(arm, "search")) for arm in costs}
     assert all(60 <= seconds <= 63 for seconds in spent.values()), spent

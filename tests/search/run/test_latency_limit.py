@@ -37,12 +37,12 @@ LIMIT = 2.0
 
 def latency(work: TrialAssignment) -> float:
     """Return milliseconds that grow with the model: the limit is met up to 20 units of 4 to 120."""
-    return float(work.config["hidden_size"]) / 10
+    return float(work.config.hidden_size) / 10
 
 
 def wide(work: TrialAssignment, epoch: int) -> float:
     """Return a value that a wider model has more of, so that the limit is in the way."""
-    return float(work.config["hidden_size"]) / 200
+    return float(work.config.hidden_size) / 200
 
 
 def limited(folder: Path, limit: float | None = LIMIT, **changes: Any) -> JobSpec:
@@ -71,7 +71,7 @@ def test_what_is_over_the_limit_is_never_trained_and_counts_as_a_trial(
     assert slow and any(entry.control for entry in slow)
     for entry in entries:
         assert entry.latency_ms == latency(TrialAssignment(entry.key, 1, entry.config, 0, None))
-        assert (entry in slow) is (entry.config["hidden_size"] > 20)
+        assert (entry in slow) is (entry.config.hidden_size > 20)
         assert (entry in slow) is (entry.epoch == 0)
     for entry in slow:
         assert (entry.state, entry.value, entry.seconds) == ("pruned", None, 0.0)
@@ -86,7 +86,7 @@ def test_finalists_have_met_the_limit_and_are_not_measured_again(tmp_path: Path)
         workers.run()
     assert workers.measured == [f"search/lstm/{n}" for n in range(30)]
     (replicate,) = told(tmp_path).arm("lstm", "confirm")
-    assert replicate.config["hidden_size"] <= 20 and replicate.latency_ms is None
+    assert replicate.config.hidden_size <= 20 and replicate.latency_ms is None
 
 
 def test_without_a_limit_nothing_is_measured(tmp_path: Path) -> None:
@@ -102,14 +102,16 @@ def test_a_trial_is_measured_once_whatever_becomes_of_its_worker(tmp_path: Path)
     with Journal(tmp_path / "job.journal") as journal:
         driver = Driver(wanted, INFO, journal)
         work = driver.next()
-        assert work is not None and work.measure
+        assert work is not None and work.measure_latency
         assert driver.report(TrialReport(work.key, 1, [], parameters=7, latency_ms=1.5))
         driver.lost(work.key, "its worker was killed")
         again = driver.next()
-        assert again is not None and again.key == work.key and not again.measure
+        assert again is not None and again.key == work.key and not again.measure_latency
     with Journal(tmp_path / "job.journal") as journal:
         taken_over = Driver(wanted, INFO, journal).next()
-        assert taken_over is not None and taken_over.key == work.key and not taken_over.measure
+        assert (
+            taken_over is not None and taken_over.key == work.key and not taken_over.measure_latency
+        )
     assert told(tmp_path).trials[work.key].latency_ms == 1.5
 
 

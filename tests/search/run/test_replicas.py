@@ -55,7 +55,7 @@ def confirmed(job_state: JobState) -> dict[str, tuple[Any, ...]]:
 
 
 def facts(entry: TrialState) -> tuple[Any, ...]:
-    config = tuple(sorted(entry.config.items()))
+    config = tuple(sorted(entry.config.model_dump(mode="json").items(), key=str))
     return entry.finalist, entry.replicate, entry.seed, config, entry.state, entry.value, entry.test
 
 

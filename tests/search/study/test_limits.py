@@ -22,8 +22,8 @@ def limited(folder: Path, most: int, **changes: Any) -> JobSpec:
     return job(folder, **{"space": SPACE, "confirm": {"seeds": 0}, **changes}, search=search)
 
 
-def count(config: dict[str, Any]) -> int:
-    return parameters(TrialConfig(**config), INFO.inputs, INFO.outputs)
+def count(config: TrialConfig) -> int:
+    return parameters(config, INFO.inputs, INFO.outputs)
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "qmc"])
@@ -44,7 +44,7 @@ def test_where_chance_finds_nothing_the_smallest_model_is_taken(tmp_path: Path) 
     entries = list(job_state.trials.values())
     assert len(entries) == 24
     assert {count(entry.config) for entry in entries} == {least}
-    assert len({entry.config["learning_rate"] for entry in entries}) == 24
+    assert len({entry.config.learning_rate for entry in entries}) == 24
 
 
 def test_an_arm_that_cannot_keep_the_limit_is_refused(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_suggestions_stay_in_the_space_and_are_not_repeated(tmp_path: Path, samp
         entries = job_state.arm(arm.name, "search")
         for entry in entries:
             for name, domain in arm.space.items():
-                assert entry.config[name] in domain, (name, entry.config)
+                assert getattr(entry.config, name) in domain, (name, entry.config)
         repeats = len(entries) - len({str(entry.config) for entry in entries})
         # Twelve configurations are in the small space of one cell.
         assert repeats == (4 if sampler == "brute-force" and arm.name == "lstm" else 0)

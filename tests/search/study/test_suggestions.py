@@ -131,7 +131,7 @@ def test_a_worker_without_a_suggestion_is_kept_and_asks_again(driver: Driver) ->
     held_sampler.go.clear()
     assert bridge.suggest("b") is None
     while (
-        answer := bridge.report("a", [workers.slice(TrialAssignment(**given)).as_dict()])
+        answer := bridge.report("a", [workers.slice(TrialAssignment.from_dict(given)).as_dict()])
     ) is True:
         pass
     assert answer == []

@@ -65,7 +65,7 @@ def test_the_least_of_many_passes_counts_and_warming_up_does_not(
         Counted.forward(model, x, lengths)
         now[0] += 9.0 if model.passes <= latency.WARM_UP else seconds
 
-    monkeypatch.setattr("trainables.latency.time.perf_counter", clock)
+    monkeypatch.setattr("trainables.training.latency.time.perf_counter", clock)
     monkeypatch.setattr(model, "forward", forward)
     train: Sequences = make_data().train
     found = latency_ms(model, train)  # type: ignore[arg-type]
@@ -100,8 +100,8 @@ def test_a_training_is_the_same_whether_it_was_measured_or_not(
 def test_a_worker_tells_latency_first_and_trains_only_when_asked_again(
     make_data: Any, tmp_path: Path
 ) -> None:
-    plain = config("gru", "reset-after").model_dump(mode="json")
-    work = TrialAssignment("search/gru/0", 1, plain, seed=0, rungs=[], measure=True)
+    gru = config("gru", "reset-after")
+    work = TrialAssignment("search/gru/0", 1, gru, seed=0, rungs=[], measure_latency=True)
     worker = Worker.__new__(Worker)
     given = {"work": [work.as_dict()]}
     worker.setup(given, data=make_data(), checkpoints=str(tmp_path), threads=1, device="cpu")

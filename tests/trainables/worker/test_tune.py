@@ -17,7 +17,7 @@ CONFIG = TrialConfig(
 
 
 def work(number: int, checkpoints: list[str] | None = None, **changes: Any) -> TrialAssignment:
-    config = CONFIG.model_copy(update=changes).model_dump(mode="json")
+    config = CONFIG.model_copy(update=changes)
     key = f"confirm/gru/{number}"
     return TrialAssignment(
         key, 1, config, seed=number, rungs=[], checkpoints=checkpoints or [], test=True
@@ -43,7 +43,7 @@ def told(reports: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
 def test_trials_at_once_report_what_each_reports_alone(
     make_data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainables.tune.SLICE_SECONDS", math.inf)
+    monkeypatch.setattr("trainables.worker.tune.SLICE_SECONDS", math.inf)
     data = make_data()
     folders = tmp_path / "together", tmp_path / "alone"
     for folder in folders:
@@ -57,7 +57,7 @@ def test_trials_at_once_report_what_each_reports_alone(
 def test_a_trial_that_ended_is_reported_once_while_others_go_on(
     make_data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainables.tune.SLICE_SECONDS", 0.0)
+    monkeypatch.setattr("trainables.worker.tune.SLICE_SECONDS", 0.0)
     steep = {"cell": "rnn", "gates": "relu", "optimizer": "sgd", "gradient_clip": None}
     wild = work(1, **steep, learning_rate=1e12)
     made = worker(tmp_path, make_data("regression"), work(0, **steep), wild)
@@ -71,7 +71,7 @@ def test_a_trial_that_ended_is_reported_once_while_others_go_on(
 def test_trials_go_on_together_from_checkpoints_of_different_epochs(
     make_data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainables.tune.SLICE_SECONDS", 0.0)
+    monkeypatch.setattr("trainables.worker.tune.SLICE_SECONDS", 0.0)
     data = make_data()
     (first,) = worker(tmp_path, data, work(0)).step()["report"]
     again = worker(tmp_path, data, work(0, [first["checkpoint"]]), work(1))
