@@ -1,12 +1,10 @@
-"""Where checkpoints are kept: a folder that all nodes share, or an S3 bucket. Whole or not at all.
+"""What a store of checkpoints does; local.py and s3.py are stores, open.py chooses one.
 
-    open_store("/runs/vowels/checkpoints")              LocalStore
-    open_store("s3://bucket/prefix/vowels-4f1c…")       S3Store (trainables/checkpoints/s3.py)
+A checkpoint is a folder of files (format.py says which). A store has all of it or nothing. Names
+are letters, digits and dashes: trainables.worker.tune.checkpoint_name makes them.
 
-Names are those of tune.checkpoint_name: letters, digits and dashes.
-
-    StoreError         the store cannot be used; says where and why, never with a credential
-    CheckpointError    what is in it is no whole checkpoint
+    StoreError         the store cannot be used; its text says where and why, without credentials
+    CheckpointError    what is in the store is no whole checkpoint
 """
 
 from abc import ABC, abstractmethod
@@ -26,13 +24,13 @@ class CheckpointError(GatesearchError, ValueError):
 
 
 class Store(ABC):
-    """Keeps folders of files by name."""
+    """Stores folders of files by name."""
 
     @abstractmethod
     def writing(self, name: str) -> AbstractContextManager[Path]:
         """Give an empty folder; when the block ends without an error, its files are the checkpoint.
 
-        One that has the name already is replaced. Readers meet the former one, none, or all of it.
+        A checkpoint of the same name is replaced. Readers find the old one, none, or the new one.
         """
 
     @abstractmethod
@@ -52,4 +50,4 @@ class Store(ABC):
 
     @abstractmethod
     def clean(self, keep: Collection[str]) -> None:
-        """Remove all other checkpoints, and what is left of writers that died."""
+        """Remove all other checkpoints, and what writers that died have left."""

@@ -1,17 +1,16 @@
 """Checkpoints in a folder that all nodes share."""
 
-import os
 import shutil
-import uuid
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from trainables.checkpoints.base import CheckpointError, Store, StoreError
+from trainables.files import beside, replace_folder
 
 
 class LocalStore(Store):
-    """A folder of folders. The driver makes it; where it is missing, the disk is another one."""
+    """A folder of folders. The driver makes it; a node without it has another disk."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -24,16 +23,14 @@ class LocalStore(Store):
                 f"{self._folder} is not on this node: the job's folder must be on a volume that "
                 "all nodes share, or the job file say `storage: {checkpoints: s3://…}`"
             )
-        draft = self._folder / f".{name}.{uuid.uuid4().hex}"
+        draft = beside(self._folder / name)
         draft.mkdir()
         try:
             yield draft
-            self.delete(name)
-            draft.rename(self._folder / name)
+            replace_folder(draft, self._folder / name)
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)
             raise
-        _sync(self._folder)
 
     @contextmanager
     def reading(self, name: str) -> Iterator[Path]:
@@ -50,7 +47,7 @@ class LocalStore(Store):
 
     def delete(self, name: str) -> None:
         """Rename the folder out of the way, then remove it: half of one is never found."""
-        aside = self._folder / f".{name}.{uuid.uuid4().hex}"
+        aside = beside(self._folder / name)
         try:
             (self._folder / name).rename(aside)
         except FileNotFoundError:
@@ -62,11 +59,3 @@ class LocalStore(Store):
         for path in self._folder.iterdir() if self._folder.is_dir() else ():
             if path.name not in keep:
                 shutil.rmtree(path, ignore_errors=True)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,4 +1,8 @@
-"""Opens the store that a place names."""
+"""Which store a place names.
+
+open_store("/runs/vowels/checkpoints")              LocalStore
+open_store("s3://bucket/prefix/vowels-4f1c…")       S3Store
+"""
 
 from pathlib import Path
 
@@ -7,9 +11,9 @@ from trainables.checkpoints.local import LocalStore
 
 
 def open_store(place: str) -> Store:
-    """Return the store at a path or an s3:// URL. Looks for nothing yet."""
+    """Return the store at a path or an s3:// URL, without a look at what is there."""
     if place.startswith("s3://"):
-        from trainables.checkpoints.s3 import S3Store
+        from trainables.checkpoints.s3 import S3Store  # boto3 takes long to import
 
         return S3Store(place)
     return LocalStore(Path(place))

@@ -34,10 +34,10 @@ from trainables.checkpoints.base import CheckpointError, Store, StoreError
 FORMAT = 1
 MANIFEST = "manifest.json"
 _TRIES = 8  # of a request, with growing pauses: about a minute in all
-_GONE = ("NoSuchKey", "404", "NotFound")
-_LACKING = ("NotImplemented", "MethodNotAllowed", "405", "501")
+_MISSING = ("NoSuchKey", "404", "NotFound")
+_UNSUPPORTED = ("NotImplemented", "MethodNotAllowed", "405", "501")
 
-#: What a server says, and what to do about it.
+#: What to do about an error, by its code.
 _REMEDIES = {
     "404": "make the bucket, or name another",
     "NoSuchBucket": "make the bucket, or name another",
@@ -59,16 +59,16 @@ class S3Store(Store):
         self._url = url.rstrip("/")
         self._bucket, _, self._prefix = self._url.removeprefix("s3://").partition("/")
         self._tries = tries
-        self._made: Any = None
+        self._cached_client: Any = None
 
     @contextmanager
     def writing(self, name: str) -> Iterator[Path]:
         """Give a folder on this machine, whose files are uploaded at the end."""
-        with _scratch() as folder:
+        with _temporary_folder() as folder:
             yield folder
-            stored: list[str] = []
+            stored: list[str] = []  # keys
             try:
-                with self._told():
+                with self._as_store_error():
                     self._upload(name, folder, stored)
             except BaseException:
                 with contextlib.suppress(StoreError):
@@ -78,8 +78,8 @@ class S3Store(Store):
     @contextmanager
     def reading(self, name: str) -> Iterator[Path]:
         """Give a folder on this machine with the files, checked against the manifest."""
-        with _scratch() as folder:
-            with self._told():
+        with _temporary_folder() as folder:
+            with self._as_store_error():
                 self._download(name, folder)
             yield folder
 
@@ -108,7 +108,7 @@ class S3Store(Store):
         self._remove(old)
 
     def faults(self) -> list[Fault]:
-        """Return why checkpoints could not be kept here, if so. Leaves nothing behind."""
+        """Return why checkpoints cannot be stored here, if so. Leaves nothing behind."""
         key = f"{self._prefix}/.gatesearch-{uuid.uuid4().hex}".lstrip("/")
         place: dict[str, Any] = {"Bucket": self._bucket, "Key": key}
         try:
@@ -118,13 +118,13 @@ class S3Store(Store):
             self._client.list_objects_v2(Bucket=self._bucket, Prefix=key, MaxKeys=1)
             self._client.delete_object(**place)
         except (BotoCoreError, ClientError) as error:
-            code, said = _said(error)
+            code, message = _code_and_message(error)
             unknown = "see the message" if isinstance(error, ClientError) else _UNREACHABLE
-            rule = f"{self._url} must take the job's checkpoints; it says: {said}"
+            rule = f"{self._url} must take the job's checkpoints; the server answers: {message}"
             return [Fault(rule, _REMEDIES.get(code, unknown))]
         return []
 
-    # Requests. Keys are told without the prefix.
+    # Requests. Keys are given without the prefix.
 
     def _upload(self, name: str, folder: Path, stored: list[str]) -> None:
         files: dict[str, Any] = {}
@@ -143,12 +143,12 @@ class S3Store(Store):
             content = self._get(f"{name}/{entry['key']}")
             if content is None or hashlib.sha256(content).hexdigest() != entry["sha256"]:
                 raise CheckpointError(
-                    f"{self._url}/{name}/{entry['key']} is not what its manifest says was stored"
+                    f"{self._url}/{name}/{entry['key']} has another digest than its manifest says"
                 )
             (folder / Path(file).name).write_bytes(content)
 
     def _manifest(self, name: str) -> dict[str, dict[str, Any]]:
-        with self._told():
+        with self._as_store_error():
             content = self._get(f"{name}/{MANIFEST}")
         if content is None:
             raise CheckpointError(f"there is no checkpoint {name} in {self._url}")
@@ -165,7 +165,7 @@ class S3Store(Store):
     def _list(self, below: str) -> Iterator[str]:
         """Yield keys in their order."""
         start = f"{self._prefix}/" if self._prefix else ""
-        with self._told():
+        with self._as_store_error():
             pages = self._client.get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=self._bucket, Prefix=start + below):
                 for entry in page.get("Contents", []):
@@ -181,37 +181,37 @@ class S3Store(Store):
                 content: bytes = body.read()
                 return content
         except ClientError as error:
-            if _said(error)[0] in _GONE:
+            if _code_and_message(error)[0] in _MISSING:
                 return None
             raise
 
     def _remove(self, keys: Iterable[str]) -> None:
         objects = [{"Key": self._key(key)} for key in keys]
-        with self._told():
+        with self._as_store_error():
             for first in range(0, len(objects), 1_000):
                 some = objects[first : first + 1_000]
                 request = {"Objects": some, "Quiet": True}
                 try:
                     self._client.delete_objects(Bucket=self._bucket, Delete=request)
                 except ClientError as error:
-                    if _said(error)[0] not in _LACKING:
+                    if _code_and_message(error)[0] not in _UNSUPPORTED:
                         raise
-                    for one in some:  # not every server removes many at once
+                    for one in some:  # not every server deletes many at once
                         self._client.delete_object(Bucket=self._bucket, **one)
 
     def _key(self, key: str) -> str:
         return f"{self._prefix}/{key}" if self._prefix else key
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _as_store_error(self) -> Iterator[None]:
         try:
             yield
         except (BotoCoreError, ClientError) as error:
-            raise StoreError(f"{self._url}: {_said(error)[1]}") from None
+            raise StoreError(f"{self._url}: {_code_and_message(error)[1]}") from None
 
     @property
     def _client(self) -> Any:
-        if self._made is None:
+        if self._cached_client is None:
             config = Config(
                 connect_timeout=5,
                 read_timeout=30,
@@ -220,12 +220,14 @@ class S3Store(Store):
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
             )
-            self._made = boto3.Session().client("s3", config=config)  # the default one is shared
-        return self._made
+            self._cached_client = boto3.Session().client(
+                "s3", config=config
+            )  # the default one is shared
+        return self._cached_client
 
 
 @contextmanager
-def _scratch() -> Iterator[Path]:
+def _temporary_folder() -> Iterator[Path]:
     """Give an empty folder; the next driver on this machine removes it if we are killed."""
     folder = Path(tempfile.mkdtemp(prefix=f"gatesearch-{os.getpid()}-"))
     try:
@@ -234,10 +236,10 @@ def _scratch() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _said(error: BotoCoreError | ClientError) -> tuple[str, str]:
+def _code_and_message(error: BotoCoreError | ClientError) -> tuple[str, str]:
     """Return the error's code and message."""
     if isinstance(error, ClientError):
-        told = error.response.get("Error", {})
-        code = str(told.get("Code", "unknown"))
-        return code, f"{told.get('Message') or 'no message'} ({code})"
+        details = error.response.get("Error", {})
+        code = str(details.get("Code", "unknown"))
+        return code, f"{details.get('Message') or 'no message'} ({code})"
     return type(error).__name__, str(error)

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from spaces.config import TrialConfig, completed
 from trainables.cells.noise import Bits, Dropout, Noise
-from trainables.checkpoints import format as checkpoint
 from trainables.checkpoints.base import CheckpointError
+from trainables.checkpoints.format import read_checkpoint, write_checkpoint
 from trainables.data.batches import Batches
 from trainables.data.sequences import Data, Sequences
 from trainables.layers.model import Model
@@ -220,7 +220,7 @@ class Training:
             "best_epoch": None if self.best is None else self.best.epoch,
             "curve": [asdict(point) for point in self.curve],
         }
-        checkpoint.write(folder, tensors, state)
+        write_checkpoint(folder, tensors, state)
 
     @classmethod
     def restore(
@@ -231,7 +231,7 @@ class Training:
         Raises CheckpointError where the folder is no whole checkpoint, or belongs to another
         configuration (max_epochs aside), seed or data set.
         """
-        tensors, state = checkpoint.read(folder)
+        tensors, state = read_checkpoint(folder)
         training = cls(config, data, seed=seed, device=device)
         if "config" in state:
             state["config"] = completed(state["config"])

@@ -19,8 +19,8 @@ from trainables.checkpoints.s3 import MANIFEST, S3Store
 
 
 @dataclass
-class Kept:
-    """A store, and what may befall it."""
+class StoreCase:
+    """A store, and ways to damage what is in it."""
 
     place: str
     damage: Callable[[str], None]  #: change a file of a checkpoint
@@ -32,29 +32,29 @@ class Kept:
         return open_store(self.place)
 
 
-def local(folder: Path) -> Kept:
+def local(folder: Path) -> StoreCase:
     folder.mkdir()
 
     def everything() -> list[str]:
         return [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
 
-    return Kept(
+    return StoreCase(
         str(folder),
-        # The files of a folder are guarded by what is in them: test_checkpoint.py
+        # The files of a folder are guarded by what is in them: test_format.py
         damage=lambda name: (folder / name).rename(folder / f".{name}"),
         lose=lambda name: (folder / name).rename(folder / f".{name}"),
         everything=everything,
     )
 
 
-def bucket(server: S3) -> Kept:
+def bucket(server: S3) -> StoreCase:
     name, client = server.bucket(), server.client()
 
     def file_of(checkpoint: str) -> str:
         below = f"some/prefix/{checkpoint}/"
         return next(k for k in server.keys(name) if k.startswith(below) and MANIFEST not in k)
 
-    return Kept(
+    return StoreCase(
         f"s3://{name}/some/prefix",
         damage=lambda c: client.put_object(Bucket=name, Key=file_of(c), Body=b"other"),
         lose=lambda c: client.delete_object(Bucket=name, Key=file_of(c)),
@@ -63,7 +63,7 @@ def bucket(server: S3) -> Kept:
 
 
 @pytest.fixture(params=["local", "s3"])
-def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Kept:
+def case(request: pytest.FixtureRequest, tmp_path: Path) -> StoreCase:
     """An empty store."""
     if request.param == "local":
         return local(tmp_path / "checkpoints")
@@ -82,105 +82,101 @@ def read(store: Store, name: str) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_what_is_written_is_read(kept: Kept) -> None:
+def test_what_is_written_is_read(case: StoreCase) -> None:
     big = os.urandom(3_000_000)
-    write(kept.store, "search-lstm-3-g1-e9", tensors=big, state=b"{}", empty=b"")
-    assert read(kept.store, "search-lstm-3-g1-e9") == {"tensors": big, "state": b"{}", "empty": b""}
-    assert kept.store.names() == ["search-lstm-3-g1-e9"]
+    write(case.store, "search-lstm-3-g1-e9", tensors=big, state=b"{}", empty=b"")
+    assert read(case.store, "search-lstm-3-g1-e9") == {"tensors": big, "state": b"{}", "empty": b""}
+    assert case.store.names() == ["search-lstm-3-g1-e9"]
 
 
-def test_names_are_whole_and_no_one_s_beginning(kept: Kept) -> None:
+def test_names_are_whole_and_no_one_s_beginning(case: StoreCase) -> None:
     for name in ("search-lstm-1", "search-lstm-10", "search-lstm-1-g1"):
-        write(kept.store, name, state=name.encode())
-    kept.store.delete("search-lstm-1")
-    assert kept.store.names() == ["search-lstm-1-g1", "search-lstm-10"]
-    assert read(kept.store, "search-lstm-10") == {"state": b"search-lstm-10"}
+        write(case.store, name, state=name.encode())
+    case.store.delete("search-lstm-1")
+    assert case.store.names() == ["search-lstm-1-g1", "search-lstm-10"]
+    assert read(case.store, "search-lstm-10") == {"state": b"search-lstm-10"}
 
 
-def test_what_is_not_there_is_no_checkpoint(kept: Kept) -> None:
+def test_what_is_not_there_is_no_checkpoint(case: StoreCase) -> None:
     with pytest.raises(CheckpointError, match="there is no checkpoint none"):
-        read(kept.store, "none")
-    kept.store.delete("none")
-    kept.store.clean(set())
-    assert kept.store.names() == []
+        read(case.store, "none")
+    case.store.delete("none")
+    case.store.clean(set())
+    assert case.store.names() == []
 
 
-def test_a_writer_that_fails_leaves_nothing(kept: Kept) -> None:
-    with pytest.raises(ZeroDivisionError), kept.store.writing("a") as folder:
+def test_a_writer_that_fails_leaves_nothing(case: StoreCase) -> None:
+    with pytest.raises(ZeroDivisionError), case.store.writing("a") as folder:
         (folder / "state").write_bytes(b"half")
         raise ZeroDivisionError
-    assert kept.store.names() == []
-    assert kept.everything() == []
+    assert case.store.names() == []
+    assert case.everything() == []
 
 
-def test_a_writer_that_fails_leaves_the_one_before(kept: Kept) -> None:
-    write(kept.store, "a", state=b"1")
-    with pytest.raises(ZeroDivisionError), kept.store.writing("a") as folder:
+def test_a_writer_that_fails_leaves_the_one_before(case: StoreCase) -> None:
+    write(case.store, "a", state=b"1")
+    with pytest.raises(ZeroDivisionError), case.store.writing("a") as folder:
         (folder / "state").write_bytes(b"half")
         raise ZeroDivisionError
-    assert read(kept.store, "a") == {"state": b"1"}
+    assert read(case.store, "a") == {"state": b"1"}
 
 
-def test_one_of_the_same_name_is_replaced_whole(kept: Kept) -> None:
-    write(kept.store, "a", state=b"1", old=b"1")
-    write(kept.store, "a", state=b"2", new=b"2")
-    assert read(kept.store, "a") == {"state": b"2", "new": b"2"}
-    kept.store.clean({"a"})
-    assert read(kept.store, "a") == {"state": b"2", "new": b"2"}
-    assert len(kept.everything()) == (2 if "://" not in kept.place else 3)
+def test_one_of_the_same_name_is_replaced_whole(case: StoreCase) -> None:
+    write(case.store, "a", state=b"1", old=b"1")
+    write(case.store, "a", state=b"2", new=b"2")
+    assert read(case.store, "a") == {"state": b"2", "new": b"2"}
+    case.store.clean({"a"})
+    assert read(case.store, "a") == {"state": b"2", "new": b"2"}
+    assert len(case.everything()) == (2 if "://" not in case.place else 3)
 
 
-def test_a_deleted_one_is_gone(kept: Kept) -> None:
-    write(kept.store, "a", state=b"1")
-    write(kept.store, "b", state=b"2")
-    kept.store.delete("a")
-    assert kept.store.names() == ["b"]
+def test_a_deleted_one_is_gone(case: StoreCase) -> None:
+    write(case.store, "a", state=b"1")
+    write(case.store, "b", state=b"2")
+    case.store.delete("a")
+    assert case.store.names() == ["b"]
     with pytest.raises(CheckpointError):
-        read(kept.store, "a")
+        read(case.store, "a")
 
 
-def test_cleaning_keeps_what_is_named_and_nothing_else(kept: Kept) -> None:
+def test_cleaning_leaves_what_is_named_and_nothing_else(case: StoreCase) -> None:
     for name in ("a", "b", "c"):
-        write(kept.store, name, state=name.encode())
-    kept.store.clean({"b", "not-there"})
-    assert kept.store.names() == ["b"]
-    assert read(kept.store, "b") == {"state": b"b"}
-    kept.store.clean(set())
-    assert kept.everything() == []
+        write(case.store, name, state=name.encode())
+    case.store.clean({"b", "not-there"})
+    assert case.store.names() == ["b"]
+    assert read(case.store, "b") == {"state": b"b"}
+    case.store.clean(set())
+    assert case.everything() == []
 
 
 @pytest.mark.parametrize("what", ["damage", "lose"])
-def test_half_a_checkpoint_is_none(kept: Kept, what: str) -> None:
-    write(kept.store, "a", state=b"content", tensors=b"content")
-    getattr(kept, what)("a")
+def test_half_a_checkpoint_is_none(case: StoreCase, what: str) -> None:
+    write(case.store, "a", state=b"content", tensors=b"content")
+    getattr(case, what)("a")
     with pytest.raises(CheckpointError):
-        read(kept.store, "a")
+        read(case.store, "a")
 
 
-def test_a_killed_writer_leaves_what_the_next_cleaning_removes(kept: Kept) -> None:
+def test_a_killed_writer_leaves_what_the_next_cleaning_removes(case: StoreCase) -> None:
     program = (
-        "import os, sys, signal\n"
+        "import json, os, sys, signal\n"
         "from trainables.checkpoints.open import open_store\n"
-        "from trainables import s3_store\n"
         "def die(*arguments): os.kill(os.getpid(), signal.SIGKILL)\n"
-        "put = s3_store.S3Store._put\n"
-        "def last(self, key, content):\n"
-        "    die() if key.endswith('manifest.json') else put(self, key, content)\n"
-        "s3_store.S3Store._put = last\n"  # killed between the files and the manifest
         "with open_store(sys.argv[1]).writing('b') as folder:\n"
         "    (folder / 'state').write_bytes(b'half')\n"
         "    if '://' not in sys.argv[1]: die()\n"
+        "    json.dumps = die\n"  # in S3: after the files, when the manifest is made
     )
-    write(kept.store, "a", state=b"1")
-    before = sorted(kept.everything())
-    done = subprocess.run([sys.executable, "-c", program, kept.place], check=False)
+    write(case.store, "a", state=b"1")
+    before = sorted(case.everything())
+    done = subprocess.run([sys.executable, "-c", program, case.place], check=False)
     assert done.returncode == -9
-    assert sorted(kept.everything()) != before
-    assert kept.store.names() == ["a"]
+    assert sorted(case.everything()) != before
+    assert case.store.names() == ["a"]
     with pytest.raises(CheckpointError):
-        read(kept.store, "b")
-    kept.store.clean({"a", "b"} if "://" in kept.place else {"a"})
-    assert sorted(kept.everything()) == before
+        read(case.store, "b")
+    case.store.clean({"a", "b"} if "://" in case.place else {"a"})
+    assert sorted(case.everything()) == before
 
 
 def test_a_store_that_is_not_on_this_node_is_never_made_here(tmp_path: Path) -> None:
@@ -217,7 +213,7 @@ def test_more_checkpoints_than_a_server_lists_or_deletes_at_once(s3: S3) -> None
     assert len(s3.keys(name)) == 2
 
 
-def test_a_server_that_is_away_is_told_without_credentials(
+def test_errors_of_a_server_that_is_away_hold_no_credentials(
     s3: S3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with linked(int(s3.endpoint.rpartition(":")[2])) as link:
