@@ -9,6 +9,7 @@ from rich.table import Table
 
 from search.journal.trial import TrialResult
 from search.results import format
+from search.results.importance import varying
 from spaces.cells import CELLS, Cell
 
 WIDE = 120  #: columns of a terminal on which configurations are shown too
@@ -32,10 +33,10 @@ def trials_table(
     last = "configuration, and why it ended" if width >= WIDE else "why it ended"
     table.add_column(last, overflow="fold")
     arms = dict.fromkeys(trial.arm for trial in trials)
-    varying = {arm: _varying([t for t in trials if t.arm == arm]) for arm in arms}
+    settings_of = {arm: varying([t.config for t in trials if t.arm == arm]) for arm in arms}
     for trial, state in zip(trials, states, strict=True):
-        shown = varying[trial.arm] if width >= WIDE else []
-        settings = [f"{name} {format.plain(trial.config.get(name))}" for name in shown]
+        shown = settings_of[trial.arm] if width >= WIDE else ()
+        settings = [f"{name} {format.plain(getattr(trial.config, name))}" for name in shown]
         reason = (trial.reason or "").strip().splitlines()[-1:]
         table.add_row(
             escape(trial.arm),
@@ -71,15 +72,6 @@ def _state(trial: TrialResult, *, interrupted: bool) -> str:
     if trial.state == "running" and interrupted:
         return "interrupted"
     return "control" if trial.control and trial.state == "complete" else trial.state
-
-
-def _varying(trials: Sequence[TrialResult]) -> list[str]:
-    """Return the settings in which the trials of an arm differ."""
-    return [
-        name
-        for name in trials[0].config
-        if len({str(trial.config.get(name)) for trial in trials}) > 1
-    ]
 
 
 def compact_table(caption: str | None = None) -> Table:

@@ -63,7 +63,7 @@ def _head(exported: Exported) -> str:
 
 def _figures(exported: Exported) -> str:
     candidate, info = exported.candidate, exported.data.info
-    replicates = candidate.replicates
+    replicates = candidate.completed
     head = ["metric", "this model, validation"]
     if replicates:
         fresh = _many(len(replicates), "fresh seed")

@@ -23,10 +23,11 @@ from typing import Any
 
 import yaml
 
-from search.export.candidate import Candidate, Exported, ranked
+from search.export.candidate import Exported, ranked
 from search.export.card import card
 from search.job.folder import checkpoints
 from search.journal.trial import TrialResult
+from search.results.ranking import Candidate
 from search.results.read import Results
 from spaces.cells import find
 from spaces.config import TrialConfig
@@ -81,7 +82,7 @@ def export(
 
 def job_file(results: Results, trial: TrialResult, best_epoch: int) -> str:
     """Return a job file that trains a trial's configuration again, with its seed."""
-    config = TrialConfig(**trial.config)
+    config = trial.config
     cell = find(config.cell, config.gates)
     job, info = results.job, results.info
     task = {key: value for key, value in job.dump()["task"].items() if value is not None}
@@ -176,7 +177,7 @@ def _export_one(
     results: Results, candidate: Candidate, data: Data, scaling: onnx.Scaling | None, folder: Path
 ) -> None:
     trial = candidate.trial
-    config = TrialConfig(**trial.config)
+    config = trial.config
     training = _training(results, trial, config, data)
     assert training.best is not None
     model = training.best_model()

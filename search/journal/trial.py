@@ -1,8 +1,10 @@
-"""The record of a trial, as `gatesearch results --json` prints it and every page shows it."""
+"""The result of a trial, as `gatesearch results --json` prints it and every page shows it."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Literal
 
+from spaces.config import TrialConfig
+from spaces.tasks import Metric
 from trainables.training.curve import Epoch
 
 State = Literal["complete", "pruned", "diverged", "failed", "running"]
@@ -18,11 +20,10 @@ class TrialResult:
     phase: Phase
     state: State
     control: bool
-    config: dict[str, Any]  #: a TrialConfig as a plain dict
+    config: TrialConfig
     seed: int
     epochs: int  #: epochs trained
-    metric: str
-    direction: str
+    metric: Metric
     value: float | None  #: the best epoch's validation value
     curve: list[Epoch]
     parameters: int | None
@@ -36,5 +37,28 @@ class TrialResult:
     checkpoint: str | None = None  #: name of the latest checkpoint below the job's checkpoints
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the record as plain JSON types."""
-        return asdict(self)
+        """Return the result as plain JSON types."""
+        return as_json(self)  # type: ignore[no-any-return]
+
+
+def as_json(value: Any) -> Any:
+    """Return a dataclass, and all that is in it, as plain JSON types.
+
+    A field that is a Metric becomes two keys: metric, its name, and direction.
+    """
+    if isinstance(value, TrialConfig):
+        return value.model_dump(mode="json")
+    if isinstance(value, list | tuple):
+        return [as_json(each) for each in value]
+    if isinstance(value, dict):
+        return {key: as_json(each) for key, each in value.items()}
+    if not is_dataclass(value):
+        return value
+    found: dict[str, Any] = {}
+    for field in fields(value):
+        each = getattr(value, field.name)
+        if isinstance(each, Metric):
+            found |= {"metric": each.name, "direction": each.direction}
+        else:
+            found[field.name] = as_json(each)
+    return found

@@ -66,7 +66,7 @@ def confirmed(figures: Comparison) -> Figure | None:
             )
     axes = layout(
         "",
-        f"test {figures.metric}",
+        f"test {figures.metric.name}",
         xaxis={
             "tickvals": list(range(len(labels))),
             "ticktext": labels,

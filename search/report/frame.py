@@ -80,7 +80,7 @@ def highlighted(figures: Comparison, arm: str) -> set[int]:
     """Return the search trials of an arm to point at: its finalists, or its best trial so far."""
     summary = figures.arm(arm)
     finalists = {each.number for each in summary.finalists}
-    return finalists or ({summary.best.number} if summary.best else set())
+    return finalists or ({summary.leader.number} if summary.leader else set())
 
 
 def legend_only(style: Style) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def _front(
     traces: list[dict[str, Any]] = []
     drawn = 0
     for style in looks:
-        ours = by_rank((each for each in complete if each.arm == style.name), figures.direction)
+        ours = by_rank((each for each in complete if each.arm == style.name), figures.metric)
         on = {number for arm, number in points if arm == style.name}
         shown = sample(ours, max(1, POINTS // len(looks)), on)
         drawn += len(shown)
@@ -66,7 +66,7 @@ def _front(
         traces.append(legend_only(style))
     if len(objectives) == 2:  # of more objectives, this plane shows a shadow that is no line
         traces.insert(0, _line([each for each in complete if (each.arm, each.number) in points], x))
-    goals = ["validation " + figures.metric, *(_AGAINST[each][0] for each in objectives[1:])]
+    goals = [f"validation {figures.metric.name}", *(_AGAINST[each][0] for each in objectives[1:])]
     together = "all of " if len(goals) > 2 else "both "
     caption = [
         f"Large, outlined marks are the front, {count(len(points))} of "
@@ -83,7 +83,7 @@ def _front(
         )
     axes = layout(
         label,
-        f"validation {figures.metric}",
+        f"validation {figures.metric.name}",
         xaxis=logarithmic([x(each) for each in complete]),
     )
     return Figure(name, short, title, tuple(caption), traces, axes)

@@ -8,7 +8,7 @@
   const resolve = (part, style) => {
     if (Array.isArray(part)) return part.map((each) => resolve(each, style));
     if (part && typeof part === "object") {
-      return Object.fromEntries(Object.trials(part).map(([k, v]) => [k, resolve(v, style)]));
+      return Object.fromEntries(Object.entries(part).map(([k, v]) => [k, resolve(v, style)]));
     }
     const found = typeof part === "string" && /^var\((--[\w-]+)\)$/.exec(part);
     return found ? style.getPropertyValue(found[1]).trim() : part;

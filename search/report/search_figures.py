@@ -10,6 +10,8 @@ from search.report.frame import Figure, Style, empty, highlighted, layout, legen
 from search.results.figures import Comparison
 from search.results.format import count, plain, plural, seconds
 from search.results.importance import Importance, varying
+from search.results.ranking import SearchRank, search_rank
+from spaces.tasks import Metric
 from trainables.training.curve import Epoch
 
 #: More than this is drawn as an even sample of the ranked trials, and the caption says so.
@@ -28,11 +30,14 @@ def sample(ranked: Sequence[TrialResult], most: int, keep: set[int]) -> list[Tri
     return [each for rank, each in enumerate(ranked) if rank in chosen or each.number in keep]
 
 
-def by_rank(records: Iterable[TrialResult], direction: str) -> list[TrialResult]:
-    sign = -1.0 if direction == "maximize" else 1.0
-    return sorted(
-        records, key=lambda each: (each.value is None, sign * (each.value or 0.0), each.number)
-    )
+def by_rank(records: Iterable[TrialResult], metric: Metric) -> list[TrialResult]:
+    """Return trials in any state by search rank; those without a value come last."""
+
+    def key(record: TrialResult) -> tuple[bool, SearchRank]:
+        rank = search_rank(metric, record.value or 0.0, record.parameters, record.number)
+        return record.value is None, rank
+
+    return sorted(records, key=key)
 
 
 def described(record: TrialResult, names: Sequence[str]) -> str:
@@ -40,7 +45,7 @@ def described(record: TrialResult, names: Sequence[str]) -> str:
     lines = [f"<b>{html.escape(record.arm)}, trial {record.number}</b>"]
     if record.control:
         lines.append("drawn at random, never pruned")
-    lines += [html.escape(f"{name}: {plain(record.config.get(name))}") for name in names]
+    lines += [html.escape(f"{name}: {plain(getattr(record.config, name))}") for name in names]
     lines += [f"parameters: {count(record.parameters)}"]
     lines += [f"{plural(record.epochs, 'epoch')} in {seconds(record.train_seconds)}"]
     return "<br>".join(lines)
@@ -54,7 +59,7 @@ def curves(figures: Comparison, search: Sequence[TrialResult]) -> Figure:
     looks = styles(figures)
     trained = [each for each in search if each.curve]
     for style in looks:
-        ours = by_rank((each for each in trained if each.arm == style.name), figures.direction)
+        ours = by_rank((each for each in trained if each.arm == style.name), figures.metric)
         keep = highlighted(figures, style.name)
         shown = sample(ours, max(1, CURVES // len(looks)), keep)
         drawn += len(shown)
@@ -64,7 +69,7 @@ def curves(figures: Comparison, search: Sequence[TrialResult]) -> Figure:
         traces.append(
             style.trace(mode="lines", x=xs, y=ys, line=line, opacity=0.3, hoverinfo="skip")
         )
-        traces.append(_stopped(style, faint, figures.metric))
+        traces.append(_stopped(style, faint))
         for position, record in enumerate(each for each in shown if each.number in keep):
             points = _thinned(record.curve)
             front.append(
@@ -84,7 +89,7 @@ def curves(figures: Comparison, search: Sequence[TrialResult]) -> Figure:
     if not trained:
         return empty("curves", "Curves", "Learning curves", "No epoch has been reported yet.")
     everything = [each.value for record in trained for each in record.curve]
-    span = clipped(everything, figures.direction)
+    span = clipped(everything, figures.metric)
     caption = [
         "One faint line a trial; × marks where a trial was pruned. Strong lines are the finalists "
         "(the best trial where there are none yet). Click an arm in the legend to hide it, "
@@ -102,7 +107,7 @@ def curves(figures: Comparison, search: Sequence[TrialResult]) -> Figure:
     )
     axes = layout(
         "epoch",
-        f"validation {figures.metric}",
+        f"validation {figures.metric.name}",
         xaxis={"dtick": 1} if longest <= 12 else {},
         yaxis={"range": span} if span else {},
     )
@@ -126,7 +131,7 @@ def _thinned(curve: Sequence[Epoch]) -> list[Epoch]:
     return [curve[index * (len(curve) - 1) // (STEPS - 1)] for index in range(STEPS)]
 
 
-def _stopped(style: Style, records: Iterable[TrialResult], metric: str) -> dict[str, Any]:
+def _stopped(style: Style, records: Iterable[TrialResult]) -> dict[str, Any]:
     ends = [(each, each.curve[-1]) for each in records if each.state == "pruned"]
     return style.trace(
         mode="markers",
@@ -139,13 +144,13 @@ def _stopped(style: Style, records: Iterable[TrialResult], metric: str) -> dict[
     )
 
 
-def clipped(values: Sequence[float], direction: str) -> list[float] | None:
+def clipped(values: Sequence[float], metric: Metric) -> list[float] | None:
     """Return a range without the worst tenth, if that takes up half of the axis or more."""
     if len(values) < 20:
         return None
     ordered = sorted(values)
     low, high = ordered[0], ordered[-1]
-    if direction == "maximize":
+    if metric.maximize:
         cut = ordered[len(ordered) // 10]
         if cut - low < high - cut or high == cut:
             return None
@@ -200,7 +205,7 @@ def _against(
     looks = styles(figures)
     traces, drawn = [], 0
     for style in looks:
-        ours = by_rank((each for each in complete if each.arm == style.name), figures.direction)
+        ours = by_rank((each for each in complete if each.arm == style.name), figures.metric)
         keep = highlighted(figures, style.name)
         shown = sample(ours, max(1, POINTS // len(looks)), keep)
         drawn += len(shown)
@@ -224,12 +229,12 @@ def _against(
             f"{count(drawn)} of {count(len(complete))} trials are drawn, evenly over the ranks of "
             "each arm, finalists included."
         )
-    span = clipped([each.value for each in complete if each.value is not None], figures.direction)
+    span = clipped([each.value for each in complete if each.value is not None], figures.metric)
     if span:
         caption.append(_CUT)
     axes = layout(
         label,
-        f"validation {figures.metric}",
+        f"validation {figures.metric.name}",
         xaxis=logarithmic([x(each) for each in complete]),
         yaxis={"range": span} if span else {},
     )

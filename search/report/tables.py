@@ -44,23 +44,29 @@ def table(
 
 def arms(figures: Comparison) -> str:
     """Return the table that ends a run, one row an arm."""
-    head = ("arm", "cell", f"best validation {figures.metric}", "parameters", "training time")
-    more = (f"test {figures.metric}, mean ± sd", "fresh seeds")
+    head = (
+        "arm",
+        "cell",
+        f"validation {figures.metric.name} in the search",
+        "parameters",
+        "training time",
+    )
+    more = (f"test {figures.metric.name}, mean ± sd", "fresh seeds")
     return table((*head, *more), [_arm(figures, arm) for arm in figures.arms], texts=2)
 
 
 def _arm(figures: Comparison, arm: ArmSummary) -> list[str]:
-    best, leader = arm.best, arm.leader
-    test = leader.test if leader else None
+    leader, leading = arm.leader, arm.leading
+    test = leading.test if leading else None
     cells = ", ".join(arm.cells) + (" (chosen by the trial)" if arm.pooled else "")
     return [
         name(figures, arm.name),
         _text(cells),
-        value(best.value if best else None),
-        count(best.parameters if best else None),
-        seconds(best.train_seconds if best else None),
+        value(leader.value if leader else None),
+        count(leader.parameters if leader else None),
+        seconds(leader.train_seconds if leader else None),
         f"<strong>{spread(test.mean, test.deviation)}</strong>" if test else ABSENT,
-        count(test.n if test else 0) + (f" of {count(leader.seeds)}" if leader else ""),
+        count(test.n if test else 0) + (f" of {count(leading.seeds)}" if leading else ""),
     ]
 
 
@@ -123,28 +129,30 @@ def differences(figures: Comparison) -> str:
         for each in figures.differences
     ]
     head = ("difference", "mean", "sd", "min", "max", "pairs", "mean is in favour of")
-    title = f"Differences in test {figures.metric}, paired by seed: descriptive, no test was made"
+    title = (
+        f"Differences in test {figures.metric.name}, paired by seed: descriptive, no test was made"
+    )
     return table(head, rows, caption=title) if rows else ""
 
 
 def configurations(figures: Comparison) -> str:
     """Return the best configurations side by side; what differs is marked."""
-    shown = [(arm, arm.best) for arm in figures.arms if arm.best]
+    shown = [(arm, arm.leader) for arm in figures.arms if arm.leader]
     if not shown:
         return "<p>No trial has been trained to its end.</p>"
-    configs = [best.config for _, best in shown]
+    configs = [leader.config for _, leader in shown]
     different = set(varying(configs))
     rows = [
         [
             f"<strong>{_text(field)}</strong>" if field in different else _text(field),
-            *(_text(plain(config.get(field))) for config in configs),
+            *(_text(plain(getattr(config, field))) for config in configs),
         ]
-        for field in configs[0]
+        for field in type(configs[0]).model_fields
     ]
-    rows.append(["search trial", *(str(best.number) for _, best in shown)])
+    rows.append(["search trial", *(str(leader.number) for _, leader in shown)])
     head = ("setting", *(arm.name for arm, _ in shown))
     note = (
-        "<p>Each arm's best complete trial of the search. Settings in bold differ between arms.</p>"
+        "<p>The configuration that leads each arm. Settings in bold differ between arms.</p>"
         if len(shown) > 1
         else ""
     )
@@ -187,8 +195,8 @@ def trial_rows(results: "Results") -> dict[str, Any]:
             *([each.latency_ms and round(each.latency_ms, 4)] if measured else []),
             "at random" if each.control else _origin(each),
             *(
-                plain(each.config.get(field)) if _words(each, field) else each.config.get(field)
-                for field in names
+                plain(setting) if setting is None or isinstance(setting, bool) else setting
+                for setting in (getattr(each.config, field) for field in names)
             ),
             each.seed,
         ]
@@ -202,11 +210,6 @@ def _origin(record: TrialResult) -> str:
     if record.phase == "search":
         return "by sampler"
     return f"finalist {record.finalist}, replicate {record.replicate}"
-
-
-def _words(record: TrialResult, field: str) -> bool:
-    setting = record.config.get(field)
-    return setting is None or isinstance(setting, bool)
 
 
 def failures(records: Sequence[TrialResult]) -> str:

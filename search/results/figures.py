@@ -1,10 +1,12 @@
 """The figures of a comparison, as plain dataclasses."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from search.journal.trial import State
+from search.journal.trial import State, as_json
 from search.spread import Spread
+from spaces.config import TrialConfig
+from spaces.tasks import Metric
 
 #: How far the job is; figures of an unfinished one are provisional.
 Progress = Literal["searching", "confirming", "done"]
@@ -19,13 +21,13 @@ class SearchBudget:
 
 
 @dataclass(frozen=True)
-class Best:
-    """An arm's best complete search trial. It is the best of many: it flatters the arm."""
+class SearchTrial:
+    """A complete trial of the search. Its value is the best of many tries and flatters the arm."""
 
     number: int
     value: float  #: best epoch's validation value
     control: bool
-    config: dict[str, Any]
+    config: TrialConfig
     parameters: int | None
     epochs: int
     train_seconds: float
@@ -45,13 +47,13 @@ class Replicate:
 
 @dataclass(frozen=True)
 class Finalist:
-    """One of an arm's best configurations and what became of it with fresh seeds."""
+    """One of an arm's best configurations, trained again with fresh seeds."""
 
     number: int  #: the search trial it came from
-    config: dict[str, Any]
+    config: TrialConfig
     parameters: int | None
     search_value: float | None
-    leads: bool  #: stands for its arm in the paired differences
+    leads: bool  #: stands for its arm in every table
     seeds: int  #: replicates asked for
     test: Spread | None  #: over complete replicates
     validation: Spread | None
@@ -79,13 +81,16 @@ class ArmSummary:
     confirm_seconds: float  #: the same for the confirm phase
     too_slow: int  #: search trials over the job's limit of latency, which were never trained
     fastest_ms: float | None  #: the least latency of its search trials, where it is limited
-    best: Best | None
-    finalists: tuple[Finalist, ...]
+    best: SearchTrial | None  #: by its value in the search
+    #: The configuration that stands for the arm in every table: the finalist that leads, or the
+    #: best trial before there are finalists; see search.results.ranking.
+    leader: SearchTrial | None
+    finalists: tuple[Finalist, ...]  #: the one that leads comes first
 
     @property
-    def leader(self) -> Finalist | None:
-        """Return the finalist that stands for this arm, if it has one."""
-        return next((each for each in self.finalists if each.leads), None)
+    def leading(self) -> Finalist | None:
+        """The leader as a finalist, with its replicates; None before there are finalists."""
+        return next((finalist for finalist in self.finalists if finalist.leads), None)
 
 
 @dataclass(frozen=True)
@@ -118,8 +123,7 @@ class Comparison:
     task: str
     kind: str
     fingerprint: str
-    metric: str
-    direction: Literal["maximize", "minimize"]
+    metric: Metric
     progress: Progress
     budget: SearchBudget
     latency_limit_ms: float | None  #: of one typical sequence; None: none was set
@@ -132,7 +136,7 @@ class Comparison:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON types; no value is NaN or infinite."""
-        return asdict(self)
+        return as_json(self)  # type: ignore[no-any-return]
 
     def arm(self, name: str) -> ArmSummary:
         """Return the arm of that name."""

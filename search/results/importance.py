@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from search.journal.trial import TrialResult
+from spaces.config import TrialConfig
 
 #: With fewer complete trials than this a forest has nothing to learn from.
 FEWEST = 8
@@ -72,12 +73,13 @@ def importance(records: Sequence[TrialResult]) -> Importance:
     return Importance(number, len(used), tuple(ordered))
 
 
-def varying(configs: Sequence[dict[str, Any]]) -> tuple[str, ...]:
-    """Return the fields that differ between configurations, in the order of the first one."""
-    if not configs:
-        return ()
-    first = configs[0]
-    return tuple(name for name in first if any(each.get(name) != first[name] for each in configs))
+def varying(configs: Sequence[TrialConfig]) -> tuple[str, ...]:
+    """Return the fields that differ between configurations."""
+    return tuple(
+        name
+        for name in TrialConfig.model_fields
+        if any(getattr(each, name) != getattr(configs[0], name) for each in configs)
+    )
 
 
 def _share(name: str, over_subsets: list[float]) -> Share:
@@ -92,18 +94,18 @@ def _shares(records: list[TrialResult], names: Sequence[str]) -> dict[str, float
     inside = varying(configs)
     if not inside or len({each.value for each in records}) == 1:
         return None
-    distributions = {name: _distribution([each[name] for each in configs]) for name in inside}
+    distributions = {
+        name: _distribution([getattr(each, name) for each in configs]) for name in inside
+    }
     # A study logs a line when it is made; this one is nobody's business.
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        study = optuna.create_study(
-            direction="maximize" if records[0].direction == "maximize" else "minimize"
-        )
+        study = optuna.create_study(direction=records[0].metric.direction)
         study.add_trials(
             [
                 optuna.trial.create_trial(
-                    params={name: each.config[name] for name in inside},
+                    params={name: getattr(each.config, name) for name in inside},
                     distributions=distributions,
                     value=each.value,
                 )

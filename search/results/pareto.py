@@ -39,7 +39,7 @@ def _figures(record: TrialResult, objectives: Sequence[str]) -> list[float] | No
     """Return a record's objectives, less is better; None where it has no say."""
     if record.phase != "search" or record.state != "complete" or record.value is None:
         return None
-    value = -record.value if record.direction == "maximize" else record.value
+    value = record.metric.cost(record.value)
     figures = [value if name == "value" else _FIGURES[name](record) for name in objectives]
     known = [float(figure) for figure in figures if figure is not None]
     return known if len(known) == len(figures) else None

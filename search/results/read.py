@@ -11,6 +11,8 @@ from search.journal.open import open_reader
 from search.journal.replay import JobState
 from search.journal.trial import TrialResult
 from search.process import watch
+from search.results import ranking
+from search.results.ranking import Candidate
 from search.tracking.state import run_ids
 from spaces.errors import InputError
 from spaces.tasks import TaskInfo
@@ -49,22 +51,19 @@ class Results:
         return self.phase in ("report", "done")
 
     def ranked(self, arm: str | None = None) -> list[TrialResult]:
-        """Return the complete search trials, best validation value first, of one arm or of all.
+        """Return the complete search trials of one arm or of all, by search rank."""
+        return ranking.ranked(self.info.metric, self._of(arm))
 
-        Ties go to the smaller model, then to the earlier trial.
-        """
-        sign = -1 if self.info.metric.direction == "maximize" else 1
-        complete = [
-            (sign * record.value, record.parameters or 0, record.number, record)
-            for record in self.search
-            if record.state == "complete" and record.value is not None
-            if arm is None or record.arm == arm
-        ]
-        return [row[-1] for row in sorted(complete, key=lambda row: row[:-1])]
+    def candidates(self, arm: str | None = None) -> list[Candidate]:
+        """Return the complete search trials of one arm or of all: an arm's leader comes first."""
+        return ranking.candidates(self.info.metric, self._of(arm))
 
     def best(self, arm: str | None = None) -> TrialResult | None:
         """Return the best complete search trial of an arm or of all, or None."""
         return next(iter(self.ranked(arm)), None)
+
+    def _of(self, arm: str | None) -> list[TrialResult]:
+        return [record for record in self.records if arm is None or record.arm == arm]
 
 
 def read_results(folder: Path) -> Results:

@@ -28,7 +28,7 @@ def headline(figures: Comparison) -> str:
     each = " for each arm" if len(names) > 1 else ""
     so_far = "in all" if figures.progress == "done" else "so far"
     return (
-        f"{listing(names)} on {figures.task}, decided by {figures.metric} ({sense(figures)}). "
+        f"{listing(names)} on {figures.task}, decided by {figures.metric.name} ({sense(figures)}). "
         f"Budget: {budget(figures)}{each}; {plural(ended, 'search trial')} and {seconds(work)} of "
         f"training time {so_far}."
     )
@@ -36,7 +36,7 @@ def headline(figures: Comparison) -> str:
 
 def sense(figures: Comparison) -> str:
     """Return which way the job's metric counts."""
-    return "higher is better" if figures.direction == "maximize" else "lower is better"
+    return "higher is better" if figures.metric.maximize else "lower is better"
 
 
 def budget(figures: Comparison) -> str:
@@ -52,11 +52,10 @@ def budget(figures: Comparison) -> str:
 
 
 def _findings(figures: Comparison) -> Iterator[str]:
-    sign = -1.0 if figures.direction == "maximize" else 1.0
     confirmed = sorted(
-        (sign * arm.leader.test.mean, position, arm.name, arm.leader.test)
+        (figures.metric.cost(arm.leading.test.mean), position, arm.name, arm.leading.test)
         for position, arm in enumerate(figures.arms)
-        if arm.leader and arm.leader.test
+        if arm.leading and arm.leading.test
     )
     if len(confirmed) > 1:
         means = [
@@ -64,7 +63,7 @@ def _findings(figures: Comparison) -> Iterator[str]:
             for _, _, name, test in confirmed
         ]
         yield (
-            f"Mean test {figures.metric} of the finalists over fresh seeds, best mean first: "
+            f"Mean test {figures.metric.name} of the finalists over fresh seeds, best mean first: "
             f"{listing(means)}. This orders these runs; no test was made."
         )
         yield from _against(figures, confirmed[0][2])
@@ -91,16 +90,22 @@ def _against(figures: Comparison, best: str) -> Iterator[str]:
 
 
 def _found(figures: Comparison, arm: ArmSummary) -> str:
-    if arm.best is None:
+    leader, best = arm.leader, arm.best
+    if leader is None or best is None:
         return f"{arm.name}: no trial has been trained to its end, so there is nothing to say."
-    cell = f" (a {arm.best.config['cell']})" if arm.pooled else ""
-    said = (
-        f"{arm.name}{cell}: best validation {figures.metric} {value(arm.best.value)} in the "
-        f"search, by trial {arm.best.number} with {_parameters(arm.best.parameters)} in "
-        f"{seconds(arm.best.train_seconds)}"
+    cell = f" (a {leader.config.cell})" if arm.pooled else ""
+    found = (
+        f"validation {figures.metric.name} {value(leader.value)} in the search, by trial "
+        f"{leader.number} with {_parameters(leader.parameters)} in {seconds(leader.train_seconds)}"
     )
-    confirmed = arm.leader is not None and arm.leader.test is not None
-    return said + ("." if confirmed else "; not confirmed with fresh seeds.")
+    if arm.leading is None or arm.leading.test is None:
+        return f"{arm.name}{cell}: best {found}; not confirmed with fresh seeds."
+    if leader.number == best.number:
+        return f"{arm.name}{cell}: best {found}."
+    return (
+        f"{arm.name}{cell}: {found}, which leads the arm since it did best on validation data with "
+        f"fresh seeds. Trial {best.number} had the best value in the search, {value(best.value)}."
+    )
 
 
 def _parameters(number: int | None) -> str:
@@ -200,11 +205,11 @@ def _replicates(figures: Comparison, arm: ArmSummary, finalist: Finalist) -> Ite
 
 
 def _sizes(figures: Comparison) -> Iterator[str]:
-    sizes = {arm.name: arm.best.parameters for arm in figures.arms if arm.best}
+    sizes = {arm.name: arm.leader.parameters for arm in figures.arms if arm.leader}
     known = [size for size in sizes.values() if size]
     if len(known) > 1 and max(known) > _UNEVEN * min(known):
         yield (
-            "The arms' best configurations differ in size ("
+            "The configurations that lead the arms differ in size ("
             + listing([f"{name} {count(size)}" for name, size in sizes.items()])
             + " parameters): each arm is shown at its own best, not at equal size."
         )
@@ -246,7 +251,7 @@ def _not_claimed(figures: Comparison) -> Iterator[str]:
         else "The search value is the best of many tries on validation data and flatters the "
         "configuration; only the test figures of the confirm phase are unbiased by the search."
     )
-    if not any(arm.leader and arm.leader.test for arm in figures.arms):
+    if not any(arm.leading and arm.leading.test for arm in figures.arms):
         yield (
             "No finalist has been trained again with fresh seeds"
             + (" yet" if figures.progress != "done" else "")

@@ -1,10 +1,8 @@
 """The figures of a comparison: a pure function of a job's records."""
 
 import math
-import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from itertools import combinations
 from typing import get_args
 
@@ -12,7 +10,6 @@ from search.journal.trial import State, TrialResult
 from search.results import sentences
 from search.results.figures import (
     ArmSummary,
-    Best,
     Comparison,
     Finalist,
     FrontPoint,
@@ -20,21 +17,19 @@ from search.results.figures import (
     Progress,
     Replicate,
     SearchBudget,
+    SearchTrial,
 )
 from search.results.pareto import pareto
+from search.results.ranking import Candidate
 from search.results.read import Results
 from search.spread import Spread
 from spaces.arms import Arm
+from spaces.tasks import Metric
 
 
 def finite(number: float | None) -> float | None:
     """Return the number, or None for what no figure may show: NaN and infinities."""
     return number if number is not None and math.isfinite(number) else None
-
-
-def better(direction: str) -> float:
-    """Return the factor that makes smaller mean better: -1 for maximize, 1 for minimize."""
-    return -1.0 if direction == "maximize" else 1.0
 
 
 def compare(results: Results) -> Comparison:
@@ -49,13 +44,12 @@ def compare(results: Results) -> Comparison:
         task=results.info.name,
         kind=results.info.kind,
         fingerprint=results.info.fingerprint,
-        metric=metric.name,
-        direction=metric.direction,
+        metric=metric,
         progress=progress,
         budget=_budget(results),
         latency_limit_ms=results.job.search.constraints.latency_ms,
         arms=arms,
-        differences=tuple(_differences(arms, metric.direction)),
+        differences=tuple(_differences(arms, metric)),
         front=tuple(_front(results)),
     )
     return sentences.describe(figures)
@@ -84,6 +78,7 @@ def _budget(results: Results) -> SearchBudget:
 def _arm(results: Results, arm: Arm) -> ArmSummary:
     search = [each for each in results.search if each.arm == arm.name]
     confirm = [each for each in results.confirm if each.arm == arm.name]
+    candidates = results.candidates(arm.name)
     counted = Counter(each.state for each in search)
     limit = results.job.search.constraints.latency_ms
     latencies = [each.latency_ms for each in search if each.latency_ms is not None]
@@ -99,15 +94,20 @@ def _arm(results: Results, arm: Arm) -> ArmSummary:
         confirm_seconds=math.fsum(each.train_seconds for each in confirm),
         too_slow=sum(limit is not None and latency > limit for latency in latencies),
         fastest_ms=min(latencies, default=None),
-        best=_best(results.best(arm.name)),
-        finalists=_finalists(results, search, confirm),
+        best=_search_trial(results.best(arm.name)),
+        leader=_search_trial(candidates[0].trial if candidates else None),
+        finalists=tuple(
+            _finalist(candidate, results, leads=candidate is candidates[0])
+            for candidate in candidates
+            if candidate.finalist
+        ),
     )
 
 
-def _best(record: TrialResult | None) -> Best | None:
+def _search_trial(record: TrialResult | None) -> SearchTrial | None:
     if record is None or record.value is None:
         return None
-    return Best(
+    return SearchTrial(
         number=record.number,
         value=record.value,
         control=record.control,
@@ -118,36 +118,8 @@ def _best(record: TrialResult | None) -> Best | None:
     )
 
 
-def _finalists(
-    results: Results, search: list[TrialResult], confirm: list[TrialResult]
-) -> tuple[Finalist, ...]:
-    metric, direction = results.info.metric.name, results.info.metric.direction
-    origin = {each.number: each for each in search}
-    replicates: dict[int, list[TrialResult]] = {}
-    for each in confirm:
-        if each.finalist is not None:
-            replicates.setdefault(each.finalist, []).append(each)
-    found = [
-        _finalist(number, origin.get(number), records, results.job.confirm.seeds, metric)
-        for number, records in sorted(replicates.items())
-    ]
-    if not found:
-        return ()
-    lead = _leading(found, direction)
-    sign = better(direction)
-    ordered = sorted(
-        found,
-        key=lambda each: (
-            each.number != lead,
-            math.inf if each.search_value is None else sign * each.search_value,
-        ),
-    )
-    return tuple(replace(each, leads=each.number == lead) for each in ordered)
-
-
-def _finalist(
-    number: int, origin: TrialResult | None, records: list[TrialResult], seeds: int, metric: str
-) -> Finalist:
+def _finalist(candidate: Candidate, results: Results, *, leads: bool) -> Finalist:
+    metric, trial = results.info.metric.name, candidate.trial
     replicates = tuple(
         Replicate(
             replicate=each.replicate or 0,
@@ -157,17 +129,16 @@ def _finalist(
             test=finite((each.test or {}).get(metric)) if each.state == "complete" else None,
             train_seconds=each.train_seconds,
         )
-        for each in sorted(records, key=lambda each: each.replicate or 0)
+        for each in candidate.replicates
     )
     complete = [each for each in replicates if each.test is not None]
-    shown = origin or records[0]
     return Finalist(
-        number=number,
-        config=shown.config,
-        parameters=shown.parameters,
-        search_value=finite(origin.value) if origin else None,
-        leads=False,
-        seeds=max(seeds, len(replicates)),
+        number=trial.number,
+        config=trial.config,
+        parameters=trial.parameters,
+        search_value=finite(trial.value),
+        leads=leads,
+        seeds=max(results.job.confirm.seeds, len(replicates)),
         test=Spread.of([each.test for each in complete if each.test is not None]),
         validation=Spread.of([each.validation for each in complete if each.validation is not None]),
         train_seconds=Spread.of([each.train_seconds for each in complete]),
@@ -175,36 +146,12 @@ def _finalist(
     )
 
 
-def _leading(finalists: list[Finalist], direction: str) -> int:
-    """Choose by validation data alone: a choice by test data would flatter the arm again.
-
-    Over the replicates that all of the arm's finalists completed; before there are any, by the
-    search value. A finalist that diverges with fresh seeds comes after one that does not.
-    """
-    done = [
-        {each.replicate: each.validation for each in finalist.replicates if each.test is not None}
-        for finalist in finalists
-    ]
-    common = set.intersection(*(set(each) for each in done))
-    sign = better(direction)
-
-    def rank(position: int) -> tuple[int, float, int]:
-        finalist = finalists[position]
-        diverged = sum(each.state == "diverged" for each in finalist.replicates)
-        scores = [done[position][replicate] for replicate in sorted(common)]
-        known = [each for each in scores if each is not None]
-        score = statistics.fmean(known) if known else finalist.search_value
-        return diverged, math.inf if score is None else sign * score, finalist.number
-
-    return finalists[min(range(len(finalists)), key=rank)].number
-
-
-def _differences(arms: Sequence[ArmSummary], direction: str) -> Iterable[PairedDifference]:
+def _differences(arms: Sequence[ArmSummary], metric: Metric) -> Iterable[PairedDifference]:
     for first, second in combinations(arms, 2):
-        if first.leader is None or second.leader is None:
+        if first.leading is None or second.leading is None:
             continue
-        ours = {each.replicate: each.test for each in first.leader.replicates}
-        theirs = {each.replicate: each.test for each in second.leader.replicates}
+        ours = {each.replicate: each.test for each in first.leading.replicates}
+        theirs = {each.replicate: each.test for each in second.leading.replicates}
         pairs = {
             replicate: a - b
             for replicate, a in sorted(ours.items())
@@ -213,6 +160,6 @@ def _differences(arms: Sequence[ArmSummary], direction: str) -> Iterable[PairedD
         difference = Spread.of(list(pairs.values()))
         if difference is None:
             continue
-        signed = better(direction) * difference.mean
+        signed = metric.cost(difference.mean)
         favours = first.name if signed < 0 else second.name if signed > 0 else None
         yield PairedDifference(first.name, second.name, tuple(pairs), difference, favours)

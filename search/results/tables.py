@@ -1,7 +1,6 @@
 """A comparison on the terminal."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -11,25 +10,26 @@ from rich.text import Text
 from search.results import sentences
 from search.results.figures import ArmSummary, Comparison, Finalist
 from search.results.format import ABSENT, count, seconds, signed, spread, value
+from spaces.config import TrialConfig
 
 
 def final_table(figures: Comparison) -> RenderableType:
     """Return the table that ends a run: arm, best value, parameters, training time, test."""
-    title = f"{figures.job}: {figures.metric} on {figures.task}, {sentences.sense(figures)}"
+    title = f"{figures.job}: {figures.metric.name} on {figures.task}, {sentences.sense(figures)}"
     table = _table()
     table.add_column("arm")
-    for name in ("best value", "parameters", "training time", "test (fresh seeds)", "seeds"):
+    for name in ("search value", "parameters", "training time", "test (fresh seeds)", "seeds"):
         table.add_column(name, justify="right")
     for arm in figures.arms:
-        best, leader = arm.best, arm.leader
-        test = leader.test if leader else None
+        leader, leading = arm.leader, arm.leading
+        test = leading.test if leading else None
         table.add_row(
-            Text(_named(arm, best.config if best else None)),
-            value(best.value if best else None),
-            count(best.parameters if best else None),
-            seconds(best.train_seconds if best else None),
+            Text(_named(arm, leader.config if leader else None)),
+            value(leader.value if leader else None),
+            count(leader.parameters if leader else None),
+            seconds(leader.train_seconds if leader else None),
             spread(test.mean, test.deviation) if test else ABSENT,
-            _seeds(leader),
+            _seeds(leading),
         )
     return _titled(title, table)
 
@@ -68,7 +68,7 @@ def _spent(figures: Comparison) -> RenderableType:
 
 
 def _confirmed(figures: Comparison) -> RenderableType:
-    title = f"Finalists, trained again with fresh seeds ({figures.metric})"
+    title = f"Finalists, trained again with fresh seeds ({figures.metric.name})"
     table = _table()
     table.add_column("arm")
     for name in ("trial", "validation", "test mean ± sd", "min", "max", "seeds", "parameters"):
@@ -105,9 +105,9 @@ def _paired(figures: Comparison) -> RenderableType:
     return _titled(title, table)
 
 
-def _named(arm: ArmSummary, config: dict[str, Any] | None) -> str:
+def _named(arm: ArmSummary, config: TrialConfig | None) -> str:
     """Return an arm's name, with the cell where the trial chose it."""
-    return f"{arm.name} ({config['cell']})" if arm.pooled and config else arm.name
+    return f"{arm.name} ({config.cell})" if arm.pooled and config else arm.name
 
 
 def _finalists(arms: Iterable[ArmSummary]) -> Iterable[tuple[ArmSummary, Finalist]]:

@@ -90,7 +90,7 @@ def _fitting(
     misfits: Counter[tuple[str, Any]] = Counter()
     for record in records:
         try:
-            answers = answers_to(arm, record.config)
+            answers = answers_to(arm, record.config.model_dump(mode="json"))
         except _OutsideError as outside:
             misfits[outside.name, outside.value] += 1
             continue

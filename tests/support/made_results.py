@@ -8,7 +8,7 @@ from typing import Any
 from search.job.spec import JobSpec
 from search.journal.trial import TrialResult
 from search.results.read import Results
-from spaces.config import completed
+from spaces.config import TrialConfig
 from spaces.tasks import METRICS, TaskInfo
 from trainables.training.curve import Epoch
 
@@ -109,7 +109,7 @@ def _trial(
         "max_epochs": 27,
         "gradient_clip": 1.0,
     }
-    config = completed(chosen)
+    config = TrialConfig(**chosen)
     control = number % 4 == 0
     state = "complete" if control or draw.random() < 0.45 else "pruned"
     epochs = 27 if state == "complete" else draw.choice([1, 3, 9])
@@ -123,7 +123,7 @@ def _replicate(
 ) -> TrialResult:
     made = _record(best.arm, best.config, number, "confirm", "complete", False, 27, info, draw)
     assert made.value is not None
-    gap = -0.01 if info.metric.direction == "maximize" else 0.02
+    gap = -0.01 if info.metric.maximize else 0.02
     test = {info.metric.name: made.value + gap + draw.gauss(0, 0.004), "loss": 0.21}
     return TrialResult(
         **{**vars(made), "finalist": best.number, "replicate": replicate, "test": test}
@@ -132,7 +132,7 @@ def _replicate(
 
 def _record(
     arm: str,
-    config: dict[str, Any],
+    config: TrialConfig,
     number: int,
     phase: Any,
     state: Any,
@@ -141,20 +141,18 @@ def _record(
     info: TaskInfo,
     draw: random.Random,
 ) -> TrialResult:
-    rate, width = config["learning_rate"], config["hidden_size"]
-    miss = _QUALITY.get(config["cell"], 0.03) + 0.05 * abs(math.log10(rate) + 2.4)
+    rate, width = config.learning_rate, config.hidden_size
+    miss = _QUALITY.get(config.cell, 0.03) + 0.05 * abs(math.log10(rate) + 2.4)
     miss += 0.15 / width + draw.gauss(0, 0.006)
     speed = 0.05 + 12 * rate
-    parameters = config["depth"] * 4 * width * (12 + width) + 9 * width
+    parameters = config.depth * 4 * width * (12 + width) + 9 * width
     curve = []
     for epoch in range(1, epochs + 1):
         left = min(0.92, max(0.004, miss) + 0.8 * math.exp(-speed * epoch) + draw.gauss(0, 0.008))
-        up = info.metric.direction == "maximize"
-        value = min(1.0, 1 - left) if up else 0.4 + 2.2 * max(0.0, left)
+        value = min(1.0, 1 - left) if info.metric.maximize else 0.4 + 2.2 * max(0.0, left)
         seconds = (0.05 + parameters / 400_000) * draw.uniform(0.9, 1.2)
         time = _START + 1000 * (number * 30 + epoch)
         curve.append(Epoch(epoch, 2.2 * abs(left), value, seconds, time, {info.metric.name: value}))
-    best = max if info.metric.direction == "maximize" else min
     return TrialResult(
         number=number,
         arm=arm,
@@ -164,9 +162,8 @@ def _record(
         config=config,
         seed=draw.randrange(2**32),
         epochs=epochs,
-        metric=info.metric.name,
-        direction=info.metric.direction,
-        value=best(each.value for each in curve),
+        metric=info.metric,
+        value=info.metric.best(each.value for each in curve),
         curve=curve,
         parameters=parameters,
         train_seconds=sum(each.seconds for each in curve),

@@ -62,6 +62,7 @@ class Told:
             key.rsplit("/")[-1],
         )
         config = {"cell": "lstm", "gates": "standard", "depth": 2, "learning_rate": 1e-3}
+        config |= {"hidden_size": 8, "max_epochs": 9}
         config |= changes.pop("config", {})
         born = {"record": "trial", "key": key, "phase": phase, "arm": arm, "number": int(number)}
         born |= {"control": False, "config": config, "seed": 7, "finalist": None, "replicate": None}

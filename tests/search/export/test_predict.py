@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 import search.export.predict
 from search.export.export import export
 from search.export.predict import apply, predict
-from spaces.config import TrialConfig
 from spaces.errors import InputError
 from trainables.data import tasks
 from trainables.training.trainer import Training
@@ -49,7 +48,7 @@ class Case:
         assert self.trial.checkpoint is not None
         return Training.restore(
             self.job.folder / "checkpoints" / self.trial.checkpoint,
-            TrialConfig(**self.trial.config),
+            self.trial.config,
             self.job.data,
             seed=self.trial.seed,
         )

@@ -18,7 +18,9 @@ from search.results import format
 from search.results.importance import FEWEST, importance
 from search.results.read import Results
 from search.results.summarise import compare
+from spaces.tasks import Metric
 
+LOSS, ACCURACY = Metric("loss", "minimize"), Metric("accuracy", "maximize")
 HOSTILE = "</script><img src=x onerror=alert(1)><b>%{x}&amp;"
 
 
@@ -86,14 +88,14 @@ def test_every_figure_is_one_of_the_comparison(tmp_path: Path) -> None:
     figures, page = compare(results), written(results, tmp_path)
     assert data(page)["comparison"] == json.loads(json.dumps(figures.as_dict()))
     for arm in figures.arms:
-        assert arm.best is not None and arm.leader is not None and arm.leader.test is not None
+        assert arm.best is not None and arm.leading is not None and arm.leading.test is not None
         assert [
             arm.name,
             arm.name,
             format.value(arm.best.value),
             format.count(arm.best.parameters),
             format.seconds(arm.best.train_seconds),
-            format.spread(arm.leader.test.mean, arm.leader.test.deviation),
+            format.spread(arm.leading.test.mean, arm.leading.test.deviation),
             "10 of 10",
         ] in page.rows
     for each in figures.differences:
@@ -121,11 +123,11 @@ def test_the_confirm_figure_draws_the_replicates_and_their_means(tmp_path: Path)
     arms = compare(results).arms
     traces = figure(written(results, tmp_path), "confirm")["traces"]
     for arm in arms:
-        assert arm.leader is not None and arm.leader.test is not None
+        assert arm.leading is not None and arm.leading.test is not None
         own = [trace for trace in traces if trace["name"] == arm.name]
-        assert own[0]["y"] == [each.test for each in arm.leader.replicates]
-        assert own[1]["y"] == [arm.leader.test.mean]
-        assert own[1]["error_y"]["array"] == [arm.leader.test.deviation]
+        assert own[0]["y"] == [each.test for each in arm.leading.replicates]
+        assert own[1]["y"] == [arm.leading.test.mean]
+        assert own[1]["error_y"]["array"] == [arm.leading.test.deviation]
 
 
 def test_values_over_parameters_are_those_of_complete_trials(tmp_path: Path) -> None:
@@ -195,7 +197,7 @@ def test_the_drawing_library_is_there_once(tmp_path: Path) -> None:
 
 def test_hostile_names_stay_text(tmp_path: Path) -> None:
     def hostile(record: TrialResult) -> TrialResult:
-        config = {**record.config, "optimizer": HOSTILE}
+        config = record.config.model_copy(update={"optimizer": HOSTILE})
         if record.number % 5 == 1 and record.phase == "search":
             return replace(record, state="failed", reason=HOSTILE, config=config)
         return replace(record, config=config if record.number % 2 else record.config)
@@ -299,10 +301,10 @@ def test_a_sample_is_even_over_the_ranks_and_keeps_the_finalists(tmp_path: Path)
 
 
 def test_an_axis_is_cut_only_where_outliers_would_flatten_the_rest() -> None:
-    assert clipped([value / 100 for value in range(100)], "minimize") is None
-    cut = clipped([*(value / 100 for value in range(100)), 900.0], "minimize")
+    assert clipped([value / 100 for value in range(100)], LOSS) is None
+    cut = clipped([*(value / 100 for value in range(100)), 900.0], LOSS)
     assert cut is not None and cut[0] < 0 and cut[1] < 2
-    cut = clipped([*(value / 100 for value in range(100)), -900.0], "maximize")
+    cut = clipped([*(value / 100 for value in range(100)), -900.0], ACCURACY)
     assert cut is not None and cut[0] > -2 and cut[1] > 0.99
 
 
@@ -360,5 +362,5 @@ def test_importance_takes_settings_of_any_kind(tmp_path: Path) -> None:
     mixed = []
     for rank, each in enumerate(complete):
         odd = {"gradient_clip": [None, 1.0][rank % 2], "residual": rank > 5}
-        mixed.append(replace(each, config={**each.config, **odd}))
+        mixed.append(replace(each, config=each.config.model_copy(update=odd)))
     assert {"gradient_clip", "residual"} <= {each.name for each in importance(mixed).shares}

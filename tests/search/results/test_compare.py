@@ -75,7 +75,7 @@ def test_confirmation_describes_the_test_values_of_the_replicates(tmp_path: Path
     results = made(tmp_path)
     for arm in compare(results).arms:
         tests = [(each.test or {})["accuracy"] for each in of(results, arm.name, "confirm")]
-        leader = arm.leader
+        leader = arm.leading
         assert leader is not None and leader.test is not None
         assert leader.test.n == len(tests) == 10
         assert leader.test.mean == pytest.approx(statistics.fmean(tests))
@@ -85,7 +85,7 @@ def test_confirmation_describes_the_test_values_of_the_replicates(tmp_path: Path
 
 def test_one_replicate_has_a_mean_and_no_deviation(tmp_path: Path) -> None:
     figures = compare(made(tmp_path, job_text(seeds=1)))
-    spreads = [arm.leader.test for arm in figures.arms if arm.leader]
+    spreads = [arm.leading.test for arm in figures.arms if arm.leading]
     assert [each.deviation for each in spreads if each] == [None, None, None]
     assert all(each.difference.deviation is None for each in figures.differences)
     assert "None" not in said(figures) + printed(comparison(figures))
@@ -141,11 +141,11 @@ def test_the_leading_finalist_is_chosen_without_test_data(tmp_path: Path) -> Non
 
     before, after = compare(results), compare(changed(results, upside_down))
     for arm, other in zip(before.arms, after.arms, strict=True):
-        assert arm.leader is not None and other.leader is not None
-        assert arm.leader.number == other.leader.number
+        assert arm.leading is not None and other.leading is not None
+        assert arm.leading.number == other.leading.number
         validation = {each.number: each.validation for each in arm.finalists}
         best = max(spread.mean for spread in validation.values() if spread)
-        assert arm.leader.validation is not None and arm.leader.validation.mean == best
+        assert arm.leading.validation is not None and arm.leading.validation.mean == best
 
 
 def test_a_lost_replicate_is_left_out_and_announced(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_a_lost_replicate_is_left_out_and_announced(tmp_path: Path) -> None:
         return record
 
     figures = compare(changed(made(tmp_path), lost))
-    leader = figures.arm("gru").leader
+    leader = figures.arm("gru").leading
     assert leader is not None and leader.test is not None
     assert (leader.test.n, leader.seeds, leader.lost) == (9, 10, 1)
     assert any("1 of 10 replicates diverged or failed" in each for each in figures.cautions)
@@ -179,7 +179,7 @@ def test_an_arm_without_a_complete_trial_takes_no_part(tmp_path: Path) -> None:
 def test_a_skipped_confirmation_leaves_nothing_confirmed(tmp_path: Path) -> None:
     figures = compare(made(tmp_path, job_text(seeds=0)))
     assert figures.differences == ()
-    assert all(arm.leader is None for arm in figures.arms)
+    assert all(arm.leading is None for arm in figures.arms)
     assert "no test data has been used and nothing here is confirmed" in said(figures)
 
 
@@ -240,10 +240,10 @@ def test_the_tables_show_the_comparisons_figures(tmp_path: Path) -> None:
     figures = compare(made(tmp_path))
     text = printed(comparison(figures))
     for arm in figures.arms:
-        assert arm.best is not None and arm.leader is not None and arm.leader.test is not None
+        assert arm.best is not None and arm.leading is not None and arm.leading.test is not None
         assert f"{arm.best.value:.4f}" in text
         assert f"{arm.best.parameters:,}" in text
-        assert f"{arm.leader.test.mean:.4f} ± {arm.leader.test.deviation:.4f}" in text
+        assert f"{arm.leading.test.mean:.4f} ± {arm.leading.test.deviation:.4f}" in text
 
 
 def test_names_are_text_and_never_markup(tmp_path: Path) -> None:
@@ -254,6 +254,8 @@ def test_names_are_text_and_never_markup(tmp_path: Path) -> None:
 
 def test_comparing_loads_no_heavy_library() -> None:
     heavy = ["torch", "ray", "optuna", "mlflow", "pandas", "plotly"]
-    program = f"import sys, search.compare; print([m for m in {heavy} if m in sys.modules])"
+    program = (
+        f"import sys, search.results.summarise; print([m for m in {heavy} if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr

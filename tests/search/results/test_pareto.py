@@ -16,9 +16,14 @@ from search.results.summarise import compare
 from spaces.config import TrialConfig
 from spaces.errors import InputError
 from spaces.sizes import parameters
+from spaces.tasks import Metric
 from trainables.worker.messages import TrialAssignment
 
 ALL = ("value", "parameters", "seconds")
+LOSS = Metric("loss", "minimize")
+CONFIG = TrialConfig(
+    cell="lstm", gates="standard", depth=1, hidden_size=4, learning_rate=0.01, max_epochs=9
+)
 
 
 def record(
@@ -30,11 +35,10 @@ def record(
         "phase": "search",
         "state": "complete",
         "control": False,
-        "config": {},
+        "config": CONFIG,
         "seed": 0,
         "epochs": 9,
-        "metric": "accuracy",
-        "direction": "maximize",
+        "metric": Metric("accuracy", "maximize"),
         "value": value,
         "curve": [],
         "parameters": size,
@@ -59,7 +63,7 @@ def test_the_front_is_what_no_other_trial_beats(rows: list[tuple[int, int, int]]
 
 
 def test_a_small_metric_is_better_where_the_task_says_so() -> None:
-    records = [record(n, loss, 100 - n, 1.0, direction="minimize") for n, loss in enumerate([3, 2])]
+    records = [record(n, loss, 100 - n, 1.0, metric=LOSS) for n, loss in enumerate([3, 2])]
     assert [each.number for each in pareto(records, ["value", "parameters"])] == [1]
 
 

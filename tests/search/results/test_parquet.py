@@ -1,5 +1,6 @@
 """results.parquet holds what the records hold, in the same columns at every stage of a job."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -16,7 +17,9 @@ def test_every_record_is_a_row_with_its_configuration_and_curve(tmp_path: Path) 
     rows = pq.read_table(tmp_path / "results.parquet").to_pylist()
     assert len(rows) == len(results.records)
     for row, record in zip(rows, results.records, strict=True):
-        assert {name: row[f"config_{name}"] for name in TrialConfig.model_fields} == record.config
+        assert {name: row[f"config_{name}"] for name in TrialConfig.model_fields} == (
+            record.config.model_dump(mode="json")
+        )
         assert (row["arm"], row["phase"], row["state"]) == (record.arm, record.phase, record.state)
         assert row["value"] == record.value and row["seed"] == record.seed
         assert [point["value"] for point in row["curve"]] == [each.value for each in record.curve]
@@ -45,7 +48,9 @@ def test_a_failed_write_leaves_the_former_file(tmp_path: Path) -> None:
     results = made(tmp_path)
     write_parquet(results, path)
     before = path.read_bytes()
-    results.records[0].config["depth"] = "three"
+    record = results.records[0]
+    broken = replace(record, config=record.config.model_copy(update={"depth": "three"}))
+    results.records[0] = broken
     with pytest.raises(Exception, match="three"):
         write_parquet(results, path)
     assert path.read_bytes() == before

@@ -1,0 +1,110 @@
+"""Which configuration comes first: the one place of the rules that order trials.
+
+Search rank: complete search trials are ordered by their validation value, then fewer parameters,
+then the lower number. The finalists of an arm are the first ones.
+
+Candidates: once finalists are trained again with fresh seeds, they come before the other trials,
+and are ordered by validation data alone: a choice by test data would flatter the choice. First
+come those that completed a replicate; then those whose replicates diverged less often; then those
+with the better mean validation value over the replicates that all of these finalists of the arm
+completed; then the search rank decides.
+
+The first candidate of an arm leads it: it stands for the arm in every table, and is exported first.
+"""
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from search.journal.trial import TrialResult
+from spaces.tasks import Metric
+
+#: Less is better; see search_rank.
+SearchRank = tuple[float, int, int]
+
+
+def search_rank(metric: Metric, value: float, parameters: int | None, number: int) -> SearchRank:
+    """Return the key that sorts complete search trials, the best one first."""
+    return metric.cost(value), parameters or 0, number
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A complete search trial, with its replicates where it is a finalist."""
+
+    trial: TrialResult
+    replicates: tuple[TrialResult, ...] = ()  #: in any state, by their replicate number
+
+    @property
+    def finalist(self) -> bool:
+        """Whether the trial was chosen to be trained again with fresh seeds."""
+        return bool(self.replicates)
+
+    @cached_property
+    def completed(self) -> tuple[TrialResult, ...]:
+        """The replicates that were trained to their end."""
+        return tuple(r for r in self.replicates if r.state == "complete" and r.value is not None)
+
+    @property
+    def diverged(self) -> int:
+        """The number of replicates that diverged."""
+        return sum(replicate.state == "diverged" for replicate in self.replicates)
+
+    @cached_property
+    def validation(self) -> dict[int | None, float]:
+        """The validation values of the completed replicates by their replicate number."""
+        return {r.replicate: r.value for r in self.completed if r.value is not None}
+
+
+def ranked(metric: Metric, records: Iterable[TrialResult]) -> list[TrialResult]:
+    """Return the complete search trials among some records, by search rank."""
+    complete = [
+        (search_rank(metric, record.value, record.parameters, record.number), record)
+        for record in records
+        if record.phase == "search" and record.state == "complete" and record.value is not None
+    ]
+    return [record for _, record in sorted(complete, key=lambda row: row[0])]
+
+
+def candidates(metric: Metric, records: Sequence[TrialResult]) -> list[Candidate]:
+    """Return the complete search trials of one arm or of several with their replicates, best first.
+
+    records: trials of both phases.
+    """
+    replicates: dict[tuple[str, int | None], list[TrialResult]] = defaultdict(list)
+    for record in records:
+        if record.phase == "confirm":
+            replicates[record.arm, record.finalist].append(record)
+    found = [
+        Candidate(trial, tuple(sorted(own, key=lambda record: record.replicate or 0)))
+        for trial in ranked(metric, records)
+        for own in [replicates[trial.arm, trial.number]]
+    ]
+    means = _means(found)
+
+    def key(candidate: Candidate) -> tuple[bool, bool, int, float]:  # the sort is stable
+        mean = means.get((candidate.trial.arm, candidate.trial.number))
+        cost = math.inf if mean is None else metric.cost(mean)
+        return not candidate.finalist, not candidate.completed, candidate.diverged, cost
+
+    return sorted(found, key=key)
+
+
+def _means(found: Sequence[Candidate]) -> dict[tuple[str, int], float]:
+    """Return finalists' mean validation values over the replicates that their rivals completed too.
+
+    Rivals are finalists of one arm whose replicates diverged equally often.
+    """
+    rivals: dict[tuple[str, int], list[Candidate]] = defaultdict(list)
+    for candidate in found:
+        if candidate.completed:
+            rivals[candidate.trial.arm, candidate.diverged].append(candidate)
+    return {
+        (each.trial.arm, each.trial.number): statistics.fmean(each.validation[r] for r in common)
+        for group in rivals.values()
+        if (common := set.intersection(*(set(each.validation) for each in group)))
+        for each in group
+    }
