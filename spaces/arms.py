@@ -10,8 +10,9 @@ from spaces.cells import Cell, find
 from spaces.config import TrialConfig
 from spaces.domains import Choices, Domain, Fixed, Range, values
 from spaces.fields import Fault
+from spaces.hyperparameters import HYPERPARAMETERS
 from spaces.sizes import nearest_size, solve_hidden_size
-from spaces.space import DEFAULTS, ParameterBudget
+from spaces.space import ParameterBudget
 from spaces.text import listed, show
 
 Ask = Callable[[str, Domain], Any]  #: draws one value: (name, Choices or Range) -> value
@@ -19,14 +20,6 @@ Ask = Callable[[str, Domain], Any]  #: draws one value: (name, Choices or Range)
 _SHOWN = 3  # combinations that are spelt out before the rest is only counted
 _MOST = 10_000  # combinations of a budget that are looked at before anything starts
 _WIDEST = 0.25  # tolerance that is still worth proposing
-
-#: Settings that not every cell reads, and what a cell must have to read them.
-_NEEDS = {
-    "forget_bias": "gate with a bias that says how much of the past is kept",
-    "recurrent_init": "recurrent matrix whose start can be chosen",
-    "weight_drop": "recurrent matrix",
-    "zoneout": "state that goes from step to step",
-}
 
 
 @dataclass(frozen=True)
@@ -229,14 +222,14 @@ class Arm:
     def _unread_faults(self) -> list[Fault]:
         """Return settings that would change nothing, whatever the trial chooses."""
         found = []
-        for key, needed in _NEEDS.items():
-            default = DEFAULTS[key]
-            if self.space[key] == default or any(cell.reads(key) for cell in self.cells):
+        names = listed([cell.name for cell in self.cells], "or")
+        for key, row in HYPERPARAMETERS.items():
+            if row.need is None or row.need.warn_only or self.space[key] == row.tried:
                 continue
-            assert isinstance(default, Fixed)
-            names = listed([cell.name for cell in self.cells], "or")
-            rule = f"{key} has no meaning in arm {self.name}: no {needed} is in {names}"
-            remedy = f"write space: {{{key}: {default.value}}} in this arm, or leave {key} out"
+            if any(cell.reads(key) for cell in self.cells):
+                continue
+            rule = f"{key} must be left out in arm {self.name}: no {row.need.what} is in {names}"
+            remedy = f"write space: {{{key}: {row.default}}} in this arm, or remove {key}"
             found.append(Fault(rule, remedy, (key,)))
         return found
 

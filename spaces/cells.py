@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from spaces.errors import InputError
+from spaces.hyperparameters import HYPERPARAMETERS
 from spaces.text import listed, nearest, show, suggestion
 
 
@@ -78,18 +79,8 @@ class Cell:
 
     def reads(self, setting: str) -> bool:
         """Return whether a field of TrialConfig, other than bidirectional, has a meaning here."""
-        match setting:
-            case "heads":
-                return self.attention
-            case "forget_bias":
-                return self.forget_gate
-            case "recurrent_init":
-                return self.recurrent == "configured"
-            case "weight_drop":
-                return self.recurrent != "none"
-            case "zoneout":
-                return not self.attention
-        return True
+        row = HYPERPARAMETERS.get(setting)
+        return row is None or row.read_by(self)
 
     def __repr__(self) -> str:
         return f"<Cell {self.name}>"

@@ -4,7 +4,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from pydantic_core import PydanticCustomError
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from spaces.fields import Fault, refusal
 from spaces.text import bracketed, listed, nearest, show, suggestion, unquoted
@@ -73,6 +74,21 @@ def plain(domain: Domain) -> Any:
             return {"low": low, "high": high, "log": log}
 
 
+def describe(domain: Domain) -> str:
+    """Return a domain in words, as "16, 32 or 64"."""
+    match domain:
+        case Fixed(value):
+            return _bare(value)
+        case Choices(chosen):
+            return listed([_bare(value) for value in chosen], "or")
+        case Range(low, high, log):
+            return f"{show(low)} to {show(high)}" + (", logarithmic" if log else "")
+
+
+def _bare(value: Value) -> str:
+    return value if isinstance(value, str) else show(value)
+
+
 @dataclass(frozen=True)
 class Rule:
     """Which values a key may have.
@@ -93,7 +109,7 @@ class Rule:
         """Whether a range of such values makes sense."""
         return self.kind in ("integer", "number")
 
-    def words(self) -> str:
+    def text(self) -> str:
         """Return what a single value must be."""
         if self.kind == "flag":
             return "true or false"
@@ -125,7 +141,7 @@ class Rule:
             checked = self._number(value)
         if checked is None:
             raise refusal(
-                [Fault(f"must be {self.words()}, not {show(value)}", self._remedy(value, alone))]
+                [Fault(f"must be {self.text()}, not {show(value)}", self._remedy(value, alone))]
             )
         return checked
 
@@ -153,7 +169,7 @@ class Rule:
         if alone and isinstance(value, list):
             return f"for several values write {{choices: {bracketed(value)}}}"
         forms = ", or {low: …, high: …}" if alone and self.ordered else ""
-        return f"write {self.words()}{forms}"
+        return f"write {self.text()}{forms}"
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON Schema of a single value."""
@@ -182,6 +198,43 @@ def schema(rule: Rule) -> dict[str, Any]:
 def _object(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
     fixed = {"type": "object", "additionalProperties": False}
     return {**fixed, "properties": properties, "required": required}
+
+
+@dataclass(frozen=True)
+class DomainKey:
+    """Makes a field of a section a domain under a rule."""
+
+    rule: Rule
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            lambda written: read(self.rule, written),
+            serialization=core_schema.plain_serializer_function_ser_schema(plain),
+        )
+
+    def __get_pydantic_json_schema__(
+        self, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return schema(self.rule)
+
+
+@dataclass(frozen=True)
+class ValueKey:
+    """Makes a field of a section a single value under a rule."""
+
+    rule: Rule
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.rule.check)
+
+    def __get_pydantic_json_schema__(
+        self, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return self.rule.schema()
 
 
 _MEANT = {"min": "low", "max": "high", "values": "choices", "options": "choices"}

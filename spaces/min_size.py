@@ -5,10 +5,10 @@ from typing import Any
 
 from spaces.arms import Arm
 from spaces.domains import Choices, Domain, Range, values
+from spaces.hyperparameters import HYPERPARAMETERS
 from spaces.sizes import parameters
 
-#: What the number of parameters depends on, by the name of a question.
-_SIZES = ("depth", "hidden_size", "bidirectional", "heads")
+_SIZING = {row.name for row in HYPERPARAMETERS.values() if row.sizing}
 
 
 def smallest(arm: Arm, inputs: int, outputs: int) -> tuple[int, dict[str, Any]]:
@@ -21,7 +21,7 @@ def smallest(arm: Arm, inputs: int, outputs: int) -> tuple[int, dict[str, Any]]:
     sizes = {
         name: min(map(_number, domain.values)) if isinstance(domain, Choices) else int(domain.low)
         for name, domain in domains.items()
-        if name in _SIZES and isinstance(domain, Choices | Range)
+        if name in _SIZING and isinstance(domain, Choices | Range)
     }
     for cells in _cells(domains):
         answers = {**sizes, **cells}

@@ -32,7 +32,7 @@ from search.results.read import Results
 from spaces.cells import find
 from spaces.config import TrialConfig
 from spaces.errors import InputError
-from spaces.space import DEFAULTS
+from spaces.hyperparameters import DEFAULTS, HYPERPARAMETERS
 from spaces.tasks import OwnData
 from trainables.checkpoints.base import CheckpointError, StoreError
 from trainables.data import tasks
@@ -90,19 +90,15 @@ def job_file(results: Results, trial: TrialResult, best_epoch: int) -> str:
     if isinstance(job.task, OwnData):
         task["data"] = str((job.base / Path(job.task.data).expanduser()).resolve())
     space = {name: getattr(config, name) for name in DEFAULTS if cell.reads(name)}
+    training = {
+        row.name: getattr(config, row.name) for row in HYPERPARAMETERS.values() if row.training
+    }
     content: dict[str, Any] = {
         "name": f"{job.name[:40]}-{trial.arm[:14]}-{trial.number}"[:63],
         "task": task,
         "arms": [{"name": trial.arm, "cell": config.cell, "gates": [config.gates]}],
         "space": space,
-        "training": {
-            "max_epochs": config.max_epochs,
-            "batch_size": config.batch_size,
-            "optimizer": config.optimizer,
-            "weight_decay": config.weight_decay,
-            "gradient_clip": config.gradient_clip,
-            "seed": trial.seed,
-        },
+        "training": {**training, "seed": trial.seed},
         "search": {
             "trials": 1,
             "sampler": "random",

@@ -4,116 +4,59 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import combinations
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
     ConfigDict,
-    Discriminator,
     Field,
-    Tag,
     ValidationInfo,
+    create_model,
     field_validator,
     model_validator,
 )
 
 from search.job.feasibility import sampler_faults
 from search.job.objectives import Objective
+from search.job.pruner_sections import PrunerSection, SuccessiveHalvingSection
 from search.job.urls import Url
 from spaces.arm_section import ArmSection, ArmWritten
 from spaces.arms import Arm
-from spaces.config import Optimizer
-from spaces.domains import Domain, Fixed
-from spaces.fields import Fault, Integer, Name, Number, Section, ShortForm, Text, refusal
-from spaces.space import DEFAULTS, Space
+from spaces.domains import Domain, Fixed, Value, ValueKey, plain
+from spaces.fields import Fault, Integer, Name, Number, Section, Text, refusal
+from spaces.hyperparameters import DEFAULTS, FIXED_BY_TRAINING, HYPERPARAMETERS
+from spaces.space import Space, plain_space
 from spaces.tasks import TaskSpec, is_causal
 from spaces.text import listed, show, suggestion
 
-#: Keys that training fixes unless a space searches them.
-SHARED_KEYS = ("batch_size", "optimizer", "weight_decay", "gradient_clip")
+#: A section with a key for each row of the table of hyperparameters that training fixes.
+if TYPE_CHECKING:
+    _TrainingKeys = Section
+else:
+    _TrainingKeys = create_model(
+        "_TrainingKeys",
+        __base__=Section,
+        **{
+            row.name: (
+                Annotated[Value, ValueKey(row.rule)],
+                Field(plain(row.tried), description=row.description),
+            )
+            for row in HYPERPARAMETERS.values()
+            if row.training
+        },
+    )
 
 
-class TrainingSection(Section):
+class TrainingSection(_TrainingKeys):
     """How every trial is trained. What a space searches does not belong here."""
 
-    max_epochs: Integer = Field(27, ge=1, description="Epochs of a trial that is not stopped.")
-    batch_size: Integer = Field(32, ge=1, description="Sequences a batch.")
-    optimizer: Optimizer = Field("adam", description="adam, adamw, sgd or rmsprop.")
-    weight_decay: Number = Field(0.0, ge=0, description="As the optimizer understands it.")
-    gradient_clip: Number | None = Field(
-        1.0, gt=0, description="Largest gradient norm; null is off."
-    )
+    if TYPE_CHECKING:
+        max_epochs: int
+
     seed: Integer | None = Field(
         None, ge=0, description="Training seed of every trial; null derives one for each."
     )
 
-
-class SuccessiveHalving(Section):
-    """At epochs min_epochs, times reduction, and so on: only the best 1/reduction go on."""
-
-    form = "<successive-halving>"
-
-    kind: Literal["successive-halving"] = Field(description="The way of stopping trials.")
-    min_epochs: Integer = Field(1, ge=1, description="The first rung.")
-    reduction: Integer = Field(3, ge=2, description="One in so many goes on from a rung.")
-
-
-class Hyperband(Section):
-    """Several successive halvings that start at different rungs."""
-
-    form = "<hyperband>"
-
-    kind: Literal["hyperband"] = Field(description="The way of stopping trials.")
-    min_epochs: Integer = Field(1, ge=1, description="The first rung of the first bracket.")
-    reduction: Integer = Field(3, ge=2, description="One in so many goes on from a rung.")
-
-
-class MedianPruner(Section):
-    """Stops a trial that is worse than the median of the others at the same epoch."""
-
-    form = "<median>"
-
-    kind: Literal["median"] = Field(description="The way of stopping trials.")
-    min_epochs: Integer = Field(1, ge=1, description="No trial is stopped before.")
-
-
-class PatientPruner(Section):
-    """Stops a trial that has not become better for some epochs."""
-
-    form = "<patient>"
-
-    kind: Literal["patient"] = Field(description="The way of stopping trials.")
-    patience: Integer = Field(5, ge=1, description="Epochs without improvement.")
-
-
-class NoPruner(Section):
-    """Every trial is trained to its end."""
-
-    form = "<none>"
-
-    kind: Literal["none"] = Field(description="The way of stopping trials.")
-
-
-_PRUNERS = (SuccessiveHalving, Hyperband, MedianPruner, PatientPruner, NoPruner)
-_KINDS = [section.form.strip("<>") for section in _PRUNERS]
-
-
-def _pruner_form(written: Any) -> str:
-    if isinstance(written, Section):
-        return written.form
-    kind = written.get("kind") if isinstance(written, dict) else None
-    return f"<{kind}>" if isinstance(kind, str) else "<unknown>"
-
-
-PrunerSpec = Annotated[
-    Annotated[SuccessiveHalving, Tag(SuccessiveHalving.form)]
-    | Annotated[Hyperband, Tag(Hyperband.form)]
-    | Annotated[MedianPruner, Tag(MedianPruner.form)]
-    | Annotated[PatientPruner, Tag(PatientPruner.form)]
-    | Annotated[NoPruner, Tag(NoPruner.form)],
-    Discriminator(_pruner_form),
-    ShortForm("kind", "a kind", "none, or {kind: median}", {"enum": _KINDS}),
-]
 
 #: Optuna's samplers by the names that a job file may use.
 SAMPLERS = {
@@ -185,8 +128,8 @@ class SearchSection(Section):
     sampler: Annotated[Text, AfterValidator(_sampler)] = Field(
         "tpe", description=f"{listed(SAMPLERS, 'or')}, or package.module.Class of your own."
     )
-    pruner: PrunerSpec = Field(
-        SuccessiveHalving(kind="successive-halving"),
+    pruner: PrunerSection = Field(
+        SuccessiveHalvingSection(kind="successive-halving"),
         description="What stops unpromising trials: a kind in short, or a mapping with options.",
     )
     control_fraction: Number = Field(
@@ -314,7 +257,7 @@ class JobFile(Section):
         space = info.data.get("space")
         twice = [
             key
-            for key in SHARED_KEYS
+            for key in FIXED_BY_TRAINING
             if space is not None and key in space.domains() and key in training.model_fields_set
         ]
         if twice:
@@ -389,10 +332,15 @@ class JobFile(Section):
 
     def warnings(self) -> tuple[str, ...]:
         """Return settings that are valid but that nothing reads."""
-        found = []
-        attends = any(cell.attention for arm in self.resolve() for cell in arm.cells)
-        if self.space.heads not in (None, DEFAULTS["heads"]) and not attends:
-            found.append("space.heads is read by transformers only, and no arm has one")
+        cells = [cell for arm in self.resolve() for cell in arm.cells]
+        found = [
+            f"space.{key} changes nothing: no arm has {row.need.what}"
+            for key, domain in self.space.domains().items()
+            if (row := HYPERPARAMETERS[key]).need is not None
+            and row.need.warn_only
+            and domain != row.tried
+            and not any(cell.reads(key) for cell in cells)
+        ]
         if self.search.control_fraction == 1 and self.search.pruner.kind != "none":
             found.append("search.pruner stops nothing: with control_fraction 1 all are controls")
         return tuple(found)
@@ -400,19 +348,20 @@ class JobFile(Section):
     def dump(self) -> dict[str, Any]:
         """Return plain JSON types with every default spelt out; a valid job file itself."""
         shared, budget = self.space.over(DEFAULTS, None)
-        space = Space.model_construct(None, parameters=budget, **shared)
         plain = self.model_dump(mode="json", exclude={"space", "training", "arms"})
-        training = self.training.model_dump(mode="json", exclude=set(shared) & set(SHARED_KEYS))
+        training = self.training.model_dump(
+            mode="json", exclude=set(shared) & set(FIXED_BY_TRAINING)
+        )
         plain["search"] = {k: v for k, v in plain["search"].items() if k not in BUDGETS or v}
         arms = [arm.dump() for arm in self.arms]
-        return {**plain, "arms": arms, "space": space.dump(), "training": training}
+        return {**plain, "arms": arms, "space": plain_space(shared, budget), "training": training}
 
 
 def resolve_arms(
     arms: tuple[ArmSection, ...], space: Space, training: TrainingSection
 ) -> tuple[Arm, ...]:
     """Return arms over the job's shared space, what training fixes, and the defaults."""
-    fixed: dict[str, Domain] = {key: Fixed(getattr(training, key)) for key in SHARED_KEYS}
+    fixed: dict[str, Domain] = {key: Fixed(getattr(training, key)) for key in FIXED_BY_TRAINING}
     shared, budget = space.over({**DEFAULTS, **fixed}, None)
     return tuple(arm.resolve(shared, budget, training.max_epochs) for arm in arms)
 

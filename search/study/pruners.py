@@ -23,8 +23,13 @@ from optuna.pruners import PatientPruner
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from search.job.sections import Hyperband, MedianPruner, NoPruner, SuccessiveHalving
-from search.job.sections import PatientPruner as Patient
+from search.job.pruner_sections import (
+    HyperbandSection,
+    MedianSection,
+    PatientSection,
+    SuccessiveHalvingSection,
+    UnprunedSection,
+)
 from search.job.spec import JobSpec
 
 Attributes = dict[str, float]
@@ -197,16 +202,16 @@ def make_pruner(job: JobSpec, study: Study) -> Pruner:
     """Return the job's pruner for one arm's study, with nothing in its tables yet."""
     maximize = study.direction.name == "MAXIMIZE"
     match job.search.pruner:
-        case SuccessiveHalving(min_epochs=first, reduction=reduction):
+        case SuccessiveHalvingSection(min_epochs=first, reduction=reduction):
             return Halving(first, reduction, maximize=maximize)
-        case Hyperband(min_epochs=first, reduction=reduction):
+        case HyperbandSection(min_epochs=first, reduction=reduction):
             last, name = job.training.max_epochs, study.study_name
             return hyperband(first, last, reduction, maximize=maximize, study_name=name)
-        case MedianPruner(min_epochs=first):
+        case MedianSection(min_epochs=first):
             return Median(first, maximize=maximize)
-        case Patient(patience=patience):
+        case PatientSection(patience=patience):
             return Patience(patience, study)
-        case NoPruner():
+        case UnprunedSection():
             return Never()
 
 
@@ -214,14 +219,14 @@ def rungs(job: JobSpec) -> list[int] | None:
     """Return the epochs at which the pruner may stop a trial; None means after every one."""
     match job.search.pruner:
         case (
-            SuccessiveHalving(min_epochs=rung, reduction=reduction)
-            | Hyperband(min_epochs=rung, reduction=reduction)
+            SuccessiveHalvingSection(min_epochs=rung, reduction=reduction)
+            | HyperbandSection(min_epochs=rung, reduction=reduction)
         ):
             epochs = []
             while rung < job.training.max_epochs:
                 epochs.append(rung)
                 rung *= reduction
             return epochs
-        case NoPruner():
+        case UnprunedSection():
             return []
     return None

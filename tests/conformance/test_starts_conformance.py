@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from spaces.config import ForgetBias
 from spaces.errors import InputError
+from spaces.hyperparameters import ForgetBias
 from trainables import cells
 from trainables.cells import Variant
 from trainables.cells.equations import cut

@@ -14,8 +14,9 @@ from spaces.arms import Arm
 from spaces.cells import CELLS, Cell, find
 from spaces.config import TrialConfig, completed
 from spaces.domains import Choices, Domain, Fixed, Range
+from spaces.hyperparameters import DEFAULTS
 from spaces.sizes import parameters
-from spaces.space import DEFAULTS, Space
+from spaces.space import Space
 
 TRAINING: dict[str, Domain] = {
     "batch_size": Fixed(32),
@@ -233,7 +234,7 @@ def test_a_setting_without_a_meaning_for_a_cell_is_refused(cell: Cell, setting: 
         found = make({"cell": cell.name}, {setting: value}).faults(causal=False)
         assert [fault.path for fault in found] == ([] if cell.reads(setting) else [(setting,)])
         for fault in found:
-            assert f"{setting} has no meaning in arm {cell.name}" in fault.rule
+            assert f"{setting} must be left out in arm {cell.name}" in fault.rule
             assert f"write space: {{{setting}: {default}}} in this arm" in fault.remedy
     assert not make({"cell": cell.name}, {setting: default}).faults(causal=False)
 

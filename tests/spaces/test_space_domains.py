@@ -7,9 +7,9 @@ from drawn_spaces import spaces
 from hypothesis import given
 from pydantic import ValidationError
 
-from spaces.domains import Choices, Domain, Fixed, Range, plain, values
+from spaces.domains import Choices, Domain, Fixed, Range, values
 from spaces.fields import Fault
-from spaces.space import DEFAULTS, RULES, Space
+from spaces.space import Space
 
 
 def read(key: str, written: Any) -> Domain:
@@ -108,17 +108,6 @@ def test_a_size_and_a_budget_exclude_each_other() -> None:
 def test_a_space_is_what_its_dump_says(space: dict[str, Any]) -> None:
     read_once = Space.model_validate(space)
     assert Space.model_validate(read_once.dump()).domains() == read_once.domains()
-
-
-def test_defaults_keep_their_own_rules() -> None:
-    for key, domain in DEFAULTS.items():
-        assert read(key, plain(domain)) == domain
-    assert RULES.keys() - DEFAULTS.keys() == {
-        "batch_size",
-        "weight_decay",
-        "optimizer",
-        "gradient_clip",
-    }
 
 
 def test_finite_domains_name_their_values() -> None:

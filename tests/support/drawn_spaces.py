@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from spaces.cells import CELLS, families, variants
-from spaces.config import ForgetBias, RecurrentInit
+from spaces.hyperparameters import ForgetBias, RecurrentInit
 
 # How long an example may take says nothing on a machine that other work shares.
 settings.register_profile("gatesearch", deadline=None)

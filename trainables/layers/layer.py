@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from spaces.config import ForgetBias, RecurrentInit
+from spaces.hyperparameters import ForgetBias, RecurrentInit
 from trainables.cells.equations import State, cut
 from trainables.cells.noise import NONE, Noise
 from trainables.cells.variant import Variant

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spaces.config import TrialConfig
+from spaces.hyperparameters import HYPERPARAMETERS
 from trainables import engine
 from trainables.cells.noise import Noise
 from trainables.data.batches import Batch, Batches
@@ -33,15 +34,9 @@ from trainables.training.trainer import Training
 Whole = NDArray[np.int64]
 
 #: Settings in which members of one Cohort may differ.
-OWN = frozenset(
-    {"optimizer", "learning_rate", "weight_decay", "dropout", "gradient_clip", "max_epochs"}
-    | {"forget_bias", "recurrent_init", "weight_drop"}
-)
+OWN = frozenset(row.name for row in HYPERPARAMETERS.values() if row.own)
 #: Settings that members share: they make the shape.
-SHARED = frozenset(
-    {"cell", "gates", "depth", "hidden_size", "bidirectional", "residual", "heads", "batch_size"}
-    | {"zoneout"}
-)
+SHARED = frozenset(TrialConfig.model_fields) - OWN
 
 
 def can_batch(config: TrialConfig, device: str = "cpu") -> bool:

@@ -15,12 +15,13 @@ import yaml
 from drawn_spaces import jobs
 from hypothesis import given
 
-from search.job.sections import SAMPLERS, JobFile
+from search.job.sections import SAMPLERS, JobFile, TrainingSection
 from search.job.spec import JobSpec, json_schema
 from spaces.arms import Arm
 from spaces.domains import Choices, Fixed, Range
 from spaces.errors import InputError
 from spaces.fields import Section
+from spaces.hyperparameters import FIXED_BY_TRAINING, HYPERPARAMETERS
 from spaces.tasks import TASKS, TaskInfo
 
 SHIPPED = sorted((Path(__file__).parents[3] / "deploy" / "jobs").glob("*.yaml"))
@@ -184,7 +185,7 @@ def test_an_unmeetable_budget_is_refused_where_it_stands() -> None:
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ("space: {heads: 2}\n", "read by transformers only"),
+        ("space: {heads: 2}\n", "no arm has attention"),
         ("search: {control_fraction: 1}\n", "stops nothing"),
     ],
 )
@@ -259,6 +260,12 @@ def test_every_key_has_a_description() -> None:
     assert not bare
 
 
+def test_every_row_of_training_is_a_key_of_training_and_the_other_way_round() -> None:
+    training = {row.name for row in HYPERPARAMETERS.values() if row.training}
+    assert TrainingSection.model_fields.keys() == {"seed", *training}
+    assert training == {"max_epochs", *FIXED_BY_TRAINING}
+
+
 def test_the_schema_is_valid_json_schema() -> None:
     jsonschema.Draft202012Validator.check_schema(json.loads(json.dumps(json_schema())))
 
@@ -289,7 +296,7 @@ def _all(section: type[Section]) -> list[type[Section]]:
 
 def test_reading_a_job_file_imports_no_heavy_library() -> None:
     program = (
-        "import sys\nfrom search.job import JobSpec, json_schema\n"
+        "import sys\nfrom search.job.spec import JobSpec, json_schema\n"
         f"JobSpec.load({str(SHIPPED[0])!r}); json_schema()\n"
         "heavy = {'numpy', 'torch', 'ray', 'optuna', 'mlflow', 'pandas'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"

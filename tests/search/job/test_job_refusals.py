@@ -232,14 +232,14 @@ REFUSED: list[tuple[str, str, str, str]] = [
     (
         HEAD.replace("lstm", "lstm, rnn") + "space:\n  forget_bias: chrono\n",
         "job.yaml:5: space.forget_bias",
-        "forget_bias has no meaning in arm rnn: no gate with a bias",
+        "forget_bias must be left out in arm rnn: no gate with a bias",
         "space: {forget_bias: default} in this arm",
     ),
     (
         ARMS + "- cell: rnn-irnn\n  space: {recurrent_init: xavier}\n",
         "job.yaml:5: arms[0].space.recurrent_init",
         "no recurrent matrix whose start can be chosen is in rnn-irnn",
-        "leave recurrent_init out",
+        "remove recurrent_init",
     ),
     (HEAD + "space: {forget_bias: 1}\n", "job.yaml:4: space.forget_bias", "zero, one", "default"),
     # search and where things are kept
@@ -255,7 +255,7 @@ REFUSED: list[tuple[str, str, str, str]] = [
         "another kind",
     ),
     (HEAD + "tracking: {uri: file:///x}\n", "job.yaml:4: tracking.uri", "file:///x", "https://…"),
-    (HEAD + "tracking: {uri: 'http://'}\n", "job.yaml:4: tracking.uri", "no host", "http://…"),
+    (HEAD + "tracking: {uri: 'http://'}\n", "job.yaml:4: tracking.uri", "name a host", "http://…"),
     (HEAD + "storage: {study: sqlite:///x}\n", "job.yaml:4: storage.study", "sqlite", "null"),
     (
         HEAD + "storage: {checkpoints: 's3:/b'}\n",

@@ -14,7 +14,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
-from search.job.sections import PrunerSpec
+from search.job.pruner_sections import PrunerSection
 from search.study.pruners import Pruner, make_pruner, rungs
 
 LAST = 27  #: epochs of an unpruned trial in these histories
@@ -45,7 +45,7 @@ STOCK: dict[str, tuple[dict[str, Any], Callable[[], optuna.pruners.BasePruner]]]
 
 
 def test_every_pruner_of_a_job_file_is_held_to_optunas() -> None:
-    tagged = PrunerSpec.__origin__.__args__  # type: ignore[attr-defined]
+    tagged = PrunerSection.__origin__.__args__  # type: ignore[attr-defined]
     kinds = {option.__origin__.form.strip("<>") for option in tagged}
     assert kinds == {name.partition(",")[0] for name in STOCK}
 

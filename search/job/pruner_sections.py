@@ -1,0 +1,81 @@
+"""The sections of a job file's `search.pruner`: one for each way of stopping trials."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag
+
+from spaces.fields import Integer, Section, ShortForm
+
+
+class SuccessiveHalvingSection(Section):
+    """At epochs min_epochs, times reduction, and so on: only the best 1/reduction go on."""
+
+    form = "<successive-halving>"
+
+    kind: Literal["successive-halving"] = Field(description="The way of stopping trials.")
+    min_epochs: Integer = Field(1, ge=1, description="The first rung.")
+    reduction: Integer = Field(3, ge=2, description="One in so many goes on from a rung.")
+
+
+class HyperbandSection(Section):
+    """Several successive halvings that start at different rungs."""
+
+    form = "<hyperband>"
+
+    kind: Literal["hyperband"] = Field(description="The way of stopping trials.")
+    min_epochs: Integer = Field(1, ge=1, description="The first rung of the first bracket.")
+    reduction: Integer = Field(3, ge=2, description="One in so many goes on from a rung.")
+
+
+class MedianSection(Section):
+    """Stops a trial that is worse than the median of the others at the same epoch."""
+
+    form = "<median>"
+
+    kind: Literal["median"] = Field(description="The way of stopping trials.")
+    min_epochs: Integer = Field(1, ge=1, description="No trial is stopped before.")
+
+
+class PatientSection(Section):
+    """Stops a trial that has not become better for some epochs."""
+
+    form = "<patient>"
+
+    kind: Literal["patient"] = Field(description="The way of stopping trials.")
+    patience: Integer = Field(5, ge=1, description="Epochs without improvement.")
+
+
+class UnprunedSection(Section):
+    """Every trial is trained to its end."""
+
+    form = "<none>"
+
+    kind: Literal["none"] = Field(description="The way of stopping trials.")
+
+
+_SECTIONS = (
+    SuccessiveHalvingSection,
+    HyperbandSection,
+    MedianSection,
+    PatientSection,
+    UnprunedSection,
+)
+_KINDS = [section.form.strip("<>") for section in _SECTIONS]
+
+
+def _form(written: Any) -> str:
+    if isinstance(written, Section):
+        return written.form
+    kind = written.get("kind") if isinstance(written, dict) else None
+    return f"<{kind}>" if isinstance(kind, str) else "<unknown>"
+
+
+PrunerSection = Annotated[
+    Annotated[SuccessiveHalvingSection, Tag(SuccessiveHalvingSection.form)]
+    | Annotated[HyperbandSection, Tag(HyperbandSection.form)]
+    | Annotated[MedianSection, Tag(MedianSection.form)]
+    | Annotated[PatientSection, Tag(PatientSection.form)]
+    | Annotated[UnprunedSection, Tag(UnprunedSection.form)],
+    Discriminator(_form),
+    ShortForm("kind", "a kind", "none, or {kind: median}", {"enum": _KINDS}),
+]
