@@ -1,25 +1,32 @@
 """The model card: what an exported model is, what is known of it, and how to use it."""
 
 import platform
-import statistics
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 
-from search.export.candidate import Exported
+from search.journal.trial import TrialResult
+from search.results import format
+from search.results.ranking import Candidate
+from search.results.read import Results
+from search.spread import Spread
 from spaces.cells import find
-from spaces.tasks import BuiltIn, TaskKind
+from spaces.config import TrialConfig
+from spaces.tasks import BuiltIn, Metric, TaskKind
 from spaces.text import show
-from trainables.data.sequences import Sequences
+from trainables.data.sequences import Data, Sequences
 from trainables.data.tasks import LOADERS
+from trainables.export import onnx
 from trainables.export.onnx import OUTPUTS
 from trainables.training.curve import Epoch
 
 VERSIONED = ("gatesearch", "torch", "numpy", "onnx", "onnxruntime", "safetensors")
 
 _DOES: dict[TaskKind, str] = {
-    "classification": "tells which of {outputs} classes a sequence belongs to",
-    "regression": "estimates a number from a sequence",
-    "next-token": "tells which of {outputs} symbols follows, after every step of a sequence",
-    "next-step": "tells which of {outputs} labels are on in the next frame, after every step",
+    "classification": "assigns a sequence to one of {outputs} classes",
+    "regression": "predicts a number from a sequence",
+    "next-token": "predicts the next one of {outputs} symbols after every step of a sequence",
+    "next-step": "predicts which of {outputs} labels are on in the next frame, after every step",
 }
 _OUTPUT: dict[TaskKind, str] = {
     "classification": "`[batch, {outputs}]`, at each sequence's last step; softmax over the last "
@@ -30,6 +37,19 @@ _OUTPUT: dict[TaskKind, str] = {
     "next-step": "`[batch, time, {outputs}]`; the logistic function gives each label's probability "
     "in the next frame",
 }
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One configuration as it was exported: what the card reports."""
+
+    results: Results
+    candidate: Candidate
+    data: Data
+    config: TrialConfig
+    scaling: onnx.Scaling | None
+    best: Epoch  #: the one whose weights were exported
+    comparison: onnx.Comparison
 
 
 def card(exported: Exported) -> str:
@@ -49,54 +69,69 @@ def card(exported: Exported) -> str:
 def _head(exported: Exported) -> str:
     config, info, trial = exported.config, exported.data.info, exported.candidate.trial
     cell = find(config.cell, config.gates)
-    layers = _many(config.depth, "layer")
+    layers = format.plural(config.depth, "layer")
     both = " in both directions" if config.bidirectional else ""
+    network = "A transformer" if cell.attention else "A recurrent network"
     does = _DOES[info.kind].format(outputs=info.outputs)
     return (
         f"# {cell.name} for {info.name}\n\n"
-        f"A recurrent network that {does}: {layers} of {config.hidden_size} units{both}, "
+        f"{network} that {does}: {layers} of {config.hidden_size} units{both}, "
         f"{trial.parameters:,} parameters. Found by gatesearch: trial {trial.number} of arm "
         f"`{trial.arm}`, job `{exported.results.job.name}`.\n\n"
         f"Cell: `{cell.equations}` ({cell.source})"
-    ).replace("A recurrent network", "A transformer" if cell.attention else "A recurrent network")
+    )
 
 
 def _figures(exported: Exported) -> str:
     candidate, info = exported.candidate, exported.data.info
-    replicates = candidate.completed
-    head = ["metric", "this model, validation"]
-    if replicates:
-        fresh = _many(len(replicates), "fresh seed")
-        head += [f"{fresh}, {split}" for split in ("validation", "test")]
-    rows = [head, ["---"] * len(head)]
-    for metric in info.metrics:
-        arrow = "↑" if metric.direction == "maximize" else "↓"
-        row = [f"{metric.name} {arrow}", _number(exported.metrics[metric.name])]
-        if replicates:
-            best = [_best(r.curve, info.metric.direction) for r in replicates if r.curve]
-            row.append(_spread([m[metric.name] for m in best if metric.name in m]))
-            tests = [r.test for r in replicates if r.test]
-            row.append(_spread([test[metric.name] for test in tests if metric.name in test]))
-        rows.append(row)
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    table = "\n".join(f"| {' | '.join(row)} |" for row in _figures_table(exported))
     text = (
-        f"\n\nThe weights are those of epoch {exported.best_epoch} of {candidate.trial.epochs}, "
+        f"\n\nThe weights are those of epoch {exported.best.epoch} of {candidate.trial.epochs}, "
         f"the best by {info.metric.name} on validation data. "
     )
-    if replicates:
+    if candidate.completed:
         text += (
             "Fresh seeds: the same configuration trained again from scratch, mean ± standard "
             "deviation; other weights than the ones here. These weights themselves were not "
             "scored on test data."
         )
         if candidate.diverged:
-            text += f" Not in the mean: {_many(candidate.diverged, 'replicate')} that diverged."
+            diverged = format.plural(candidate.diverged, "replicate")
+            text += f" Not in the mean: {diverged} that diverged."
     else:
         text += (
             "It was not confirmed with fresh seeds, and nothing was scored on test data: the value "
             "is that of the search, which chose it for being good."
         )
     return "## Figures\n\n" + table + text
+
+
+def _figures_table(exported: Exported) -> list[list[str]]:
+    replicates, info = exported.candidate.completed, exported.data.info
+    head = ["metric", "this model, validation"]
+    if replicates:
+        fresh = format.plural(len(replicates), "fresh seed")
+        head += [f"{fresh}, {split}" for split in ("validation", "test")]
+    validation = [_best_epoch(r, info.metric).metrics for r in replicates if r.curve]
+    test = [r.test for r in replicates if r.test]
+    rows = [head, ["---"] * len(head)]
+    for metric in info.metrics:
+        arrow = "↑" if metric.maximize else "↓"
+        row = [f"{metric.name} {arrow}", format.value(exported.best.metrics[metric.name])]
+        if replicates:
+            row += [_spread(metric, validation), _spread(metric, test)]
+        rows.append(row)
+    return rows
+
+
+def _best_epoch(replicate: TrialResult, metric: Metric) -> Epoch:
+    """Return the best epoch of a curve, the first one where several are equally good."""
+    return min(replicate.curve, key=lambda epoch: metric.cost(epoch.value))
+
+
+def _spread(metric: Metric, measured: Iterable[Mapping[str, float]]) -> str:
+    spread = Spread.of([values[metric.name] for values in measured if metric.name in values])
+    return "not measured" if spread is None else format.spread(spread.mean, spread.deviation)
 
 
 def _configuration(exported: Exported) -> str:
@@ -144,12 +179,6 @@ def _data(exported: Exported) -> str:
             "`model.onnx` scales raw features itself."
         )
     return text
-
-
-def _best(curve: list[Epoch], direction: str) -> dict[str, float]:
-    """Return the metrics of the best epoch, the first one where several are equally good."""
-    choose = max if direction == "maximize" else min
-    return choose(curve, key=lambda point: point.value).metrics
 
 
 def _lengths(split: Sequences) -> str:
@@ -213,10 +242,10 @@ outputs = model(x, torch.tensor([{steps}, 1]))
 
 def _limits(exported: Exported) -> str:
     results, info, comparison = exported.results, exported.data.info, exported.comparison
-    tried = len(results.search)
+    trials = format.plural(len(results.search), "trial")
+    arms = format.plural(len(results.arms), "arm")
     points = [
-        f"Chosen among {_many(tried, 'trial')} of {_many(len(results.arms), 'arm')} by validation "
-        "data: its value there is optimistic.",
+        f"Chosen among {trials} of {arms} by validation data: its value there is optimistic.",
         f"Sequences in the data have at most {info.longest:,} steps; longer ones were not "
         "evaluated.",
         "Not evaluated: data of another origin or distribution, calibration of the probabilities, "
@@ -228,7 +257,9 @@ def _limits(exported: Exported) -> str:
     if exported.config.bidirectional:
         points.append("It reads sequences in both directions and needs them whole.")
     if info.kind == "next-token":
-        points.append("It knows no symbol that was not in the data, and has none for the unknown.")
+        points.append(
+            "It takes no symbol that was not in the data, and has none for unknown symbols."
+        )
     return "## Limits\n\n" + "\n".join(f"- {point}" for point in points)
 
 
@@ -238,18 +269,3 @@ def _versions(exported: Exported) -> str:
         "## Versions\n\n"
         f"Exported with {names}; Python {platform.python_version()}, {platform.machine()}."
     )
-
-
-def _number(value: float) -> str:
-    return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
-
-
-def _many(number: int, word: str) -> str:
-    return f"{number:,} {word}{'s' * (number != 1)}"
-
-
-def _spread(values: list[float]) -> str:
-    if not values:
-        return "not measured"
-    mean = _number(statistics.fmean(values))
-    return f"{mean} ± {_number(statistics.stdev(values))}" if len(values) > 1 else mean

@@ -12,7 +12,8 @@ import torch
 import yaml
 from exported_jobs import TASKS, SmallJob, small_job, write_own
 
-from search.export.export import FILES, export, is_export, ranked
+from search.export.export import export
+from search.export.folder import FILES, is_export
 from search.job.spec import JobSpec
 from spaces.cells import parse
 from spaces.errors import InputError
@@ -155,8 +156,8 @@ def test_the_best_value_comes_first_where_nothing_was_confirmed(job: SmallJob) -
     for arm, value in (("lstm", 0.5), ("gru", 0.9), ("lstm", 0.7), ("gru", 0.1)):
         job.add(arm, value=value, max_epochs=1)
     job.add("gru", value=0.99, state="pruned", max_epochs=1)
-    assert [c.trial.value for c in ranked(job.results)] == [0.9, 0.7, 0.5, 0.1]
-    assert [c.trial.value for c in ranked(job.results, "lstm")] == [0.7, 0.5]
+    assert [c.trial.value for c in job.results.candidates()] == [0.9, 0.7, 0.5, 0.1]
+    assert [c.trial.value for c in job.results.candidates("lstm")] == [0.7, 0.5]
 
 
 def test_confirmed_means_rank_before_search_values_and_test_values_have_no_say(
@@ -170,7 +171,7 @@ def test_confirmed_means_rank_before_search_values_and_test_values_have_no_say(
     for record in job.results.confirm:
         assert record.test is not None
         record.test["accuracy"] = 1.0 if record.arm == "lstm" else 0.0
-    order = ranked(job.results)
+    order = job.results.candidates()
     assert [(c.trial.arm, c.trial.number) for c in order] == [("gru", 0), ("lstm", 0), ("gru", 1)]
     assert [len(c.completed) for c in order] == [2, 2, 0]
 
@@ -179,7 +180,7 @@ def test_the_smallest_loss_comes_first_where_the_metric_is_minimised(tmp_path: P
     job = small_job(tmp_path / "job", "next-token")
     for value in (1.5, 0.5, 1.0):
         job.add("gru", value=value, max_epochs=1)
-    assert [c.trial.value for c in ranked(job.results)] == [0.5, 1.0, 1.5]
+    assert [c.trial.value for c in job.results.candidates()] == [0.5, 1.0, 1.5]
 
 
 def test_several_configurations_get_a_folder_each(job: SmallJob, tmp_path: Path) -> None:
@@ -188,7 +189,7 @@ def test_several_configurations_get_a_folder_each(job: SmallJob, tmp_path: Path)
     assert all(is_export(path) for path in paths)
     assert [path.name for path in paths] == [
         f"{rank}-{c.trial.arm}-{c.trial.number}"
-        for rank, c in enumerate(ranked(job.results)[:2], 1)
+        for rank, c in enumerate(job.results.candidates()[:2], 1)
     ]
     assert len(export(job.results, tmp_path / "all", top=9)) == 3
     first = read_metadata(paths[0] / "weights.safetensors")["validation"]["accuracy"]
@@ -211,7 +212,7 @@ def test_changed_data_and_lost_checkpoints_are_told(job: SmallJob, tmp_path: Pat
     refused(lambda: export(job.results, tmp_path / "out"), "trial 0 of arm lstm", "checkpoint")
     kept.with_name("gone").rename(kept)
     write_own(job.folder / "own.npz", "classification", n=31)
-    refused(lambda: export(job.results, tmp_path / "out"), "data has changed")
+    refused(lambda: export(job.results, tmp_path / "out"), "it has changed since")
     (job.folder / "own.npz").unlink()
     refused(lambda: export(job.results, tmp_path / "out"), "own.npz")
 
