@@ -1,103 +1,28 @@
 """Applies an exported model to new sequences: NumPy and onnxruntime, no torch and no Ray."""
 
-import csv
-import io
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from search.export.folder import FORMAT, MODEL
+from search.export.prediction import Prediction, check_output
+from search.results.format import plural
 from spaces.errors import InputError
 from spaces.tasks import TaskInfo, TaskKind, compute_metrics
 from trainables.data.formats import archive
 from trainables.data.formats.own import read_sequences
 from trainables.data.sequences import Sequences
-from trainables.files import replacing
-
-MODEL = "model.onnx"
-FORMATS = (1,)  #: of an export's metadata that are understood
-SUFFIXES = (".csv", ".npz")
 
 #: Float32 numbers that a batch may need for inputs, outputs or attention (a single sequence may
 #: need more).
 BATCH_NUMBERS = 2**24
 
 Array = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a model says of each sequence, in the order of the data.
-
-    arrays, by kind of task:
-        classification  class [n] int64, probabilities [n, classes] float32
-        regression      prediction [n] float32
-        next-token      symbol [n] int64 and probabilities [n, symbols], after the last step
-        next-step       probabilities [n, labels] of the frame after the last step
-    """
-
-    info: TaskInfo
-    arrays: dict[str, Array]
-    #: All metrics of the task, over all sequences whose targets the data holds.
-    metrics: dict[str, float] = field(default_factory=dict)
-    #: The same by the words of the data's own `split`, if it has one.
-    by_split: dict[str, dict[str, float]] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(next(iter(self.arrays.values())))
-
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield one row a sequence, as tables and JSON show it."""
-        for at in range(len(self)):
-            row: dict[str, Any] = {"sequence": at}
-            for name, array in self.arrays.items():
-                if name != "probabilities":
-                    row[name] = array[at].item()
-            if "probabilities" in self.arrays:
-                probabilities = self.arrays["probabilities"][at]
-                if self.info.kind != "next-step":
-                    row["probability"] = float(probabilities.max())
-                row["probabilities"] = [float(p) for p in probabilities]
-            yield row
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return everything as plain JSON types."""
-        return {
-            "task": self.info.name,
-            "kind": self.info.kind,
-            "metrics": self.metrics,
-            "metrics_by_split": self.by_split,
-            "predictions": list(self.rows()),
-        }
-
-    def csv(self) -> str:
-        """Return the rows as CSV. A next-token row has no columns for the other symbols."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        wide = self.info.kind != "next-token"
-        for row in self.rows():
-            probabilities = (
-                row.pop("probabilities", []) if wide else row.pop("probabilities") and []
-            )
-            if row["sequence"] == 0:
-                columns = (f"probability_{number}" for number in range(len(probabilities)))
-                writer.writerow([*row, *columns])
-            writer.writerow([*row.values(), *probabilities])
-        return text.getvalue()
-
-    def write(self, path: Path) -> None:
-        """Write the predictions to a .csv or .npz file, whole or not at all."""
-        with replacing(path) as draft:
-            if path.suffix.lower() == ".npz":
-                with draft.open("wb") as file:
-                    np.savez(file, allow_pickle=False, **self.arrays)
-            else:
-                draft.write_text(self.csv(), encoding="utf-8")
 
 
 def predict(
@@ -109,27 +34,24 @@ def predict(
     InputError for a folder that is no export and for data that the model cannot take.
     """
     if out is not None:
-        _check_out(out)
+        check_output(out)
     prediction = apply(folder, data)
     if out is not None:
-        try:
-            prediction.write(out)
-        except OSError as error:
-            raise InputError.of(
-                str(out), f"the predictions can be written; {error.strerror}", "name another file"
-            ) from error
+        prediction.write(out)
     if as_json:
         print(json.dumps(prediction.as_dict(), allow_nan=False))
-    elif out is None:
+        return prediction
+    n = plural(len(prediction), "sequence")
+    if out is None:
         print(prediction.csv(), end="")
-        _summarise(prediction, None, sys.stderr)
+        print(f"{n}\n{prediction.summary()}".rstrip(), file=sys.stderr)
     else:
-        _summarise(prediction, out, sys.stdout)
+        print(f"{n}, written to {out}\n{prediction.summary()}".rstrip())
     return prediction
 
 
 def apply(folder: Path, data: Path) -> Prediction:
-    """Return what the exported model in `folder` says of the sequences of an .npz file.
+    """Return what the exported model in `folder` predicts for the sequences of an .npz file.
 
     The file holds x and lengths as a user's own data does; y and split are optional and are used
     for metrics alone. Raises InputError.
@@ -152,12 +74,12 @@ def apply(folder: Path, data: Path) -> Prediction:
         scores.add_sequences(results, y)
     by_split = {}
     if split is not None:
-        by_split = {str(word): scores.metrics(split == word) for word in np.unique(split)}
+        by_split = {str(part): scores.metrics(split == part) for part in np.unique(split)}
     return Prediction(
         info,
         _arrays(info.kind, results),
         scores.metrics(np.ones(len(sequences), np.bool_)),
-        {word: metrics for word, metrics in by_split.items() if metrics},
+        {part: metrics for part, metrics in by_split.items() if metrics},
     )
 
 
@@ -166,28 +88,28 @@ def _check_finite(outputs: Array, chosen: NDArray[np.int64], place: str) -> None
     if not finite.all():
         raise InputError.of(
             f"{place}: sequence {int(chosen[~finite].min())}",
-            "the model's outputs are finite; for this sequence they are not",
+            "the model's outputs must be finite; for this sequence they are not",
             "check its values: they are far outside of what the model was trained on",
         )
 
 
 def _open(folder: Path) -> tuple[Any, dict[str, Any]]:
-    """Return a session of the folder's model and what the export said about it."""
+    """Return a session of the folder's model and what the export stored about it."""
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
     path = folder / MODEL
     remedy = "give a folder that `gatesearch export` or `gatesearch run` made (runs/NAME/best)"
     if not path.is_file():
-        wrong = f"there is no {MODEL} in this folder" if folder.is_dir() else "there is no folder"
-        raise InputError.of(str(folder), wrong, remedy)
+        rule = f"DIR must be a folder that holds {MODEL}"
+        raise InputError.of(str(folder), rule, remedy)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     try:
         content = path.read_bytes()
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         metadata = json.loads(session.get_modelmeta().custom_metadata_map["gatesearch"])
-        known = metadata["format"] in FORMATS
+        known = metadata["format"] == FORMAT
     except (
         OSError,
         errors.Fail,
@@ -198,14 +120,14 @@ def _open(folder: Path) -> tuple[Any, dict[str, Any]]:
         errors.RuntimeException,
     ) as error:
         detail = str(error).splitlines()[0][:200]
-        raise InputError.of(str(path), f"the model can be read; {detail}", remedy) from error
+        raise InputError.of(str(path), f"must be a readable model: {detail}", remedy) from error
     except (KeyError, TypeError, ValueError) as error:
-        rule = "the model was exported by gatesearch; this file does not say so"
+        rule = "must be a model that gatesearch exported"
         raise InputError.of(str(path), rule, remedy) from error
     if not known:
         raise InputError.of(
             str(path),
-            f"exports of format {FORMATS[-1]} are understood; this is {metadata['format']!r}",
+            f"must be an export of format {FORMAT}, not {metadata['format']!r}",
             f"use the gatesearch that made it, {metadata.get('gatesearch')}",
         )
     return session, metadata
@@ -222,7 +144,8 @@ def _targets(path: Path, info: TaskInfo, n: int) -> tuple[Array | None, Array | 
         if array is not None and array.shape != (n,):
             raise InputError.of(
                 f"{path.name}: {name}",
-                f"{name} is [n], one for each of the {n} sequences; this is {list(array.shape)}",
+                f"{name} must be [{n}], one value for each of the {n} sequences, "
+                f"not {list(array.shape)}",
                 f"leave {name} out, or give one for each sequence",
             )
     if y is None or info.causal:
@@ -231,13 +154,11 @@ def _targets(path: Path, info: TaskInfo, n: int) -> tuple[Array | None, Array | 
         if y.dtype.kind not in "iu" or bool(((y < 0) | (y >= info.outputs)).any()):
             raise InputError.of(
                 f"{path.name}: y",
-                f"the model knows the classes 0 to {info.outputs - 1}; y holds something else",
+                f"y must be one of the classes 0 to {info.outputs - 1}, which the model knows",
                 "number the classes as in training, or leave y out",
             )
     elif y.dtype.kind not in "fiub" or not bool(np.isfinite(y).all()):
-        raise InputError.of(
-            f"{path.name}: y", "targets are finite numbers; y holds something else", "leave y out"
-        )
+        raise InputError.of(f"{path.name}: y", "y must hold finite numbers", "leave y out")
     return y, split
 
 
@@ -327,24 +248,3 @@ class _Scores:
             return {}
         loss, hits = self._loss[chosen].sum(), self._hits[chosen].sum()
         return compute_metrics(self._info.kind, float(loss), float(hits), float(count))
-
-
-def _summarise(prediction: Prediction, out: Path | None, file: Any) -> None:
-    n = len(prediction)
-    print(f"{n} sequence{'s' * (n != 1)}" + (f", written to {out}" if out else ""), file=file)
-    for label, metrics in (("", prediction.metrics), *prediction.by_split.items()):
-        figures = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-        if figures:
-            print(f"{label + ': ' if label else ''}{figures}", file=file)
-
-
-def _check_out(out: Path) -> None:
-    if out.suffix.lower() not in SUFFIXES:
-        raise InputError.of(
-            "--out", f"predictions are written as {' or '.join(SUFFIXES)}; not {out.name!r}",
-            "choose one of these endings",
-        )  # fmt: skip
-    if not out.parent.is_dir():
-        raise InputError.of(
-            "--out", f"the folder {out.parent} exists; it does not", "make it, or name another"
-        )

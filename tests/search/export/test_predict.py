@@ -98,7 +98,7 @@ def test_answers_are_the_torch_model_s_in_the_order_of_the_data(case: Case) -> N
 
 def test_small_batches_give_the_same_answers(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     together = apply(case.folder, case.data)
-    monkeypatch.setattr(search.predict, "BATCH_NUMBERS", 500)
+    monkeypatch.setattr(search.export.predict, "BATCH_NUMBERS", 500)
     apart = apply(case.folder, case.data)
     for name, array in together.arrays.items():
         np.testing.assert_allclose(array, apart.arrays[name], atol=1e-5)
@@ -215,7 +215,7 @@ def test_outputs_that_are_not_finite_are_refused(classes: Case, tmp_path: Path) 
 
 
 def test_a_folder_that_is_no_export_is_refused(classes: Case, tmp_path: Path) -> None:
-    refused(lambda: apply(tmp_path / "none", classes.data), "none", "there is no folder")
+    refused(lambda: apply(tmp_path / "none", classes.data), "none", "must be a folder")
     refused(lambda: apply(tmp_path, classes.data), "model.onnx")
     content = (classes.folder / "model.onnx").read_bytes()
     for wrong in (b"", b"no model", content[: len(content) // 2]):

@@ -1,0 +1,111 @@
+"""What an exported model predicts for some sequences, and the forms in which it is written."""
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.results import format
+from spaces.errors import InputError
+from spaces.tasks import TaskInfo
+from trainables.files import replacing
+
+SUFFIXES = (".csv", ".npz")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model predicts for each sequence, in the order of the data.
+
+    arrays, by kind of task:
+        classification  class [n] int64, probabilities [n, classes] float32
+        regression      prediction [n] float32
+        next-token      symbol [n] int64 and probabilities [n, symbols], after the last step
+        next-step       probabilities [n, labels] of the frame after the last step
+    """
+
+    info: TaskInfo
+    arrays: dict[str, NDArray[Any]]
+    #: All metrics of the task, over all sequences whose targets the data holds.
+    metrics: dict[str, float] = field(default_factory=dict)
+    #: The same for each value of the data's own `split`, if it has one.
+    by_split: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.arrays.values())))
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield one row a sequence, as tables and JSON show it."""
+        for at in range(len(self)):
+            row: dict[str, Any] = {"sequence": at}
+            for name, array in self.arrays.items():
+                if name != "probabilities":
+                    row[name] = array[at].item()
+            if "probabilities" in self.arrays:
+                probabilities = self.arrays["probabilities"][at]
+                if self.info.kind != "next-step":
+                    row["probability"] = float(probabilities.max())
+                row["probabilities"] = [float(p) for p in probabilities]
+            yield row
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as plain JSON types."""
+        return {
+            "task": self.info.name,
+            "kind": self.info.kind,
+            "metrics": self.metrics,
+            "metrics_by_split": self.by_split,
+            "predictions": list(self.rows()),
+        }
+
+    def csv(self) -> str:
+        """Return the rows as CSV. A next-token row has no columns for the other symbols."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        for row in self.rows():
+            probabilities = row.pop("probabilities", [])
+            if self.info.kind == "next-token":
+                probabilities = []
+            if row["sequence"] == 0:
+                columns = (f"probability_{number}" for number in range(len(probabilities)))
+                writer.writerow([*row, *columns])
+            writer.writerow([*row.values(), *probabilities])
+        return text.getvalue()
+
+    def summary(self) -> str:
+        """Return the metrics in a line, and in a line for each value of the data's `split`."""
+        lines = []
+        for label, metrics in (("", self.metrics), *self.by_split.items()):
+            figures = ", ".join(f"{name} {format.value(value)}" for name, value in metrics.items())
+            if figures:
+                lines.append(f"{label}: {figures}" if label else figures)
+        return "\n".join(lines)
+
+    def write(self, path: Path) -> None:
+        """Write the predictions to a .csv or .npz file, whole or not at all. Raises InputError."""
+        try:
+            with replacing(path) as draft:
+                if path.suffix.lower() == ".npz":
+                    with draft.open("wb") as file:
+                        np.savez(file, allow_pickle=False, **self.arrays)
+                else:
+                    draft.write_text(self.csv(), encoding="utf-8")
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            rule = f"{path.name} must be in a folder that you may write to ({reason})"
+            raise InputError.of("--out", rule, "name another file") from error
+
+
+def check_output(path: Path) -> None:
+    """Raise InputError where predictions cannot be written to a path for its name or folder."""
+    if path.suffix.lower() not in SUFFIXES:
+        rule = f"predictions must go to a file in {' or '.join(SUFFIXES)}, not {path.name!r}"
+        raise InputError.of("--out", rule, "choose one of these endings")
+    if not path.parent.is_dir():
+        rule = f"the folder {path.parent} must exist"
+        raise InputError.of("--out", rule, "make it, or name another")
