@@ -6,13 +6,13 @@ from pathlib import Path
 RUNS = Path("runs")  #: the folder of the jobs' folders, where no --root is given
 
 
-def command(verb: str, folder: Path, *options: str) -> str:
+def command(verb: str, folder: Path) -> str:
     """Return "gatesearch VERB NAME" for a job's folder, with --root where the command needs it.
 
-    Example: command("extend", Path("/data/runs/vowels"), "--seeds 10") gives
-    "gatesearch extend vowels --seeds 10 --root /data/runs".
+    Example: command("resume", Path("/data/runs/vowels")) gives
+    "gatesearch resume vowels --root /data/runs".
     """
-    return " ".join(["gatesearch", verb, folder.name, *options, *root_option(folder.parent)])
+    return " ".join(["gatesearch", verb, folder.name, *root_option(folder.parent)])
 
 
 def root_option(root: Path) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from search.job.commands import command
 from search.job.folder import FROM, differences, stored
 from search.job.spec import JobSpec
 from spaces.errors import InputError
@@ -89,7 +90,8 @@ def execute(
         if trials or seeds:
             driver.extend(trials, seeds)
         if driver.job_state.phase == "done":
-            console.print(f"{job.name} is finished: `gatesearch extend {job.name}` adds budget.")
+            again = command("extend", folder)
+            console.print(f"{job.name} is finished: `{again}` adds budget.", markup=False)
         else:
             mirror = follower.start(folder, job.tracking.uri, os.getpid())
             leaving = None
@@ -105,7 +107,8 @@ def execute(
                 console.print(
                     "MLflow has not got everything yet. No result is lost: they are in the "
                     "journal. A process in the background goes on trying for ten minutes; "
-                    f"after that `gatesearch mirror {job.name}` fills it in."
+                    f"after that `{command('mirror', folder)}` fills it in.",
+                    markup=False,
                 )
         return exported and all(driver.finalists(arm.name, 1) for arm in job.arms)
 
