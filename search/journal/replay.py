@@ -23,9 +23,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from search.job.spec import JobSpec
 from search.journal.base import JournalError
 from search.journal.trial import Phase, State, TrialResult
 from spaces.config import TrialConfig
+from spaces.errors import InputError
 from spaces.tasks import Metric, TaskInfo
 from trainables.training.curve import Epoch
 
@@ -33,6 +35,40 @@ from trainables.training.curve import Epoch
 def trial_key(phase: str, arm: str, number: int) -> str:
     """Return the name of a trial within its job, for example "search/lstm/3"."""
     return f"{phase}/{arm}/{number}"
+
+
+@dataclass(frozen=True)
+class NewTrial:
+    """A trial that is to begin."""
+
+    phase: Phase
+    arm: str
+    number: int  #: within its arm and phase
+    config: TrialConfig
+    seed: int
+    control: bool = False
+    finalist: int | None = None  #: confirm: the search trial that this is a replicate of
+    replicate: int | None = None  #: confirm: equal numbers share their seed across arms
+
+    @property
+    def key(self) -> str:
+        """The trial's name within its job."""
+        return trial_key(self.phase, self.arm, self.number)
+
+    def as_record(self) -> dict[str, Any]:
+        """Return the record by which a journal begins the trial."""
+        return {
+            "record": "trial",
+            "key": self.key,
+            "phase": self.phase,
+            "arm": self.arm,
+            "number": self.number,
+            "control": self.control,
+            "config": self.config.model_dump(mode="json"),
+            "seed": self.seed,
+            "finalist": self.finalist,
+            "replicate": self.replicate,
+        }
 
 
 @dataclass
@@ -61,8 +97,8 @@ class TrialState:
     test: dict[str, float] | None = None
     reason: str | None = None
 
-    def record(self, metric: Metric, run_id: str | None = None) -> TrialResult:
-        """Return the entry in its public form."""
+    def result(self, metric: Metric, run_id: str | None = None) -> TrialResult:
+        """Return the trial in its public form; run_id: of its MLflow run."""
         return TrialResult(
             number=self.number,
             arm=self.arm,
@@ -88,7 +124,7 @@ class TrialState:
 
 
 class JobState:
-    """The state of a job, as far as the journal tells it."""
+    """The state of a job, as far as its journal goes."""
 
     def __init__(self, *, keep_curves: bool = True) -> None:
         """With keep_curves=False the curves of ended trials are dropped (the driver's memory)."""
@@ -129,16 +165,16 @@ class JobState:
                 self.base = record["base"]
                 self.info = TaskInfo.from_dict(record["task"])
             case "trial":
-                self._born(record)
+                self._create(record)
             case "report":
-                self._reported(record)
+                self._report(record)
             case "retry":
-                entry = self.trials[record["key"]]
-                entry.retries += record.get("counted", True)
-                entry.lost_at = entry.epoch
-                entry.reason = record["reason"]
+                trial = self.trials[record["key"]]
+                trial.retries += record.get("counted", True)
+                trial.lost_at = trial.epoch
+                trial.reason = record["reason"]
             case "end":
-                self._ended(record)
+                self._end(record)
             case "extend":
                 self.added_trials += record["trials"]
                 self.added_seeds += record["seeds"]
@@ -148,14 +184,14 @@ class JobState:
 
     def arm(self, arm: str, phase: Phase) -> list[TrialState]:
         """Return the trials of an arm in one phase, by number."""
-        return [e for e in list(self.trials.values()) if e.arm == arm and e.phase == phase]
+        return [t for t in list(self.trials.values()) if t.arm == arm and t.phase == phase]
 
     def _count_time(self, time_ms: int, *, starts: bool) -> None:
         if not starts and self._last_time is not None and self.phase == "search":
             self.search_seconds += max(0, time_ms - self._last_time) / 1000
         self._last_time = time_ms
 
-    def _born(self, record: dict[str, Any]) -> None:
+    def _create(self, record: dict[str, Any]) -> None:
         key = record["key"]
         if key not in self.trials:
             self.trials[key] = TrialState(
@@ -170,35 +206,64 @@ class JobState:
                 replicate=record.get("replicate"),
             )
 
-    def _reported(self, record: dict[str, Any]) -> None:
-        entry = self.trials[record["key"]]
-        if entry.state != "running":
+    def _report(self, record: dict[str, Any]) -> None:
+        trial = self.trials[record["key"]]
+        if trial.state != "running":
             return
         assert self.info is not None
-        better = max if self.info.metric.direction == "maximize" else min
+        metric = self.info.metric
         for point in record["epochs"]:
-            if point["epoch"] <= entry.epoch:
-                continue  # told before, or trained again from an older checkpoint
+            if point["epoch"] <= trial.epoch:
+                continue  # reported before, or trained again from an older checkpoint
             epoch = Epoch(**point)
-            entry.curve.append(epoch)
-            entry.epoch = epoch.epoch
-            entry.seconds += epoch.seconds
-            entry.value = epoch.value if entry.value is None else better(entry.value, epoch.value)
-        entry.parameters = record.get("parameters", entry.parameters)
-        entry.latency_ms = record.get("latency_ms", entry.latency_ms)
+            trial.curve.append(epoch)
+            trial.epoch = epoch.epoch
+            trial.seconds += epoch.seconds
+            if trial.value is None or metric.better(epoch.value, trial.value):
+                trial.value = epoch.value
+        trial.parameters = record.get("parameters", trial.parameters)
+        trial.latency_ms = record.get("latency_ms", trial.latency_ms)
         name = record.get("checkpoint")
-        if name is not None and name not in entry.checkpoints:
-            entry.checkpoints = [*entry.checkpoints[-1:], name]
+        if name is not None and name not in trial.checkpoints:
+            trial.checkpoints = [*trial.checkpoints[-1:], name]
 
-    def _ended(self, record: dict[str, Any]) -> None:
-        entry = self.trials[record["key"]]
-        if entry.state != "running":
+    def _end(self, record: dict[str, Any]) -> None:
+        trial = self.trials[record["key"]]
+        if trial.state != "running":
             return
-        entry.state = record["state"]
-        entry.reason = record.get("reason")
-        entry.test = record.get("test")
+        trial.state = record["state"]
+        trial.reason = record.get("reason")
+        trial.test = record.get("test")
         if not self._keep_curves:
-            entry.curve = []
+            trial.curve = []
+
+    # What follows from it
+
+    def used_checkpoints(self) -> set[str]:
+        """Return the checkpoints that trials may go on from, or be exported from."""
+        return {
+            name
+            for trial in self.trials.values()
+            if trial.state in ("running", "complete")
+            for name in trial.checkpoints
+        }
+
+    def check_is_of(self, job: JobSpec, info: TaskInfo, place: str) -> None:
+        """Raise InputError unless this is the state of that job on that data.
+
+        place: the journal's, for the message.
+        """
+        assert self.spec is not None and self.info is not None
+        remedy = "give the changed job another name"
+        same = self.spec == job.dump()
+        if not same:  # or an earlier version wrote it, with fewer keys
+            same = JobSpec.from_dump(self.spec, job.base).dump() == job.dump()
+        if not same:
+            rule = f"the job {job.name!r} must be as it was when it was started; it has changed"
+            raise InputError.of(place, rule, remedy)
+        if self.info.fingerprint != info.fingerprint:
+            rule = "the data must be as it was when the job was started; it has changed"
+            raise InputError.of(place, rule, f"restore the data, or {remedy}")
 
 
 def _config(record: dict[str, Any]) -> TrialConfig:

@@ -87,7 +87,7 @@ def read_results(folder: Path) -> Results:
         folder=folder,
         job=JobSpec.from_dump(job_state.spec, Path(job_state.base)),
         info=job_state.info,
-        records=[entry.record(metric, ids.get(key)) for key, entry in job_state.trials.items()],
+        records=[trial.result(metric, ids.get(key)) for key, trial in job_state.trials.items()],
         phase=job_state.phase,
         job_id=job_state.job_id,
         driven=_driven(job_state),

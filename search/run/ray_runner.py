@@ -4,7 +4,6 @@ import gc
 import importlib
 import logging
 import os
-import secrets
 import shutil
 import signal
 import tempfile
@@ -17,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from search.job.folder import CHECKPOINTS, checkpoint_place
 from search.job.spec import JobSpec
-from search.run.driver import Driver, used_checkpoints
+from search.run import ray_settings
+from search.run.driver import Driver
 from search.run.shared_folder import check_shared
 from trainables.checkpoints.base import StoreError
 from trainables.checkpoints.open import open_store
@@ -28,24 +28,10 @@ if TYPE_CHECKING:
 
     from search.run.tune_bridge import Bridge
 
-#: Set before Ray is imported. Tune: no snapshots that nobody reads, no loggers, no handler of its
-#: own for Ctrl-C (the journal is complete at any moment), workers stay in the folder they start in.
-_SETTINGS = {
-    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-    "TUNE_WARN_THRESHOLD_S": "10",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-}
 #: Imported while Ray starts; pandas and pyarrow are most of what Tune needs.
 _SLOW_IMPORTS = ("trainables.training.trainer", "pandas", "pyarrow")
 _TEMP_PREFIX = "gatesearch-"
-MOST_FALLS = 5  #: of Tune itself, one after the other and without a report between them
+MAX_TUNE_FAILURES = 5  #: of Tune itself, one after the other and without a report between them
 
 
 def run_trials(
@@ -55,17 +41,17 @@ def run_trials(
 
     worker: what trains, made and called like trainables.tune.Worker, which it is by default.
 
-    Returns the thread in which Ray leaves, to be joined: that takes a second or two, in which the
-    caller has better things to do than to wait.
+    Returns the thread in which Ray shuts down, to be joined. That takes a second or two, in which
+    the caller can go on.
 
-    Raises what the driver itself met (a full disk, a second driver), and bridge.RunError where Ray
-    has gone: a trial's fault never does.
+    Raises what the driver itself raised (a full disk, a second driver), and RunError where Ray does
+    not run any more. A trial's fault raises nothing.
     """
     checkpoints = checkpoint_place(driver.job, folder, driver.job_state.job_id)
     if driver.job.storage.checkpoints is None:
         (folder / CHECKPOINTS).mkdir(exist_ok=True)
     _clean(driver, checkpoints)
-    os.environ.update({name: os.environ.get(name, value) for name, value in _SETTINGS.items()})
+    ray_settings.set_defaults()
     _remove_stale_folders()
     # Short, since Ray keeps its sockets in it and their paths are limited to 107 bytes.
     scratch = Path(tempfile.mkdtemp(prefix=f"{_TEMP_PREFIX}{os.getpid()}-"))
@@ -100,7 +86,7 @@ def _leave(scratch: Path) -> None:
 def _clean(driver: Driver, checkpoints: str) -> None:
     """Remove the checkpoints of no more use; what cannot be removed now is left for next time."""
     with suppress(StoreError):
-        open_store(checkpoints).clean(used_checkpoints(driver.job_state))
+        open_store(checkpoints).clean(driver.job_state.used_checkpoints())
 
 
 @contextmanager
@@ -126,25 +112,11 @@ def _of_a_cluster() -> bool:
 def _own_cluster(job: JobSpec, data: Data, scratch: Path) -> dict[str, Any]:
     """Return what ray.init needs to start a cluster for this job alone, on the loopback interface.
 
-    What its processes find in their environment is set. Its workers start, and import what they
-    train with, while the driver is importing too.
+    Its workers start, and import what they train with, while the driver is importing too.
     """
     cores = {"CPU": float(len(os.sched_getaffinity(0)))}
-    settings = {
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": secrets.token_hex(32),  # only our own processes see it
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # or all interfaces are listened on
-        "RAY_num_prestart_python_workers": str(slots(job, cores)),
-        "RAY_preload_python_modules": "trainables.worker.tune",
-    }
-    os.environ.update(settings)
-    return {
-        "address": "local",
-        "include_dashboard": False,
-        "_node_ip_address": "127.0.0.1",
-        "_temp_dir": str(scratch / "ray"),
-        "object_store_memory": 2**28 + 3 * _bytes(data),
-    }
+    ray_settings.set_for_own_cluster(slots(job, cores))
+    return ray_settings.own_cluster_options(str(scratch / "ray"), 2**28 + 3 * _bytes(data))
 
 
 def _join_ray(options: dict[str, Any]) -> None:
@@ -157,13 +129,13 @@ def _join_ray(options: dict[str, Any]) -> None:
     imports.start()
     on_sigterm = signal.getsignal(signal.SIGTERM)
     ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
-    signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own would leave without a word
+    signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own handler ends without a message
     imports.join()
 
 
 def _import(names: tuple[str, ...]) -> None:
     for name in names:
-        with suppress(ImportError):  # told where it is imported again, and needed
+        with suppress(ImportError):  # raised again where it is needed
             importlib.import_module(name)
 
 
@@ -174,17 +146,18 @@ def _fit(
     scratch: Path,
     worker: "type[Trainable] | None",
 ) -> None:
-    """Have Tune run until all is done, again where Tune itself falls over a fault of a trial.
+    """Run Tune until all is done, again where Tune itself fails at the fault of a trial.
 
-    An actor that Ray ends for want of memory does that: Tune's controller does not know the error.
+    An actor that Ray ends for lack of memory does that: Tune's controller does not know the error.
     """
     from ray import tune
 
+    from search.run.ray_compat import use_prestarted_workers
     from search.run.tune_bridge import Bridge, RunError, shortened
     from trainables.worker.tune import Worker
 
     if not _of_a_cluster():
-        _use_workers_started_ahead()
+        use_prestarted_workers()
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # trials' faults are in the results
     need = driver.job.resources
     trainable = tune.with_parameters(
@@ -197,38 +170,24 @@ def _fit(
     resources = {"cpu": need.cpus_per_trial, "gpu": need.gpus_per_trial}
     trainable = tune.with_resources(trainable, resources)
     slots = _Slots(driver.job)
-    falls = 0
+    failures = 0
     while not driver.finished:
         bridge = Bridge(driver, slots)
-        fell: Exception | None = None
+        failed: Exception | None = None
         try:
             _tuner(trainable, bridge, scratch).fit()
         except Exception as error:
-            fell = error
+            failed = error
         if bridge.broken is not None:
             raise bridge.broken
-        if fell is not None:
-            reason = shortened(str(fell.__cause__ or fell))
+        if failed is not None:
+            reason = shortened(str(failed.__cause__ or failed))
             bridge.ended_all(reason)
-            falls = 1 if bridge.reports else falls + 1
-            if falls > MOST_FALLS:
+            failures = 1 if bridge.reports else failures + 1
+            if failures > MAX_TUNE_FAILURES:
                 raise RunError(
                     f"Ray cannot run the trials: {reason} Nothing is lost: resume the job."
-                ) from fell
-
-
-def _use_workers_started_ahead() -> None:
-    """Let Tune's actors run in the workers that this job's cluster has started already.
-
-    Tune asks for workers with a few variables of the driver's environment, and Ray starts others
-    for them, though those on this machine have its environment anyway. The tables are Tune's own:
-    where another version has none, workers start later, and nothing else changes.
-    """
-    with suppress(ImportError, AttributeError):
-        from ray.tune.execution import class_cache
-
-        class_cache.DEFAULT_ENV_VARS.clear()
-        class_cache.ENV_VARS_TO_PROPAGATE.clear()
+                ) from failed
 
 
 def _tuner(trainable: Any, bridge: "Bridge", scratch: Path) -> "Tuner":

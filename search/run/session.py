@@ -110,7 +110,7 @@ def execute(
                     f"after that `{command('mirror', folder)}` fills it in.",
                     markup=False,
                 )
-        return exported and all(driver.finalists(arm.name, 1) for arm in job.arms)
+        return exported and all(driver.confirmation.best(arm.name, 1) for arm in job.arms)
 
 
 def conclude(folder: Path, console: Console) -> bool:

@@ -3,15 +3,14 @@
 Both pass everything to the driver and hold nothing that is not in the journal. Tune pickles them
 into snapshots of its own, which are never read: their state is empty.
 
-To Tune a trial is a slot: a worker that is handed one piece of work after the other, or replicates
+To Tune a trial is a slot: its worker is given one assignment after the other, or several replicates
 of a finalist to train at once. A trial of Tune's costs its controller tens of milliseconds and tens
-of kilobytes, for good; a hand-over is one message to a worker that is there already.
+of kilobytes for good; an assignment is one message to a worker that is there already.
 """
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -21,23 +20,43 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from search.run.driver import Driver
+from search.run.ray_compat import actor_of, dead_processes, error_of, is_node_death
 from spaces.errors import GatesearchError
 from trainables.worker.messages import TrialAssignment, TrialReport
 
 LOOK_SECONDS = 0.5  #: between two looks for workers that hang
-#: Ray's words for a worker that was lost with its node; "unavailable" is one whose process nobody
-#: has reported dead, as a living node would have.
-_NODE_DEATH = (
-    "node has died",
-    "node was terminated",
-    "node died",
-    "preempted",
-    "is temporarily unavailable",
-)
 
 
 class RunError(GatesearchError):
     """Ray does not run the job's trials any more; the job resumes once it can."""
+
+
+# What a worker does after a report
+
+
+@dataclass(frozen=True)
+class Continue:
+    """It goes on with what it has in hand, or goes on waiting."""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """It ends."""
+
+
+@dataclass(frozen=True)
+class Take:
+    """It turns to other trials."""
+
+    assignments: list[TrialAssignment]
+
+
+@dataclass(frozen=True)
+class Wait:
+    """It drops what it has in hand and waits: the next trial's configuration is being suggested."""
+
+
+Answer = Continue | Stop | Take | Wait
 
 
 @dataclass
@@ -45,63 +64,57 @@ class Slot:
     """What a worker is doing."""
 
     keys: set[str]  #: of the trials in hand; none while it waits for a suggestion
-    heard: float  #: when it was last heard of, by time.monotonic()
-    began: bool = False  #: whether there is a process that could be heard of
+    heard: float  #: when it last reported, by time.monotonic()
+    began: bool = False  #: whether its process has started
     hung: str | None = None  #: set when it was ended because it hung
 
 
 class Bridge:
-    """What searcher and scheduler share: which Tune trial does which piece of work."""
+    """What searcher and scheduler share: which worker has which trials in hand."""
 
     def __init__(self, driver: Driver, slots: Callable[[], int]) -> None:
         self.driver = driver
         self.slots = slots  #: how many trials may run at once, asked again each time
         self.busy: dict[str, Slot] = {}  #: Tune's trial id -> what its worker does
-        self.reports = 0  #: heard so far
+        self.reports = 0  #: received so far
         self.broken: BaseException | None = None  #: an error of the driver's own: the run must end
 
     def suggest(self, tune_id: str) -> dict[str, Any] | str | None:
         """Return a Tune config, None to be asked again, or Searcher.FINISHED."""
-        work = self._take(tune_id)
-        if work:
-            return {"work": [piece.as_dict() for piece in work]}
+        assignments = self._take(tune_id)
+        if assignments:
+            return {"work": [assignment.as_dict() for assignment in assignments]}
         over = self.broken is not None or self.driver.finished
         return str(Searcher.FINISHED) if over else None
 
-    def report(self, tune_id: str, plain: list[dict[str, Any]]) -> list[TrialAssignment] | bool:
-        """Hand a worker's reports on its trials to the driver.
-
-        Returns whether one of them goes on; or, where none does, what the worker is to do next:
-        nothing, and report so, while a suggestion is being made.
-        """
+    def report(self, tune_id: str, plain: list[dict[str, Any]]) -> Answer:
+        """Pass a worker's reports on its trials to the driver; return what the worker does next."""
         slot = self.busy.get(tune_id)
         if self.broken is not None or slot is None:
-            return False
+            return Stop()
         slot.heard = time.monotonic()
         waited = not slot.keys
         if not waited:
-            reports = [
-                report for each in plain if (report := TrialReport.from_dict(each)).key in slot.keys
-            ]
+            reports = [TrialReport.from_dict(each) for each in plain if each["key"] in slot.keys]
             if not reports:
-                return False
+                return Stop()
             self.reports += 1
             try:
                 slot.keys.difference_update([r.key for r in reports if not self.driver.report(r)])
             except BaseException as error:
                 self.broken = error
-                return False
+                return Stop()
             if slot.keys:
-                return True
+                return Continue()
         del self.busy[tune_id]
-        work = self._take(tune_id)
-        if work:
+        assignments = self._take(tune_id)
+        if assignments:
             self.busy[tune_id].began = True
-            return work
-        if self.broken is None and self.driver.thinking:
+            return Take(assignments)
+        if self.broken is None and self.driver.suggestion_pending:
             self.busy[tune_id] = Slot(set(), slot.heard, began=True)
-            return waited or []  # a worker that waits already is told nothing new
-        return False
+            return Continue() if waited else Wait()
+        return Stop()
 
     def _take(self, tune_id: str) -> list[TrialAssignment]:
         slots = self.slots()
@@ -109,28 +122,28 @@ class Bridge:
             return []  # a trial chosen now would not know what the running ones will find
         try:
             first = self.driver.next(wait=False)
-            work = [] if first is None else [first, *self.driver.beside(first, slots)]
+            found = [] if first is None else [first, *self.driver.co_replicates(first, slots)]
         except BaseException as error:
             self.broken = error
             return []
-        if work:
-            self.busy[tune_id] = Slot({piece.key for piece in work}, time.monotonic())
-        return work
+        if found:
+            self.busy[tune_id] = Slot({each.key for each in found}, time.monotonic())
+        return found
 
     def ended(self, tune_id: str, reason: str | None = None, *, node_lost: bool = False) -> None:
         """Take in that Tune is done with a worker; with a reason if it was lost."""
         slot = self.busy.pop(tune_id, None)
         if slot is None or self.broken is not None:
             return
-        why = slot.hung or reason or "its worker went away without a word"
+        why = slot.hung or reason or "its worker ended without a reason"
         try:
             for key in sorted(slot.keys):
-                self.driver.lost(key, why, node_lost=node_lost and slot.hung is None)
+                self.driver.worker_lost(key, why, node_lost=node_lost and slot.hung is None)
         except BaseException as error:
             self.broken = error
 
     def ended_all(self, reason: str) -> None:
-        """Take in that Tune itself came to grief; whose fault it was is known if one was alone."""
+        """Take in that Tune itself has failed: a trial that was alone is the cause."""
         alone = len(self.busy) == 1
         for tune_id in list(self.busy):
             self.ended(tune_id, reason, node_lost=not alone)
@@ -143,7 +156,7 @@ class Bridge:
             return False
         now = time.monotonic()
         if not slot.began:
-            slot.began, slot.heard = True, now  # what Ray took to start the process is not its own
+            slot.began, slot.heard = True, now  # Ray's time to start the process does not count
         if now - slot.heard <= limit:
             return False
         slot.hung = f"no report for {limit:g} s (search.report_timeout): the worker was ended"
@@ -151,7 +164,7 @@ class Bridge:
 
 
 class JobSearcher(Searcher):
-    """Tune's view of what to try next."""
+    """What Tune asks for what to try next."""
 
     def __init__(self, bridge: Bridge) -> None:
         super().__init__()
@@ -165,7 +178,7 @@ class JobSearcher(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Free the slot. A trial that ended by decision is known to the driver already."""
+        """Free the slot. The driver knows of a trial that ended by its decision already."""
         assert self._bridge is not None
         self._bridge.ended(trial_id)
 
@@ -181,7 +194,7 @@ class JobSearcher(Searcher):
 
 
 class JobScheduler(FIFOScheduler):
-    """Tune's view of what goes on and what stops."""
+    """What Tune asks for what goes on and what stops."""
 
     def __init__(self, bridge: Bridge) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -194,22 +207,29 @@ class JobScheduler(FIFOScheduler):
         self._trials[trial.trial_id] = trial
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        """Hand the report on; stop the trial, or have its worker turn to the next, as told."""
+        """Pass the report on, and do with the worker what the answer says."""
         assert self._bridge is not None
-        next_ = self._bridge.report(trial.trial_id, result["report"])
-        if isinstance(next_, list):
-            # Calls of one caller reach an actor in order: before the next step that Tune asks for.
-            actor: Any = trial.temporary_state.ray_actor
-            actor.take.remote([work.as_dict() for work in next_])
-        return str(TrialScheduler.STOP if next_ is False else TrialScheduler.CONTINUE)
+        match self._bridge.report(trial.trial_id, result["report"]):
+            case Stop():
+                return str(TrialScheduler.STOP)
+            case Take(assignments):
+                self._give(trial, assignments)
+            case Wait():
+                self._give(trial, [])
+            case Continue():
+                pass
+        return str(TrialScheduler.CONTINUE)
+
+    def _give(self, trial: Trial, assignments: list[TrialAssignment]) -> None:
+        # Calls of one caller reach an actor in order: before the next step that Tune asks for.
+        actor_of(trial).take.remote([assignment.as_dict() for assignment in assignments])
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
-        """Tell the driver why the worker was lost: killed, out of memory, its node gone."""
+        """Report to the driver why the worker was lost: killed, out of memory, its node gone."""
         assert self._bridge is not None
         self._trials.pop(trial.trial_id, None)
-        told = Path(trial.error_file).read_text() if trial.error_file else ""
-        reason = told.partition("\n")[2]  # without Tune's count of failures
-        node_lost = any(sign in reason for sign in _NODE_DEATH)
+        reason = error_of(trial)
+        node_lost = is_node_death(reason)
         self._bridge.ended(trial.trial_id, shortened(reason) or None, node_lost=node_lost)
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
@@ -221,7 +241,7 @@ class JobScheduler(FIFOScheduler):
         self._trials.pop(trial.trial_id, None)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
-        """End workers that hang, since Tune comes by here all the time; choose as FIFO does."""
+        """End workers that hang, since Tune calls this all the time; choose as FIFO does."""
         assert self._bridge is not None
         if time.monotonic() - self._looked >= LOOK_SECONDS:
             self._looked = time.monotonic()
@@ -232,9 +252,9 @@ class JobScheduler(FIFOScheduler):
                     "Nothing is lost: resume the job."
                 )
             for tune_id, trial in self._trials.items():
-                actor = trial.temporary_state.ray_actor
+                actor = actor_of(trial)
                 if actor is not None and self._bridge.hung(tune_id):
-                    ray.kill(actor)  # Tune learns of it as of any worker's death
+                    ray.kill(actor)  # Tune notices it as any worker's death
         chosen: Trial | None = super().choose_trial_to_run(tune_controller)
         return chosen
 
@@ -258,17 +278,6 @@ class BrokenStopper(tune.Stopper):
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_bridge": None}
-
-
-def dead_processes() -> list[str]:
-    """Return which of the processes of the Ray that this process started are dead, if any.
-
-    Ray notices the loss of its own node late, and then ends the driver without a word.
-    """
-    node: Any = ray._private.worker._global_node
-    if node is None:
-        return []
-    return [name for name, _ in node.dead_processes() if name in ("raylet", "gcs_server")]
 
 
 def shortened(text: str) -> str:

@@ -159,7 +159,7 @@ def ours(folder: Path, trials: int, slots: int) -> list[tuple[int, float, float,
         mirror = follower.start(place, None, os.getpid())
 
         def done() -> int:
-            counts = [driver.counts("search", arm.name) for arm in job.arms]
+            counts = [driver.budgets.states(arm.name) for arm in job.arms]
             return sum(count["complete"] for count in counts)
 
         seen = watch(done, lambda: run_trials(driver, data, place, worker=Empty).join())

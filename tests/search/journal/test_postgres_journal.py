@@ -392,7 +392,7 @@ def test_another_job_of_that_name_is_refused(driven: InPostgres, tmp_path: Path)
     before = driven.reader().read()
     assert before
     other = job(tmp_path, storage={"study": driven.url}, search={"trials": 9})
-    with pytest.raises(InputError, match="another job is named 'driven'") as refused:
+    with pytest.raises(InputError, match="the job 'driven' must be as it was") as refused:
         drive(other, tmp_path)
     assert "127.0.0.1" in refused.value.problems[0].place
     assert driven.reader().read() == before

@@ -10,7 +10,8 @@ from driven import INFO, Workers, drive, job, told
 from search.journal.file import Journal
 from search.results.read import read_results
 from search.results.summarise import compare
-from search.run.driver import MOST_IN_VAIN, Driver
+from search.run.budgets import MAX_UNPRODUCTIVE
+from search.run.driver import Driver
 from spaces.errors import InputError
 from trainables.checkpoints.base import StoreError
 from trainables.worker.messages import TrialAssignment, TrialReport
@@ -41,8 +42,8 @@ def in_time(driver: Driver, slots: int) -> float:
         if driver.report(report):
             heapq.heappush(due, _sent(workers, now, number, work))
         if driver.job_state.phase == "search":
-            spent = [driver.spent(arm) for arm in COSTS]
-            if max(spent) < driver.budget:
+            spent = [driver.budgets.spent(arm) for arm in COSTS]
+            if max(spent) < driver.budgets.amount:
                 widest = max(widest, max(spent) - min(spent))
 
 
@@ -100,7 +101,7 @@ def test_a_lost_node_is_no_fault_of_a_trial_that_gets_further(tmp_path: Path) ->
         while not told(tmp_path).arm("rnn", "confirm"):
             workers.run(most_reports=1)
             for work in workers.live:
-                driver.lost(work.key, "its node has died", node_lost=True)
+                driver.worker_lost(work.key, "its node has died", node_lost=True)
             workers.live.clear()
     (entry,) = told(tmp_path).arm("rnn", "search")
     assert (entry.state, entry.retries) == ("complete", 0)
@@ -113,7 +114,7 @@ def test_a_trial_that_takes_node_after_node_with_it_fails(tmp_path: Path) -> Non
         for _ in range(3):
             work = driver.next()
             assert work is not None
-            driver.lost(work.key, "its node has died", node_lost=True)
+            driver.worker_lost(work.key, "its node has died", node_lost=True)
     (entry,) = told(tmp_path).arm("rnn", "search")
     assert (entry.state, entry.reason) == ("failed", "its node has died")
 
@@ -127,7 +128,7 @@ def test_a_loss_after_the_end_changes_nothing(tmp_path: Path) -> None:
         assert ended
         size = journal.path.stat().st_size
         for entry in ended:
-            driver.lost(entry.key, "too late")
+            driver.worker_lost(entry.key, "too late")
         assert journal.path.stat().st_size == size
 
 
@@ -178,7 +179,7 @@ def test_a_job_is_extended_in_the_middle_of_its_confirmation(tmp_path: Path) -> 
     job_state = told(tmp_path)
     for arm in ("rnn", "lstm", "gru"):
         assert len(job_state.arm(arm, "search")) == 10
-        best = driver.finalists(arm, 1)[0].number
+        best = driver.confirmation.best(arm, 1)[0].number
         done = [e for e in job_state.arm(arm, "confirm") if e.finalist == best]
         assert sorted(e.replicate or 0 for e in done) == [0, 1, 2]
         assert {e.state for e in done} == {"complete"}
@@ -194,7 +195,7 @@ def test_an_arm_all_of_whose_trials_come_to_nothing_ends(
     fate = {end: lambda work, *epoch: "/rnn/" in work.key}
     options = {"slots": 3, "seconds": seconds, "most_reports": 5000}
     job_state = drive(wanted, tmp_path, **options, **fate)
-    assert len(job_state.arm("rnn", "search")) in range(MOST_IN_VAIN, MOST_IN_VAIN + 3)
+    assert len(job_state.arm("rnn", "search")) in range(MAX_UNPRODUCTIVE, MAX_UNPRODUCTIVE + 3)
     assert {entry.epoch for entry in job_state.arm("rnn", "search")} == {0}
     assert job_state.phase == "report"
     confirmed = {entry.arm for entry in job_state.trials.values() if entry.phase == "confirm"}
@@ -214,6 +215,6 @@ def test_an_arm_some_of_whose_trials_come_to_something_spends_its_budget(tmp_pat
 
 
 def test_a_budget_of_trials_is_spent_on_failures_too(tmp_path: Path) -> None:
-    search = {"trials": MOST_IN_VAIN + 5, **CHEAP}
+    search = {"trials": MAX_UNPRODUCTIVE + 5, **CHEAP}
     job_state = drive(job(tmp_path, search=search), tmp_path, fails=lambda work: True)
-    assert {len(job_state.arm(arm, "search")) for arm in COSTS} == {MOST_IN_VAIN + 5}
+    assert {len(job_state.arm(arm, "search")) for arm in COSTS} == {MAX_UNPRODUCTIVE + 5}

@@ -179,7 +179,7 @@ def test_a_lost_worker_costs_no_trial(tmp_path: Path) -> None:
         workers = Workers(driver, slots=2)
         workers.run(most_reports=3)
         lost = workers.live.pop()
-        driver.lost(lost.key, "the node went away")
+        driver.worker_lost(lost.key, "the node went away")
         workers.run()
     entry = told(tmp_path).trials[lost.key]
     assert (entry.retries, entry.reason, entry.state) == (1, None, entry.state)
@@ -277,7 +277,7 @@ def test_another_job_under_the_same_name_is_refused(tmp_path: Path) -> None:
     before = (tmp_path / "job.journal").read_bytes()
     with (
         Journal(tmp_path / "job.journal") as journal,
-        pytest.raises(InputError, match="another job is named 'driven'"),
+        pytest.raises(InputError, match="the job 'driven' must be as it was"),
     ):
         Driver(job(tmp_path, search={"trials": 9}), INFO, journal)
     assert (tmp_path / "job.journal").read_bytes() == before
@@ -302,7 +302,7 @@ def test_changed_data_is_refused(tmp_path: Path) -> None:
     drive(job(tmp_path), tmp_path, most_reports=2)
     with (
         Journal(tmp_path / "job.journal") as journal,
-        pytest.raises(InputError, match="the data has changed"),
+        pytest.raises(InputError, match="the data must be as it was"),
     ):
         Driver(job(tmp_path), replace(INFO, fingerprint="0" * 64), journal)
 

@@ -20,7 +20,8 @@ from search.report.tables import trial_rows
 from search.results.read import read_results
 from search.results.summarise import compare
 from search.run import session
-from search.run.driver import MOST_IN_VAIN, Driver
+from search.run.budgets import MAX_UNPRODUCTIVE
+from search.run.driver import Driver
 from search.run.warm_start import find
 from search.study.arm_study import LATENCY, open_studies
 from search.tracking.runs import Runs
@@ -104,7 +105,7 @@ def test_a_trial_is_measured_once_whatever_becomes_of_its_worker(tmp_path: Path)
         work = driver.next()
         assert work is not None and work.measure_latency
         assert driver.report(TrialReport(work.key, 1, [], parameters=7, latency_ms=1.5))
-        driver.lost(work.key, "its worker was killed")
+        driver.worker_lost(work.key, "its worker was killed")
         again = driver.next()
         assert again is not None and again.key == work.key and not again.measure_latency
     with Journal(tmp_path / "job.journal") as journal:
@@ -192,7 +193,7 @@ def test_an_arm_that_nothing_of_meets_the_limit_ends(
     tmp_path: Path, budget: dict[str, int]
 ) -> None:
     job_state = drive(limited(tmp_path, search={"trials": None, **budget}), tmp_path, latency=slow)
-    assert len(job_state.trials) == MOST_IN_VAIN
+    assert len(job_state.trials) == MAX_UNPRODUCTIVE
     assert {entry.state for entry in job_state.trials.values()} == {"pruned"}
     figures = compare(read_results(tmp_path))
     (caution,) = (each for each in figures.cautions if "took longer than" in each)

@@ -26,7 +26,7 @@ class Company(Workers):
     def run(self, most_reports: int = 100_000) -> None:
         for _ in range(most_reports):
             while len(self.groups) < self.slots and (first := self.driver.next()) is not None:
-                group = [first, *self.driver.beside(first, self.slots)]
+                group = [first, *self.driver.co_replicates(first, self.slots)]
                 for work in group:
                     self.epoch[work.key] = self.driver.job_state.trials[work.key].epoch
                 self.groups.append(group)
@@ -117,15 +117,15 @@ def test_replicates_that_were_lost_with_their_worker_go_on_alone(tmp_path: Path)
             while driver.report(workers.slice(first)):
                 pass
         assert first is not None
-        group = [first, *driver.beside(first, 1)]
+        group = [first, *driver.co_replicates(first, 1)]
         assert len(group) == 5
         for work in group:
-            driver.lost(work.key, "the worker was killed")
+            driver.worker_lost(work.key, "the worker was killed")
         for work in group:
             again = driver.next()
             assert again is not None
             assert again.key == work.key
-            assert driver.beside(again, 1) == []
+            assert driver.co_replicates(again, 1) == []
 
 
 @pytest.mark.parametrize(

@@ -54,14 +54,14 @@ def test_reports_are_taken_in_while_a_suggestion_is_made(driver: Driver, tmp_pat
     first = patiently(driver)
     workers.epoch[first.key] = 0
     held_sampler.go.clear()
-    assert driver.next(wait=False) is None and driver.thinking
+    assert driver.next(wait=False) is None and driver.suggestion_pending
     assert driver.report(workers.slice(first))
     (*_, group) = JournalReader(tmp_path / "job.journal").groups()
     assert [row["key"] for row in group if row.get("record") == "report"] == [first.key]
     assert driver.next(wait=False) is None
     held_sampler.go.set()
     second = patiently(driver)
-    assert second.key == "search/lstm/1" and not driver.thinking
+    assert second.key == "search/lstm/1" and not driver.suggestion_pending
 
 
 def test_a_suggestion_knows_what_was_told_when_it_was_asked_for(driver: Driver) -> None:
@@ -85,7 +85,7 @@ def test_a_trial_that_was_lost_goes_on_before_a_suggestion_is_there(driver: Driv
     first = patiently(driver)
     held_sampler.go.clear()
     assert driver.next(wait=False) is None
-    driver.lost(first.key, "its worker was killed")
+    driver.worker_lost(first.key, "its worker was killed")
     again = driver.next(wait=False)
     assert again is not None and again.key == first.key
 
@@ -96,7 +96,7 @@ def test_what_a_sampler_raises_reaches_whoever_asks(tmp_path: Path, wait: bool) 
         driver = Driver(slow(tmp_path, "held_sampler.Broken"), INFO, journal)
         with pytest.raises(ZeroDivisionError, match="out of ideas"):
             while driver.next(wait=wait) is None:
-                assert driver.thinking
+                assert driver.suggestion_pending
 
 
 @pytest.mark.parametrize("sampler", ["gp", "nsgaii", "qmc", "tpe"])
@@ -114,7 +114,7 @@ def test_with_one_slot_a_job_is_the_same_whether_it_waits_or_not(
         while not driver.finished:
             work = driver.next(wait=False)
             if work is None:
-                assert driver.thinking or driver.finished
+                assert driver.suggestion_pending or driver.finished
                 continue
             workers.epoch[work.key] = 0
             while driver.report(workers.slice(work)):

@@ -1,0 +1,142 @@
+"""What each arm may spend on its search, what it has spent, and what ends a trial early."""
+
+from collections import Counter, defaultdict
+from typing import Literal
+
+from search.job.spec import JobSpec
+from search.journal.replay import JobState, TrialState
+from spaces.arms import Arm
+
+#: Unproductive trials of an arm, one after the other, after which it gets no more. A trial is
+#: unproductive if it is over the limit of latency, or, where budgets are epochs or seconds, if it
+#: fails or diverges before its first epoch ends. It costs the budget nothing, so that an arm of
+#: nothing else would never end.
+MAX_UNPRODUCTIVE = 100
+
+Unit = Literal["trials", "epochs", "s"]
+
+
+class SearchBudgets:
+    """The arms' budgets, in the one unit that the job file names."""
+
+    def __init__(self, job: JobSpec, job_state: JobState) -> None:
+        """Count what the trials of the journal have spent; later ones are reported as they go."""
+        self._job, self._job_state = job, job_state
+        self._states: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._spent: defaultdict[str, float] = defaultdict(float)  # epochs or worker seconds
+        self._spent_by_ended: defaultdict[str, float] = defaultdict(float)
+        self._unproductive: Counter[str] = Counter()  # the latest trials of an arm, in a row
+        for trial in job_state.trials.values():
+            if trial.phase == "search":
+                self._states[trial.arm][trial.state] += 1
+                self.trained(trial, trial.epoch, trial.seconds)
+                if trial.state != "running":
+                    self._count_ended(trial)
+
+    @property
+    def unit(self) -> Unit:
+        """Trials, epochs or s (worker seconds)."""
+        search = self._job.search
+        if search.epochs is not None:
+            return "epochs"
+        return "s" if search.worker_seconds is not None else "trials"
+
+    @property
+    def amount(self) -> float:
+        """Each arm's budget."""
+        search = self._job.search
+        if search.epochs is not None:
+            return search.epochs
+        if search.worker_seconds is not None:
+            return search.worker_seconds
+        assert search.trials is not None
+        return search.trials + self._job_state.added_trials
+
+    def states(self, arm: str) -> Counter[str]:
+        """Return how many search trials of an arm are in each state."""
+        return self._states[arm]
+
+    def spent(self, arm: str) -> float:
+        """Return what an arm has spent of its budget."""
+        return self._states[arm].total() if self.unit == "trials" else self._spent[arm]
+
+    # What happens to trials of the search
+
+    def created(self, trial: TrialState) -> None:
+        """Count a new trial."""
+        self._states[trial.arm]["running"] += 1
+
+    def trained(self, trial: TrialState, epochs: int, seconds: float) -> None:
+        """Count epochs that a trial has trained, and the worker seconds that they took."""
+        self._spent[trial.arm] += epochs if self.unit == "epochs" else seconds
+
+    def ended(self, trial: TrialState) -> None:
+        """Count a trial that was running as ended."""
+        self._states[trial.arm]["running"] -= 1
+        self._states[trial.arm][trial.state] += 1
+        self._count_ended(trial)
+
+    def _count_ended(self, trial: TrialState) -> None:
+        cost = trial.epoch if self.unit == "epochs" else trial.seconds
+        self._spent_by_ended[trial.arm] += cost
+        free = self.unit != "trials" and trial.epoch == 0
+        if free or self.latency_excess(trial) > 0:
+            self._unproductive[trial.arm] += 1
+        else:
+            self._unproductive[trial.arm] = 0
+
+    # What follows
+
+    def next_arm(self) -> Arm | None:
+        """Return the arm that has spent least of its budget, or None where no arm gets more trials.
+
+        What an arm's running trials will cost counts as spent: each will cost about as much as
+        those that have ended. Otherwise one arm would get all free slots until its first report.
+        """
+        if self.out_of_time:
+            return None
+        open_arms = [
+            arm
+            for arm in self._job.arms
+            if self.spent(arm.name) < self.amount
+            and self._unproductive[arm.name] < MAX_UNPRODUCTIVE
+        ]
+        return min(open_arms, key=lambda arm: self._committed(arm.name), default=None)
+
+    def _committed(self, arm: str) -> tuple[float, int]:
+        """Return what an arm will have spent when its running trials end, and their number."""
+        spent, states = self.spent(arm), self._states[arm]
+        running, ended = states["running"], states.total() - states["running"]
+        if self.unit == "trials" or not ended:
+            return spent, running
+        return max(spent, self._spent_by_ended[arm] * (1 + running / ended)), running
+
+    def end_reason(self, trial: TrialState) -> str | None:
+        """Return why a trial of the search may not go on, however good it is; None if it may."""
+        if self.latency_excess(trial) > 0:
+            return (
+                f"not trained: one sequence takes {trial.latency_ms:.3g} ms, over the limit of "
+                f"{self.latency_limit:g} ms"
+            )
+        if self.out_of_time:
+            return "the job's wall-clock limit was reached"
+        if self.unit != "trials" and self.spent(trial.arm) >= self.amount:
+            return "the arm's budget was spent"
+        return None
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether the job's wall-clock limit is reached."""
+        limit = self._job.search.wall_clock
+        return limit is not None and self._job_state.search_seconds >= limit
+
+    @property
+    def latency_limit(self) -> float | None:
+        """The job's limit of latency in milliseconds, if it has one."""
+        return self._job.search.constraints.latency_ms
+
+    def latency_excess(self, trial: TrialState) -> float:
+        """Return by how many milliseconds a trial is over the limit; 0 where that is unknown."""
+        if self.latency_limit is None or trial.latency_ms is None:
+            return 0.0
+        return trial.latency_ms - self.latency_limit

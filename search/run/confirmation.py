@@ -1,0 +1,117 @@
+"""The confirm phase: which search trials are finalists, and which replicates they get."""
+
+from bisect import insort
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+
+from search.job.spec import JobSpec
+from search.journal.replay import JobState, NewTrial, TrialState, trial_key
+from search.results.ranking import SearchRank, search_rank
+from search.study.seeds import derive_seed
+from spaces.config import TrialConfig
+from trainables.training.batching import MAX_MEMBERS, batching_pays
+
+
+class Confirmation:
+    """Each arm's finalists and their replicates."""
+
+    def __init__(self, job: JobSpec, job_state: JobState) -> None:
+        """Take in the trials of the journal; later ones are reported as they go."""
+        assert job_state.info is not None
+        self._job, self._job_state = job, job_state
+        self._metric = job_state.info.metric
+        self._longest = job_state.info.longest
+        self._ranked: defaultdict[str, list[tuple[SearchRank, TrialState]]]
+        self._ranked = defaultdict(list)
+        self._states: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._begun: set[tuple[str, int | None, int | None]] = set()
+        for trial in job_state.trials.values():
+            if trial.phase == "confirm":
+                self._begun.add((trial.arm, trial.finalist, trial.replicate))
+                self._states[trial.arm][trial.state] += 1
+            elif trial.state != "running":
+                self.searched(trial)
+
+    @property
+    def seeds(self) -> int:
+        """How many replicates each finalist gets."""
+        return self._job.confirm.seeds + self._job_state.added_seeds
+
+    @property
+    def replicates(self) -> int:
+        """How many replicates each arm gets."""
+        return self._job.confirm.finalists * self.seeds
+
+    def states(self, arm: str) -> Counter[str]:
+        """Return how many replicates of an arm are in each state."""
+        return self._states[arm]
+
+    def searched(self, trial: TrialState) -> None:
+        """Rank a trial of the search that has ended."""
+        if trial.state == "complete" and trial.value is not None:
+            rank = search_rank(self._metric, trial.value, trial.parameters, trial.number)
+            insort(self._ranked[trial.arm], (rank, trial), key=lambda ranked: ranked[0])
+
+    def created(self, trial: TrialState) -> None:
+        """Count a new replicate."""
+        self._begun.add((trial.arm, trial.finalist, trial.replicate))
+        self._states[trial.arm]["running"] += 1
+
+    def ended(self, trial: TrialState) -> None:
+        """Count a replicate that was running as ended."""
+        self._states[trial.arm]["running"] -= 1
+        self._states[trial.arm][trial.state] += 1
+
+    def best(self, arm: str, number: int) -> list[TrialState]:
+        """Return an arm's best complete search trials, the best first."""
+        return [trial for _, trial in self._ranked[arm][:number]]
+
+    def finalists(self, arm: str) -> list[TrialState]:
+        """Return the search trials of an arm that are confirmed, the best first."""
+        return self.best(arm, self._job.confirm.finalists)
+
+    def next(self) -> NewTrial | None:
+        """Return the next replicate: all finalists with one seed, then with the next."""
+        finalists = [trial for arm in self._job.arms for trial in self.finalists(arm.name)]
+        for replicate in range(self.seeds):
+            for finalist in finalists:
+                if (finalist.arm, finalist.number, replicate) not in self._begun:
+                    return self._replicate(
+                        finalist.arm, finalist.number, finalist.config, replicate
+                    )
+        return None
+
+    def block(self, first: TrialState, slots: int) -> Iterator[int]:
+        """Yield the replicates of the same finalist that are trained at once with a given one.
+
+        A finalist's replicates fall into a block for every slot, the same ones after a resume. None
+        are yielded where training at once takes no less time, and none with one that was lost with
+        its worker: there may have been too many for it.
+        """
+        if first.replicate is None or first.lost_at is not None:
+            return
+        if self._job.resources.gpus_per_trial or not batching_pays(first.config, self._longest):
+            return
+        size = min(-(-self.seeds // slots), MAX_MEMBERS)
+        start = first.replicate - first.replicate % size
+        yield from range(start, min(start + size, self.seeds))
+
+    def beside(self, first: TrialState, replicate: int) -> NewTrial | None:
+        """Return another replicate of the same finalist, or None where it was begun already."""
+        if (first.arm, first.finalist, replicate) in self._begun:
+            return None
+        return self._replicate(first.arm, first.finalist, first.config, replicate)
+
+    def _replicate(
+        self, arm: str, finalist: int | None, config: TrialConfig, replicate: int
+    ) -> NewTrial:
+        """Return a replicate. Its number follows from what it is, not from when it is begun."""
+        chosen = [trial.number for trial in self.finalists(arm)]
+        number = replicate * len(chosen) + chosen.index(finalist) if finalist in chosen else 0
+        while trial_key("confirm", arm, number) in self._job_state.trials:
+            number += 1  # that number has a finalist from before the job was extended
+        # The seed is the same for every arm: what is random, but for the arm, is paired.
+        seed = derive_seed(self._job.search.seed, "confirm", replicate)
+        return NewTrial(
+            "confirm", arm, number, config, seed, finalist=finalist, replicate=replicate
+        )

@@ -1,0 +1,62 @@
+"""What is private or undocumented in Ray and Ray Tune and is used all the same, in one place.
+
+tests/search/run/test_ray_compat.py says for each what breaks where another version lacks it.
+"""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ray.tune.experiment import Trial
+
+#: Ray's texts for a worker that was lost with its node; "unavailable" is one whose process nobody
+#: has reported dead, as a living node would have.
+_NODE_DEATH = (
+    "node has died",
+    "node was terminated",
+    "node died",
+    "preempted",
+    "is temporarily unavailable",
+)
+
+
+def is_node_death(reason: str) -> bool:
+    """Return whether a worker's death is that of its whole node."""
+    return any(sign in reason for sign in _NODE_DEATH)
+
+
+def actor_of(trial: Trial) -> Any:
+    """Return the actor that a trial of Tune's runs in, or None as long as it has none."""
+    return trial.temporary_state.ray_actor
+
+
+def error_of(trial: Trial) -> str:
+    """Return the text of the error that ended a trial of Tune's, without its count of failures."""
+    return Path(trial.error_file).read_text().partition("\n")[2] if trial.error_file else ""
+
+
+def dead_processes() -> list[str]:
+    """Return which processes of the Ray that this process started are dead, if any.
+
+    Ray notices the loss of its own node late, and then ends the driver without a message.
+    """
+    import ray
+
+    node: Any = ray._private.worker._global_node
+    if node is None:
+        return []
+    return [name for name, _ in node.dead_processes() if name in ("raylet", "gcs_server")]
+
+
+def use_prestarted_workers() -> None:
+    """Let Tune's actors run in the workers that this job's own cluster has started already.
+
+    Tune asks for workers with a few variables of the driver's environment, and Ray starts others
+    for them, though those on this machine have its environment anyway. Where another version has
+    no such tables, workers start later, and nothing else changes.
+    """
+    with suppress(ImportError, AttributeError):
+        from ray.tune.execution import class_cache
+
+        class_cache.DEFAULT_ENV_VARS.clear()
+        class_cache.ENV_VARS_TO_PROPAGATE.clear()
