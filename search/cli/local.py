@@ -107,15 +107,16 @@ def extend(
 
 
 def _continue(folder: Path, *, trials: int = 0, seeds: int = 0) -> None:
-    from search.job.folder import stored
+    from search.job.folder import stored_job
     from trainables.data import tasks
 
-    job = stored(folder)
+    job = stored_job(folder)
     data = tasks.load(job.task, job.base)
     _execute(job.check(data.info), data, folder, trials=trials, seeds=seeds)
 
 
 def _execute(job: Any, data: Any, folder: Path, *, trials: int = 0, seeds: int = 0) -> None:
+    from search.job.folder import BEST, REPORT
     from search.process import interruptible
     from search.run import session
 
@@ -128,9 +129,9 @@ def _execute(job: Any, data: Any, folder: Path, *, trials: int = 0, seeds: int =
         raise JobInterruptedError(
             f"Interrupted; nothing is lost. `{again}` continues the job."
         ) from None
-    places = [f"report     {below_here(folder / 'report.html')}"]
-    if (folder / "best").is_dir():
-        places.append(f"export     {below_here(folder / 'best')}")
+    places = [f"report     {below_here(folder / REPORT)}"]
+    if (folder / BEST).is_dir():
+        places.append(f"export     {below_here(folder / BEST)}")
     dashboard_line = " ".join(["gatesearch dashboard", *root_option(folder.parent)])
     places.append(f"dashboard  {dashboard_line}")
     console.print("\n".join(places), markup=False, highlight=False, soft_wrap=True)
@@ -208,15 +209,16 @@ def report(name: JobName, root: Root = RUNS) -> None:
 
     Example: gatesearch report vowels
     """
+    from search.job.folder import REPORT, RESULTS
     from search.report.page import write_report
     from search.results.parquet import write_parquet
     from search.results.read import read_results
 
     folder = _folder(name, root)
     found = read_results(folder)
-    write_parquet(found, folder / "results.parquet")
-    write_report(found, folder / "report.html")
-    print(below_here(folder / "report.html"))
+    write_parquet(found, folder / RESULTS)
+    write_report(found, folder / REPORT)
+    print(below_here(folder / REPORT))
 
 
 @app.command()
@@ -250,11 +252,11 @@ def mirror(name: JobName, root: Root = RUNS) -> None:
 
     Example: gatesearch mirror vowels
     """
-    from search.job.folder import stored
+    from search.job.folder import stored_job
     from search.tracking import follower
 
     folder = _folder(name, root)
-    state = follower.mirror(folder, stored(folder).tracking.uri)
+    state = follower.mirror(folder, stored_job(folder).tracking.uri)
     if not state.complete:
         raise GatesearchError(f"MLflow is not complete: {state.error or 'no reason'}")
     print(f"{len(state.runs)} runs are in MLflow.")

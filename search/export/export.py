@@ -27,7 +27,7 @@ from search.export.folder import (
 )
 from search.export.job_file import job_file
 from search.job.commands import command
-from search.job.folder import checkpoints
+from search.job.folder import checkpoint_store
 from search.journal.trial import TrialResult
 from search.results.ranking import Candidate
 from search.results.read import Results
@@ -103,7 +103,7 @@ def _training(results: Results, trial: TrialResult, config: TrialConfig, data: D
     remedy = f"train it again: `gatesearch run` a job with this configuration and seed {trial.seed}"
     if trial.checkpoint is None:
         raise InputError.of(place, "a trial must have a checkpoint to be exported", remedy)
-    store = checkpoints(results.job, results.folder, results.job_id)
+    store = checkpoint_store(results.job, results.folder, results.job_id)
     try:
         with store.reading(trial.checkpoint) as folder:
             training = Training.restore(folder, config, data, seed=trial.seed)

@@ -6,7 +6,7 @@ storage.checkpoints    checkpoints/ in the folder, or s3://bucket/prefix/<name>-
 
 from pathlib import Path
 
-from search.job.folder import JOURNAL, stored
+from search.job.folder import JOURNAL, has_job, stored_job
 from search.job.spec import JobSpec
 from search.journal.base import BaseJournal, BaseReader
 from search.journal.file import Journal, JournalReader
@@ -46,9 +46,9 @@ def open_reader(folder: Path, *, patience: float = 0.0) -> BaseReader:
     folder's job.yaml cannot be read.
     """
     file = folder / JOURNAL
-    if file.exists() or not (folder / "job.yaml").is_file():
+    if file.exists() or not has_job(folder):
         return JournalReader(file)
-    job = stored(folder)
+    job = stored_job(folder)
     if job.storage.study is None:
         return JournalReader(file)
     from search.journal.postgres import SqlReader

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from search.job.folder import JOB_FILE
 from search.journal.trial import TrialResult
 from search.results.figures import ArmSummary, Comparison
 from search.results.format import ABSENT, count, plain, seconds, signed, spread, value
@@ -237,7 +238,7 @@ def failures(records: Sequence[TrialResult]) -> str:
 
 def reproduce(results: "Results") -> str:
     """Return the job file, the data's fingerprint and the versions in use."""
-    job = results.folder / "job.yaml"
+    job = results.folder / JOB_FILE
     text = job.read_text() if job.is_file() else yaml.safe_dump(results.job.dump(), sort_keys=False)
     info = results.info
     return (

@@ -11,13 +11,12 @@ from pathlib import Path
 from rich.console import Console
 
 from search.job.commands import command
-from search.job.folder import FROM, differences, stored
+from search.job.folder import BEST, REPORT, RESULTS, check_same_job, has_job, store_job
 from search.job.spec import JobSpec
 from spaces.errors import InputError
 from spaces.tasks import TaskInfo
 from trainables.data import tasks
 from trainables.data.sequences import Data
-from trainables.files import replace_file
 
 MIRROR_SECONDS = 60.0  #: how long a finished job waits for the tracking server
 
@@ -39,16 +38,8 @@ def begin(job: JobSpec, info: TaskInfo, path: Path, root: Path) -> Path:
     from search.run import warm_start
 
     folder = root / job.name
-    kept = folder / "job.yaml"
-    if kept.exists():
-        changes = differences(stored(folder).dump(), job.dump())
-        if changes:
-            shown = "; ".join(changes[:3]) + ("; ..." if len(changes) > 3 else "")
-            raise InputError.of(
-                str(kept),
-                f"another job named {job.name!r} is there already: {shown}",
-                "choose another name, or another --root; `gatesearch extend` adds budget to a job",
-            )
+    if has_job(folder):
+        check_same_job(folder, job)
         return folder
     check(job)
     warm_start.find(job, info, root)
@@ -56,9 +47,7 @@ def begin(job: JobSpec, info: TaskInfo, path: Path, root: Path) -> Path:
         from search.study.samplers import check_sampler
 
         check_sampler(job)
-    folder.mkdir(parents=True, exist_ok=True)
-    text = path.read_text(encoding="utf-8")
-    replace_file(kept, f"{FROM}{path.resolve()}\n{text}".encode())
+    store_job(folder, path)
     return folder
 
 
@@ -129,12 +118,12 @@ def conclude(folder: Path, console: Console) -> bool:
     from trainables.export.onnx import ExportError
 
     found = read_results(folder)
-    write_parquet(found, folder / "results.parquet")
-    write_report(found, folder / "report.html")
+    write_parquet(found, folder / RESULTS)
+    write_report(found, folder / REPORT)
     problem = None
     if found.best() is not None:
         try:
-            export(found, folder / "best", force=True)
+            export(found, folder / BEST, force=True)
         except (InputError, ExportError) as error:
             problem = str(error)
     figures = compare(found)

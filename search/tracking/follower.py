@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from search.job.folder import BEST, JOB_FILE, REPORT, RESULTS
 from search.job.urls import url_fault
 from search.journal.base import JournalError
 from search.journal.open import open_reader
@@ -53,11 +54,11 @@ _TROUBLED = 10.0  # seconds that a driver waits for a mirror in trouble
 _ATTEMPTS = 3  # at a file that the server will not store
 #: Folder and name of what is stored with the job's run: the first at once, all at the end.
 _FILES = (
-    (None, "job.yaml"),
-    (None, "report.html"),
-    (None, "results.parquet"),
-    ("best", "config.yaml"),
-    ("best", "card.md"),
+    (None, JOB_FILE),
+    (None, REPORT),
+    (None, RESULTS),
+    (BEST, "config.yaml"),
+    (BEST, "card.md"),
 )
 
 _COMPLETE, _BEHIND, _BUSY = 0, 1, 3  # exit codes

@@ -137,7 +137,7 @@ def test_another_job_of_that_name_is_refused_and_changes_nothing(ran: Path) -> N
     (ran / "other.yaml").write_text(SMALL.replace("trials: 6", "trials: 7"))
     before = (ran / "runs/small/job.journal").read_bytes()
     said = gatesearch("run", "other.yaml", cwd=ran, code=2)
-    assert "another job named 'small'" in said
+    assert "job 'small' must be the one that is stored here" in said
     assert (ran / "runs/small/job.journal").read_bytes() == before
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 import search.cli
-from search.job.folder import differences
 from search.journal.base import JournalError
 from search.run.tune_bridge import RunError
 from spaces.errors import InputError
@@ -175,12 +174,3 @@ def test_every_exception_that_reaches_a_user_has_the_one_root() -> None:
 
 def is_exception(kind: object) -> bool:
     return isinstance(kind, type) and issubclass(kind, BaseException)
-
-
-def test_what_differs_between_two_jobs_is_named() -> None:
-    before = {"training": {"max_epochs": 27}, "arms": ["a"], "name": "x"}
-    now = {"training": {"max_epochs": 20}, "arms": ["a", "b"], "name": "x"}
-    assert differences(before, now) == [
-        "training.max_epochs was 27 and is 20",
-        'arms was ["a"] and is ["a", "b"]',
-    ]
