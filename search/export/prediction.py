@@ -106,6 +106,8 @@ def check_output(path: Path) -> None:
     if path.suffix.lower() not in SUFFIXES:
         rule = f"predictions must go to a file in {' or '.join(SUFFIXES)}, not {path.name!r}"
         raise InputError.of("--out", rule, "choose one of these endings")
+    if path.is_dir():
+        raise InputError.of("--out", f"{path.name} must be a file, not a folder", "name another")
     if not path.parent.is_dir():
         rule = f"the folder {path.parent} must exist"
         raise InputError.of("--out", rule, "make it, or name another")

@@ -1,4 +1,4 @@
-"""Small jobs as they stand on disk after a search: trained here, told as results."""
+"""Small jobs as they are on disk after a search: trained here, read as results."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +9,7 @@ import numpy as np
 from search.job.spec import JobSpec
 from search.journal.trial import TrialResult
 from search.results.read import Results
+from spaces.cells import parse
 from spaces.config import TrialConfig
 from trainables.data import tasks
 from trainables.data.sequences import Data
@@ -48,7 +49,7 @@ def write_own(path: Path, kind: str, n: int = 30) -> None:
 
 @dataclass
 class SmallJob:
-    """A job's folder with checkpoints, and what results.read would say of it."""
+    """A job's folder with checkpoints, and the results that read_results would return."""
 
     folder: Path
     job: JobSpec
@@ -57,7 +58,7 @@ class SmallJob:
 
     @property
     def results(self) -> Results:
-        """What results.read would say now."""
+        """What read_results would return now."""
         return Results(self.folder, self.job, self.data.info, list(self.records), "done")
 
     def add(
@@ -69,26 +70,28 @@ class SmallJob:
         seed: int = 7,
         state: Any = "complete",
         finalist: int | None = None,
+        test: float | None = None,
         **choices: Any,
     ) -> TrialResult:
-        """Train a configuration and tell it as a trial, or as a replicate of a finalist.
+        """Train a configuration and add it as a trial, or as a replicate of a finalist.
 
-        value: told instead of the value it reached (for a replicate, which has no checkpoint).
+        value: stands for the validation value that it reached.
+        test: stands for a replicate's value of the job's metric on test data.
         """
         own = [r for r in self.records if r.arm == arm and r.phase == phase]
-        family, _, gates = arm.partition("-")
+        cell = parse(arm)
         base = {"depth": 1, "hidden_size": 8, "learning_rate": 0.01, "max_epochs": 3}
-        config = TrialConfig(
-            cell=family,
-            gates=gates or {"lstm": "standard", "gru": "reset-after", "rnn": "tanh"}[family],
-            **{**base, **choices},
-        )
+        config = TrialConfig(cell=cell.family, gates=cell.gates, **{**base, **choices})
         training = Training(config, self.data, seed=seed)
         training.advance(config.max_epochs)
         assert training.best is not None
         number = len(own)
         name = f"{phase}-{arm}-{number}"
         training.save(self.folder / "checkpoints" / name)
+        confirms = phase == "confirm"
+        measured = training.evaluate("test") if confirms else None
+        if measured is not None and test is not None:
+            measured[self.data.info.metric.name] = test
         record = TrialResult(
             number=number,
             arm=arm,
@@ -104,8 +107,8 @@ class SmallJob:
             parameters=training.parameters,
             train_seconds=sum(point.seconds for point in training.curve),
             finalist=finalist,
-            replicate=sum(r.finalist == finalist for r in own) if phase == "confirm" else None,
-            test=training.evaluate("test") if phase == "confirm" else None,
+            replicate=sum(r.finalist == finalist for r in own) if confirms else None,
+            test=measured,
             checkpoint=name if state == "complete" else None,
         )
         self.records.append(record)

@@ -1,4 +1,4 @@
-"""An export is one configuration that trains again, loads again and is told honestly."""
+"""An export is one configuration that trains again, loads again and is reported honestly."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +11,12 @@ import pytest
 import torch
 import yaml
 from exported_jobs import TASKS, SmallJob, small_job, write_own
+from refusals import refused
 
 from search.export.export import export
 from search.export.folder import FILES, is_export
 from search.job.spec import JobSpec
 from spaces.cells import parse
-from spaces.errors import InputError
 from trainables.data import tasks
 from trainables.data.batches import Batches
 from trainables.export.onnx import ExportError
@@ -27,12 +27,6 @@ from trainables.training.trainer import Training
 @pytest.fixture
 def job(tmp_path: Path) -> SmallJob:
     return small_job(tmp_path / "runs" / "small")
-
-
-def refused(call: Any, *words: str) -> None:
-    with pytest.raises(InputError) as caught:
-        call()
-    assert all(word in str(caught.value) for word in words), str(caught.value)
 
 
 def answer_nothing(name: str, domain: Any) -> Any:
@@ -165,12 +159,10 @@ def test_confirmed_means_rank_before_search_values_and_test_values_have_no_say(
 ) -> None:
     for arm, value in (("lstm", 0.9), ("gru", 0.8), ("gru", 0.95)):
         job.add(arm, value=value, max_epochs=1)
-    for arm, finalist, values in (("lstm", 0, (0.2, 0.4)), ("gru", 0, (0.5, 0.3))):
+    for arm, values, test in (("lstm", (0.2, 0.4), 1.0), ("gru", (0.5, 0.3), 0.0)):
         for seed, value in enumerate(values):
-            job.add(arm, phase="confirm", finalist=finalist, value=value, seed=seed, max_epochs=1)
-    for record in job.results.confirm:
-        assert record.test is not None
-        record.test["accuracy"] = 1.0 if record.arm == "lstm" else 0.0
+            replicate: dict[str, Any] = {"phase": "confirm", "finalist": 0, "seed": seed}
+            job.add(arm, **replicate, value=value, test=test, max_epochs=1)
     order = job.results.candidates()
     assert [(c.trial.arm, c.trial.number) for c in order] == [("gru", 0), ("lstm", 0), ("gru", 1)]
     assert [len(c.completed) for c in order] == [2, 2, 0]
@@ -204,13 +196,13 @@ def test_without_a_complete_trial_nothing_is_exported(job: SmallJob, tmp_path: P
     assert not (tmp_path / "out").exists()
 
 
-def test_changed_data_and_lost_checkpoints_are_told(job: SmallJob, tmp_path: Path) -> None:
+def test_changed_data_and_lost_checkpoints_are_refused(job: SmallJob, tmp_path: Path) -> None:
     trial = job.add()
     assert trial.checkpoint is not None
-    kept = job.folder / "checkpoints" / trial.checkpoint
-    kept.rename(kept.with_name("gone"))
+    checkpoint = job.folder / "checkpoints" / trial.checkpoint
+    checkpoint.rename(checkpoint.with_name("gone"))
     refused(lambda: export(job.results, tmp_path / "out"), "trial 0 of arm lstm", "checkpoint")
-    kept.with_name("gone").rename(kept)
+    checkpoint.with_name("gone").rename(checkpoint)
     write_own(job.folder / "own.npz", "classification", n=31)
     refused(lambda: export(job.results, tmp_path / "out"), "it has changed since")
     (job.folder / "own.npz").unlink()
@@ -281,16 +273,16 @@ def test_a_failed_export_leaves_the_former_one(job: SmallJob, tmp_path: Path) ->
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "runs"]
 
 
-def test_a_folder_that_cannot_be_made_is_told(job: SmallJob, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_refused(job: SmallJob, tmp_path: Path) -> None:
     job.add(max_epochs=1)
     (tmp_path / "file").touch()
     refused(lambda: export(job.results, tmp_path / "file" / "out"), "file/out", "another folder")
 
 
-# What is told
+# What the card says
 
 
-def test_the_card_tells_what_was_measured_and_what_was_not(job: SmallJob, tmp_path: Path) -> None:
+def test_the_card_reports_what_was_measured_and_what_was_not(job: SmallJob, tmp_path: Path) -> None:
     trial = job.add("gru", max_epochs=2)
     (folder,) = export(job.results, tmp_path / "search-only")
     text = (folder / "card.md").read_text()
@@ -300,13 +292,14 @@ def test_the_card_tells_what_was_measured_and_what_was_not(job: SmallJob, tmp_pa
     assert f"{trial.parameters:,} parameters" in text
     assert job.data.info.fingerprint in text
     assert str(trial.seed) in text
-    for seed in range(3):
-        job.add("gru", phase="confirm", finalist=0, seed=seed, max_epochs=2)
-    job.add("gru", phase="confirm", finalist=0, seed=9, state="diverged", max_epochs=2)
+    for seed, accuracy in enumerate((0.5, 0.7, 0.6)):
+        job.add("gru", phase="confirm", finalist=0, seed=seed, max_epochs=1, test=accuracy)
+    job.add("gru", phase="confirm", finalist=0, seed=9, state="diverged", max_epochs=1, test=0.0)
     (folder,) = export(job.results, tmp_path / "confirmed")
     text = (folder / "card.md").read_text()
     assert "3 fresh seeds, test" in text
-    assert "±" in text
+    (accuracies,) = (line for line in text.splitlines() if line.startswith("| accuracy ↑ |"))
+    assert accuracies.endswith("| 0.6000 ± 0.1000 |")  # by hand: 0.5, 0.6 and 0.7
     assert "1 replicate that diverged" in text
 
 

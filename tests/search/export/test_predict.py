@@ -13,11 +13,11 @@ import pytest
 import torch
 from exported_jobs import TASKS, SmallJob, small_job
 from numpy.typing import NDArray
+from refusals import refused
 
 import search.export.predict
 from search.export.export import export
 from search.export.predict import apply, predict
-from spaces.errors import InputError
 from trainables.data import tasks
 from trainables.training.trainer import Training
 
@@ -62,12 +62,6 @@ def case(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Case:
 @pytest.fixture(scope="module")
 def classes(tmp_path_factory: pytest.TempPathFactory) -> Case:
     return Case(tmp_path_factory.mktemp("classes"), "classification")
-
-
-def refused(call: Any, *words: str) -> None:
-    with pytest.raises(InputError) as caught:
-        call()
-    assert all(word in str(caught.value) for word in words), str(caught.value)
 
 
 def test_metrics_are_those_of_training(case: Case) -> None:
@@ -122,24 +116,24 @@ def test_a_single_step_is_answered_too(case: Case, tmp_path: Path) -> None:
     assert prediction.metrics == {}
 
 
-def test_csv_npz_and_json_tell_the_same(
+def test_csv_npz_and_json_hold_the_same(
     case: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     predict(case.folder, case.data, tmp_path / "out.csv")
     assert f"{len(case.sequences)} sequences, written to" in capsys.readouterr().out
     prediction = predict(case.folder, case.data, tmp_path / "out.npz", as_json=True)
-    told = json.loads(capsys.readouterr().out)
+    as_json = json.loads(capsys.readouterr().out)
     predict(case.folder, case.data)
     printed = capsys.readouterr()
     assert printed.out == (tmp_path / "out.csv").read_text()
     assert case.info.metric.name in printed.err
-    assert told["metrics"] == prediction.metrics
+    assert as_json["metrics"] == prediction.metrics
     with (tmp_path / "out.csv").open() as file:
         rows = list(csv.DictReader(file))
     with np.load(tmp_path / "out.npz") as arrays:
         answer = {"classification": "class", "regression": "prediction", "next-token": "symbol"}
         name = answer.get(case.info.kind)
-        for at, (row, entry) in enumerate(zip(rows, told["predictions"], strict=True)):
+        for at, (row, entry) in enumerate(zip(rows, as_json["predictions"], strict=True)):
             assert int(row["sequence"]) == entry["sequence"] == at
             if name is not None:
                 assert float(row[name]) == pytest.approx(entry[name])
@@ -155,15 +149,17 @@ def test_csv_npz_and_json_tell_the_same(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out.csv", "out.npz"]
 
 
-def test_metrics_are_told_by_the_data_s_own_split(classes: Case, tmp_path: Path) -> None:
+def test_metrics_are_given_for_each_part_of_the_data_s_own_split(
+    classes: Case, tmp_path: Path
+) -> None:
     arrays = classes.arrays()
     split = np.array(["train", "test"])[np.arange(len(arrays["y"])) % 2]
     np.savez(tmp_path / "new.npz", **arrays, split=split)
     prediction = apply(classes.folder, tmp_path / "new.npz")
     hits = prediction.arrays["class"] == arrays["y"]
     assert set(prediction.by_split) == {"train", "test"}
-    for word, metrics in prediction.by_split.items():
-        assert metrics["accuracy"] == pytest.approx(hits[split == word].mean())
+    for part, metrics in prediction.by_split.items():
+        assert metrics["accuracy"] == pytest.approx(hits[split == part].mean())
 
 
 def test_the_user_s_whole_data_file_can_be_given(classes: Case) -> None:
@@ -223,12 +219,12 @@ def test_a_folder_that_is_no_export_is_refused(classes: Case, tmp_path: Path) ->
         refused(lambda: apply(tmp_path, classes.data), "model.onnx")
 
 
-@pytest.mark.parametrize("said", [None, "no json", "{}", '{"format": 99, "gatesearch": "9.0"}'])
-def test_a_model_that_is_no_export_s_is_refused(
-    said: str | None, classes: Case, tmp_path: Path
+@pytest.mark.parametrize("metadata", [None, "no json", "{}", '{"format": 99, "gatesearch": "9.0"}'])
+def test_a_model_that_gatesearch_did_not_export_is_refused(
+    metadata: str | None, classes: Case, tmp_path: Path
 ) -> None:
     model = onnx.load(classes.folder / "model.onnx")
-    onnx.helper.set_model_props(model, {} if said is None else {"gatesearch": said})
+    onnx.helper.set_model_props(model, {} if metadata is None else {"gatesearch": metadata})
     onnx.save(model, tmp_path / "model.onnx")
     refused(lambda: apply(tmp_path, classes.data), "model.onnx", "gatesearch")
 
@@ -241,6 +237,13 @@ def test_a_bad_output_is_refused_before_anything_is_read(classes: Case, tmp_path
     missing = tmp_path / "none.npz"
     refused(lambda: predict(classes.folder, missing, tmp_path / "out.txt"), "--out", ".csv", ".npz")
     refused(lambda: predict(classes.folder, missing, tmp_path / "no" / "out.csv"), "--out", "no")
+    (tmp_path / "folder.csv").mkdir()
+    refused(lambda: predict(classes.folder, missing, tmp_path / "folder.csv"), "--out", "folder")
+
+
+def test_an_output_that_cannot_be_written_is_refused(classes: Case) -> None:
+    rule = "out.csv must be in a folder that you may write to ("
+    refused(lambda: predict(classes.folder, classes.data, Path("/proc/out.csv")), "--out", rule)
 
 
 def test_prediction_imports_neither_torch_nor_ray(classes: Case) -> None:
