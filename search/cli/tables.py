@@ -55,8 +55,8 @@ def _trials_legend(states: Sequence[str], width: int, resume: str | None) -> str
     notes = []
     if "control" in states:
         notes.append("control: complete, drawn at random and never stopped")
-    if "interrupted" in states:
-        notes.append(f"interrupted: continues with `{resume}`")
+    if resume is not None and "interrupted" in states:
+        notes.append(f"interrupted: continues with `{escape(resume)}`")
     if width < WIDE:
         notes.append(f"configurations: in {WIDE} columns, or with --json")
     return "; ".join(notes)
