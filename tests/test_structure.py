@@ -49,6 +49,7 @@ OWNERS = {
     "ray": ("trainables/worker/tune.py", "search/run/"),
     "mlflow": ("search/tracking/",),
     "plotly": ("search/report/",),
+    "jinja2": ("search/report/page.py",),
     "psycopg2": ("search/journal/postgres.py",),
     "boto3": ("trainables/checkpoints/s3.py",),
     "botocore": ("trainables/checkpoints/s3.py",),

@@ -198,7 +198,7 @@ def compare(name: JobName, as_json: AsJson = False, root: Root = RUNS) -> None:
     if as_json:
         print_json(found.as_dict())
     else:
-        from search.results.tables import comparison
+        from search.results.terminal import comparison
 
         Console().print(comparison(found))
 

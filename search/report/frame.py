@@ -13,7 +13,26 @@ from search.results.figures import Comparison
 
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "pentagon", "star", "hexagon", "cross")
 _DASHES = ("solid", "dash", "dot", "dashdot")
-COLOURS = 7  #: --arm-0 to --arm-6 in page.css
+
+
+@dataclass(frozen=True)
+class Colour:
+    """An arm's colour, on a light page and on a dark one."""
+
+    light: str
+    dark: str
+
+
+#: The arms' colours in the order of the job file; the page names them --arm-0, --arm-1, ...
+COLOURS = (
+    Colour("#0072b2", "#56b4e9"),
+    Colour("#d55e00", "#ff8c42"),
+    Colour("#00815a", "#37c99a"),
+    Colour("#b0478a", "#e59ac8"),
+    Colour("#8a6d00", "#e8c547"),
+    Colour("#2f8fce", "#9db4ff"),
+    Colour("#555555", "#c2c2c2"),
+)
 
 
 @dataclass(frozen=True)
@@ -43,7 +62,7 @@ class Style:
     @property
     def colour(self) -> str:
         """Return the CSS variable of the arm's colour."""
-        return f"var(--arm-{self.position % COLOURS})"
+        return f"var(--arm-{self.position % len(COLOURS)})"
 
     @property
     def symbol(self) -> str:
@@ -53,7 +72,7 @@ class Style:
     @property
     def dash(self) -> str:
         """Return the arm's line style."""
-        return _DASHES[self.position // COLOURS % len(_DASHES)]
+        return _DASHES[self.position // len(COLOURS) % len(_DASHES)]
 
     @property
     def label(self) -> str:

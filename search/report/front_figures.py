@@ -7,8 +7,9 @@ from search.journal.trial import TrialResult
 from search.report.frame import Figure, empty, layout, legend_only, styles
 from search.report.search_figures import POINTS, by_rank, logarithmic, marks, sample
 from search.results.figures import Comparison
-from search.results.format import count, listing, plural
+from search.results.format import count, plural
 from search.results.importance import varying
+from spaces.text import listed
 
 #: An objective in words, in one, on an axis, and how it is read from a record.
 _AGAINST: dict[str, tuple[str, str, str, Callable[[TrialResult], float]]] = {
@@ -71,7 +72,7 @@ def _front(
     caption = [
         f"Large, outlined marks are the front, {count(len(points))} of "
         f"{plural(len(complete), 'complete trial')}: no trial of any arm is as good in "
-        f"{together}{listing(goals)} and better in one of them. Small, faint marks are the other "
+        f"{together}{listed(goals)} and better in one of them. Small, faint marks are the other "
         "complete trials.",
         "The values are the search's, of one training each: a front of many tries flatters the "
         "arm with more of them, and its points are not confirmed with fresh seeds.",

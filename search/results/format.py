@@ -1,7 +1,8 @@
 """How figures are written for people: in the terminal, in sentences and in the report alike."""
 
-from collections.abc import Sequence
 from typing import Any
+
+from search.spread import Spread
 
 ABSENT = "–"
 
@@ -22,14 +23,24 @@ def signed(number: float | None) -> str:
     return ("+" if number > 0 else "−" if number < 0 else "±") + value(abs(number))
 
 
-def spread(mean: float | None, deviation: float | None) -> str:
+def spread(values: Spread | None) -> str:
     """Return mean ± standard deviation, or the mean alone where one run gives no deviation."""
-    return value(mean) if deviation is None else f"{value(mean)} ± {value(deviation)}"
+    return ABSENT if values is None else with_deviation(value(values.mean), values.deviation)
+
+
+def with_deviation(mean: str, deviation: float | None) -> str:
+    """Return a mean that is written already with its standard deviation, where there is one."""
+    return mean if deviation is None else f"{mean} ± {value(deviation)}"
 
 
 def count(number: int | None) -> str:
     """Return a whole number with thousands separated."""
     return ABSENT if number is None else f"{number:,}"
+
+
+def done(numbers: tuple[int, int] | None) -> str:
+    """Return "3 of 10" for what is done and what was asked for."""
+    return ABSENT if numbers is None else f"{count(numbers[0])} of {count(numbers[1])}"
 
 
 def seconds(number: float | None) -> str:
@@ -57,10 +68,3 @@ def plain(setting: Any) -> str:
 def plural(number: int, noun: str, nouns: str | None = None) -> str:
     """Return "1 seed", "10 seeds"."""
     return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
-
-
-def listing(words: Sequence[str]) -> str:
-    """Return "a", "a and b", "a, b and c"."""
-    if len(words) < 2:
-        return "".join(words)
-    return f"{', '.join(words[:-1])} and {words[-1]}"

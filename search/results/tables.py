@@ -1,135 +1,233 @@
-"""A comparison on the terminal."""
+"""The tables of a comparison, without a format: terminal.py and the report draw the same ones."""
 
-from collections.abc import Iterable
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
-from rich.console import Group, RenderableType
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
-
-from search.results import sentences
+from search.journal.trial import State
+from search.results import format, sentences
 from search.results.figures import ArmSummary, Comparison, Finalist
-from search.results.format import ABSENT, count, seconds, signed, spread, value
-from spaces.config import TrialConfig
+
+#: What a column holds, and the type of its cells; None is a figure that does not exist.
+#:
+#:     arm       ArmLabel                    count     int | None
+#:     pair      (ArmLabel, ArmLabel)        done      (done, asked) | None
+#:     text      str or Marked               value     float | None, of the job's metric
+#:     long      str, of any length          signed    float | None, a difference
+#:     setting   str                         spread    Spread | None
+#:                                           seconds   float | None
+Words = Literal["arm", "pair", "text", "long"]  #: set to the left
+Figures = Literal["setting", "count", "done", "value", "signed", "spread", "seconds"]
+Kind = Words | Figures
 
 
-def final_table(figures: Comparison) -> RenderableType:
-    """Return the table that ends a run: arm, best value, parameters, training time, test."""
-    title = f"{figures.job}: {figures.metric.name} on {figures.task}, {sentences.sense(figures)}"
-    table = _table()
-    table.add_column("arm")
-    for name in ("search value", "parameters", "training time", "test (fresh seeds)", "seeds"):
-        table.add_column(name, justify="right")
-    for arm in figures.arms:
-        leader, leading = arm.leader, arm.leading
-        test = leading.test if leading else None
-        table.add_row(
-            Text(_named(arm, leader.config if leader else None)),
-            value(leader.value if leader else None),
-            count(leader.parameters if leader else None),
-            seconds(leader.train_seconds if leader else None),
-            spread(test.mean, test.deviation) if test else ABSENT,
-            _seeds(leading),
+@dataclass(frozen=True)
+class Column:
+    """One column of a table."""
+
+    title: str
+    kind: Kind
+    short: str = ""  #: the title where there is little room: on a terminal
+    only: Literal["terminal", "page"] | None = None  #: where it is drawn, if not everywhere
+    strong: bool = False  #: its figures are what a reader looks for
+
+    @property
+    def numeric(self) -> bool:
+        """Whether its cells are figures, which are set to the right."""
+        return self.kind not in get_args(Words)
+
+    def text(self, cell: Any) -> str:
+        """Return a cell as text."""
+        match self.kind:
+            case "arm":
+                return str(cell)
+            case "pair":
+                return f"{cell[0].name} − {cell[1].name}"
+            case "text" | "long" | "setting":
+                return cell.text if isinstance(cell, Marked) else cell or format.ABSENT
+            case kind:
+                return _FIGURES[kind](cell)
+
+
+_FIGURES: dict[str, Callable[[Any], str]] = {
+    "count": format.count,
+    "done": format.done,
+    "value": format.value,
+    "signed": format.signed,
+    "spread": format.spread,
+    "seconds": format.seconds,
+}
+
+
+@dataclass(frozen=True)
+class ArmLabel:
+    """An arm's name, with what a renderer needs to show it."""
+
+    name: str
+    position: int  #: in the job file; it decides the arm's colour
+    cell: str | None = None  #: of a pooled arm's configuration
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.cell})" if self.cell else self.name
+
+
+@dataclass(frozen=True)
+class Marked:
+    """A text that stands out, or that is copied as it is."""
+
+    text: str
+    mark: Literal["strong", "code"]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A title, columns, and rows with a cell for each of the columns."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Any, ...], ...]
+
+    def on(self, place: Literal["terminal", "page"]) -> "Table":
+        """Return the table with the columns that are drawn in a place."""
+        drawn = [column.only in (None, place) for column in self.columns]
+
+        def taken(cells: tuple[Any, ...]) -> tuple[Any, ...]:
+            return tuple(cell for cell, keep in zip(cells, drawn, strict=True) if keep)
+
+        return Table(self.title, taken(self.columns), tuple(taken(row) for row in self.rows))
+
+
+def arms(figures: Comparison) -> Table:
+    """Return the table that ends a run: one row an arm, all of it about the arm's leader."""
+    metric = figures.metric.name
+    columns = (
+        Column("arm", "arm"),
+        Column("cell", "text", only="page"),
+        Column(f"validation {metric} in the search", "value", "search value"),
+        Column("parameters", "count"),
+        Column("training time", "seconds"),
+        Column(f"test {metric}, mean ± sd", "spread", "test (fresh seeds)", strong=True),
+        Column("fresh seeds", "done", "seeds"),
+    )
+    title = f"{figures.job}: {metric} on {figures.task}, {sentences.sense(figures)}"
+    return Table(title, columns, tuple(_arm(figures, arm) for arm in figures.arms))
+
+
+def _arm(figures: Comparison, arm: ArmSummary) -> tuple[Any, ...]:
+    leader, leading = arm.leader, arm.leading
+    return (
+        _label(figures, arm, leader.config.cell if leader else None),
+        ", ".join(arm.cells) + (" (chosen by the trial)" if arm.pooled else ""),
+        leader and leader.value,
+        leader and leader.parameters,
+        leader and leader.train_seconds,
+        leading and leading.test,
+        _done(leading),
+    )
+
+
+def spent(figures: Comparison) -> Table:
+    """Return what each arm's search was spent on."""
+    states = get_args(State)
+    columns = (
+        Column("arm", "arm"),
+        Column("trials ended", "count", "trials"),
+        *(Column(state, "count") for state in states),
+        Column("of all: at random", "count", "at random"),
+        Column("epochs", "count"),
+        Column("training time", "seconds"),
+    )
+    rows = tuple(
+        (
+            _label(figures, arm),
+            arm.trials,
+            *(arm.states[state] for state in states),
+            arm.controls,
+            arm.epochs,
+            arm.worker_seconds,
         )
-    return _titled(title, table)
+        for arm in figures.arms
+    )
+    return Table("Spent in the search", columns, rows)
 
 
-def comparison(figures: Comparison) -> RenderableType:
-    """Return everything `gatesearch compare` prints."""
-    parts: list[RenderableType] = [Text(sentences.headline(figures)), Text(), final_table(figures)]
-    parts += [Text(), _spent(figures)]
-    if any(arm.finalists for arm in figures.arms):
-        parts += [Text(), _confirmed(figures)]
-    if figures.differences:
-        parts += [Text(), _paired(figures)]
-    parts += _sentences("Before you use this", figures.cautions)
-    parts += _sentences("Not claimed", figures.not_claimed)
-    return Group(*parts)
+def finalists(figures: Comparison) -> Table:
+    """Return the confirm phase: one row a finalist, the arm's leader first."""
+    columns = (
+        Column("arm", "arm"),
+        Column("search trial", "text", "trial"),
+        Column("search value", "value", only="page"),
+        Column("validation, mean ± sd", "spread", only="page"),
+        Column("validation", "value", only="terminal"),
+        Column("test, mean ± sd", "spread", "test mean ± sd", strong=True),
+        Column("test min", "value", "min"),
+        Column("test max", "value", "max"),
+        Column("fresh seeds", "done", "seeds"),
+        Column("parameters", "count"),
+        Column("mean training time", "seconds", only="page"),
+    )
+    rows = tuple(
+        _finalist(figures, arm, finalist) for arm in figures.arms for finalist in arm.finalists
+    )
+    metric = figures.metric.name
+    title = f"Finalists, trained again with fresh seeds ({metric}); an arm's first one leads it"
+    return Table(title, columns, rows)
 
 
-def _spent(figures: Comparison) -> RenderableType:
-    title = "Spent in the search"
-    table = _table()
-    table.add_column("arm")
-    columns = ("trials", "complete", "pruned", "diverged", "failed", "running", "at random")
-    for name in (*columns, "epochs", "training time"):
-        table.add_column(name, justify="right")
-    for arm in figures.arms:
-        states = [count(arm.states[state]) for state in columns[1:-1]]
-        table.add_row(
-            Text(arm.name),
-            count(arm.trials),
-            *states,
-            count(arm.controls),
-            count(arm.epochs),
-            seconds(arm.worker_seconds),
+def _finalist(figures: Comparison, arm: ArmSummary, finalist: Finalist) -> tuple[Any, ...]:
+    test, validation, seconds = finalist.test, finalist.validation, finalist.train_seconds
+    return (
+        _label(figures, arm, finalist.config.cell),
+        str(finalist.number),
+        finalist.search_value,
+        validation,
+        validation and validation.mean,
+        test,
+        test and test.low,
+        test and test.high,
+        _done(finalist),
+        finalist.parameters,
+        seconds and seconds.mean,
+    )
+
+
+def differences(figures: Comparison) -> Table:
+    """Return the paired differences, labelled as what they are."""
+    columns = (
+        Column("difference", "pair"),
+        Column("mean", "signed"),
+        Column("sd", "value"),
+        Column("min", "signed"),
+        Column("max", "signed"),
+        Column("pairs", "count"),
+        Column("mean is in favour of", "text", "in favour of"),
+    )
+    rows = tuple(
+        (
+            (_named(figures, each.first), _named(figures, each.second)),
+            each.difference.mean,
+            each.difference.deviation,
+            each.difference.low,
+            each.difference.high,
+            each.difference.n,
+            each.favours or "neither",
         )
-    return _titled(title, table)
+        for each in figures.differences
+    )
+    metric = figures.metric.name
+    title = f"Differences in test {metric}, paired by seed: descriptive, no test was made"
+    return Table(title, columns, rows)
 
 
-def _confirmed(figures: Comparison) -> RenderableType:
-    title = f"Finalists, trained again with fresh seeds ({figures.metric.name})"
-    table = _table()
-    table.add_column("arm")
-    for name in ("trial", "validation", "test mean ± sd", "min", "max", "seeds", "parameters"):
-        table.add_column(name, justify="right")
-    for arm, finalist in _finalists(figures.arms):
-        test, validation = finalist.test, finalist.validation
-        table.add_row(
-            Text(_named(arm, finalist.config)),
-            str(finalist.number),
-            value(validation.mean if validation else None),
-            spread(test.mean, test.deviation) if test else ABSENT,
-            value(test.low if test else None),
-            value(test.high if test else None),
-            _seeds(finalist),
-            count(finalist.parameters),
-        )
-    return _titled(title, table)
+def _label(figures: Comparison, arm: ArmSummary, cell: str | None = None) -> ArmLabel:
+    return ArmLabel(arm.name, figures.arms.index(arm), cell if arm.pooled else None)
 
 
-def _paired(figures: Comparison) -> RenderableType:
-    title = "Differences in test figures, paired by seed (descriptive)"
-    table = _table()
-    table.add_column("difference")
-    for name in ("mean", "sd", "pairs", "in favour of"):
-        table.add_column(name, justify="right")
-    for each in figures.differences:
-        table.add_row(
-            Text(f"{each.first} − {each.second}"),
-            signed(each.difference.mean),
-            value(each.difference.deviation),
-            count(each.difference.n),
-            Text(each.favours or "neither"),
-        )
-    return _titled(title, table)
+def _named(figures: Comparison, name: str) -> ArmLabel:
+    return _label(figures, figures.arm(name))
 
 
-def _named(arm: ArmSummary, config: TrialConfig | None) -> str:
-    """Return an arm's name, with the cell where the trial chose it."""
-    return f"{arm.name} ({config.cell})" if arm.pooled and config else arm.name
-
-
-def _finalists(arms: Iterable[ArmSummary]) -> Iterable[tuple[ArmSummary, Finalist]]:
-    return ((arm, finalist) for arm in arms for finalist in arm.finalists)
-
-
-def _seeds(finalist: Finalist | None) -> str:
+def _done(finalist: Finalist | None) -> tuple[int, int] | None:
     if finalist is None:
-        return ABSENT
-    done = finalist.test.n if finalist.test else 0
-    return count(done) if done == finalist.seeds else f"{count(done)} of {count(finalist.seeds)}"
-
-
-def _sentences(title: str, sentences: Iterable[str]) -> list[RenderableType]:
-    lines = [Padding(Text(f"• {sentence}"), (0, 0, 0, 2)) for sentence in sentences]
-    return [Text(), Text(title, style="bold"), *lines] if lines else []
-
-
-def _titled(title: str, table: Table) -> RenderableType:
-    """A title of its own: as part of a narrow table it would be broken into lines."""
-    return Group(Text(title, style="bold"), table)
-
-
-def _table() -> Table:
-    return Table(box=None, pad_edge=False)
+        return None
+    return finalist.test.n if finalist.test else 0, finalist.seeds

@@ -114,7 +114,7 @@ def conclude(folder: Path, console: Console) -> bool:
     from search.results.parquet import write_parquet
     from search.results.read import read_results
     from search.results.summarise import compare
-    from search.results.tables import final_table
+    from search.results.terminal import final_table
     from trainables.export.onnx import ExportError
 
     found = read_results(folder)

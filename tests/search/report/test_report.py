@@ -95,7 +95,7 @@ def test_every_figure_is_one_of_the_comparison(tmp_path: Path) -> None:
             format.value(arm.best.value),
             format.count(arm.best.parameters),
             format.seconds(arm.best.train_seconds),
-            format.spread(arm.leading.test.mean, arm.leading.test.deviation),
+            format.spread(arm.leading.test),
             "10 of 10",
         ] in page.rows
     for each in figures.differences:
@@ -309,7 +309,7 @@ def test_an_axis_is_cut_only_where_outliers_would_flatten_the_rest() -> None:
 
 
 def test_more_arms_than_colours_are_told_apart_by_symbol_and_dash(tmp_path: Path) -> None:
-    names = ", ".join(f"{{name: arm-{number}, cell: lstm}}" for number in range(COLOURS + 2))
+    names = ", ".join(f"{{name: arm-{number}, cell: lstm}}" for number in range(len(COLOURS) + 2))
     results = made(tmp_path, job_text(arms=f"[{names}]", trials=4, seeds=2))
     traces = figure(written(results, tmp_path), "curves")["traces"]
     looks = {
@@ -317,7 +317,7 @@ def test_more_arms_than_colours_are_told_apart_by_symbol_and_dash(tmp_path: Path
         for each in traces
         if each["mode"] == "lines+markers"
     }
-    assert len(looks) == COLOURS + 2
+    assert len(looks) == len(COLOURS) + 2
 
 
 def test_a_minimised_metric_is_reported_like_a_maximised_one(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from search.journal.trial import TrialResult
 from search.results.figures import Comparison
 from search.results.read import Results
 from search.results.summarise import compare
-from search.results.tables import comparison, final_table
+from search.results.terminal import comparison, final_table
 
 
 def changed(results: Results, change: Any) -> Results:

@@ -1,0 +1,53 @@
+"""A comparison on the terminal, drawn by rich."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from search.results import sentences, tables
+from search.results.figures import Comparison
+from search.results.tables import Column, Marked, Table
+
+
+def final_table(figures: Comparison) -> RenderableType:
+    """Return the table that ends a run: each arm's leader and its test figures."""
+    return draw(tables.arms(figures))
+
+
+def comparison(figures: Comparison) -> RenderableType:
+    """Return everything that `gatesearch compare` prints."""
+    parts: list[RenderableType] = [Text(sentences.headline(figures))]
+    for table in (tables.arms, tables.spent, tables.finalists, tables.differences):
+        if (built := table(figures)).rows:
+            parts += [Text(), draw(built)]
+    parts += _list("Before you use this", figures.cautions)
+    parts += _list("Not claimed", figures.not_claimed)
+    return Group(*parts)
+
+
+def draw(table: Table) -> RenderableType:
+    """Return a table as rich draws it; no cell is read as markup."""
+    shown = table.on("terminal")
+    drawn = RichTable(box=None, pad_edge=False)
+    for column in shown.columns:
+        justify = "right" if column.numeric else "left"
+        drawn.add_column(column.short or column.title, justify=justify)  # type: ignore[arg-type]
+    for row in shown.rows:
+        drawn.add_row(*map(_cell, shown.columns, row))
+    # A title of its own: rich breaks the title of a narrow table into lines.
+    return Group(Text(table.title, style="bold"), drawn)
+
+
+def _cell(column: Column, cell: Any) -> Text:
+    if column.kind == "done" and cell and cell[0] == cell[1]:
+        return Text(str(cell[0]))  # there is little room
+    return Text(column.text(cell), style="bold" if isinstance(cell, Marked) else "")
+
+
+def _list(title: str, lines: Iterable[str]) -> list[RenderableType]:
+    shown = [Padding(Text(f"• {line}"), (0, 0, 0, 2)) for line in lines]
+    return [Text(), Text(title, style="bold"), *shown] if shown else []
