@@ -131,7 +131,7 @@ def _best_epoch(replicate: TrialResult, metric: Metric) -> Epoch:
 
 def _spread(metric: Metric, measured: Iterable[Mapping[str, float]]) -> str:
     spread = Spread.of([values[metric.name] for values in measured if metric.name in values])
-    return "not measured" if spread is None else format.spread(spread.mean, spread.deviation)
+    return "not measured" if spread is None else format.spread(spread)
 
 
 def _configuration(exported: Exported) -> str:
