@@ -22,11 +22,11 @@ from search.journal.replay import JobState, NewTrial, TrialState
 from search.journal.trial import State
 from search.run.budgets import SearchBudgets
 from search.run.confirmation import Confirmation
-from search.study.arm_study import Proposal, open_studies
-from search.study.prior_trials import PriorTrials
-from search.study.pruners import rungs
+from search.study.arm_study import open_studies
+from search.study.prior_trials import LoadPriorTrials
 from search.study.samplers import QUICK
 from search.study.seeds import derive_seed
+from search.study.suggestions import Suggestion
 from spaces.arms import Arm
 from spaces.errors import InputError, Problem
 from spaces.tasks import TaskInfo
@@ -44,7 +44,7 @@ class _PendingTrial:
     arm: str
     number: int
     control: bool
-    proposal: Future[Proposal]
+    suggestion: Future[Suggestion]
 
 
 class Driver:
@@ -55,7 +55,7 @@ class Driver:
         job: JobSpec,
         info: TaskInfo,
         journal: BaseJournal,
-        prior_trials: PriorTrials = dict,
+        prior_trials: LoadPriorTrials = dict,
     ) -> None:
         """Take the job over. Raises InputError when the journal holds another job.
 
@@ -80,7 +80,6 @@ class Driver:
         self._studies = open_studies(job, self.job_state, journal, history, prior_trials)
         journal.commit()
         self._flushed = time.monotonic()
-        self._rungs = rungs(job)
         self.budgets = SearchBudgets(job, self.job_state)
         self.confirmation = Confirmation(job, self.job_state)
         trials = self.job_state.trials.values()
@@ -116,7 +115,7 @@ class Driver:
             if self._pending is None and (arm := self.budgets.next_arm()) is not None:
                 self._pending = self._ask(arm)
             if self._pending is not None:
-                if not (wait or self._pending.proposal.done()):
+                if not (wait or self._pending.suggestion.done()):
                     return None
                 return self._assign(self._create_suggested())
             if self._assigned:
@@ -157,20 +156,20 @@ class Driver:
         number = self.budgets.states(arm.name).total()
         share = self.job.search.control_fraction
         control = int((number + 1) * share + 1e-9) > int(number * share + 1e-9)
-        suggest = self._studies[arm.name].suggestion(number, control=control)
-        proposal: Future[Proposal] = Future()
+        suggest = self._studies[arm.name].prepare_suggestion(number, control=control)
+        suggestion: Future[Suggestion] = Future()
         if control or self.job.search.sampler in QUICK:
-            _fulfil(proposal, suggest)
+            _fulfil(suggestion, suggest)
         else:  # a daemon: whoever interrupts the job does not wait for the sampler
-            threading.Thread(target=_fulfil, args=(proposal, suggest), daemon=True).start()
-        return _PendingTrial(arm.name, number, control, proposal)
+            threading.Thread(target=_fulfil, args=(suggestion, suggest), daemon=True).start()
+        return _PendingTrial(arm.name, number, control, suggestion)
 
     def _create_suggested(self) -> TrialState:
         """Create the pending trial, once its configuration is suggested."""
         pending, self._pending = self._pending, None
         assert pending is not None
         arm, number = pending.arm, pending.number
-        config = self._studies[arm].open(number, pending.proposal.result())
+        config = self._studies[arm].start_trial(number, pending.suggestion.result())
         seed = self.job.training.seed
         if seed is None:
             seed = derive_seed(self.job.search.seed, arm, number, "training")
@@ -186,13 +185,15 @@ class Driver:
 
     def _assign(self, trial: TrialState) -> TrialAssignment:
         self._assigned.add(trial.key)
-        unpruned = trial.phase == "confirm" or trial.control
+        rungs: list[int] | None = []
+        if trial.phase == "search":
+            rungs = self._studies[trial.arm].report_epochs(trial.number)
         return TrialAssignment(
             key=trial.key,
             generation=self.generation,
             config=trial.config,
             seed=trial.seed,
-            rungs=[] if unpruned else self._rungs,
+            rungs=rungs,
             checkpoints=list(trial.checkpoints),
             test=trial.phase == "confirm",
             measure_latency=self.budgets.latency_limit is not None
@@ -234,7 +235,7 @@ class Driver:
         self._record(record, timed=True)
         if measured:
             excess = self.budgets.latency_excess(trial)
-            self._studies[trial.arm].measured(trial.number, excess)
+            self._studies[trial.arm].record_latency(trial.number, excess)
         if trial.phase == "search":
             self.budgets.trained(trial, trial.epoch - known, trial.seconds - seconds)
         self._decide(trial, report, pruned=pruned_at is not None)
@@ -262,10 +263,8 @@ class Driver:
         if trial.phase != "search":
             return None
         study = self._studies[trial.arm]
-        last = trial.config.max_epochs
         for point in points:
-            stop = study.report(trial.number, point.epoch, point.value)
-            if stop and not trial.control and point.epoch < last:
+            if study.report_value(trial.number, point.epoch, point.value):
                 return point.epoch
         return None
 
@@ -309,7 +308,7 @@ class Driver:
             self.confirmation.ended(trial)
             return
         figures = {"parameters": trial.parameters, "seconds": trial.seconds}
-        self._studies[trial.arm].tell(trial.number, state, trial.value, figures)
+        self._studies[trial.arm].end_trial(trial.number, state, trial.value, figures)
         self.budgets.ended(trial)
         self.confirmation.searched(trial)
 
@@ -353,9 +352,9 @@ class Driver:
         self.job_state.apply(record)
 
 
-def _fulfil(proposal: Future[Proposal], suggest: Callable[[], Proposal]) -> None:
-    """Make a suggestion, or keep what it raised for whoever waits for it."""
+def _fulfil(suggestion: Future[Suggestion], suggest: Callable[[], Suggestion]) -> None:
+    """Make a suggestion; what it raises is raised where its result is read."""
     try:
-        proposal.set_result(suggest())
+        suggestion.set_result(suggest())
     except BaseException as error:
-        proposal.set_exception(error)
+        suggestion.set_exception(error)

@@ -1,8 +1,8 @@
 """CMA-ES for one arm (Hansen, "The CMA Evolution Strategy: A Tutorial", 2016), by package cmaes.
 
-Optuna's sampler keeps its state in the study as a pickle. Here nothing but numbers of trials is
-kept: the first trial of a generation carries the numbers of those that the generation before it
-was closed with, and the state is what telling them again in that order makes.
+Optuna's sampler stores its state in the study as a pickle. This one stores only numbers of trials:
+the first trial of a generation carries the numbers of the trials that closed the generation before
+it. The state is restored by showing them to the model again, in that order.
 """
 
 import math
@@ -23,8 +23,8 @@ GENERATION = "cma:generation"
 CLOSED = "cma:closed"  #: numbers of the trials that closed the generation before
 
 _SPREAD = 1 / 6  #: of the first generation, in units of each range
-_TOP = 0.1  #: share of a former job's trials that the first generation starts from
-_LARGEST = 4.0  #: how often the population may grow over its first size
+_TOP = 0.1  #: share of prior trials that the first generation starts from
+_MAX_GROWTH = 4.0  #: the largest population, in units of the first one
 
 
 class CmaEs:
@@ -35,21 +35,23 @@ class CmaEs:
         arm: Arm,
         seed: int,
         rank: Callable[[FrozenTrial], tuple[float, ...]],
-        former: Sequence[FrozenTrial] = (),
+        prior_trials: Sequence[FrozenTrial] = (),
     ) -> None:
-        """seed: of the arm. rank: what ended trials are sorted by, best first.
+        """seed: of the arm. rank: the key that sorts ended trials, best first.
 
-        former: trials of another job, whose best ones the first generation is drawn around.
+        prior_trials: of another job; the first generation is drawn around the best of them.
         """
         self._space = {name: distribution(domain) for name, domain in arm.domains().items()}
         self._seed = seed
         self._rank = rank
         self._population = 4 + math.floor(3 * math.log(len(self._space)))
-        self._largest = _LARGEST * self._population
+        self._largest = _MAX_GROWTH * self._population
         self._restarts = 0
         self._generation = 0
         self._trials: dict[int, FrozenTrial] = {}  # ended ones of the latest generation
-        self._model = self._around(former) if former else self._start([0.5] * len(self._space))
+        self._model = (
+            self._around(prior_trials) if prior_trials else self._start([0.5] * len(self._space))
+        )
 
     def restore(self, trials: Sequence[FrozenTrial]) -> None:
         """Take in all stored trials of the arm."""
@@ -96,8 +98,8 @@ class CmaEs:
             seed = derive_seed(self._seed, "restart", self._restarts)
             self._model = self._start(np.random.default_rng(seed).uniform(size=len(self._space)))
 
-    def _around(self, former: Sequence[FrozenTrial]) -> CMA:
-        ranked = sorted(former, key=lambda trial: (self._rank(trial), trial.number))
+    def _around(self, trials: Sequence[FrozenTrial]) -> CMA:
+        ranked = sorted(trials, key=lambda trial: (self._rank(trial), trial.number))
         points = [(self._point(trial), float(n)) for n, trial in enumerate(ranked)]
         if len(points) * _TOP < 1:
             return self._start(points[0][0])

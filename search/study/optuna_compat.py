@@ -1,15 +1,139 @@
-"""Names of Optuna's that are private or undocumented, in one place."""
+"""What gatesearch uses of Optuna that is private or undocumented; nothing else of the kind is used.
 
-from optuna.trial import TrialState
+A test of each says what breaks if Optuna changes it (tests/search/study/test_optuna_compat.py), and
+pyproject.toml admits only releases of Optuna that have passed these tests. Undocumented is also the
+interface of storages. StoredStudy calls it, and SuggestionStorage (sampler_storage.py) implements
+it; nothing else touches it.
+"""
 
-from search.journal.trial import State
+from collections.abc import Sequence
+from copy import copy
+from typing import Any
 
-LATENCY = "constraints:latency_ms"  #: Optuna's name for an attribute that is a constraint
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
-#: How a trial's end is told to Optuna; see arm_study.py for why.
-END_STATES: dict[State, TrialState] = {
-    "complete": TrialState.COMPLETE,
-    "pruned": TrialState.PRUNED,
-    "diverged": TrialState.PRUNED,
-    "failed": TrialState.FAIL,
-}
+from spaces.tasks import Direction
+
+#: The trial attribute that samplers and `FrozenTrial.constraints` read as a constraint.
+LATENCY_CONSTRAINT = "constraints:latency_ms"
+
+#: The key that every record of Optuna's journal has, and none of ours.
+OPERATION = "op_code"
+
+#: The id of the trial that SuggestionStorage opens; ids in storages count from 0.
+NEW_TRIAL_ID = -1
+
+
+def completed_rung(rung: int) -> str:
+    """Return the trial attribute in which successive halving stores the value at a rung."""
+    return f"completed_rung_{rung}"
+
+
+def shares_parameters(attribute: str) -> bool:
+    """Return whether TPE or GP shares a running trial's parameters in this trial attribute."""
+    return "relative_params" in attribute
+
+
+def new_trial(number: int) -> FrozenTrial:
+    """Return a running trial without parameters, which is in no storage."""
+    return FrozenTrial(
+        number=number,
+        trial_id=NEW_TRIAL_ID,
+        state=TrialState.RUNNING,
+        value=None,
+        datetime_start=None,
+        datetime_complete=None,
+        params={},
+        distributions={},
+        user_attrs={},
+        system_attrs={},
+        intermediate_values={},
+    )
+
+
+def add_parameter(
+    trial: FrozenTrial, name: str, distribution: BaseDistribution, internal: float
+) -> None:
+    """Add a parameter, given in Optuna's internal form, to a trial that is in no storage."""
+    trial.params = {**trial.params, name: distribution.to_external_repr(internal)}
+    trial.distributions = {**trial.distributions, name: distribution}
+
+
+def with_id(trials: Sequence[FrozenTrial], trial_id: int) -> FrozenTrial:
+    """Return the trial that a storage knows by an id."""
+    return next(trial for trial in trials if trial._trial_id == trial_id)
+
+
+def with_outcome(
+    trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
+) -> FrozenTrial:
+    """Return a copy with another outcome and without intermediate values."""
+    changed = create_trial(
+        state=state,
+        values=values,
+        params=trial.params,
+        distributions=trial.distributions,
+        system_attrs=trial.system_attrs,
+    )
+    changed.number, changed._trial_id = trial.number, trial._trial_id
+    return changed
+
+
+def with_number(trial: FrozenTrial, number: int) -> FrozenTrial:
+    """Return a copy with another number."""
+    changed = copy(trial)
+    changed.number = number
+    return changed
+
+
+class StoredStudy:
+    """One study of a storage, whose trials are known by their numbers."""
+
+    def __init__(self, storage: BaseStorage, name: str, direction: Direction) -> None:
+        """Open the study, or create it where the storage does not have it yet."""
+        self.study = optuna.create_study(
+            study_name=name, storage=storage, direction=direction, load_if_exists=True
+        )
+        self._storage = storage
+        self._id = storage.get_study_id_from_name(name)
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        """All trials by number. They must not be changed."""
+        return self._storage.get_all_trials(self._id, deepcopy=False)
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What samplers have stored with the study."""
+        return self._storage.get_study_system_attrs(self._id)
+
+    def trial(self, number: int) -> FrozenTrial:
+        """Return a trial as it is now."""
+        return self._storage.get_trial(self._trial_id(number))
+
+    def set_attribute(self, key: str, value: Any) -> None:
+        """Store a sampler's attribute with the study."""
+        self._storage.set_study_system_attr(self._id, key, value)
+
+    def set_trial_attribute(self, number: int, key: str, value: Any) -> None:
+        """Store an attribute that samplers or pruners read with a trial."""
+        self._storage.set_trial_system_attr(self._trial_id(number), key, value)
+
+    def set_figure(self, number: int, name: str, value: float | None) -> None:
+        """Store a figure of ours with a trial."""
+        self._storage.set_trial_user_attr(self._trial_id(number), name, value)
+
+    def set_value(self, number: int, epoch: int, value: float) -> None:
+        """Store an intermediate value of a trial."""
+        self._storage.set_trial_intermediate_value(self._trial_id(number), epoch, value)
+
+    def end(self, number: int, state: TrialState, value: float | None) -> None:
+        """End a trial; a complete one with its value."""
+        values = None if value is None else [value]
+        self._storage.set_trial_state_values(self._trial_id(number), state, values)
+
+    def _trial_id(self, number: int) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)

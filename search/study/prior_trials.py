@@ -1,75 +1,75 @@
-"""What a warm start hands over: trials of a former job, kept in studies of their own."""
+"""What a warm start hands over: trials of another job, stored in studies of their own.
 
-from collections.abc import Callable
-from copy import copy
+They are copied into the journal when the job starts, so that a resume does not need the other job.
+Samplers learn from them; they are in no budget, no rung and no result.
+"""
+
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import optuna
-from optuna.storages import JournalStorage
-from optuna.trial import FrozenTrial, create_trial
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.job.spec import JobSpec
 from search.journal.replay import JobState
-from search.study.optuna_compat import END_STATES, LATENCY
+from search.study.optuna_compat import LATENCY_CONSTRAINT, StoredStudy, with_number
 from search.study.sampling import repeat
 from spaces.arms import Arm
 
 
 @dataclass(frozen=True)
 class PriorTrial:
-    """What a sampler can learn from one trial of a former job."""
+    """What a sampler can learn from one trial of another job."""
 
     answers: dict[str, Any]  #: to the questions of the new arm
     state: Literal["complete", "pruned"]
     value: float | None  #: the best value of a complete trial
     last: tuple[int, float] | None  #: the last epoch, and the value there
-    latency_ms: float | None = None  #: where the former job measured it
+    latency_ms: float | None = None  #: where the other job measured it
 
 
-PriorTrials = Callable[
-    [], dict[str, list[PriorTrial]]
-]  #: by arm; called where there is no copy yet
+#: Returns the prior trials of each arm; called where the journal does not hold them yet.
+LoadPriorTrials = Callable[[], dict[str, list[PriorTrial]]]
 
 
 def prior_trials_of(
-    job: JobSpec, job_state: JobState, storage: JournalStorage, former: PriorTrials
+    job: JobSpec, job_state: JobState, storage: BaseStorage, load: LoadPriorTrials
 ) -> dict[str, list[FrozenTrial]]:
-    """Return the former job's trials by arm, from studies of their own, which are made at first.
+    """Return the prior trials of each arm as Optuna has them; load and store them at first.
 
-    Their numbers are below 0, so that they come before the arm's own and are none of them.
+    Their numbers are below 0: they come before the arm's own trials and are distinct from them.
     """
     assert job_state.info is not None
-    direction = job_state.info.metric.direction
     names = {arm.name: f"{job.name}/{arm.name}@{job.search.warm_start}" for arm in job.arms}
-    known = {study.study_name for study in storage.get_all_studies()}
-    found = former() if not known >= set(names.values()) else {}
-    kept = {}
+    stored = {study.study_name for study in storage.get_all_studies()}
+    loaded = load() if not stored >= set(names.values()) else {}
+    limit = job.search.constraints.latency_ms
+    found = {}
     for arm in job.arms:
         name = names[arm.name]
-        study = optuna.create_study(
-            study_name=name, storage=storage, direction=direction, load_if_exists=True
+        study = StoredStudy(storage, name, job_state.info.metric.direction)
+        if name not in stored:
+            study.study.add_trials(_as_optuna(arm, loaded.get(arm.name, ()), limit))
+        trials = study.trials
+        found[arm.name] = [with_number(trial, trial.number - len(trials)) for trial in trials]
+    return found
+
+
+def _as_optuna(
+    arm: Arm, trials: Iterable[PriorTrial], latency_limit: float | None
+) -> Iterable[FrozenTrial]:
+    for trial in trials:
+        sample = repeat(arm, trial.answers)
+        attributes = {}
+        if latency_limit is not None:  # a trial that was not measured counts as just fast enough
+            excess = 0.0 if trial.latency_ms is None else trial.latency_ms - latency_limit
+            attributes[LATENCY_CONSTRAINT] = excess
+        yield create_trial(
+            state=TrialState.COMPLETE if trial.state == "complete" else TrialState.PRUNED,
+            value=trial.value,
+            params=sample.values,
+            distributions=sample.distributions,
+            intermediate_values=dict([trial.last]) if trial.last is not None else {},
+            system_attrs=attributes,
         )
-        if name not in known:
-            limit = job.search.constraints.latency_ms
-            study.add_trials(_stored(arm, trial, limit) for trial in found.get(arm.name, ()))
-        trials = [copy(trial) for trial in study.get_trials(deepcopy=False)]
-        for trial in trials:
-            trial.number -= len(trials)
-        kept[arm.name] = trials
-    return kept
-
-
-def _stored(arm: Arm, trial: PriorTrial, limit: float | None) -> FrozenTrial:
-    drawn = repeat(arm, trial.answers)
-    attributes = {}
-    if limit is not None:  # what was not measured is taken to be neither fast nor slow
-        attributes[LATENCY] = 0.0 if trial.latency_ms is None else trial.latency_ms - limit
-    return create_trial(
-        state=END_STATES[trial.state],
-        value=trial.value,
-        params=drawn.values,
-        distributions=drawn.distributions,
-        intermediate_values=dict([trial.last]) if trial.last is not None else {},
-        system_attrs=attributes,
-    )

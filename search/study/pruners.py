@@ -1,12 +1,13 @@
-"""What stops a trial: Optuna's pruners over stored values, at a cost that does not grow.
+"""Which trial the pruner stops: Optuna's rules, at a cost that does not grow with the trials.
 
-Optuna's successive halving, hyperband and median pruners look through every trial of the study at
-each decision. These keep sorted tables instead and decide the same (a test holds them to it, ties
-included). The tables are rebuilt from the studies when a job is opened: the values at rungs are
-stored where Optuna stores them (the system attribute completed_rung_<k>), so that its own tools
-and a resumed job see the same rungs.
+Optuna's successive halving, hyperband and median pruners read every trial of the study at each
+decision. The pruners here keep sorted tables instead. A test compares their decisions with
+Optuna's, ties included. The tables are rebuilt from the studies when a job is opened: the values at
+rungs are stored where Optuna stores them, so that its own tools and a resumed job see the same
+rungs.
 
-All of them work on one arm: trials of different arms never compete.
+A pruner works on one arm: trials of different arms never compete. ArmStudy.report_value says which
+trials are exempt.
 """
 
 import math
@@ -15,11 +16,13 @@ from abc import ABC, abstractmethod
 from bisect import insort
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count, takewhile
 from zlib import crc32
 
 import numpy as np
+import optuna
 from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import PatientPruner
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
@@ -31,11 +34,34 @@ from search.job.pruner_sections import (
     UnprunedSection,
 )
 from search.job.spec import JobSpec
+from search.study.optuna_compat import completed_rung
 
 Attributes = dict[str, float]
 
-_RUNG = "completed_rung_"  #: Optuna's name for a rung's value, without the rung's number
 _MEDIAN_STARTUP = 5  #: complete trials before the median pruner stops any, as in Optuna
+
+
+@dataclass(frozen=True)
+class Rungs:
+    """The epochs at which successive halving compares trials: first * reduction ** rung."""
+
+    first: int
+    reduction: int
+
+    def epoch(self, rung: int) -> int:
+        """Return the epoch of a rung; rungs count from 0."""
+        return self.first * int(self.reduction**rung)
+
+    def before(self, last: int) -> list[int]:
+        """Return the epochs of all rungs before the last epoch."""
+        return list(takewhile(lambda epoch: epoch < last, map(self.epoch, count())))
+
+    def brackets(self, last: int) -> int:
+        """Return how many brackets Hyperband has: as many as there are rungs up to the last epoch.
+
+        It is Optuna's formula, whose rounding decides where the last epoch is a rung itself.
+        """
+        return math.floor(math.log(last / self.first, self.reduction)) + 1
 
 
 class Pruner(ABC):
@@ -43,50 +69,62 @@ class Pruner(ABC):
 
     @abstractmethod
     def judge(self, trial: FrozenTrial) -> tuple[bool, Attributes]:
-        """Return whether to stop a trial after its latest value, and attributes to store on it."""
+        """Return whether to stop a trial after its latest value, and attributes to store with it.
+
+        A trial is judged after every value; it has one.
+        """
+
+    @abstractmethod
+    def report_epochs(self, last: int) -> list[int] | None:
+        """Return the epochs before the last at which a trial may be stopped; None means every one.
+
+        Workers report there at the latest.
+        """
 
     def restore(self, trial: FrozenTrial) -> None:
         """Take in a trial of a journal that is opened again."""
         if trial.state.is_finished():
             self.ended(trial)
 
-    def ended(self, trial: FrozenTrial) -> None:  # noqa: B027 (most have nothing to do)
+    def ended(self, trial: FrozenTrial) -> None:  # noqa: B027 (not every pruner learns from it)
         """Take in that a trial has ended."""
 
 
-class Never(Pruner):
+class NoPruner(Pruner):
     """Stops nothing."""
 
     def judge(self, trial: FrozenTrial) -> tuple[bool, Attributes]:
         """Return that the trial goes on."""
         return False, {}
 
+    def report_epochs(self, last: int) -> list[int]:
+        """Return no epoch."""
+        return []
 
-class Halving(Pruner):
+
+class SuccessiveHalving(Pruner):
     """Asynchronous successive halving (Li et al., 2020), in one bracket or in several.
 
-    A trial that reaches rung k of its bracket (epoch first * reduction ** (bracket + k)) goes on
-    if it is among the best 1/reduction of those that have reached it so far.
+    A trial that reaches a rung of its bracket goes on if it is among the best 1/reduction of those
+    that have reached the rung so far. Bracket b begins at rung b.
     """
 
     def __init__(
         self,
-        first: int,
-        reduction: int,
+        rungs: Rungs,
         *,
         maximize: bool,
         bracket: Callable[[int], int] = lambda number: 0,
     ) -> None:
         """bracket: the bracket of a trial by its number."""
-        self._first = first
-        self._reduction = reduction
+        self._rungs = rungs
         self._maximize = maximize
         self._bracket = bracket
         self._tables: defaultdict[tuple[int, int], list[float]] = defaultdict(list)
         self._passed: Counter[int] = Counter()  # rungs passed, by number of a running trial
 
     def judge(self, trial: FrozenTrial) -> tuple[bool, Attributes]:
-        """Decide at every rung that the trial has newly reached; between rungs it goes on."""
+        """Decide at every rung that the trial has reached since; between rungs it goes on."""
         step = trial.last_step
         assert step is not None
         value = trial.intermediate_values[step]
@@ -94,45 +132,50 @@ class Halving(Pruner):
         stored: Attributes = {}
         while True:
             rung = self._passed[trial.number]
-            if step < self._first * self._reduction ** (bracket + rung):
+            if step < self._rungs.epoch(bracket + rung):
                 return False, stored
             if math.isnan(value):
                 return True, stored
-            stored[f"{_RUNG}{rung}"] = value
+            stored[completed_rung(rung)] = value
             self._passed[trial.number] += 1
             if not self._promotes(self._tables[bracket, rung], value):
                 return True, stored
 
+    def report_epochs(self, last: int) -> list[int]:
+        """Return the rungs; trials of every bracket report at all of them."""
+        return self._rungs.before(last)
+
     def _promotes(self, table: list[float], value: float) -> bool:
         """Add a value to a rung's table and return whether it is among the best there."""
         insort(table, value)
-        place = max(len(table) // self._reduction, 1)  # the first few only have to be the best
+        # Below `reduction` values only the best one goes on.
+        place = max(len(table) // self._rungs.reduction, 1)
         return value >= table[-place] if self._maximize else value <= table[place - 1]
 
     def restore(self, trial: FrozenTrial) -> None:
         """Take a stored trial's values at rungs into the tables."""
         bracket = self._bracket(trial.number)
         rung = 0
-        while (value := trial.system_attrs.get(f"{_RUNG}{rung}")) is not None:
+        while (value := trial.system_attrs.get(completed_rung(rung))) is not None:
             insort(self._tables[bracket, rung], value)
             rung += 1
         if not trial.state.is_finished():
             self._passed[trial.number] = rung
 
     def ended(self, trial: FrozenTrial) -> None:
-        """Forget a trial's place; its values stay."""
+        """Forget which rungs a trial has passed; its values stay in the tables."""
         self._passed.pop(trial.number, None)
 
 
-def hyperband(first: int, last: int, reduction: int, *, maximize: bool, study_name: str) -> Halving:
+def hyperband(rungs: Rungs, last: int, *, maximize: bool, study_name: str) -> SuccessiveHalving:
     """Return the pruner of Optuna's Hyperband (Li et al., 2018; brackets after ASHA's paper).
 
     Each trial belongs to one bracket by a hash of the study's name and its number, in proportion
-    to the trials that Hyperband starts in each.
+    to the trials that Hyperband starts in each. last: the epochs of a trial that is never stopped.
     """
-    brackets = math.floor(math.log(last / first, reduction)) + 1
+    brackets = rungs.brackets(last)
     shares = [
-        math.ceil(brackets * reduction ** (brackets - 1 - bracket) / (brackets - bracket))
+        math.ceil(brackets * rungs.reduction ** (brackets - 1 - bracket) / (brackets - bracket))
         for bracket in range(brackets)
     ]
 
@@ -144,10 +187,10 @@ def hyperband(first: int, last: int, reduction: int, *, maximize: bool, study_na
                 return chosen
         raise AssertionError("a remainder is below the sum")
 
-    return Halving(first, reduction, maximize=maximize, bracket=bracket)
+    return SuccessiveHalving(rungs, maximize=maximize, bracket=bracket)
 
 
-class Median(Pruner):
+class MedianPruner(Pruner):
     """Stops a trial whose best value so far is worse than the median of the complete ones there."""
 
     def __init__(self, first: int, *, maximize: bool) -> None:
@@ -175,6 +218,9 @@ class Median(Pruner):
             return bool(np.nanmax(values) < median), {}
         return bool(np.nanmin(values) > median), {}
 
+    def report_epochs(self, last: int) -> None:
+        """Return None, for every epoch."""
+
     def ended(self, trial: FrozenTrial) -> None:
         """Add a complete trial's curve to the tables."""
         if trial.state == TrialState.COMPLETE:
@@ -184,18 +230,21 @@ class Median(Pruner):
                     insort(self._tables[step], value)
 
 
-class Patience(Pruner):
-    """Stops a trial that has not become better for some epochs; only its own values count."""
+class PatientPruner(Pruner):
+    """Stops a trial that has not improved for some epochs; only its own values count."""
 
     def __init__(self, patience: int, study: Study) -> None:
         self._study = study
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            self._pruner = PatientPruner(None, patience=patience)
+            self._pruner = optuna.pruners.PatientPruner(None, patience=patience)
 
     def judge(self, trial: FrozenTrial) -> tuple[bool, Attributes]:
         """Ask Optuna's pruner, which reads this trial alone."""
         return bool(self._pruner.prune(self._study, trial)), {}
+
+    def report_epochs(self, last: int) -> None:
+        """Return None, for every epoch."""
 
 
 def make_pruner(job: JobSpec, study: Study) -> Pruner:
@@ -203,30 +252,13 @@ def make_pruner(job: JobSpec, study: Study) -> Pruner:
     maximize = study.direction.name == "MAXIMIZE"
     match job.search.pruner:
         case SuccessiveHalvingSection(min_epochs=first, reduction=reduction):
-            return Halving(first, reduction, maximize=maximize)
+            return SuccessiveHalving(Rungs(first, reduction), maximize=maximize)
         case HyperbandSection(min_epochs=first, reduction=reduction):
-            last, name = job.training.max_epochs, study.study_name
-            return hyperband(first, last, reduction, maximize=maximize, study_name=name)
+            rungs, last = Rungs(first, reduction), job.training.max_epochs
+            return hyperband(rungs, last, maximize=maximize, study_name=study.study_name)
         case MedianSection(min_epochs=first):
-            return Median(first, maximize=maximize)
+            return MedianPruner(first, maximize=maximize)
         case PatientSection(patience=patience):
-            return Patience(patience, study)
+            return PatientPruner(patience, study)
         case UnprunedSection():
-            return Never()
-
-
-def rungs(job: JobSpec) -> list[int] | None:
-    """Return the epochs at which the pruner may stop a trial; None means after every one."""
-    match job.search.pruner:
-        case (
-            SuccessiveHalvingSection(min_epochs=rung, reduction=reduction)
-            | HyperbandSection(min_epochs=rung, reduction=reduction)
-        ):
-            epochs = []
-            while rung < job.training.max_epochs:
-                epochs.append(rung)
-                rung *= reduction
-            return epochs
-        case UnprunedSection():
-            return []
-    return None
+            return NoPruner()

@@ -1,8 +1,8 @@
 """The study as a sampler sees it while it makes one suggestion: chosen trials, and a new one.
 
-Samplers read their history through a study's storage. This storage shows them a window of an arm's
-trials (or all of them), perhaps with several objectives, without copying any, and keeps what they
-write: attributes of the new trial, to be stored with it, and attributes of the study, at once.
+Samplers read earlier trials through a study's storage. This storage shows them a window of an arm's
+trials (or all of them), perhaps with several objectives, and copies none. It collects what they
+write, attributes of the new trial and of the study, so that it can be stored when the trial starts.
 """
 
 from collections.abc import Container, Mapping, Sequence
@@ -15,6 +15,8 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from search.study.optuna_compat import NEW_TRIAL_ID, add_parameter, new_trial, with_id
+
 
 class SuggestionStorage(BaseStorage):
     """One study with given trials, to which one trial may be added."""
@@ -25,34 +27,22 @@ class SuggestionStorage(BaseStorage):
         directions: Sequence[StudyDirection],
         trials: list[FrozenTrial],
         number: int,
-        notes: Mapping[str, Any],
+        study_attributes: Mapping[str, Any],
     ) -> None:
         """number: of the trial that a suggestion is made for.
 
-        notes: attributes of the real study, for samplers that keep something there.
+        study_attributes: of the real study, for samplers that store something there.
         """
         self._name = name
         self._directions = list(directions)
         self._trials = trials
-        self._notes = notes
-        self.written: dict[str, Any] = {}  #: what the sampler has noted on the study
-        self._new = FrozenTrial(
-            number=number,
-            trial_id=-1,  # of no stored trial
-            state=TrialState.RUNNING,
-            value=None,
-            datetime_start=None,
-            datetime_complete=None,
-            params={},
-            distributions={},
-            user_attrs={},
-            system_attrs={},
-            intermediate_values={},
-        )
+        self._study_attributes = study_attributes
+        self.new_study_attributes: dict[str, Any] = {}  #: what the sampler has added to the study
+        self._new = new_trial(number)
 
     @property
-    def attributes(self) -> dict[str, Any]:
-        """What the sampler has noted on the new trial."""
+    def trial_attributes(self) -> dict[str, Any]:
+        """What the sampler has added to the new trial."""
         return self._new.system_attrs
 
     def ask(self, sampler: BaseSampler) -> optuna.Trial:
@@ -82,14 +72,12 @@ class SuggestionStorage(BaseStorage):
         return {}
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
-        """Return what samplers have noted on the study."""
-        return {**self._notes, **self.written}
+        """Return what samplers have added to the study."""
+        return {**self._study_attributes, **self.new_study_attributes}
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """Return a trial by its id."""
-        if trial_id == -1:
-            return self._new
-        return next(trial for trial in self._trials if trial._trial_id == trial_id)
+        return self._new if trial_id == NEW_TRIAL_ID else with_id(self._trials, trial_id)
 
     def get_all_trials(
         self,
@@ -97,7 +85,7 @@ class SuggestionStorage(BaseStorage):
         deepcopy: bool = True,
         states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
-        """Return the trials in some states; never copies, since nobody changes a trial."""
+        """Return the trials in some states, without copying them: samplers change no trial."""
         trials = [*self._trials, self._new]
         return trials if states is None else [trial for trial in trials if trial.state in states]
 
@@ -105,7 +93,7 @@ class SuggestionStorage(BaseStorage):
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         """Return the new trial's id."""
-        return -1
+        return NEW_TRIAL_ID
 
     def set_trial_param(
         self,
@@ -114,20 +102,18 @@ class SuggestionStorage(BaseStorage):
         param_value_internal: float,
         distribution: BaseDistribution,
     ) -> None:
-        """Note a suggested value on the new trial."""
-        value = distribution.to_external_repr(param_value_internal)
-        self._new.params = {**self._new.params, param_name: value}
-        self._new.distributions = {**self._new.distributions, param_name: distribution}
+        """Add a suggested value to the new trial."""
+        add_parameter(self._new, param_name, distribution, param_value_internal)
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        """Note a sampler's attribute on the new trial."""
+        """Add a sampler's attribute to the new trial."""
         self._new.system_attrs = {**self._new.system_attrs, key: value}
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
-        """Note a sampler's attribute of the study."""
-        self.written[key] = value
+        """Collect a sampler's attribute of the study."""
+        self.new_study_attributes[key] = value
 
-    # What no sampler has reason to do
+    # What no sampler does
 
     def create_new_study(
         self, directions: Sequence[StudyDirection], study_name: str | None = None

@@ -1,15 +1,15 @@
-"""What is tried next: Optuna's samplers by name, made afresh for every suggestion.
+"""Optuna's samplers by name, created anew for every suggestion.
 
-A sampler's randomness comes from a seed of the suggestion's own, and what it knows from the study:
-a resumed job therefore suggests what an undisturbed one would have.
+A sampler's randomness comes from a seed of the suggestion, and its knowledge from the study: a
+resumed job therefore suggests what an undisturbed one would have suggested.
 
     tpe           sees a window of trials, since its cost grows with them
-    gp            sees a window too, with estimates in place of pruned trials' values: it would
-                  pass them over
+    gp            sees a window too, with estimates in place of pruned trials' values, since it
+                  would ignore these trials
     random        sees nothing
-    cmaes         is not Optuna's, which keeps pickles in the study: search/study/cma.py
-    all others    see everything, at a cost that is their own; nsgaii and nsgaiii learn from
-                  complete trials alone
+    cmaes         is search/study/cma.py, since Optuna's stores pickles in the study
+    all others    see everything, whatever it costs them; nsgaii and nsgaiii learn from complete
+                  trials alone
 """
 
 import importlib
@@ -38,10 +38,10 @@ from spaces.arms import Arm
 from spaces.domains import Fixed
 from spaces.errors import InputError
 
-#: What of an arm's history a sampler is shown; complete: a window with pruned trials estimated.
+#: Which of an arm's trials a sampler is shown; complete: a window with pruned trials estimated.
 Visibility = Literal["window", "complete", "whole", "nothing"]
 
-#: Those that suggest within milliseconds, however many trials there are.
+#: Samplers that suggest within milliseconds, however many trials there are.
 QUICK = frozenset({"tpe", "random", "cmaes"})
 
 _REMEDY = "use tpe, random, gp, a class of optuna.samplers, or package.module.Class"
@@ -49,10 +49,10 @@ _REMEDY = "use tpe, random, gp, a class of optuna.samplers, or package.module.Cl
 
 @dataclass(frozen=True)
 class Choice:
-    """A sampler for one suggestion, and how much of the arm's history it is shown."""
+    """A sampler for one suggestion, and which of the arm's trials it is shown."""
 
     sampler: BaseSampler
-    sight: Visibility
+    visibility: Visibility
 
 
 def choose(job: JobSpec, arm: str, seed: int) -> Choice:
@@ -67,7 +67,7 @@ def choose(job: JobSpec, arm: str, seed: int) -> Choice:
         # Grouping (needed where the cell decides which parameters there are) is experimental.
         warnings.simplefilter("ignore", ExperimentalWarning)
         match job.search.sampler:
-            case "random" | "cmaes":  # what CMA-ES leaves open is drawn at random
+            case "random" | "cmaes":  # random is what replaces CMA-ES's repeats
                 return Choice(RandomSampler(seed=seed), "nothing")
             case "tpe":
                 tpe = TPESampler(
@@ -79,7 +79,7 @@ def choose(job: JobSpec, arm: str, seed: int) -> Choice:
                 )
                 return Choice(tpe, "window")
             case "gp":
-                # In a pooled arm, what only some cells have is drawn at random: no need to say so.
+                # In a pooled arm, parameters that only some cells have are drawn at random.
                 gp = GPSampler(seed=seed, n_startup_trials=startup, warn_independent_sampling=False)
                 return Choice(gp, "complete")
             case "nsgaii":
@@ -87,7 +87,7 @@ def choose(job: JobSpec, arm: str, seed: int) -> Choice:
             case "nsgaiii":
                 return Choice(NSGAIIISampler(seed=seed, population_size=population), "whole")
             case "qmc":
-                # One scrambled sequence an arm, of which every suggestion takes the next point.
+                # An arm has one scrambled sequence, of which every suggestion takes the next point.
                 sequence = derive_seed(job.search.seed, arm, "sequence")
                 qmc = QMCSampler(
                     seed=sequence,
@@ -101,35 +101,37 @@ def choose(job: JobSpec, arm: str, seed: int) -> Choice:
 
 
 def _startup(arm: Arm, trials: int) -> int:
-    """Return how many trials are drawn at random before a model is asked.
+    """Return how many trials are drawn at random before a model suggests.
 
     One more than there are parameters to choose, as in BOHB (Falkner, Klein & Hutter 2018), but no
-    more than a quarter of a small budget: Optuna's own 10 would be all of a time that ends early.
+    more than a quarter of a small budget: Optuna's default of 10 could be all trials of a job.
     """
     free = sum(not isinstance(domain, Fixed) for domain in arm.space.values())
     return max(3, min(free + (len(arm.cells) > 1) + 1, trials // 4))
 
 
 def uniform(seed: int) -> Choice:
-    """Return uniform draws, for control trials and for what a model cannot answer."""
+    """Return the sampler of control trials, and of what replaces a model's repeats."""
     return Choice(RandomSampler(seed=seed), "nothing")
 
 
 def check_sampler(job: JobSpec) -> None:
     """Let the job's sampler make one suggestion for each arm. Raises InputError where it cannot.
 
-    For samplers of the user's own, of which nothing else is known before a job is begun.
+    For users' own samplers, of which nothing else is known before a job starts.
     """
     for arm in job.arms:
         sampler = choose(job, arm.name, 0).sampler
-        view = SuggestionStorage(
-            arm.name, [StudyDirection.MINIMIZE] * len(job.search.objectives), [], 0, {}
-        )
+        directions = [StudyDirection.MINIMIZE] * len(job.search.objectives)
+        storage = SuggestionStorage(arm.name, directions, [], 0, {})
         try:
-            draw(arm, view.ask(sampler), {})
-        except Exception as error:  # whatever it is, it would end the job later
+            draw(arm, storage.ask(sampler), {})
+        except Exception as error:  # any exception would end the job later
             name = job.search.sampler
-            rule = f"{name!r} cannot suggest for arm {arm.name}: {type(error).__name__}: {error}"
+            rule = (
+                f"the sampler {name!r} must suggest configurations for arm {arm.name}, "
+                f"but raised {type(error).__name__}: {error}"
+            )
             raise InputError.of("search.sampler", rule, _REMEDY) from error
 
 
@@ -139,12 +141,13 @@ def _named(name: str, seed: int) -> BaseSampler:
     try:
         cls = getattr(importlib.import_module(module or "optuna.samplers"), attribute)
     except (ImportError, AttributeError) as error:
-        rule = f"there is no sampler {name!r}"
+        rule = f"the sampler {name!r} must exist"
         raise InputError.of("search.sampler", rule, _REMEDY) from error
     if not (isinstance(cls, type) and issubclass(cls, BaseSampler)):
-        raise InputError.of("search.sampler", f"{name!r} is not an Optuna sampler", _REMEDY)
+        rule = f"{name!r} must be a sampler of Optuna's kind, a subclass of BaseSampler"
+        raise InputError.of("search.sampler", rule, _REMEDY)
     try:
         return cls(seed=seed)  # type: ignore[call-arg]
     except (TypeError, ImportError) as error:
-        rule = f"the sampler {name!r} cannot be made with a seed alone: {error}"
+        rule = f"the sampler {name!r} must need no argument but seed: {error}"
         raise InputError.of("search.sampler", rule, _REMEDY) from error

@@ -1,4 +1,4 @@
-"""How one configuration of an arm is drawn, and how small spaces are listed whole."""
+"""How one configuration of an arm is sampled, and how all of a small space are listed."""
 
 import json
 import math
@@ -19,7 +19,7 @@ from spaces.arms import Arm
 from spaces.config import TrialConfig
 from spaces.domains import Choices, Domain, Range, values
 
-WIDE = 64  #: integer ranges from this width on are drawn as reals, which costs TPE 100 times less
+WIDE = 64  #: integer ranges from this width on are sampled as reals: it costs TPE 100 times less
 
 
 @dataclass(frozen=True)
@@ -32,17 +32,18 @@ class Sample:
 
     @property
     def digest(self) -> bytes:
-        """What equal configurations have in common."""
-        return digest(self.config.model_dump(mode="json"))
+        """The same bytes for equal configurations."""
+        return digest(self.config)
 
 
-def digest(config: Mapping[str, Any]) -> bytes:
-    """Return a short digest of a configuration in its plain form."""
-    return blake2b(json.dumps(config, sort_keys=True).encode(), digest_size=12).digest()
+def digest(config: TrialConfig) -> bytes:
+    """Return the same 12 bytes for equal configurations."""
+    plain = json.dumps(config.model_dump(mode="json"), sort_keys=True)
+    return blake2b(plain.encode(), digest_size=12).digest()
 
 
 def draw(arm: Arm, trial: optuna.Trial, given: Mapping[str, Any]) -> Sample:
-    """Return a configuration whose values are given (as Optuna stores them) or suggested."""
+    """Return a configuration whose values are given, as Optuna stores them, or else suggested."""
     stored: dict[str, Any] = {}
     distributions: dict[str, BaseDistribution] = {}
 
@@ -55,7 +56,7 @@ def draw(arm: Arm, trial: optuna.Trial, given: Mapping[str, Any]) -> Sample:
 
 
 def repeat(arm: Arm, answers: Mapping[str, Any]) -> Sample:
-    """Return the configuration that answers lead to; they are values of the domains."""
+    """Return the configuration that answers lead to; each must be a value of its domain."""
     stored: dict[str, Any] = {}
     distributions: dict[str, BaseDistribution] = {}
 
@@ -82,7 +83,7 @@ def distribution(domain: Domain) -> BaseDistribution:
 
 
 def meaning(domain: Domain, value: Any) -> Any:
-    """Return the value of a domain that a stored value stands for: wide integers are rounded."""
+    """Return the value of a domain that a stored value means: wide integers are rounded."""
     if isinstance(domain, Range) and domain.integer:
         return min(max(round(value), int(domain.low)), int(domain.high))
     return value
@@ -99,7 +100,7 @@ def _suggest(trial: optuna.Trial, name: str, domain: Domain) -> Any:
     raise AssertionError(name)
 
 
-class _OpenError(Exception):
+class _UnansweredError(Exception):
     """A question that has no answer yet."""
 
     def __init__(self, name: str, domain: Domain) -> None:
@@ -139,14 +140,14 @@ def _size(domain: Domain) -> float:
     return len(values(domain))
 
 
-def _next_question(arm: Arm, answers: Mapping[str, Any]) -> _OpenError | None:
+def _next_question(arm: Arm, answers: Mapping[str, Any]) -> _UnansweredError | None:
     def ask(name: str, domain: Domain) -> Any:
         if name not in answers:
-            raise _OpenError(name, domain)
+            raise _UnansweredError(name, domain)
         return answers[name]
 
     try:
         arm.configure(ask)
-    except _OpenError as question:
+    except _UnansweredError as question:
         return question
     return None

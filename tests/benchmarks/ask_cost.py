@@ -40,7 +40,8 @@ from optuna.trial import TrialState, create_trial
 from search.job.spec import JobSpec
 from search.journal.file import Journal
 from search.journal.replay import JobState
-from search.study.arm_study import ArmStudy, JournalBackend
+from search.study.arm_study import ArmStudy
+from search.study.journal_backend import JournalBackend
 from search.study.sampler_storage import SuggestionStorage
 from search.study.seeds import derive_seed
 from search.study.window import TrialWindow
@@ -93,17 +94,18 @@ def cost(sizes: list[int], asks: int) -> list[dict[str, float]]:
         study = ArmStudy(job, job.arms[0], job_state, storage)
         trial_ms: list[float] = []
         for number in range(max(sizes)):
-            config = study.ask(number, control=True)  # at random, to get there soon
+            # At random, to get there soon.
+            config = study.start_trial(number, study.prepare_suggestion(number, control=True)())
             value = 0.5 - abs(math.log10(config.learning_rate) + 2.5) / 9 - config.dropout / 9
             value += derive_seed(0, number) / 2**32 / 20
             begun = time.process_time()
-            stopped = any(study.report(number, e, value * (1 - 0.5**e)) for e in range(1, 10))
-            study.tell(number, "pruned" if stopped else "complete", value)
+            stopped = any(study.report_value(number, e, value * (1 - 0.5**e)) for e in range(1, 10))
+            study.end_trial(number, "pruned" if stopped else "complete", value)
             trial_ms.append(1e3 * (time.process_time() - begun))
             journal.commit()
             stock.add_trial(plain(study, number))
             if number + 1 in sizes:
-                ours = timed(lambda n: study.suggestion(n, control=False)(), number + 1, asks)
+                ours = timed(lambda n: suggest(study, n), number + 1, asks)
                 theirs = timed(lambda n: ask_stock(stock, n), number + 1, max(3, asks // 8))
                 rows.append(
                     {
@@ -121,7 +123,7 @@ def cost(sizes: list[int], asks: int) -> list[dict[str, float]]:
 
 def plain(study: ArmStudy, number: int) -> optuna.trial.FrozenTrial:
     """Return a trial as a stock study has it: with whole numbers as such."""
-    kept = study._trial(number)
+    kept = study._stored.trial(number)
     params, distributions = dict(kept.params), dict(kept.distributions)
     params["hidden_size"] = min(max(round(params["hidden_size"]), 8), 512)
     distributions["hidden_size"] = IntDistribution(8, 512)
@@ -132,6 +134,10 @@ def plain(study: ArmStudy, number: int) -> optuna.trial.FrozenTrial:
         distributions=distributions,
         intermediate_values=kept.intermediate_values,
     )
+
+
+def suggest(study: ArmStudy, number: int) -> None:
+    study.prepare_suggestion(number, control=False)()
 
 
 def ask_stock(study: optuna.Study, number: int) -> None:
@@ -172,15 +178,15 @@ def truth(params: dict[str, Any]) -> float:
 
 def search(seed: int, trials: int, window: bool) -> float:
     """Return the true value of the configuration that measured best."""
-    history = TrialWindow(maximize=False, fetch=lambda number: asked[number])
+    history = TrialWindow(Metric("loss", "minimize"), fetch=lambda number: asked[number])
     asked: dict[int, Any] = {}
     best = (math.inf, math.inf)
     for number in range(trials):
         shown = history.window() if window else history.whole()
-        view = SuggestionStorage("synthetic", [StudyDirection.MINIMIZE], shown, number, {})
-        trial = view.ask(tpe(derive_seed(seed, number)))
+        storage = SuggestionStorage("synthetic", [StudyDirection.MINIMIZE], shown, number, {})
+        trial = storage.ask(tpe(derive_seed(seed, number)))
         for name, distribution in SPACE.items():
-            suggest(trial, name, distribution)
+            ask_for(trial, name, distribution)
         noise = np.random.default_rng((seed, number)).normal(scale=NOISE)
         value = truth(trial.params) + noise
         best = min(best, (value, truth(trial.params)))
@@ -190,7 +196,7 @@ def search(seed: int, trials: int, window: bool) -> float:
     return best[1]
 
 
-def suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> None:
+def ask_for(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> None:
     match distribution:
         case CategoricalDistribution(choices=choices):
             trial.suggest_categorical(name, choices)

@@ -19,7 +19,7 @@ from installed import begin, gatesearch, kill, records, wait_until
 from optuna.storages import JournalStorage
 
 from search.journal.file import Journal, JournalReader
-from search.study.arm_study import JournalBackend
+from search.study.journal_backend import JournalBackend
 
 KILLED = """\
 name: killed

@@ -15,7 +15,7 @@ from search.journal.base import encode
 from search.journal.file import Journal, JournalReader
 from search.journal.replay import JobState, TrialState
 from search.run.driver import Driver
-from search.study.arm_study import JournalBackend
+from search.study.journal_backend import JournalBackend
 from spaces.errors import InputError
 from trainables.worker.messages import TrialReport
 

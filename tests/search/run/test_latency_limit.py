@@ -23,7 +23,8 @@ from search.run import session
 from search.run.budgets import MAX_UNPRODUCTIVE
 from search.run.driver import Driver
 from search.run.warm_start import find
-from search.study.arm_study import LATENCY, open_studies
+from search.study.arm_study import open_studies
+from search.study.optuna_compat import LATENCY_CONSTRAINT
 from search.tracking.runs import Runs
 from spaces.errors import InputError
 from trainables.worker.messages import TrialAssignment, TrialReport
@@ -145,7 +146,7 @@ def stored(folder: Path, wanted: JobSpec) -> list[FrozenTrial]:
     with Journal(folder / "job.journal") as journal:
         history = journal.take_history()
         (study,) = open_studies(wanted, told(folder), journal, history).values()
-        return study._storage.get_all_trials(study._id)
+        return study._stored.trials
 
 
 def test_optuna_is_told_pruned_without_a_value_and_the_excess_as_a_constraint(
@@ -156,7 +157,7 @@ def test_optuna_is_told_pruned_without_a_value_and_the_excess_as_a_constraint(
     slow = {entry.number for entry in over(entries)}
     for trial, entry in zip(trials, entries, strict=True):
         assert entry.latency_ms is not None
-        assert trial.system_attrs[LATENCY] == entry.latency_ms - LIMIT
+        assert trial.system_attrs[LATENCY_CONSTRAINT] == entry.latency_ms - LIMIT
         assert (max(trial.constraints.values()) > 0) is (trial.number in slow)
         if trial.number in slow:
             assert (trial.state, trial.values) == (OptunaState.PRUNED, None)

@@ -15,7 +15,7 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
 from search.job.pruner_sections import PrunerSection
-from search.study.pruners import Pruner, make_pruner, rungs
+from search.study.pruners import Pruner, make_pruner
 
 LAST = 27  #: epochs of an unpruned trial in these histories
 
@@ -164,7 +164,7 @@ def test_long_histories_are_decided_alike(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", STOCK)
 def test_trials_are_stopped_only_where_they_report(tmp_path: Path, name: str) -> None:
     both = Both(tmp_path, name, "maximize")
-    at = rungs(both.job)
+    at = both.pruner.report_epochs(LAST)
     for number in range(40):
         both.start()
         for epoch in range(1, LAST):

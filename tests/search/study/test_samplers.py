@@ -18,11 +18,15 @@ from search.job.spec import JobSpec
 from search.journal.file import Journal, JournalReader
 from search.journal.replay import JobState
 from search.run.session import begin
-from search.study.arm_study import ArmStudy, JournalBackend
+from search.study.arm_study import ArmStudy
+from search.study.journal_backend import JournalBackend
 from search.study.samplers import choose
 from search.study.seeds import derive_seed
 from search.study.window import BEST, LATEST, RUNNING, TrialWindow
 from spaces.errors import InputError
+from spaces.tasks import Metric
+
+METRIC = Metric("accuracy", "maximize")
 
 NUMBERS = {
     "depth": {"low": 1, "high": 3},
@@ -173,7 +177,7 @@ def test_a_new_trial_is_one_record_of_the_study(tmp_path: Path) -> None:
 
 
 def test_a_sampler_is_shown_no_more_trials_than_a_window_holds(tmp_path: Path) -> None:
-    history = TrialWindow(maximize=True, fetch=lambda number: trial_of(number, TrialState.RUNNING))
+    history = TrialWindow(METRIC, fetch=lambda number: trial_of(number, TrialState.RUNNING))
     for number in range(2000):
         if number % 5 == 4:
             history.started(number)
@@ -193,7 +197,7 @@ def test_what_is_shown_does_not_depend_on_the_order_of_the_ends(
 ) -> None:
     shown = []
     for numbers in (range(12), order):
-        history = TrialWindow(maximize=True, fetch=lambda number: fail(), best=3, latest=4)
+        history = TrialWindow(METRIC, fetch=lambda number: fail(), best=3, latest=4)
         for number in numbers:
             state = TrialState.PRUNED if number in pruned else TrialState.COMPLETE
             history.ended(trial_of(number, state, number // 3))
@@ -236,9 +240,11 @@ def test_neither_a_suggestion_nor_a_report_goes_through_all_trials(
         study = ArmStudy(wanted, wanted.arms[0], job_state, storage)
         opened = storage.scans
         for number in range(30):
-            study.ask(number, control=number % 4 == 3)
-            stopped = any(study.report(number, epoch, number % 7 / epoch) for epoch in range(1, 9))
-            study.tell(number, "pruned" if stopped else "complete", number % 7)
+            study.start_trial(number, study.prepare_suggestion(number, control=number % 4 == 3)())
+            stopped = any(
+                study.report_value(number, epoch, number % 7 / epoch) for epoch in range(1, 9)
+            )
+            study.end_trial(number, "pruned" if stopped else "complete", number % 7)
         assert storage.scans == opened
 
 
@@ -295,11 +301,14 @@ def test_a_sampler_that_cannot_search_the_space_is_refused_at_once(
 
 
 OWN = [
-    ("optuna.samplers.GridSampler", "cannot be made with a seed alone"),
-    ("optuna.samplers.NoSuchSampler", "there is no sampler"),
-    ("no_such_package.Sampler", "there is no sampler"),
-    ("collections.Counter", "is not an Optuna sampler"),
-    ("optuna.samplers.BruteForceSampler", "cannot suggest for arm lstm: ValueError"),
+    ("optuna.samplers.GridSampler", "must need no argument but seed"),
+    ("optuna.samplers.NoSuchSampler", "must exist"),
+    ("no_such_package.Sampler", "must exist"),
+    ("collections.Counter", "must be a sampler of Optuna's kind"),
+    (
+        "optuna.samplers.BruteForceSampler",
+        "must suggest configurations for arm lstm, but raised ValueError",
+    ),
 ]
 
 

@@ -1,0 +1,180 @@
+"""What an arm tries next: a sampler's suggestion that is new and within the limit of parameters.
+
+A suggestion that repeats an earlier configuration of the arm is replaced by others of the sampler,
+and then by random ones. A small space is listed instead, and one of its untried configurations is
+drawn. Once everything in a space has been tried, repeats are accepted: trained with another seed,
+they are new measurements. Control trials accept repeats at once, because they must be independent
+draws from the whole space.
+
+A configuration over the limit of parameters is never accepted. One within it exists (`check` of a
+job refuses other arms), and is constructed if chance does not find it.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from optuna.trial import FrozenTrial
+
+from search.job.spec import JobSpec
+from search.study import samplers
+from search.study.objectives import Objectives
+from search.study.optuna_compat import shares_parameters
+from search.study.sampler_storage import SuggestionStorage
+from search.study.sampling import Sample, draw, everything
+from search.study.seeds import derive_seed
+from spaces.arms import Arm
+from spaces.min_size import smallest
+from spaces.sizes import parameters
+from spaces.tasks import TaskInfo
+
+if TYPE_CHECKING:
+    from search.study.cma import CmaEs
+
+MODEL_ATTEMPTS = 3  #: suggestions of the sampler before random ones replace them
+RANDOM_ATTEMPTS = 100  #: random suggestions before one that is not new is accepted
+SMALL_SPACE = 1000  #: configurations in a space that is listed to find the untried ones
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a sampler is shown of an arm's study for one suggestion."""
+
+    trials: list[FrozenTrial]
+    study_attributes: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A configuration, and what the sampler stores with its trial and with the study."""
+
+    sample: Sample
+    control: bool
+    trial_attributes: dict[str, Any]
+    study_attributes: dict[str, Any]
+
+
+class Suggester:
+    """Makes the suggestions of one arm."""
+
+    def __init__(
+        self,
+        job: JobSpec,
+        arm: Arm,
+        info: TaskInfo,
+        tried: Iterable[bytes],
+        cma: "CmaEs | None" = None,
+    ) -> None:
+        """tried: digests of the configurations that the arm has tried."""
+        self._job = job
+        self._arm = arm
+        self._sizes = info.inputs, info.outputs
+        self._directions = Objectives(job.search.objectives, info.metric).directions
+        self._tried = set(tried)
+        self._exhausted = False  # whether everything in a small space has been tried
+        self._cma = cma
+
+    def visibility(self, number: int, *, control: bool) -> samplers.Visibility:
+        """Return which trials must be shown for the suggestion of trial `number`."""
+        if control:
+            return "nothing"
+        return samplers.choose(self._job, self._arm.name, self._seed(number, 0)).visibility
+
+    def suggest(self, number: int, shown: Shown, *, control: bool) -> Suggestion:
+        """Return the suggestion for trial `number`.
+
+        It depends on nothing that changes before `tried` reports a configuration, so that another
+        thread may call it.
+        """
+        first = self._attempt(number, 0, shown, control=control)
+        return replace(first, sample=self._accept(number, first.sample, shown, control=control))
+
+    def tried(self, sample: Sample) -> None:
+        """Take in that a trial of a configuration has started."""
+        self._tried.add(sample.digest)
+
+    def _accept(self, number: int, first: Sample, shown: Shown, *, control: bool) -> Sample:
+        """Return the first suggestion, or another one if it is over the limit or not new."""
+        repeat = None
+        for attempt in range(MODEL_ATTEMPTS + RANDOM_ATTEMPTS):
+            sample = first
+            if attempt:
+                sample = self._attempt(number, attempt, shown, control=control).sample
+            if self._within_limit(sample):
+                if control or self._exhausted or sample.digest not in self._tried:
+                    return sample
+                repeat = repeat or sample
+            if attempt == MODEL_ATTEMPTS - 1 and not control:
+                untried = self._untried()
+                if untried:
+                    return untried[self._seed(number, "left") % len(untried)]
+                self._exhausted = untried is not None
+                if self._exhausted and repeat is not None:
+                    return repeat
+        if repeat is not None:
+            return repeat
+        uniform = samplers.uniform(self._seed(number, 0))
+        return self._draw(number, uniform, shown, given=self._smallest).sample
+
+    def _attempt(self, number: int, attempt: int, shown: Shown, *, control: bool) -> Suggestion:
+        """Return a suggestion of the sampler, or a random one."""
+        seed = self._seed(number, attempt)
+        if control or attempt >= MODEL_ATTEMPTS:
+            return self._draw(number, samplers.uniform(seed), shown, control=control)
+        given = self._cma.suggest(seed) if self._cma is not None else None
+        chosen = samplers.choose(self._job, self._arm.name, seed)
+        return self._draw(number, chosen, shown, given=given)
+
+    def _draw(
+        self,
+        number: int,
+        choice: samplers.Choice,
+        shown: Shown,
+        *,
+        control: bool = False,
+        given: Mapping[str, Any] | None = None,
+    ) -> Suggestion:
+        """Return what a sampler suggests, except for given values."""
+        storage = SuggestionStorage(
+            f"{self._job.name}/{self._arm.name}",
+            self._directions,
+            [] if choice.visibility == "nothing" else shown.trials,
+            number,
+            shown.study_attributes,
+        )
+        sample = draw(self._arm, storage.ask(choice.sampler), given or {})
+        # A running trial is stored with its parameters: samplers need not share them once more.
+        attributes = {
+            key: value
+            for key, value in storage.trial_attributes.items()
+            if not shares_parameters(key)
+        }
+        return Suggestion(sample, control, attributes, storage.new_study_attributes)
+
+    def _seed(self, number: int, attempt: int | str) -> int:
+        names = (attempt,) if attempt else ()
+        return derive_seed(self._job.search.seed, self._arm.name, number, *names)
+
+    def _within_limit(self, sample: Sample) -> bool:
+        most = self._job.search.constraints.parameters
+        return most is None or parameters(sample.config, *self._sizes) <= most
+
+    def _untried(self) -> list[Sample] | None:
+        """Return the untried configurations of a small space, or None for one that is not small."""
+        if self._everything is None:
+            return None
+        return [
+            sample
+            for sample in self._everything
+            if sample.digest not in self._tried and self._within_limit(sample)
+        ]
+
+    @cached_property
+    def _everything(self) -> list[Sample] | None:
+        return everything(self._arm, SMALL_SPACE)
+
+    @cached_property
+    def _smallest(self) -> dict[str, Any]:
+        """The values of the configuration with the fewest parameters."""
+        return smallest(self._arm, *self._sizes)[1]
