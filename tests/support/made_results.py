@@ -1,4 +1,9 @@
-"""Results as a job would have left them, made by a small generator instead of training."""
+"""Results as a job would have left them, made by a small generator instead of training.
+
+made(folder, text)     the results of a whole job
+trial_result(...)      one trial, where a test needs a few with given figures
+two_finalists(folder)  a job whose arm is not led by its best search trial
+"""
 
 import math
 import random
@@ -47,6 +52,10 @@ VOWELS = TaskInfo(
     metric=METRICS["classification"][0],
     fingerprint="9d5ed678fe57bcca610140957afab571" * 2,
 )
+CONFIG = TrialConfig(
+    cell="lstm", gates="standard", depth=2, hidden_size=64, learning_rate=0.01, max_epochs=9
+)
+CONFIG_OF_LEADER = CONFIG.model_copy(update={"depth": 1, "hidden_size": 17})
 STRINGS = TaskInfo(
     name="symbolic",
     kind="next-token",
@@ -88,6 +97,63 @@ def made(
                 for number, (each, seed) in enumerate(pairs)
             ]
     return Results(folder, job, info, records, phase)
+
+
+def trial_result(number: int, value: float | None = 0.5, **changes: Any) -> TrialResult:
+    """Return a complete search trial of the arm lstm; `changes` are fields of a TrialResult."""
+    known: dict[str, Any] = {
+        "number": number,
+        "arm": "lstm",
+        "phase": "search",
+        "state": "complete",
+        "control": False,
+        "config": CONFIG,
+        "seed": 0,
+        "epochs": 9,
+        "metric": VOWELS.metric,
+        "value": value,
+        "curve": [],
+        "parameters": 1000,
+        "train_seconds": 1.0,
+    }
+    return TrialResult(**{**known, **changes})
+
+
+def replicate_result(
+    finalist: int, replicate: int, value: float | None, **changes: Any
+) -> TrialResult:
+    """Return a complete replicate of a finalist of the arm lstm, its test value 0.01 below."""
+    known: dict[str, Any] = {"phase": "confirm", "finalist": finalist, "replicate": replicate}
+    if value is not None:
+        known["test"] = {VOWELS.metric.name: value - 0.01}
+    number = 100 * finalist + replicate
+    return trial_result(number, value, **{**known, **changes})
+
+
+def two_finalists(folder: Path) -> Results:
+    """Return a finished job of two arms with two finalists and two seeds.
+
+    Trial 0 of the arm lstm is the best of the search; with fresh seeds, trial 1 does better.
+    """
+    text = job_text(arms="[lstm, gru]", trials=2, seeds=2, finalists=2)
+    (folder / "job.yaml").write_text(text)
+    size = {"parameters": 2000, "train_seconds": 20.0}
+    small = {"parameters": 300, "train_seconds": 3.0, "config": CONFIG_OF_LEADER}
+    gru = {"arm": "gru", "config": CONFIG.model_copy(update={"cell": "gru"})}
+    records = [
+        trial_result(0, 0.95, **size),
+        trial_result(1, 0.91, **small),
+        trial_result(0, 0.85, **gru),
+        trial_result(1, 0.84, **gru),
+    ]
+    for replicate in range(2):
+        records += [
+            replicate_result(0, replicate, 0.81 + 0.02 * replicate, **size),
+            replicate_result(1, replicate, 0.88 + 0.04 * replicate, **small),
+            replicate_result(0, replicate, 0.75, **gru),
+            replicate_result(1, replicate, 0.65, **gru),
+        ]
+    return Results(folder, JobSpec.loads(text, "job.yaml"), VOWELS, records, "done")
 
 
 def _trial(

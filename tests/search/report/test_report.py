@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_results import STRINGS, job_text, made
+from made_results import STRINGS, job_text, made, two_finalists
 
 from search.journal.trial import TrialResult
 from search.report.frame import COLOURS
 from search.report.page import write_report
 from search.report.search_figures import CURVES, clipped, sample
-from search.results import format
 from search.results.importance import FEWEST, importance
 from search.results.read import Results
 from search.results.summarise import compare
@@ -83,45 +82,66 @@ def figure(page: Page, name: str) -> dict[str, Any]:
     return next(each for each in data(page)["figures"] if each["name"] == name)
 
 
-def test_every_figure_is_one_of_the_comparison(tmp_path: Path) -> None:
-    results = made(tmp_path)
-    figures, page = compare(results), written(results, tmp_path)
-    assert data(page)["comparison"] == json.loads(json.dumps(figures.as_dict()))
-    for arm in figures.arms:
-        assert arm.best is not None and arm.leading is not None and arm.leading.test is not None
-        assert [
-            arm.name,
-            arm.name,
-            format.value(arm.best.value),
-            format.count(arm.best.parameters),
-            format.seconds(arm.best.train_seconds),
-            format.spread(arm.leading.test),
-            "10 of 10",
-        ] in page.rows
-    for each in figures.differences:
-        assert [
-            f"{each.first} − {each.second}",
-            format.signed(each.difference.mean),
-            format.value(each.difference.deviation),
-            format.signed(each.difference.low),
-            format.signed(each.difference.high),
-            str(each.difference.n),
-            each.favours,
-        ] in page.rows
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Results, Page]:
+    """The results of a finished job of three arms, and their report."""
+    folder = tmp_path_factory.mktemp("finished")
+    results = made(folder)
+    return results, written(results, folder)
 
 
-def test_every_sentence_of_the_comparison_is_on_the_page(tmp_path: Path) -> None:
-    results = made(tmp_path)
-    figures, page = compare(results), written(results, tmp_path)
+def test_the_tables_show_each_arms_leader(tmp_path: Path) -> None:
+    """The arm lstm is led by trial 1, though trial 0 has the better value in the search."""
+    page = written(two_finalists(tmp_path), tmp_path)
+    for row in (
+        # arm, cell, validation in the search, parameters, training time, test, fresh seeds
+        ["lstm", "lstm", "0.9100", "300", "3.00 s", "0.8900 ± 0.0283", "2 of 2"],
+        ["gru", "gru", "0.8500", "1,000", "1.00 s", "0.7400 ± 0.0000", "2 of 2"],
+        # arm, trials ended, states, at random, epochs, training time
+        ["lstm", "2", "2", "0", "0", "0", "0", "0", "18", "23.0 s"],
+        # difference, mean, sd, min, max, pairs, in favour of
+        ["lstm − gru", "+0.1500", "0.0283", "+0.1300", "+0.1700", "2", "lstm"],
+        # setting, lstm, gru
+        ["hidden_size", "17", "64"],
+        ["depth", "1", "2"],
+        ["search trial", "1", "0"],
+    ):
+        assert row in page.rows
+    finalists = [row for row in page.rows if len(row) == 10 and row[1] in ("0", "1")]
+    assert [" | ".join(row) for row in finalists] == [
+        # arm, trial, search value, validation, test, min, max, seeds, parameters, training time
+        "lstm | 1 | 0.9100 | 0.9000 ± 0.0283 | 0.8900 ± 0.0283 | 0.8700 | 0.9100"
+        " | 2 of 2 | 300 | 3.00 s",
+        "lstm | 0 | 0.9500 | 0.8200 ± 0.0141 | 0.8100 ± 0.0141 | 0.8000 | 0.8200"
+        " | 2 of 2 | 2,000 | 20.0 s",
+        "gru | 0 | 0.8500 | 0.7500 ± 0.0000 | 0.7400 ± 0.0000 | 0.7400 | 0.7400"
+        " | 2 of 2 | 1,000 | 1.00 s",
+        "gru | 1 | 0.8400 | 0.6500 ± 0.0000 | 0.6400 ± 0.0000 | 0.6400 | 0.6400"
+        " | 2 of 2 | 1,000 | 1.00 s",
+    ]
+
+
+def test_the_page_carries_the_comparison_as_json(finished: tuple[Results, Page]) -> None:
+    results, page = finished
+    assert data(page)["comparison"] == compare(results).as_dict()
+
+
+def test_every_sentence_of_the_comparison_is_on_the_page(
+    finished: tuple[Results, Page],
+) -> None:
+    results, page = finished
+    figures = compare(results)
     for sentence in (*figures.findings, *figures.cautions, *figures.not_claimed):
         assert sentence in page.texts
     assert results.info.fingerprint in page.text
 
 
-def test_the_confirm_figure_draws_the_replicates_and_their_means(tmp_path: Path) -> None:
-    results = made(tmp_path)
+def test_the_confirm_figure_draws_the_replicates_and_their_means(
+    finished: tuple[Results, Page],
+) -> None:
+    results, page = finished
     arms = compare(results).arms
-    traces = figure(written(results, tmp_path), "confirm")["traces"]
+    traces = figure(page, "confirm")["traces"]
     for arm in arms:
         assert arm.leading is not None and arm.leading.test is not None
         own = [trace for trace in traces if trace["name"] == arm.name]
@@ -130,9 +150,11 @@ def test_the_confirm_figure_draws_the_replicates_and_their_means(tmp_path: Path)
         assert own[1]["error_y"]["array"] == [arm.leading.test.deviation]
 
 
-def test_values_over_parameters_are_those_of_complete_trials(tmp_path: Path) -> None:
-    results = made(tmp_path)
-    traces = figure(written(results, tmp_path), "parameters")["traces"]
+def test_values_over_parameters_are_those_of_complete_trials(
+    finished: tuple[Results, Page],
+) -> None:
+    results, page = finished
+    traces = figure(page, "parameters")["traces"]
     for arm in results.arms:
         drawn = next(each for each in traces if each["name"] == arm and "text" in each)
         complete = [(each.parameters, each.value) for each in results.ranked(arm)]
@@ -162,14 +184,18 @@ def test_the_pareto_front_is_marked_against_each_other_objective(
     assert f"{len(front)} of" in page.text
 
 
-def test_a_job_with_one_objective_has_no_front(tmp_path: Path) -> None:
-    figures = data(written(made(tmp_path), tmp_path))["figures"]
+def test_a_job_with_one_objective_has_no_front(
+    finished: tuple[Results, Page],
+) -> None:
+    figures = data(finished[1])["figures"]
     assert not [each["name"] for each in figures if each["name"].startswith("front")]
 
 
-def test_a_pruned_curve_ends_where_it_was_pruned(tmp_path: Path) -> None:
-    results = made(tmp_path)
-    traces = figure(written(results, tmp_path), "curves")["traces"]
+def test_a_pruned_curve_ends_where_it_was_pruned(
+    finished: tuple[Results, Page],
+) -> None:
+    results, page = finished
+    traces = figure(page, "curves")["traces"]
     for arm in results.arms:
         ends = next(each for each in traces if each["name"] == arm and "text" in each)
         pruned = [each for each in results.search if each.arm == arm and each.state == "pruned"]
@@ -178,8 +204,10 @@ def test_a_pruned_curve_ends_where_it_was_pruned(tmp_path: Path) -> None:
         )
 
 
-def test_nothing_is_loaded_from_anywhere(tmp_path: Path) -> None:
-    page = written(made(tmp_path), tmp_path)
+def test_nothing_is_loaded_from_anywhere(
+    finished: tuple[Results, Page],
+) -> None:
+    _, page = finished
     for tag, attributes in page.elements:
         assert "src" not in attributes and "srcset" not in attributes, tag
         assert (attributes.get("href") or "#").startswith(("#", "data:")), tag
@@ -190,8 +218,10 @@ def test_nothing_is_loaded_from_anywhere(tmp_path: Path) -> None:
     assert not re.search(r"fetch\(|XMLHttpRequest|import\(|https?://", own)
 
 
-def test_the_drawing_library_is_there_once(tmp_path: Path) -> None:
-    page = written(made(tmp_path), tmp_path)
+def test_the_drawing_library_is_there_once(
+    finished: tuple[Results, Page],
+) -> None:
+    _, page = finished
     assert sum("* plotly.js v" in each for each in page.scripts) == 1
 
 

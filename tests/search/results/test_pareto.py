@@ -7,6 +7,7 @@ import pytest
 from driven import drive, job
 from hypothesis import given
 from hypothesis import strategies as st
+from made_results import trial_result
 
 from search.journal.replay import JobState
 from search.journal.trial import TrialResult
@@ -21,30 +22,12 @@ from trainables.worker.messages import TrialAssignment
 
 ALL = ("value", "parameters", "seconds")
 LOSS = Metric("loss", "minimize")
-CONFIG = TrialConfig(
-    cell="lstm", gates="standard", depth=1, hidden_size=4, learning_rate=0.01, max_epochs=9
-)
 
 
 def record(
     number: int, value: float | None, size: int, seconds: float, **changes: Any
 ) -> TrialResult:
-    known: dict[str, Any] = {
-        "number": number,
-        "arm": "lstm",
-        "phase": "search",
-        "state": "complete",
-        "control": False,
-        "config": CONFIG,
-        "seed": 0,
-        "epochs": 9,
-        "metric": Metric("accuracy", "maximize"),
-        "value": value,
-        "curve": [],
-        "parameters": size,
-        "train_seconds": seconds,
-    }
-    return TrialResult(**{**known, **changes})
+    return trial_result(number, value, parameters=size, train_seconds=seconds, **changes)
 
 
 figures = st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(0, 4))
