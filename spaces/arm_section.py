@@ -21,7 +21,7 @@ _GATES = {"enum": list(dict.fromkeys(cell.gates for cell in CELLS))}
 _SHORT = ShortForm("cell", "a cell's name", "lstm, or {cell: lstm}", _CELL)
 
 
-def _listed(written: Any) -> Any:
+def _as_list(written: Any) -> Any:
     return [written] if isinstance(written, str) else written
 
 
@@ -29,7 +29,7 @@ CellName = Annotated[Text, WithJsonSchema(_CELL)]
 Gates = Annotated[
     tuple[Text, ...],
     Field(min_length=1),
-    BeforeValidator(_listed),
+    BeforeValidator(_as_list),
     WithJsonSchema({"anyOf": [_GATES, {"type": "array", "items": _GATES, "minItems": 1}]}),
 ]
 
@@ -88,11 +88,11 @@ class ArmSection(Section):
     @model_validator(mode="after")
     def _check_names(self) -> Self:
         if (self.cell is None) == (self.cells is None):
-            rule = "an arm has either cell or cells"
+            rule = "an arm must have either cell or cells"
             remedy = "write cell: lstm, or cells: [lstm, gru] for an arm that chooses itself"
             raise refusal([Fault(rule, remedy)])
         if self.cells is not None and self.gates is not None:
-            rule = "a pooled arm has its gates beside each cell"
+            rule = "a pooled arm must have its gates beside each cell"
             remedy = "write cells: [{cell: lstm, gates: [...]}, gru]"
             raise refusal([Fault(rule, remedy, ("gates",))])
         if self.cells is not None and self.name is None:
@@ -110,15 +110,15 @@ class ArmSection(Section):
         named: set[str] = set()
         for position, branch in enumerate(found):
             if branch.name in named:
-                rule = f"{branch.name} is listed twice"
+                rule = f"{branch.name} must be listed once"
                 remedy = f"write one entry: {{cell: {branch.cells[0].family}, gates: [...]}}"
                 raise refusal([Fault(rule, remedy, ("cells", position))])
             named.add(branch.name)
             for cell in branch.cells:
                 if cell.name in seen:
-                    rule = f"{cell.name} is listed twice"
+                    rule = f"{cell.name} must be listed once"
                     path = ("cells", position)
-                    raise refusal([Fault(rule, "list every cell once", path)])
+                    raise refusal([Fault(rule, "remove one of the two", path)])
                 seen.add(cell.name)
         return found
 
@@ -157,7 +157,7 @@ def _branch(name: str, gates: tuple[str, ...] | None) -> Branch:
     if gates is None:
         return Branch(_name((named,)), (named,))
     if name not in families():
-        rule = f"{show(name)} names its gates already"
+        rule = f"gates must not be given beside {show(name)}, which names its own"
         raise refusal([Fault(rule, f"write cell: {named.family} beside gates", ("gates",))])
     found = []
     for position, variant in enumerate(gates):
@@ -166,7 +166,9 @@ def _branch(name: str, gates: tuple[str, ...] | None) -> Branch:
         except InputError as error:
             raise refusal(_faults(error, "gates", position)) from None
         if cell in found:
-            fault = Fault(f"{variant} is listed twice", "list it once", ("gates", position))
+            fault = Fault(
+                f"{variant} must be listed once", "remove one of the two", ("gates", position)
+            )
             raise refusal([fault])
         found.append(cell)
     return Branch(_name(tuple(found)), tuple(found))

@@ -96,7 +96,7 @@ class Arm:
         return {name: domain for name, domain in found.items() if not isinstance(domain, Fixed)}
 
     def faults(self, *, causal: bool) -> list[Fault]:
-        """Return what is wrong without looking at data; paths start with a key of the space.
+        """Return the faults that need no look at data; paths start with a key of the space.
 
         causal: whether the task forbids models to see the future.
         """
@@ -118,7 +118,7 @@ class Arm:
             fault = self._missed(self.budget, misses, {draft["depth"] for draft in drafts})
             return [replace(fault, path=("parameters",))]
         if len(drafts) > _MOST:
-            rule = f"arm {self.name} has more than {_MOST:,} combinations under its budget"
+            rule = f"arm {self.name} must have at most {_MOST:,} combinations under its budget"
             remedy = "narrow the ranges of depth and heads, so that all can be checked"
             return [Fault(rule, remedy, ("parameters",))]
         return []
@@ -130,21 +130,21 @@ class Arm:
         depths: set[int],
     ) -> Fault:
         """Return the fault of combinations (draft, nearest hidden size, its number) that miss."""
-        told = []
+        shown = []
         for draft, hidden, count in misses[:_SHOWN]:
             text = f"{draft['cell']}-{draft['gates']} of depth {draft['depth']}"
             text += ", bidirectional" if draft["bidirectional"] else ""
             text += f", {draft['heads']} heads" if draft["heads"] > 1 else ""
-            told.append(f"{text} comes nearest with {count:,} (hidden_size {hidden})")
+            shown.append(f"{text} comes nearest with {count:,} (hidden_size {hidden})")
         if len(misses) > _SHOWN:
-            told.append(f"and {len(misses) - _SHOWN} more")
+            shown.append(f"and {len(misses) - _SHOWN} more")
         rule = (
-            f"arm {self.name} cannot always have {budget.target:,} parameters "
-            f"± {budget.tolerance:.2%}: {'; '.join(told)}"
+            f"every model of arm {self.name} must have {budget.target:,} parameters "
+            f"± {budget.tolerance:.2%}; {'; '.join(shown)}"
         )
         remedies = []
         if good := sorted(depths - {draft["depth"] for draft, _, _ in misses}):
-            remedies.append(f"keep to a depth of {listed(good[: 3 * _SHOWN], 'or')}")
+            remedies.append(f"write a depth of {listed(good[: 3 * _SHOWN], 'or')}")
         worst = max(abs(count - budget.target) for _, _, count in misses)
         needed = math.ceil(worst / budget.target * 1000) / 1000
         if needed < _WIDEST:
@@ -192,11 +192,11 @@ class Arm:
         if True not in domain:
             return []
         if causal:
-            rule = f"arm {self.name} would see the future: this task predicts the next step"
+            rule = f"arm {self.name} must not see the future: this task predicts the next step"
             return [Fault(rule, "set bidirectional: false", ("bidirectional",))]
         one_way = [branch.name for branch in self.branches if not branch.bidirectional]
         if isinstance(domain, Fixed) and one_way:
-            rule = f"{listed(one_way)} of arm {self.name} runs in one direction only"
+            rule = f"arm {self.name} must run in one direction, as {listed(one_way)} does"
             return [Fault(rule, "set bidirectional: false for this arm", ("bidirectional",))]
         return []
 
@@ -209,7 +209,7 @@ class Arm:
             odd = _indivisible(size, heads)
             if odd is not None:
                 rule = (
-                    f"hidden_size {show(odd)} of arm {self.name} is not divisible by its "
+                    f"hidden_size {show(odd)} of arm {self.name} must be divisible by its "
                     f"{show(heads)} heads"
                 )
                 remedy = (
@@ -237,7 +237,7 @@ class Arm:
 def _indivisible(size: Domain, heads: int) -> int | None:
     """Return a hidden size that heads do not divide."""
     match size:
-        case Range(low, high):  # two neighbours tell: only one head divides both
+        case Range(low, high):  # two neighbours are enough: only one head divides both
             candidates: tuple[Any, ...] = (int(low), int(high), int(low) + 1)
         case _:
             candidates = tuple(values(size))

@@ -255,8 +255,8 @@ def read(rule: Rule, written: Any) -> Domain:
     if "choices" in written:
         domain = _choices(rule, written["choices"], faults)
         if not written.keys().isdisjoint(("low", "high", "log")) and rule.ordered:
-            rule_text = "choices stand alone, without low, high or log"
-            faults.append(Fault(rule_text, "keep one of the two forms"))
+            rule_text = "choices must stand alone, without low, high or log"
+            faults.append(Fault(rule_text, "write one of the two forms"))
     elif rule.ordered:
         domain = _range(rule, written, faults)
     else:
@@ -268,7 +268,7 @@ def read(rule: Rule, written: Any) -> Domain:
 
 
 def _choices(rule: Rule, written: Any, faults: list[Fault]) -> Domain | None:
-    """Return a domain of choices, or note what is wrong with it."""
+    """Return a domain of choices, or add its faults to `faults`."""
     if not isinstance(written, list | tuple) or not written:
         rule_text = f"must be a list of at least one value, not {show(written)}"
         remedy = f"write {bracketed(written)}"
@@ -282,15 +282,15 @@ def _choices(rule: Rule, written: Any, faults: list[Fault]) -> Domain | None:
             faults.extend(_inside(error, "choices", position))
             continue
         if checked in found:
-            rule_text = f"{show(value)} is listed twice"
-            faults.append(Fault(rule_text, "list every value once", ("choices", position)))
+            rule_text = f"{show(value)} must be listed once"
+            faults.append(Fault(rule_text, "remove one of the two", ("choices", position)))
         found[checked] = None
     several = tuple(found)
     return Fixed(several[0]) if len(several) == 1 else Choices(several)
 
 
 def _range(rule: Rule, written: dict[str, Any], faults: list[Fault]) -> Domain | None:
-    """Return a range, or note what is wrong with it."""
+    """Return a range, or add its faults to `faults`."""
     single = replace(rule, nullable=False)
     ends: dict[str, Any] = {}
     for end in ("low", "high"):
@@ -309,11 +309,15 @@ def _range(rule: Rule, written: dict[str, Any], faults: list[Fault]) -> Domain |
     low, high = ends.get("low"), ends.get("high")
     if low is not None and log is True and low <= 0:
         remedy = "use a low above 0, or leave out log"
-        faults.append(Fault(f"a logarithmic range cannot start at {show(low)}", remedy, ("low",)))
+        faults.append(
+            Fault(f"low of a logarithmic range must be above 0, not {show(low)}", remedy, ("low",))
+        )
     if low is None or high is None:
         return None
     if low > high:
-        faults.append(Fault(f"low {show(low)} is above high {show(high)}", "exchange the two"))
+        faults.append(
+            Fault(f"low {show(low)} must not be above high {show(high)}", "exchange the two")
+        )
     return Fixed(low) if low == high else Range(low, high, log, integer=rule.kind == "integer")
 
 

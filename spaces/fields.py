@@ -1,4 +1,4 @@
-"""What sections of a job file are made of: their base model, scalar types, and worded refusals."""
+"""What sections of a job file are made of: base model, scalar types, short forms and faults."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -21,15 +21,16 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    #: Where a key may hold one of several sections: "<...>", to be told from keys in error paths.
+    #: "<...>" where a key may hold one of several sections; no key looks like that in error paths.
     form: ClassVar[str] = ""
 
 
 @dataclass(frozen=True, eq=False)
 class ShortForm:
-    """Lets a section be written as a single text, which stands for one key of it.
+    """Lets a section be written as a single text, the value of one of its keys.
 
-    what: the section in words. example: how it may be written. schema: the text's JSON Schema.
+    what: the section as a message names it. example: how it may be written.
+    schema: the JSON Schema of the text.
     """
 
     key: str
@@ -74,7 +75,7 @@ class Fault:
 
 
 def refusal(faults: Iterable[Fault]) -> PydanticCustomError:
-    """Return the error by which a validator reports faults that it has words for."""
+    """Return the error by which a validator reports faults."""
     found = tuple(faults)
     text = "; ".join(fault.rule for fault in found).replace("{", "(").replace("}", ")")
     return PydanticCustomError("refused", text, {"faults": found})

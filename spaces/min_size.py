@@ -1,4 +1,4 @@
-"""The smallest model of an arm: whether a limit of parameters can be kept at all."""
+"""The smallest model of an arm: whether an arm can meet a limit of parameters at all."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

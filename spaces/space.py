@@ -59,8 +59,8 @@ class Space(_Keys):
     @model_validator(mode="after")
     def _check_size(self) -> Self:
         if self.parameters is not None and self.hidden_size is not None:
-            rule = "hidden_size and parameters exclude each other: a budget solves for the size"
-            raise refusal([Fault(rule, "keep one of the two", ("parameters",))])
+            rule = "hidden_size must not be given beside parameters, which solves for it"
+            raise refusal([Fault(rule, "remove one of the two", ("parameters",))])
         return self
 
     def domains(self) -> dict[str, Domain]:

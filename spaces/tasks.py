@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from spaces.fields import Fault, Integer, Section, Text, refusal
-from spaces.text import show, suggestion
+from spaces.text import listed, show, suggestion
 
 TaskKind = Literal["classification", "regression", "next-token", "next-step"]
 Direction = Literal["maximize", "minimize"]
@@ -137,7 +137,8 @@ class TaskSection(Section):
     def _check_metric(self) -> Self:
         names = [metric.name for metric in METRICS[self.of_kind]]
         if self.metric is not None and self.metric not in names:
-            rule = f"a {self.of_kind} task has no metric {show(self.metric)}"
+            rule = f"the metric of a {self.of_kind} task must be "
+            rule += f"{listed(names, 'or')}, not {show(self.metric)}"
             raise refusal([Fault(rule, suggestion(self.metric, names), ("metric",))])
         return self
 
@@ -161,7 +162,7 @@ class BuiltIn(TaskSection):
 
 
 class JapaneseVowels(BuiltIn):
-    """Nine speakers, told apart by how they utter two vowels."""
+    """Nine speakers, recognised by how they say two vowels."""
 
     form = "<japanese-vowels>"
     kind_of_task = "classification"
@@ -235,7 +236,7 @@ class OwnData(TaskSection):
     @classmethod
     def _check_data(cls, data: str) -> str:
         if not data.isprintable() or "://" in data or PurePath(data).suffix.lower() != ".npz":
-            rule = f"data is the path of a local .npz file, not {show(data)}"
+            rule = f"data must be the path of a local .npz file, not {show(data)}"
             raise refusal([Fault(rule, "write the arrays with numpy.savez and name that file")])
         return data
 
@@ -252,7 +253,7 @@ class OwnData(TaskSection):
 
 def _check_window(window: int, steps: int, name: str) -> None:
     if window >= steps:
-        rule = f"a window of {show(window)} does not fit into a {name} of {show(steps)}"
+        rule = f"a window of {show(window)} must be below the {name} of {show(steps)}"
         raise refusal([Fault(rule, f"use a window below the {name}", ("window",))])
 
 
@@ -264,7 +265,7 @@ TASKS: dict[str, type[BuiltIn]] = {
 
 
 def _form(value: Any) -> str:
-    """Tell which form a task has."""
+    """Return which form a task has."""
     if isinstance(value, TaskSection):
         return value.form
     if isinstance(value, dict) and isinstance(name := value.get("name"), str):

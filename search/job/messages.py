@@ -1,4 +1,4 @@
-"""Words for what validation finds: place, rule and remedy, without the validator's own terms."""
+"""Messages for what validation finds: place, rule and remedy, without the validator's terms."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -7,7 +7,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from search.job.yaml_lines import Path_, Source, dotted
+from search.job.yaml_lines import FieldPath, Source, dotted
 from spaces.arm_section import ArmSection
 from spaces.cells import families
 from spaces.errors import Problem
@@ -15,7 +15,7 @@ from spaces.fields import Fault, Section
 from spaces.tasks import TASKS
 from spaces.text import bracketed, listed, nearest, show, suggestion, unquoted
 
-_MOST = 50  # problems that are told at once
+_MOST = 50  # problems that are reported at once
 
 #: What people write for the keys of a job file.
 _MEANT = {
@@ -87,14 +87,16 @@ def problems_of(error: ValidationError, source: Source, root: type[Section]) -> 
             faults: tuple[Fault, ...] = detail["ctx"]["faults"]
             for fault in faults:
                 found.append(_located(source, fault.below(*path).path, fault.rule, fault.remedy))
-        elif detail["type"] != "too_short" or not detail["input"]:  # else its items are to blame
-            found.append(_located(source, path, *_worded(dict(detail), root)))
+        elif (
+            detail["type"] != "too_short" or not detail["input"]
+        ):  # otherwise its items have the fault
+            found.append(_located(source, path, *_message(dict(detail), root)))
     found.sort(key=lambda located: located[0])
     problems = list(dict.fromkeys(problem for _, problem in found))
     more = len(problems[_MOST:]) + max(0, error.error_count() - _MOST)
     if more:
         rule = f"there are {more} more problems"
-        problems[_MOST:] = [Problem(source.name, rule, "mend these first")]
+        problems[_MOST:] = [Problem(source.name, rule, "correct these first")]
     return problems
 
 
@@ -103,7 +105,7 @@ def problem_of(fault: Fault, source: Source) -> Problem:
     return _located(source, fault.path, fault.rule, fault.remedy)[1]
 
 
-def _located(source: Source, path: Path_, rule: str, remedy: str) -> tuple[int, Problem]:
+def _located(source: Source, path: FieldPath, rule: str, remedy: str) -> tuple[int, Problem]:
     return source.line(path), Problem(source.place(path), rule, remedy)
 
 
@@ -112,15 +114,15 @@ def _is_form(part: str | int) -> bool:
     return isinstance(part, str) and part.startswith("<") and part.endswith(">")
 
 
-def _worded(detail: Mapping[str, Any], root: type[Section]) -> tuple[str, str]:
+def _message(detail: Mapping[str, Any], root: type[Section]) -> tuple[str, str]:
     """Return rule and remedy of an error in a single value."""
     kind, written, context = detail["type"], detail["input"], detail.get("ctx", {})
     if kind in _TYPES:
         return _wrong_type(kind, written, _field(detail["loc"], root))
     if kind in _BOUNDS:
-        words, key = _BOUNDS[kind]
-        bound = f"{words} {_bare(context[key])}"
-        of = "of " if words.startswith("at") else ""
+        relation, key = _BOUNDS[kind]
+        bound = f"{relation} {_bare(context[key])}"
+        of = "of " if relation.startswith("at") else ""
         return f"must be {bound}, not {show(written)}", f"use a value {of}{bound}"
     if kind == "literal_error":
         names = re.findall(r"'([^']*)'", context["expected"])
@@ -131,12 +133,12 @@ def _worded(detail: Mapping[str, Any], root: type[Section]) -> tuple[str, str]:
         wanted = context["tag"].strip("<>")
         return _task_form(wanted, written) if "own data" in names else _kind(wanted, names, written)
     if kind == "string_pattern_mismatch":
-        rule = f"a name is 1 to 63 of a-z, 0-9 and -, not {show(written)}"
+        rule = f"a name must be 1 to 63 of a-z, 0-9 and -, not {show(written)}"
         better = re.sub(r"[^a-z0-9-]+", "-", written.lower()).strip("-")[:63]
         return rule, f"write {better}" if better else "choose another name"
     if kind == "too_short":
         return "must not be empty", "give at least one value"
-    return f"{show(written)} is not valid here", "see `gatesearch schema` for what is"
+    return f"must be a valid value, not {show(written)}", "see `gatesearch schema`"
 
 
 def _wrong_type(kind: str, written: Any, field: FieldInfo | None) -> tuple[str, str]:
@@ -160,27 +162,27 @@ def _task_form(wanted: str, written: Any) -> tuple[str, str]:
         rule = f"must be a mapping, not {show(written)}"
         return rule, f"write {{name: {near}}}" if near else either
     if wanted == "unknown":
-        return "a task has a name, or kind and data of your own", either
+        return "a task must have a name, or kind and data of your own", either
     if {"kind", "data"} & written.keys():
-        rule = f"there is no built-in task {show(wanted)}, and data of your own has no name"
-        return rule, "remove the name, and keep kind and data"
+        rule = f"must be a built-in task, not {show(wanted)}; data of your own must have no name"
+        return rule, "remove the name, and leave kind and data"
     remedy = f"{suggestion(wanted, TASKS)}; for your own data write {{kind: …, data: FILE.npz}}"
-    return f"there is no built-in task {show(wanted)}", remedy
+    return f"must be a built-in task, not {show(wanted)}", remedy
 
 
 def _kind(wanted: str, names: list[str], written: Any) -> tuple[str, str]:
     if wanted == "unknown":
         return "kind is missing", f"add kind: {names[0]}; kinds are {listed(names)}"
-    return f"there is no pruner {show(wanted)}", suggestion(wanted, names)
+    return f"must be a pruner, not {show(wanted)}", suggestion(wanted, names)
 
 
-def _missing(location: Path_, root: type[Section]) -> tuple[str, str]:
+def _missing(location: FieldPath, root: type[Section]) -> tuple[str, str]:
     field = _field(location, root)
     text = f": {field.description}" if field and field.description else ""
     return f"{location[-1]} is missing", f"add the key {location[-1]}{text}"
 
 
-def _unknown(location: Path_, path: Path_, root: type[Section]) -> tuple[str, str]:
+def _unknown(location: FieldPath, path: FieldPath, root: type[Section]) -> tuple[str, str]:
     key = str(location[-1])
     section = section_at(root, location[:-1])
     known = list(section.model_fields) if section else []
@@ -190,19 +192,19 @@ def _unknown(location: Path_, path: Path_, root: type[Section]) -> tuple[str, st
     meant = _MEANT.get(key.lower(), key)
     homes = list(_homes(root, key))
     if dotted(path) in homes:
-        return rule, f"another kind has it, this one has not; v{rest}"
+        return rule, f"another kind has it, this kind does not; v{rest}"
     homes = list(dict.fromkeys([*_homes(root, meant), *homes]))
     near: str | None = meant if meant in known else listed(homes, "or")
     near = near or nearest(key, known) or nearest(key.split(" ")[0], known)
     return rule, f"did you mean {near}? V{rest}" if near else f"remove it; v{rest}"
 
 
-def _field(location: Path_, root: type[Section]) -> FieldInfo | None:
+def _field(location: FieldPath, root: type[Section]) -> FieldInfo | None:
     section = section_at(root, location[:-1])
     return section.model_fields.get(str(location[-1])) if section and location else None
 
 
-def section_at(root: type[Section], location: Path_) -> type[Section] | None:
+def section_at(root: type[Section], location: FieldPath) -> type[Section] | None:
     """Return the section that a location of a validation error leads to."""
     current: list[type[Section]] = [root]
     for part in location:
@@ -224,7 +226,7 @@ def _sections(annotation: Any) -> Iterator[type[Section]]:
         yield from _sections(argument)
 
 
-def _homes(root: type[Section], key: str, path: Path_ = ()) -> Iterator[str]:
+def _homes(root: type[Section], key: str, path: FieldPath = ()) -> Iterator[str]:
     """Yield where else in a job file a key is valid."""
     for name, field in root.model_fields.items():
         if name == key:

@@ -1,4 +1,4 @@
-"""The sections of a job file: what each key means, its default, and the rules it must keep."""
+"""The sections of a job file: what each key means, its default, and its rules."""
 
 import re
 from collections.abc import Iterator
@@ -78,7 +78,7 @@ def _sampler(written: str) -> str:
     dotted = re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", written)
     if written not in SAMPLERS and not dotted:
         remedy = f"{suggestion(written, SAMPLERS)}, or package.module.Class of your own"
-        raise refusal([Fault(f"there is no sampler {show(written)}", remedy)])
+        raise refusal([Fault(f"must be a sampler, not {show(written)}", remedy)])
     return written
 
 
@@ -95,7 +95,7 @@ def _one_budget(schema: dict[str, Any]) -> None:
 
 
 class ConstraintsSection(Section):
-    """What every configuration keeps to; one that does not is never trained."""
+    """Limits of every configuration; one that is over a limit is never trained."""
 
     parameters: Integer | None = Field(
         None, ge=1, description="The most trainable parameters of the whole model; null is any."
@@ -145,9 +145,11 @@ class SearchSection(Section):
         default_factory=ConstraintsSection, description="Limits of every configuration."
     )
     warm_start: Name | None = Field(
-        None, description="A former job in the same root whose trials the samplers learn from."
+        None, description="A prior job in the same root; the samplers learn from its trials."
     )
-    retries: Integer = Field(2, ge=0, description="How often a trial is begun again after a fault.")
+    retries: Integer = Field(
+        2, ge=0, description="How often a trial is started again after a fault."
+    )
     report_timeout: Number | None = Field(
         None, gt=0, description="Seconds without a report after which a trial counts as hung."
     )
@@ -156,8 +158,8 @@ class SearchSection(Section):
     def _check_budget(self) -> Self:
         given = [key for key in BUDGETS if getattr(self, key) is not None]
         if len(given) > 1:
-            rule = f"{listed(given)} exclude each other: an arm has one budget"
-            raise refusal([Fault(rule, "keep one of them", (given[1],))])
+            rule = f"{listed(given)} must not be given together: an arm has one budget"
+            raise refusal([Fault(rule, "remove all but one", (given[1],))])
         if not given:
             object.__setattr__(self, "trials", 20)  # frozen for everybody but this validator
         return self
@@ -172,8 +174,8 @@ class SearchSection(Section):
             raise refusal([Fault(rule, "write [value, ...]", (0,))])
         for place, name in enumerate(objectives):
             if name in objectives[:place]:
-                rule = f"{show(name)} is listed twice"
-                raise refusal([Fault(rule, "list every objective once", (place,))])
+                rule = f"{show(name)} must be listed once"
+                raise refusal([Fault(rule, "remove one of the two", (place,))])
         return objectives
 
 
@@ -197,10 +199,11 @@ class ResourcesSection(Section):
     @classmethod
     def _check_fraction(cls, amount: float) -> float:
         if amount > 1 and amount != int(amount):
-            rule = f"above 1 it must be whole, not {show(amount)}"
+            rule = f"must be whole above 1, not {show(amount)}"
             raise refusal([Fault(rule, f"write {int(amount)} or {int(amount) + 1}")])
         if 0 < amount < 1e-4:
-            raise refusal([Fault(f"{show(amount)} is too small", "the least share is 0.0001")])
+            rule = f"must be 0 or at least 0.0001, not {show(amount)}"
+            raise refusal([Fault(rule, "write 0.0001 or more")])
         return amount
 
 
@@ -213,7 +216,7 @@ class TrackingSection(Section):
 
 
 class StorageSection(Section):
-    """Where the job's truth is kept. Passwords come from the environment alone."""
+    """Where journal and checkpoints are stored. Passwords come from the environment alone."""
 
     study: Annotated[Text, Url("postgresql")] | None = Field(
         None, description="postgresql://user@host/database; null is the job's folder."
@@ -263,8 +266,8 @@ class JobFile(Section):
         if twice:
             raise refusal(
                 Fault(
-                    f"{key} is given in space and in training",
-                    "keep it in space to search it, or in training to fix it",
+                    f"{key} must be given in space or in training, not in both",
+                    "leave it in space to search it, or in training to fix it",
                     (key,),
                 )
                 for key in twice
@@ -280,7 +283,7 @@ class JobFile(Section):
         first: dict[str, int] = {}
         for number, arm in enumerate(arms):
             if arm.title in first:
-                rule = f"the name {arm.title} is arms[{first[arm.title]}]'s already"
+                rule = f"the name {arm.title} must be new; arms[{first[arm.title]}] has it"
                 remedy = "give every arm a name of its own: {name: …, cell: …}"
                 faults.append(Fault(rule, remedy, (number,)))
             first.setdefault(arm.title, number)
@@ -301,20 +304,20 @@ class JobFile(Section):
             return search
         faults = []
         if search.warm_start is not None and search.warm_start == info.data.get("name"):
-            rule = "a job cannot start warm from itself"
-            faults.append(Fault(rule, "name a former job, or leave it out", ("warm_start",)))
+            rule = "a job must not start warm from itself"
+            faults.append(Fault(rule, "name a prior job, or remove the key", ("warm_start",)))
         least = getattr(search.pruner, "min_epochs", 1)
         if least > training.max_epochs:
             rule = (
-                f"min_epochs {show(least)} is above training.max_epochs "
-                f"{show(training.max_epochs)}: nothing would ever be stopped"
+                f"min_epochs must be at most training.max_epochs {show(training.max_epochs)}, not "
+                f"{show(least)}: no trial could be stopped"
             )
             remedy = "lower min_epochs, or write pruner: none"
             faults.append(Fault(rule, remedy, ("pruner", "min_epochs")))
         if search.epochs is not None and search.epochs < training.max_epochs:
             rule = (
-                f"a budget of {show(search.epochs)} epochs is below training.max_epochs "
-                f"{show(training.max_epochs)}: no trial could be completed"
+                f"epochs must be at least training.max_epochs {show(training.max_epochs)}, not "
+                f"{show(search.epochs)}: no trial could be completed"
             )
             faults.append(Fault(rule, "give several times max_epochs", ("epochs",)))
         if {"space", "arms"} <= info.data.keys():

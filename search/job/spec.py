@@ -1,4 +1,4 @@
-"""The job: what is compared on which task, under which budget, and where everything is kept."""
+"""The job: what is compared on which task, under which budget, and where it is stored."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -60,7 +60,7 @@ class JobSpec:
 
     @classmethod
     def from_dump(cls, dump: dict[str, Any], base: Path) -> "JobSpec":
-        """Restore what dump() gave. Raises InputError if it is not that."""
+        """Restore a job from its dump(). Raises InputError where the dump breaks a rule."""
         return cls._of(Source("the job's record", dump), base)
 
     @classmethod
@@ -68,9 +68,9 @@ class JobSpec:
         try:
             file = JobFile.model_validate(source.data)
         except ValidationError as error:
-            told = {problem.place for problem in source.problems}
+            reported = {problem.place for problem in source.problems}
             found = problems_of(error, source, JobFile)
-            rest = [problem for problem in found if problem.place not in told]
+            rest = [problem for problem in found if problem.place not in reported]
             raise InputError([*source.problems, *rest]) from None
         if source.problems:
             raise InputError(source.problems)
@@ -98,7 +98,7 @@ class JobSpec:
         return self._file.dump()
 
     def refusal(self, faults: Iterable[Fault]) -> InputError:
-        """Return the error that tells these faults with their lines in the job file."""
+        """Return the error that reports these faults with their lines in the job file."""
         return InputError([problem_of(fault, self._source) for fault in faults])
 
     def check(self, info: TaskInfo) -> "JobSpec":

@@ -160,7 +160,7 @@ def test_a_budget_that_cannot_be_met_names_combination_nearest_count_and_remedy(
     assert fault.path == ("parameters",)
     assert "1,500 parameters ± 4.00%" in fault.rule
     assert "lstm-standard of depth 2 comes nearest with 1,566 (hidden_size 9)" in fault.rule
-    assert "keep to a depth of 1, 3 or 4, or widen the tolerance to" in fault.remedy
+    assert "write a depth of 1, 3 or 4, or widen the tolerance to" in fault.remedy
     tolerance = float(fault.remedy.split("tolerance to ")[1].split(",")[0])
     wider = {**space, "parameters": {"target": 1500, "tolerance": tolerance}}
     assert not make("lstm", wider).bind(12, 9).budget_faults()
@@ -184,7 +184,7 @@ def test_nothing_sees_the_future_of_a_causal_task(cell: str, value: Any) -> None
 @pytest.mark.parametrize(
     ("space", "culprit"),
     [
-        ({"hidden_size": 30}, "hidden_size 30 of arm transformer is not divisible by its 4 heads"),
+        ({"hidden_size": 30}, "hidden_size 30 of arm transformer must be divisible by its 4 heads"),
         ({"hidden_size": {"choices": [16, 30]}}, "hidden_size 30"),
         ({"hidden_size": {"low": 16, "high": 64}}, "hidden_size 17"),
         ({"hidden_size": 12, "heads": {"choices": [2, 8]}}, "its 8 heads"),
@@ -207,14 +207,14 @@ def test_a_budget_over_more_combinations_than_can_be_checked_is_refused() -> Non
     budget = {"target": 10**12, "tolerance": 0.9}
     space = {"depth": {"low": 1, "high": 10**7}, "parameters": budget}
     (fault,) = make("lstm", space).bind(12, 9).budget_faults()
-    assert "more than 10,000 combinations" in fault.rule
+    assert "at most 10,000 combinations" in fault.rule
 
 
 def test_a_depth_that_fails_with_some_heads_is_not_proposed() -> None:
     space = {"depth": {"low": 1, "high": 2}, "heads": {"choices": [1, 64]}}
     arm = make("transformer", {**space, "parameters": {"target": 20_000, "tolerance": 0.1}})
     (fault,) = arm.bind(12, 9).budget_faults()
-    assert "keep to a depth" not in fault.remedy
+    assert "write a depth" not in fault.remedy
 
 
 #: Settings that not every cell reads, each with a value that is not its default.

@@ -63,13 +63,13 @@ def test_a_key_is_read_in_all_its_forms(key: str, written: Any, expected: Domain
         ("depth", [1, 2], (), "not a list", "{choices: [1, 2]}"),
         ("depth", {}, (), "low is missing", "choices"),
         ("depth", {"low": 1}, (), "high is missing", "both low and high"),
-        ("depth", {"low": 3, "high": 1}, (), "low 3 is above high 1", "exchange"),
+        ("depth", {"low": 3, "high": 1}, (), "low 3 must not be above high 1", "exchange"),
         ("depth", {"low": 1, "high": 2, "log": 1}, ("log",), "true or false", "true or false"),
         ("depth", {"min": 1, "high": 2}, ("min",), "unknown key 'min'", "did you mean low?"),
         ("depth", {"low": 1, "high": 2, "step": 1}, ("step",), "unknown key", "low, high, log"),
         ("depth", {"choices": []}, ("choices",), "at least one value", "[a, b]"),
         ("depth", {"choices": 4}, ("choices",), "not 4", "write [4]"),
-        ("depth", {"choices": [1, 2, 1]}, ("choices", 2), "1 is listed twice", "once"),
+        ("depth", {"choices": [1, 2, 1]}, ("choices", 2), "1 must be listed once", "remove"),
         ("depth", {"choices": [1], "low": 1}, (), "stand alone", "one of the two"),
         ("learning_rate", 0, (), "above 0, not 0", "above 0"),
         ("learning_rate", "1e-3", (), "'1e-3'", "without quotes: 1e-3"),
@@ -94,7 +94,7 @@ def test_what_is_no_domain_is_refused_with_the_remedy(
     assert remedy in fault.remedy
 
 
-def test_all_faults_of_a_domain_are_told_at_once() -> None:
+def test_all_faults_of_a_domain_are_reported_at_once() -> None:
     found = faults({"depth": {"low": 0, "high": "9", "step": 2, "log": "no"}})
     assert [fault.path[-1] for fault in found] == ["step", "low", "high", "log"]
 

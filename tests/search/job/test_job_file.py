@@ -1,4 +1,4 @@
-"""Job files that are accepted: defaults, short forms, what a dump keeps, and the JSON Schema."""
+"""Job files that are accepted: defaults, short forms, what a dump holds, and the JSON Schema."""
 
 import json
 import os
@@ -183,15 +183,15 @@ def test_an_unmeetable_budget_is_refused_where_it_stands() -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "words"),
+    ("more", "text"),
     [
         ("space: {heads: 2}\n", "no arm has attention"),
         ("search: {control_fraction: 1}\n", "stops nothing"),
     ],
 )
-def test_a_setting_that_nothing_reads_is_warned_of(more: str, words: str) -> None:
+def test_a_setting_that_nothing_reads_is_warned_of(more: str, text: str) -> None:
     (warning,) = loads(SMALLEST + more).warnings
-    assert words in warning
+    assert text in warning
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)

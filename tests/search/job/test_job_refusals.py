@@ -26,7 +26,7 @@ def problems(text: str) -> list[Problem]:
     return list(caught.value.problems)
 
 
-#: text, the only problem's place, words of its rule, words of its remedy
+#: text, the only problem's place, parts of its rule and of its remedy
 REFUSED: list[tuple[str, str, str, str]] = [
     # text and structure
     ("", "job.yaml", "empty", "name, task and arms"),
@@ -34,11 +34,11 @@ REFUSED: list[tuple[str, str, str, str]] = [
     ("null\n", "job.yaml", "empty", "name, task and arms"),
     ("- a\n", "job.yaml:1", "a mapping, not a list", "name, task and arms"),
     ("hello\n", "job.yaml:1", "not 'hello'", "name, task and arms"),
-    ("name: a\n\ttask: b\n", "job.yaml:2", "not YAML", "spaces"),
-    ("name: a\narms: [lstm\ntask: {}\n", "job.yaml:3", "not YAML", "brackets"),
-    ("name: \x01\n", "job.yaml:1", "'\\x01' is not allowed", "remove"),
+    ("name: a\n\ttask: b\n", "job.yaml:2", "must be YAML", "spaces"),
+    ("name: a\narms: [lstm\ntask: {}\n", "job.yaml:3", "must be YAML", "brackets"),
+    ("name: \x01\n", "job.yaml:1", "without the character '\\x01'", "remove"),
     (HEAD + "---\n" + HEAD, "job.yaml:4", "one document", "---"),
-    ("? [a, b]\n: 1\n", "job.yaml:1", "a key is plain text", "brackets"),
+    ("? [a, b]\n: 1\n", "job.yaml:1", "a key must be plain text", "brackets"),
     ("a: &x 1\nb: *x\n", "job.yaml:1: a", "anchors such as &x", "wherever"),
     ("a: *x\n", "job.yaml:1: a", "aliases such as *x", "wherever"),
     (
@@ -103,8 +103,8 @@ REFUSED: list[tuple[str, str, str, str]] = [
     (HEAD + "resources: {gpus_per_trial: 1.5}\n", "job.yaml:4: resources.gpus_per_trial", "", "2"),
     # task
     (TASK + "adding\n", "job.yaml:3: task", "mapping, not 'adding'", "{name: adding}"),
-    (TASK + "{name: vowels}\n", "job.yaml:3: task", "no built-in task 'vowels'", "kind: …"),
-    (TASK + "{name: ading}\n", "job.yaml:3: task", "no built-in task", "mean adding?"),
+    (TASK + "{name: vowels}\n", "job.yaml:3: task", "a built-in task, not 'vowels'", "kind: …"),
+    (TASK + "{name: ading}\n", "job.yaml:3: task", "a built-in task, not 'ading'", "mean adding?"),
     (TASK + "{}\n", "job.yaml:3: task", "a name, or kind and data", "{name: japanese-vowels}"),
     (TASK + "{data: a.npz}\n", "job.yaml:3: task.kind", "kind is missing", "add"),
     (TASK + "{kind: next, data: a.npz}\n", "job.yaml:3: task.kind", "not 'next'", "next-token"),
@@ -129,13 +129,13 @@ REFUSED: list[tuple[str, str, str, str]] = [
     (
         TASK + "{name: adding, metric: acc}\n",
         "job.yaml:3: task.metric",
-        "a regression task has no metric 'acc'",
+        "the metric of a regression task must be mse or loss, not 'acc'",
         "mse or loss",
     ),
     (
         TASK + "{name: symbolic, complexity: 9, length: 50}\n",
         "job.yaml:3: task",
-        "a window of 100 does not fit",
+        "a window of 100 must be below the length of 50",
         "below the length",
     ),
     # arms
@@ -145,7 +145,7 @@ REFUSED: list[tuple[str, str, str, str]] = [
     (ARMS + "- lstm\n- ltsm\n", "job.yaml:5: arms[1]", "no cell 'ltsm'", "mean lstm?"),
     (ARMS + "- 3\n", "job.yaml:4: arms[0]", "a cell's name or a mapping, not 3", "{cell: lstm}"),
     (ARMS + "- lstm: {}\n", "job.yaml:4: arms[0].lstm", "unknown key", "{cell: lstm, …}"),
-    (ARMS + "- lstm\n- lstm\n", "job.yaml:5: arms[1]", "is arms[0]'s already", "name of its own"),
+    (ARMS + "- lstm\n- lstm\n", "job.yaml:5: arms[1]", "arms[0] has it", "name of its own"),
     (ARMS + "- {name: x}\n", "job.yaml:4: arms[0]", "either cell or cells", "cells: [lstm, gru]"),
     (ARMS + "- {name: x, cell: gru, cells: [gru]}\n", "job.yaml:4: arms[0]", "either", "cell"),
     (ARMS + "- cells: [gru, lstm]\n", "job.yaml:4: arms[0]", "must have a name", "name: any"),
@@ -153,7 +153,7 @@ REFUSED: list[tuple[str, str, str, str]] = [
     (
         ARMS + "- name: x\n  cells:\n  - gru\n  - gru-reset-after\n",
         "job.yaml:7: arms[0].cells[1]",
-        "listed twice",
+        "listed once",
         "gates",
     ),
     (
@@ -171,44 +171,44 @@ REFUSED: list[tuple[str, str, str, str]] = [
     (
         ARMS + "- {cell: rnn, gates: [tanh, tanh]}\n",
         "job.yaml:4: arms[0].gates[1]",
-        "tanh is listed twice",
-        "once",
+        "tanh must be listed once",
+        "remove",
     ),
     (
         ARMS + "- {cell: rnn-tanh, gates: tanh}\n",
         "job.yaml:4: arms[0].gates",
-        "names its gates already",
+        "which names its own",
         "cell: rnn",
     ),
     (
         ARMS + "- cell: lstm\n  space:\n    depth: {low: 3, high: 2}\n",
         "job.yaml:6: arms[0].space.depth",
-        "low 3 is above high 2",
+        "low 3 must not be above high 2",
         "exchange",
     ),
     # rules across sections
     (
         HEAD + "space: {batch_size: 8}\ntraining: {batch_size: 8}\n",
         "job.yaml:5: training.batch_size",
-        "in space and in training",
-        "keep it in",
+        "in space or in training, not in both",
+        "leave it in",
     ),
     (
         HEAD + "search: {trials: 1, worker_seconds: 5}\n",
         "job.yaml:4: search.worker_seconds",
-        "trials and worker_seconds exclude",
-        "keep one",
+        "trials and worker_seconds must not be given together",
+        "all but one",
     ),
     (
         HEAD + "search: {epochs: 5}\n",
         "job.yaml:4: search.epochs",
-        "below training.max_epochs 27",
+        "at least training.max_epochs 27, not 5",
         "max_epochs",
     ),
     (
         HEAD + "training: {max_epochs: 3}\nsearch:\n  pruner: {kind: median, min_epochs: 4}\n",
         "job.yaml:6: search.pruner.min_epochs",
-        "4 is above training.max_epochs 3",
+        "at most training.max_epochs 3, not 4",
         "pruner: none",
     ),
     (
@@ -220,13 +220,13 @@ REFUSED: list[tuple[str, str, str, str]] = [
     (
         ARMS + "- lstm\n- transformer\nspace:\n  hidden_size: {low: 8, high: 9}\n",
         "job.yaml:7: space.hidden_size",
-        "hidden_size 9 of arm transformer is not divisible by its 4 heads",
+        "hidden_size 9 of arm transformer must be divisible by its 4 heads",
         "{choices: [16, 32]}",
     ),
     (
         ARMS + "- cell: transformer\n  space: {heads: 3}\n",
         "job.yaml:5: arms[0].space",
-        "not divisible by its 3 heads",
+        "must be divisible by its 3 heads",
         "{choices: [12, 24]}",
     ),
     (
@@ -242,7 +242,7 @@ REFUSED: list[tuple[str, str, str, str]] = [
         "remove recurrent_init",
     ),
     (HEAD + "space: {forget_bias: 1}\n", "job.yaml:4: space.forget_bias", "zero, one", "default"),
-    # search and where things are kept
+    # search, tracking and storage
     (HEAD + "search: {sampler: TPE}\n", "job.yaml:4: search.sampler", "'TPE'", "mean tpe?"),
     (HEAD + "search: {sampler: os/x}\n", "job.yaml:4: search.sampler", "'os/x'", "package.module"),
     (HEAD + "search: {pruner: asha}\n", "job.yaml:4: search.pruner", "'asha'", "successive"),
@@ -267,7 +267,7 @@ REFUSED: list[tuple[str, str, str, str]] = [
 
 
 @pytest.mark.parametrize(("text", "place", "rule", "remedy"), REFUSED)
-def test_a_mistake_is_told_with_place_rule_and_remedy(
+def test_a_mistake_is_reported_with_place_rule_and_remedy(
     text: str, place: str, rule: str, remedy: str
 ) -> None:
     (problem,) = problems(text)
@@ -277,7 +277,7 @@ def test_a_mistake_is_told_with_place_rule_and_remedy(
     assert not JARGON.search(f"{problem.rule} {problem.remedy}".replace("'<<'", ""))
 
 
-def test_all_mistakes_of_a_file_are_told_at_once_in_its_order() -> None:
+def test_all_mistakes_of_a_file_are_reported_at_once_in_its_order() -> None:
     text = """\
 name: A
 name: b
@@ -399,10 +399,10 @@ def test_a_billion_laughs_are_refused_at_the_first(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "rule"),
     [
-        ("latin.yaml", "name: a\n# café\n".encode("latin-1"), "not UTF-8"),
-        ("utf16.yaml", HEAD.encode("utf-16"), "not UTF-8"),
-        ("binary.yaml", bytes(range(256)), "not "),
-        ("zeros.yaml", bytes(1000), "'\\x00' is not allowed"),
+        ("latin.yaml", "name: a\n# café\n".encode("latin-1"), "must be UTF-8 text; byte 14"),
+        ("utf16.yaml", HEAD.encode("utf-16"), "must be UTF-8 text; byte 1 "),
+        ("binary.yaml", bytes(range(256)), "must be UTF-8 text; byte 129"),
+        ("zeros.yaml", bytes(1000), "without the character '\\x00'"),
         ("large.yaml", b"#" * (MAX_BYTES + 1), "at most 256 KB"),
     ],
 )
@@ -418,7 +418,7 @@ def test_what_is_no_text_is_refused(tmp_path: Path, name: str, content: bytes, r
 
 @pytest.mark.parametrize(
     ("name", "rule"),
-    [("missing.yaml", "no such file"), (".", "a folder"), ("a\0b", "cannot be read")],
+    [("missing.yaml", "must exist"), (".", "not a folder"), ("a\0b", "must be readable")],
 )
 def test_what_is_no_file_is_refused(tmp_path: Path, name: str, rule: str) -> None:
     with pytest.raises(InputError, match=rule):
@@ -457,7 +457,7 @@ def replaced(data: Any, path: list[int], value: Any) -> Any:
 
 
 @given(jobs(), st.lists(st.integers(0, 20), max_size=4), GARBAGE)
-def test_a_job_with_one_value_replaced_is_accepted_or_refused_in_words(
+def test_a_job_with_one_value_replaced_is_accepted_or_refused_in_plain_words(
     written: dict[str, Any], path: list[int], value: Any
 ) -> None:
     broken = replaced(written, path, value)

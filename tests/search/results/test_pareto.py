@@ -130,10 +130,13 @@ def test_compare_tells_the_front_where_there_are_several_objectives(tmp_path: Pa
     ("search", "rule"),
     [
         ({"objectives": ["parameters", "value"]}, "the first objective must be value"),
-        ({"objectives": ["value", "seconds", "seconds"]}, "is listed twice"),
+        ({"objectives": ["value", "seconds", "seconds"]}, "must be listed once"),
         ({"objectives": []}, "objectives"),
         ({"objectives": ["value", "speed"]}, "objectives"),
-        ({"objectives": ["value", "parameters"], "sampler": "cmaes"}, "one objective only"),
+        (
+            {"objectives": ["value", "parameters"], "sampler": "cmaes"},
+            "cmaes must have one objective",
+        ),
     ],
 )
 def test_objectives_that_make_no_sense_are_refused(

@@ -115,8 +115,11 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         {"space": {**BOWL, "hidden_size": 32}},
         "none of the 40 trials of arm lstm of job former lies in this arm's space: hidden_size",
     ),
-    ({"search": {"sampler": "random"}}, "learns nothing from trials of a former job"),
-    ({"name": "former"}, "cannot start warm from itself"),
+    (
+        {"search": {"sampler": "random"}},
+        "a sampler must learn from trials of a prior job; 'random' does not",
+    ),
+    ({"name": "former"}, "must not start warm from itself"),
     (
         {"task": {"name": "japanese-vowels", "metric": "loss"}},
         "job former measured accuracy .maximize., this one loss",

@@ -53,7 +53,7 @@ def test_an_arm_that_cannot_keep_the_limit_is_refused(tmp_path: Path) -> None:
         wanted.check(INFO)
     (problem,) = refused.value.problems
     assert "search.constraints.parameters" in problem.place
-    assert "no model of arm lstm has at most 400 parameters: the smallest has" in problem.rule
+    assert "the smallest model of arm lstm must have at most 400 parameters; it has" in problem.rule
     assert "depth 1, hidden_size 8" in problem.rule
     assert problem.remedy.startswith("raise the limit to 753 or more")
 

@@ -279,13 +279,13 @@ def test_control_trials_are_independent_draws_even_if_they_repeat(tmp_path: Path
 
 REFUSED = [
     ("cmaes", {"space": MIXED, "arms": ["lstm"]}, "has choices of hidden_size and optimizer"),
-    ("cmaes", {"space": NUMBERS, "arms": [POOLED]}, "cmaes cannot choose between cells"),
+    ("cmaes", {"space": NUMBERS, "arms": [POOLED]}, "an arm must have one cell for cmaes"),
     (
         "cmaes",
         {"space": {**SMALL, "hidden_size": 8, "learning_rate": 0.01}, "arms": ["lstm"]},
-        "cmaes needs two ranges or more, and arm lstm has 1",
+        "must have two ranges or more for cmaes; arm lstm has 1",
     ),
-    ("brute-force", {"space": NUMBERS, "arms": ["lstm"]}, "learning_rate and dropout is endless"),
+    ("brute-force", {"space": NUMBERS, "arms": ["lstm"]}, "has others: learning_rate and dropout"),
 ]
 
 
