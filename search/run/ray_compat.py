@@ -11,7 +11,7 @@ from ray.tune.experiment import Trial
 
 #: Ray's texts for a worker that was lost with its node; "unavailable" is one whose process nobody
 #: has reported dead, as a living node would have.
-_NODE_DEATH = (
+NODE_DEATH = (
     "node has died",
     "node was terminated",
     "node died",
@@ -22,7 +22,7 @@ _NODE_DEATH = (
 
 def is_node_death(reason: str) -> bool:
     """Return whether a worker's death is that of its whole node."""
-    return any(sign in reason for sign in _NODE_DEATH)
+    return any(sign in reason for sign in NODE_DEATH)
 
 
 def actor_of(trial: Trial) -> Any:

@@ -2,7 +2,7 @@
 
 The former job is in the same root and has an arm of the same name for each of the new job's; it
 measures the same metric. Its trials count for nothing else: they are in no budget, no rung and no
-result. They are copied into the new job's journal when that is begun, and never looked up again.
+result. They are copied into the new job's journal when it is begun, and never read again.
 
 A former trial is of use where its configuration lies in the new arm's space: every searched value
 in its domain, every fixed one the same. Only the number of epochs may differ.
@@ -14,130 +14,137 @@ from typing import Any
 
 from search.job.spec import JobSpec
 from search.journal.trial import TrialResult
-from search.results.read import read_results
+from search.results.read import Results, read_results
 from search.study.prior_trials import PriorTrial
 from spaces.arms import Arm
+from spaces.config import TrialConfig
 from spaces.domains import Domain
-from spaces.errors import InputError
 from spaces.fields import Fault
 from spaces.tasks import TaskInfo
 from spaces.text import listed, show, suggestion
+
+_PLACE = ("search", "warm_start")  # in the job file
 
 
 def find(job: JobSpec, info: TaskInfo, root: Path) -> dict[str, list[PriorTrial]]:
     """Return the trials of the former job that each arm learns from; nothing without a warm start.
 
     Raises InputError where there is no such job or arm, where it measures something else, and where
-    none of an arm's trials fits.
+    none of an arm's trials lies in its space.
     """
     name = job.search.warm_start
     if name is None:
         return {}
-    if not (root / name).is_dir():
-        rule = f"there is no job {show(name)} in {root}"
-        jobs = sorted(path.parent.name for path in root.glob("*/job.yaml"))
-        remedy = suggestion(name, jobs) if jobs else "leave warm_start out, or give another --root"
-        raise _refused(job, rule, remedy)
-    former = read_results(root / name)
-    faults = []
-    theirs, ours = former.info.metric, info.metric
-    if (theirs.name, theirs.direction) != (ours.name, ours.direction):
-        rule = f"job {name} measured {theirs.name} ({theirs.direction}), this one {ours.name}"
-        raise _refused(job, rule, "name a job with the same metric")
+    former = _read(job, name, info, root)
+    limit = job.search.constraints.latency_ms
+    faults: list[Fault] = []
     found = {}
     for arm in job.arms:
-        records = [
-            record
-            for record in former.search
-            if record.arm == arm.name and _tells(record, job.search.constraints.latency_ms)
-        ]
-        if not records:
+        trials = [t for t in former.search if t.arm == arm.name and _is_informative(t, limit)]
+        if not trials:
             has = f"has {listed(former.arms)}" if arm.name not in former.arms else "ended none"
-            rule = f"job {name} has no trials of an arm {arm.name}: it {has}"
-            remedy = "arms learn from arms of their own name: give each its like, or leave it out"
-            faults.append(Fault(rule, remedy, ("search", "warm_start")))
+            rule = f"job {name} must have trials of an arm {arm.name}; it {has}"
+            remedy = "name each arm as in the former job, or leave warm_start out"
+            faults.append(Fault(rule, remedy, _PLACE))
             continue
-        found[arm.name], misfits = _fitting(arm, records)
+        found[arm.name], misfits = _fitting(arm, trials)
         if not found[arm.name]:
             (key, value), count = misfits.most_common(1)[0]
             rule = (
-                f"none of the {len(records)} trials of arm {arm.name} of job {name} lies in this "
-                f"arm's space: {key} was {show(value)} in {count} of them"
+                f"a trial of arm {arm.name} of job {name} must lie in this arm's space; none of "
+                f"{len(trials)} does: {key} was {show(value)} in {count} of them"
             )
             remedy = f"let the space include such values of {key}, or leave warm_start out"
-            faults.append(Fault(rule, remedy, ("search", "warm_start")))
+            faults.append(Fault(rule, remedy, _PLACE))
     if faults:
         raise job.refusal(faults)
     return found
 
 
-def _refused(job: JobSpec, rule: str, remedy: str) -> InputError:
-    return job.refusal([Fault(rule, remedy, ("search", "warm_start"))])
+def _read(job: JobSpec, name: str, info: TaskInfo, root: Path) -> Results:
+    """Return the former job's results. Raises InputError where they cannot be learned from."""
+    if not (root / name).is_dir():
+        rule = f"warm_start must name a job in {root}, not {show(name)}"
+        jobs = sorted(path.parent.name for path in root.glob("*/job.yaml"))
+        remedy = suggestion(name, jobs) if jobs else "leave warm_start out, or give another --root"
+        raise job.refusal([Fault(rule, remedy, _PLACE)])
+    former = read_results(root / name)
+    theirs, ours = former.info.metric, info.metric
+    if theirs != ours:
+        rule = (
+            f"job {name} must have measured {ours.name} ({ours.direction}), as this one does, "
+            f"not {theirs.name} ({theirs.direction})"
+        )
+        raise job.refusal([Fault(rule, "name a job with the same metric", _PLACE)])
+    return former
 
 
-def _tells(record: TrialResult, latency_limit: float | None) -> bool:
-    """Return whether a former trial tells something: one that was too slow tells only that."""
-    if record.state == "pruned" and not record.epochs:
-        return latency_limit is not None and record.latency_ms is not None
-    return record.state in ("complete", "pruned", "diverged")
+def _is_informative(trial: TrialResult, latency_limit: float | None) -> bool:
+    """Return whether a sampler can learn from a trial; one that was too slow says only that."""
+    if trial.state == "pruned" and not trial.epochs:
+        return latency_limit is not None and trial.latency_ms is not None
+    return trial.state in ("complete", "pruned", "diverged")
 
 
 def _fitting(
-    arm: Arm, records: list[TrialResult]
+    arm: Arm, trials: list[TrialResult]
 ) -> tuple[list[PriorTrial], Counter[tuple[str, Any]]]:
     """Return the trials that lie in an arm's space, and what keeps the others out, counted."""
     fitting = []
     misfits: Counter[tuple[str, Any]] = Counter()
-    for record in records:
+    for trial in trials:
         try:
-            answers = answers_to(arm, record.config.model_dump(mode="json"))
+            answers = answers_to(arm, trial.config)
         except _OutsideError as outside:
             misfits[outside.name, outside.value] += 1
             continue
-        complete = record.state == "complete"
-        last = record.curve[-1] if record.curve else None
+        complete = trial.state == "complete"
+        last = trial.curve[-1] if trial.curve else None
         fitting.append(
             PriorTrial(
                 answers=answers,
                 state="complete" if complete else "pruned",
-                value=record.value if complete else None,
+                value=trial.value if complete else None,
                 last=(last.epoch, last.value) if last is not None else None,
-                latency_ms=record.latency_ms,
+                latency_ms=trial.latency_ms,
             )
         )
     return fitting, misfits
 
 
 class _OutsideError(Exception):
+    """A configuration does not lie in an arm's space, for the value of one setting."""
+
     def __init__(self, name: str, value: Any) -> None:
         super().__init__(name, value)
         self.name = name
         self.value = value
 
 
-def answers_to(arm: Arm, config: dict[str, Any]) -> dict[str, Any]:
-    """Return what an arm's questions must be answered with for a configuration to come out.
+def answers_to(arm: Arm, config: TrialConfig) -> dict[str, Any]:
+    """Return the answers to an arm's questions that give a configuration.
 
-    Raises _OutsideError where it cannot come out.
+    Raises _OutsideError where none do.
     """
     answers: dict[str, Any] = {}
 
     def ask(name: str, domain: Domain) -> Any:
+        value: Any
         if name == "cell":
-            value: Any = next((b.name for b in arm.branches if _has(b.cells, config)), None)
+            cell = config.cell, config.gates
+            value = None
+            for branch in arm.branches:
+                if cell in [(each.family, each.gates) for each in branch.cells]:
+                    value = branch.name
         else:
-            value = config["gates" if name.startswith("gates[") else name]
+            value = getattr(config, "gates" if name.startswith("gates[") else name)
         if value not in domain:
-            raise _OutsideError(name, config["cell"] if name == "cell" else value)
+            raise _OutsideError(name, config.cell if name == "cell" else value)
         answers[name] = value
         return value
 
-    came_out = arm.configure(ask).model_dump(mode="json")
-    for name, value in came_out.items():
-        if name != "max_epochs" and config.get(name) != value:
-            raise _OutsideError(name, config.get(name))
+    answered = arm.configure(ask)
+    for name in TrialConfig.model_fields:
+        if name != "max_epochs" and getattr(config, name) != getattr(answered, name):
+            raise _OutsideError(name, getattr(config, name))
     return answers
-
-
-def _has(cells: tuple[Any, ...], config: dict[str, Any]) -> bool:
-    return any((c.family, c.gates) == (config["cell"], config["gates"]) for c in cells)

@@ -146,22 +146,24 @@ def test_a_worker_without_a_place_for_checkpoints_stops_the_job_and_fails_no_tri
 
 
 @pytest.mark.parametrize(
-    ("changes", "trials", "seeds", "rule"),
+    ("changes", "trials", "seeds", "places"),
     [
-        ({"search": EPOCH_BUDGET}, 2, 0, "the job's budget is in epochs, not in trials"),
-        ({"confirm": {"finalists": 0}}, 0, 2, "the job confirms no finalists"),
+        ({"search": EPOCH_BUDGET}, 2, 0, ["--trials"]),
+        ({"confirm": {"finalists": 0}}, 0, 2, ["--seeds"]),
+        ({"search": EPOCH_BUDGET, "confirm": {"finalists": 0}}, 2, 2, ["--trials", "--seeds"]),
     ],
 )
-def test_budget_that_a_job_cannot_use_is_refused(
-    tmp_path: Path, changes: dict[str, Any], trials: int, seeds: int, rule: str
+def test_budget_that_a_job_cannot_use_is_refused_with_all_its_problems(
+    tmp_path: Path, changes: dict[str, Any], trials: int, seeds: int, places: list[str]
 ) -> None:
     wanted = job(tmp_path, **changes)
     drive(wanted, tmp_path)
     with (
         Journal(tmp_path / "job.journal") as journal,
-        pytest.raises(InputError, match=rule),
+        pytest.raises(InputError) as refused,
     ):
         Driver(wanted, INFO, journal).extend(trials, seeds)
+    assert [problem.place for problem in refused.value.problems] == places
 
 
 def test_a_job_is_extended_in_the_middle_of_its_confirmation(tmp_path: Path) -> None:

@@ -109,11 +109,11 @@ def test_another_number_of_epochs_is_no_obstacle(tmp_path: Path) -> None:
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"search": {"warm_start": "formr"}}, "there is no job 'formr' in .*did you mean former"),
-    ({"arms": ["lstm", "gru"]}, "job former has no trials of an arm gru: it has lstm"),
+    ({"search": {"warm_start": "formr"}}, "must name a job in .*, not 'formr'.*did you mean former"),
+    ({"arms": ["lstm", "gru"]}, "job former must have trials of an arm gru; it has lstm"),
     (
         {"space": {**BOWL, "hidden_size": 32}},
-        "none of the 40 trials of arm lstm of job former lies in this arm's space: hidden_size",
+        "must lie in this arm's space; none of 40 does: hidden_size",
     ),
     (
         {"search": {"sampler": "random"}},
@@ -122,7 +122,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"name": "former"}, "must not start warm from itself"),
     (
         {"task": {"name": "japanese-vowels", "metric": "loss"}},
-        "job former measured accuracy .maximize., this one loss",
+        "job former must have measured loss .minimize., as this one does, not accuracy",
     ),
 ]
 

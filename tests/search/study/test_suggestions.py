@@ -13,7 +13,7 @@ from driven import INFO, Workers, drive, job, told
 from search.job.spec import JobSpec
 from search.journal.file import Journal, JournalReader
 from search.run.driver import Driver
-from search.run.tune_bridge import Bridge
+from search.run.tune_bridge import Bridge, Continue, Take, Wait
 from trainables.worker.messages import TrialAssignment
 
 SPACE = {"hidden_size": {"low": 8, "high": 400}, "dropout": {"low": 0.0, "high": 0.5}}
@@ -130,17 +130,17 @@ def test_a_worker_without_a_suggestion_is_kept_and_asks_again(driver: Driver) ->
     workers.epoch[given["key"]] = 0
     held_sampler.go.clear()
     assert bridge.suggest("b") is None
-    while (
-        answer := bridge.report("a", [workers.slice(TrialAssignment.from_dict(given)).as_dict()])
-    ) is True:
+    assignment = TrialAssignment.from_dict(given)
+    while (answer := bridge.report("a", [workers.slice(assignment).as_dict()])) == Continue():
         pass
-    assert answer == []
-    assert bridge.report("a", []) is True and not bridge.hung("a")
+    assert answer == Wait()
+    assert bridge.report("a", []) == Continue() and not bridge.hung("a")
     held_sampler.go.set()
     until = time.monotonic() + SECONDS
-    while (work := bridge.report("a", [])) is True:
+    while (answer := bridge.report("a", [])) == Continue():
         assert time.monotonic() < until
-    assert isinstance(work, list) and [piece.key for piece in work] == ["search/lstm/1"]
+    assert isinstance(answer, Take)
+    assert [assignment.key for assignment in answer.assignments] == ["search/lstm/1"]
     assert bridge.broken is None
 
 

@@ -1,0 +1,108 @@
+"""What is private or undocumented in Ray and is relied on: each claim says what would break."""
+
+from pathlib import Path
+
+import pytest
+import ray
+from ray._private.node import Node
+from ray.tune import Trainable
+from ray.tune.execution import class_cache
+from ray.tune.experiment import Trial
+from ray.tune.experiment.trial import _TemporaryTrialState
+
+from search.run import ray_compat, ray_settings
+
+RAY = Path(ray.__file__).parent
+BINARIES = ("_raylet.so", "core/src/ray/raylet/raylet", "core/src/ray/gcs/gcs_server")
+
+
+@pytest.fixture(scope="module")
+def shipped() -> bytes:
+    """All of Ray's own code, Python and compiled."""
+    python = b"".join(path.read_bytes() for path in sorted(RAY.rglob("*.py")))
+    return python + b"".join((RAY / name).read_bytes() for name in BINARIES)
+
+
+@pytest.mark.parametrize("sign", ray_compat.NODE_DEATH)
+def test_ray_still_says_so_when_a_node_dies(sign: str, shipped: bytes) -> None:
+    """Otherwise the loss of a node would count as a trial's fault."""
+    assert sign.encode() in shipped
+    assert ray_compat.is_node_death(f"The actor died: {sign}.")
+
+
+def test_other_deaths_are_the_worker_s_own() -> None:
+    assert not ray_compat.is_node_death("The actor died: Worker exits with an exit code 1.")
+
+
+@pytest.mark.parametrize("name", ray_settings.SETTINGS)
+def test_ray_still_reads_this_setting(name: str, shipped: bytes) -> None:
+    """Otherwise Tune would write snapshots and logs, take Ctrl-C, or move workers elsewhere."""
+    assert name.encode() in shipped
+
+
+def test_ray_still_reads_what_a_cluster_of_our_own_is_started_with(
+    monkeypatch: pytest.MonkeyPatch, shipped: bytes
+) -> None:
+    """Otherwise it would listen on all interfaces, ask for no token, or start workers late."""
+    kept = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER")
+    configured = ("RAY_num_prestart_python_workers", "RAY_preload_python_modules")
+    for name in (*kept, *configured):
+        monkeypatch.delenv(name, raising=False)
+    before = ray_settings.os.environ.copy()
+    ray_settings.set_for_own_cluster(3)
+    after = ray_settings.os.environ
+    assert {name for name in after if after[name] != before.get(name)} == {*kept, *configured}
+    for name in kept:
+        assert name.encode() in shipped
+        monkeypatch.delenv(name)
+    for name in configured:  # Ray puts RAY_ before the names of its configuration
+        assert name.removeprefix("RAY_").encode() in shipped
+        monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize("name", ["_node_ip_address", "_temp_dir"])
+def test_ray_init_still_takes_this_option(name: str) -> None:
+    """Otherwise Ray would listen on another address, or write outside the job's scratch folder."""
+    assert name in ray_settings.own_cluster_options("/tmp/x", 1)
+    source = (RAY / "_private" / "worker.py").read_text()
+    assert f'kwargs.pop("{name}"' in source or f"{name}: " in source
+
+
+def test_a_trial_of_tune_s_still_has_its_actor_where_it_is_looked_for() -> None:
+    """Otherwise no worker could be handed its next trial, and none that hangs could be ended."""
+    assert "ray_actor" in vars(_TemporaryTrialState())
+    assert ray_compat.actor_of(Trial("any", stub=True)) is None
+
+
+def test_the_error_of_a_trial_of_tune_s_is_still_in_a_file(tmp_path: Path) -> None:
+    """Otherwise a lost worker's trial would be retried without a reason."""
+    assert isinstance(Trial.error_file, property)
+
+    class Failed:
+        error_file = str(tmp_path / "error.txt")
+
+    Path(Failed.error_file).write_text("Failure # 1 (occurred at ...)\nThe actor died.\n")
+    assert ray_compat.error_of(Failed()) == "The actor died.\n"  # type: ignore[arg-type]
+
+
+def test_a_process_without_a_ray_of_its_own_has_no_dead_processes() -> None:
+    """Otherwise a dead raylet would go unnoticed until Ray ends the driver."""
+    assert callable(Node.dead_processes)
+    assert ray_compat.dead_processes() == []
+
+
+def test_tunes_actors_fit_workers_that_were_started_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An actor with an environment of its own would get a worker of its own, a second later."""
+    monkeypatch.setattr(class_cache, "DEFAULT_ENV_VARS", class_cache.DEFAULT_ENV_VARS.copy())
+    tables = class_cache.ENV_VARS_TO_PROPAGATE.copy()
+    monkeypatch.setattr(class_cache, "ENV_VARS_TO_PROPAGATE", tables)
+    monkeypatch.setenv("RAY_CHDIR_TO_TRIAL_DIR", "0")
+
+    def variables() -> dict[str, str]:
+        actor = class_cache._ActorClassCache().get(Trainable)
+        found: dict[str, str] = actor._default_options["runtime_env"].get("env_vars", {})
+        return found
+
+    assert variables()
+    ray_compat.use_prestarted_workers()
+    assert variables() == {}
