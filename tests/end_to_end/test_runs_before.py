@@ -55,12 +55,9 @@ def test_results_have_the_same_figures_to_the_digit(copied: Path, name: str, ans
 def test_compare_has_the_same_figures_to_the_digit(copied: Path) -> None:
     wanted = expected("finished.compare")
     compared = json.loads(gatesearch("compare", "finished", "--json", cwd=copied))
-    assert {name: compared[name] for name in wanted if name != "arms"} == {
-        name: value for name, value in wanted.items() if name != "arms"
-    }
-    for arm, before in zip(compared["arms"], wanted["arms"], strict=True):
-        finalists = [{k: v for k, v in f.items() if k != "leads"} for f in arm["finalists"]]
-        assert arm | {"finalists": finalists} == before | {"best": arm["best"]}
+    for arm in compared["arms"]:
+        del arm["leader"]  # that version said only which finalist leads
+    assert {name: compared[name] for name in wanted} == wanted
 
 
 @pytest.fixture(scope="module")
