@@ -33,7 +33,6 @@ app.add_typer(cluster.app)
 
 #: The root of what typer raises for a wrong command line. Its module differs between versions.
 USAGE_ERROR: type[Any] = typer.BadParameter.__mro__[1]
-INTERRUPTED = 130  # the exit code after Ctrl-C, as shells have it
 
 
 def main() -> None:
@@ -50,7 +49,7 @@ def main() -> None:
         error.show()
         code = error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        code = INTERRUPTED
+        code = local.JobInterruptedError.exit_code
     except SystemExit as error:
         if not isinstance(error.__context__, BrokenPipeError):
             raise

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -17,6 +17,10 @@ from search.cli.terminal import (
 )
 from search.job.commands import RUNS, command, root_option
 from spaces.errors import GatesearchError, InputError
+
+if TYPE_CHECKING:
+    from search.job.spec import JobSpec
+    from trainables.data.sequences import Data
 
 app = typer.Typer()
 
@@ -115,7 +119,9 @@ def _continue(folder: Path, *, trials: int = 0, seeds: int = 0) -> None:
     _execute(job.check(data.info), data, folder, trials=trials, seeds=seeds)
 
 
-def _execute(job: Any, data: Any, folder: Path, *, trials: int = 0, seeds: int = 0) -> None:
+def _execute(
+    job: "JobSpec", data: "Data", folder: Path, *, trials: int = 0, seeds: int = 0
+) -> None:
     from search.job.folder import BEST, REPORT
     from search.process import interruptible
     from search.run import session
@@ -139,7 +145,7 @@ def _execute(job: Any, data: Any, folder: Path, *, trials: int = 0, seeds: int =
         raise GatesearchError("An arm has no complete trial, or nothing could be exported.")
 
 
-def _print_warnings(job: Any, data: Any) -> None:
+def _print_warnings(job: "JobSpec", data: "Data") -> None:
     """Write notes about settings that nothing reads and data that is hard to learn from."""
     from trainables.data.sequences import scale_notes
 

@@ -181,7 +181,7 @@ def test_other_features_are_refused(case: Case, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "parts"),
     [
         ({"x": np.full((6, 4), np.nan)}, ("new.npz: x", "finite")),
         ({"x": np.zeros((6, 4), object)}, ("pickled",)),
@@ -195,11 +195,11 @@ def test_other_features_are_refused(case: Case, tmp_path: Path) -> None:
     ],
 )
 def test_bad_data_is_refused(
-    changes: dict[str, Any], words: tuple[str, ...], classes: Case, tmp_path: Path
+    changes: dict[str, Any], parts: tuple[str, ...], classes: Case, tmp_path: Path
 ) -> None:
     arrays = {"x": np.zeros((6, 4)), "lengths": np.array([2, 4]), **changes}
     np.savez(tmp_path / "new.npz", **arrays)
-    refused(lambda: apply(classes.folder, tmp_path / "new.npz"), *words)
+    refused(lambda: apply(classes.folder, tmp_path / "new.npz"), *parts)
 
 
 def test_outputs_that_are_not_finite_are_refused(classes: Case, tmp_path: Path) -> None:
