@@ -50,7 +50,7 @@ OWNERS = {
     "mlflow": ("search/tracking/",),
     "plotly": ("search/report/",),
     "jinja2": ("search/report/page.py",),
-    "psycopg2": ("search/journal/postgres.py",),
+    "psycopg2": ("search/journal/postgres",),
     "boto3": ("trainables/checkpoints/s3.py",),
     "botocore": ("trainables/checkpoints/s3.py",),
 }

@@ -1,19 +1,20 @@
 """The job journal: the one truth of a job. One writer, the driver; any number of readers.
 
-BaseJournal and BaseReader are what a journal promises; Journal and JournalReader keep it in a file,
-search/journal/postgres.py in PostgreSQL. A line is one atomic group of records:
+BaseJournal and BaseReader are what a journal promises. file.py keeps it in a file, postgres.py in
+PostgreSQL. A line is one atomic group of records:
 
     8 hex digits (CRC-32 of the rest) SPACE JSON array of objects NEWLINE
 
 A group is whole or it is not there: a writer that dies, or a disk that fills up, leaves at most one
 torn last line, which readers wait for and the next writer cuts off. A damaged line anywhere else is
-an error, since what follows it would be told on top of a gap.
+an error, since what follows it would be read on top of a gap.
 
 Errors:
     JournalError            the journal cannot be used; names file, line and remedy
         JournalBusyError         another driver holds it
         JournalFencedError       somebody else has written to it: this driver must stop
-        JournalFullError         the file system took no more; nothing was half-written
+        JournalFullError         there is no room for the group; nothing was half-written
+        JournalAwayError         the storage cannot be reached; what was committed is stored
 """
 
 import json
@@ -36,7 +37,7 @@ class JournalBusyError(JournalError):
 
 
 class JournalFencedError(JournalError):
-    """The journal has grown by somebody else's hand: this driver was superseded."""
+    """Another process has written to the journal: this driver was superseded."""
 
 
 class JournalFullError(JournalError):
@@ -44,7 +45,7 @@ class JournalFullError(JournalError):
 
 
 class JournalAwayError(JournalError):
-    """The storage cannot be reached: what was committed is kept, the job resumes once it can."""
+    """The storage cannot be reached: what was committed is stored, and the job resumes once it can."""
 
 
 def encode(group: Group) -> bytes:

@@ -18,9 +18,10 @@ from search.journal.base import (
     JournalFullError,
     decode,
 )
+from trainables.files import sync_folder
 
 
-class JournalReader(BaseReader):
+class FileReader(BaseReader):
     """Reads a journal in a file."""
 
     def __init__(self, path: Path) -> None:
@@ -56,7 +57,7 @@ class JournalReader(BaseReader):
                 yield group
 
 
-class Journal(BaseJournal):
+class FileJournal(BaseJournal):
     """A journal in a file, locked by a second one beside it."""
 
     def __init__(self, path: Path) -> None:
@@ -64,11 +65,11 @@ class Journal(BaseJournal):
         self.path = path
         self._lock = _lock(path.with_name(path.name + ".lock"))
         try:
-            reader = JournalReader(path)
+            reader = FileReader(path)
             created = not reader.exists()
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
             if created:
-                _sync_folder(path.parent)
+                sync_folder(path.parent)
             super().__init__(str(path.parent), reader.read())
             self._size = reader.offset
             os.ftruncate(self._file, self._size)  # a torn last line would swallow the next group
@@ -121,11 +122,3 @@ def _lock(path: Path) -> int:
     holder = f"process {os.getpid()} on {socket.gethostname()} since {started}"
     os.pwrite(descriptor, holder.encode(), 0)
     return descriptor
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

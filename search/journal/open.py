@@ -1,4 +1,4 @@
-"""Where a job keeps its journal and its checkpoints: in its folder, or where its file says.
+"""Opens the storage that a job names, and checks that it can be used.
 
 storage.study          job.journal in the folder, or postgresql://…
 storage.checkpoints    checkpoints/ in the folder, or s3://bucket/prefix/<name>-<job id>
@@ -9,7 +9,7 @@ from pathlib import Path
 from search.job.folder import JOURNAL, has_job, stored_job
 from search.job.spec import JobSpec
 from search.journal.base import BaseJournal, BaseReader
-from search.journal.file import Journal, JournalReader
+from search.journal.file import FileJournal, FileReader
 from spaces.fields import Fault
 
 
@@ -17,9 +17,9 @@ def check(job: JobSpec) -> None:
     """Raise InputError where a storage cannot be used. Makes nothing."""
     faults: list[Fault] = []
     if job.storage.study is not None:
-        from search.journal import postgres
+        from search.journal import postgres_connection
 
-        found = postgres.faults(job.storage.study)
+        found = postgres_connection.faults(job.storage.study)
         faults += [fault.below("storage", "study") for fault in found]
     if job.storage.checkpoints is not None:
         from trainables.checkpoints.s3 import S3Store
@@ -33,10 +33,10 @@ def check(job: JobSpec) -> None:
 def open_journal(job: JobSpec, folder: Path) -> BaseJournal:
     """Open a job's journal for its driver. Raises JournalError."""
     if job.storage.study is None:
-        return Journal(folder / JOURNAL)
-    from search.journal.postgres import SqlJournal
+        return FileJournal(folder / JOURNAL)
+    from search.journal.postgres import PostgresJournal
 
-    return SqlJournal(job.storage.study, job.name)
+    return PostgresJournal(job.storage.study, job.name)
 
 
 def open_reader(folder: Path, *, patience: float = 0.0) -> BaseReader:
@@ -47,10 +47,10 @@ def open_reader(folder: Path, *, patience: float = 0.0) -> BaseReader:
     """
     file = folder / JOURNAL
     if file.exists() or not has_job(folder):
-        return JournalReader(file)
+        return FileReader(file)
     job = stored_job(folder)
     if job.storage.study is None:
-        return JournalReader(file)
-    from search.journal.postgres import SqlReader
+        return FileReader(file)
+    from search.journal.postgres import PostgresReader
 
-    return SqlReader(job.storage.study, job.name, patience=patience)
+    return PostgresReader(job.storage.study, job.name, patience=patience)

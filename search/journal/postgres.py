@@ -16,13 +16,12 @@ Passwords come from where libpq looks for them: PGPASSWORD, PGPASSFILE, ~/.pgpas
 
 import hashlib
 import os
-import re
 import secrets
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, suppress
-from typing import Any, TypeVar
+from typing import Any
 
 import psycopg2
 from psycopg2 import errors
@@ -31,53 +30,26 @@ from search.journal.base import (
     BaseJournal,
     BaseReader,
     Group,
-    JournalAwayError,
     JournalBusyError,
     JournalError,
     JournalFencedError,
-    JournalFullError,
     decode,
 )
-from spaces.fields import Fault
+from search.journal.postgres_connection import TABLE, connect, patiently
 from spaces.text import mask
 
 PATIENCE = 120.0  #: seconds for which a driver or a follower waits for a server that has gone
 
-_TABLE = "gatesearch_journal"
 _CREATE = f"""
-    CREATE TABLE IF NOT EXISTS {_TABLE} (
+    CREATE TABLE IF NOT EXISTS {TABLE} (
         job text NOT NULL, number bigint NOT NULL, writer text NOT NULL, line text NOT NULL,
         PRIMARY KEY (job, number)
     )"""
 _LOCK_SECONDS = 2.0  # for the server to notice that the former driver has died
-_LONGEST_PAUSE = 5.0  # seconds between two attempts to connect
-_CONNECT_SECONDS = 10
 _ROWS = 2_000  # that a reader fetches at once
 
-#: Beginnings of SQLSTATEs of what passes by itself: the server restarts, fails over, has no
-#: connection left, or broke a statement off.
-_PASSING = ("08", "40", "57P", "57014", "25006", "53300", "55P03")
-_NO_ROOM = ("53", "54")
 
-#: What a server says to a connection that it refuses, and what to do about it.
-_REMEDIES = (
-    (
-        r"password|authentication|no pg_hba",
-        "set PGPASSWORD or PGPASSFILE in the environment, and check the user in the URL",
-    ),
-    (r'database "[^"]*" does not exist', "make the database (createdb), or name another"),
-    (r'role "[^"]*" does not exist', "name a user of the server: postgresql://USER@host/database"),
-    (r"\bSSL\b|certificate", "check sslmode and sslrootcert in the URL"),
-    (
-        r"refused|timeout|timed out|translate|route|unreachable|No such file|resolve",
-        "start the server, or correct host and port; it must be reached from where the job runs",
-    ),
-)
-
-_T = TypeVar("_T")
-
-
-class SqlReader(BaseReader):
+class PostgresReader(BaseReader):
     """Reads a job's journal in PostgreSQL."""
 
     def __init__(self, url: str, job: str, *, patience: float = 0.0) -> None:
@@ -104,13 +76,13 @@ class SqlReader(BaseReader):
     def _fetch(self, first: int, most: int) -> list[tuple[int, str]]:
         def fetch() -> list[tuple[int, str]]:
             if self._connection is None:
-                self._connection = _connect(self._url, "gatesearch reader")
+                self._connection = connect(self._url, "gatesearch reader")
             try:
                 return _rows(self._connection, self._job, first, most)
             except errors.UndefinedTable:
                 return []
 
-        return _patiently(fetch, self._drop, self._patience, self._url)
+        return patiently(fetch, self._drop, self._patience, self._url)
 
     def _drop(self) -> None:
         if self._connection is not None:
@@ -123,7 +95,7 @@ class SqlReader(BaseReader):
         self._drop()
 
 
-class SqlJournal(BaseJournal):
+class PostgresJournal(BaseJournal):
     """The driver's end of a journal in PostgreSQL."""
 
     def __init__(self, url: str, job: str, *, patience: float = PATIENCE) -> None:
@@ -142,7 +114,7 @@ class SqlJournal(BaseJournal):
         self._opened = False
         self._last = 0  # number of the last group
         try:
-            history = _patiently(self._take_over, self._drop, 0.0, url)
+            history = patiently(self._take_over, self._drop, 0.0, url)
         except BaseException:
             self._drop()
             raise
@@ -151,7 +123,7 @@ class SqlJournal(BaseJournal):
 
     def _take_over(self) -> list[Group]:
         self._connect()
-        with closing(SqlReader(self._url, self._job)) as reader:
+        with closing(PostgresReader(self._url, self._job)) as reader:
             history = reader.read()
         self._last = len(history)
         return history
@@ -162,24 +134,24 @@ class SqlJournal(BaseJournal):
         def insert() -> None:
             if self._connection is None:
                 self._connect()
-            statement = f"INSERT INTO {_TABLE} (job, number, writer, line) VALUES (%s, %s, %s, %s)"
+            statement = f"INSERT INTO {TABLE} (job, number, writer, line) VALUES (%s, %s, %s, %s)"
             with self._connection.cursor() as cursor:
                 try:
                     cursor.execute(statement, (self._job, number, self._writer, text))
                 except errors.UniqueViolation:
-                    query = f"SELECT writer FROM {_TABLE} WHERE job = %s AND number = %s"
+                    query = f"SELECT writer FROM {TABLE} WHERE job = %s AND number = %s"
                     cursor.execute(query, (self._job, number))
                     if cursor.fetchone() != (self._writer,):
                         raise self._superseded() from None
 
-        _patiently(insert, self._drop, self._patience, self._url)
+        patiently(insert, self._drop, self._patience, self._url)
         self._last = number
 
     def _connect(self) -> None:
         """Connect, see to the table, and take the job's lock."""
         # The host last: the server cuts a name after 63 bytes.
         name = f"gatesearch process {os.getpid()} on {socket.gethostname()}"
-        self._connection = _connect(self._url, name)
+        self._connection = connect(self._url, name)
         with self._connection.cursor() as cursor:
             if self._session is not None:
                 # Our former connection may be dead on our side only: its lock, and a statement of
@@ -233,95 +205,23 @@ class SqlJournal(BaseJournal):
         self._drop()
 
 
-def faults(url: str) -> list[Fault]:
-    """Return why a job could not keep its journal there, if so. Makes nothing."""
-    try:
-        with (
-            closing(_connect(url, "gatesearch check")) as connection,
-            connection.cursor() as cursor,
-        ):
-            cursor.execute(
-                "SELECT current_user, current_database(), current_schema(),"
-                " current_setting('transaction_read_only') = 'on', to_regclass(%s) IS NOT NULL",
-                (_TABLE,),
-            )
-            user, database, schema, read_only, made = cursor.fetchone()
-            if read_only:
-                rule = f"the journal must be written to; {database!r} is read-only"
-                return [Fault(rule, "name the primary server, or add target_session_attrs=primary")]
-            if schema is None:
-                rule = f"the journal's table needs a schema; {user!r} has none in {database!r}"
-                return [Fault(rule, f"GRANT USAGE, CREATE ON SCHEMA public TO {user}")]
-            if made:
-                need, subject, right = "SELECT, INSERT", _TABLE, "table"
-            else:
-                need, subject, right = "CREATE", f"SCHEMA {schema}", "schema"
-            cursor.execute(
-                f"SELECT bool_and(has_{right}_privilege(%s, need))"
-                " FROM unnest(string_to_array(%s, ', ')) AS need",
-                (_TABLE if made else schema, need),
-            )
-            if cursor.fetchone() == (True,):
-                return []
-            rule = f"the user {user!r} may not write a journal into {database!r}"
-            return [Fault(rule, f"GRANT {need} ON {subject} TO {user}, or name another user")]
-    except psycopg2.Error as error:
-        said = _said(error)
-        remedy = "correct the URL: postgresql://user@host:port/database"
-        if isinstance(error, psycopg2.OperationalError):
-            remedy = "see the message; the server's log may say more"
-        remedy = next((r for pattern, r in _REMEDIES if re.search(pattern, said, re.I)), remedy)
-        return [Fault(f"{mask(url)} must take the job's journal; it says: {said}", remedy)]
-
-
-def _connect(url: str, name: str) -> Any:
-    connection = psycopg2.connect(
-        url,
-        application_name=name.encode(errors="replace")[:63].decode(errors="ignore"),
-        client_encoding="UTF8",
-        **{
-            option: value
-            for option, value in {
-                "connect_timeout": _CONNECT_SECONDS,
-                # A server that vanishes is noticed here within half a minute, and so are we there.
-                "keepalives_idle": 10,
-                "keepalives_interval": 5,
-                "keepalives_count": 3,
-                "tcp_user_timeout": 30_000,
-            }.items()
-            if f"{option}=" not in url
-        },
-    )
-    connection.autocommit = True
-    with connection.cursor() as cursor:
-        for option, value in (("idle", 10), ("interval", 5), ("count", 3)):
-            cursor.execute(f"SET tcp_keepalives_{option} = {value}")
-        # A commit that is only in the server's memory is none; stronger settings are kept.
-        cursor.execute(
-            "SELECT set_config('synchronous_commit', 'on', false)"
-            " WHERE current_setting('synchronous_commit') = 'off'"
-        )
-    return connection
-
-
 def _table(cursor: Any) -> int:
     """Return the table's object id; make it where there is none."""
     find = "SELECT to_regclass(%s)::oid::bigint"
-    cursor.execute(find, (_TABLE,))
+    cursor.execute(find, (TABLE,))
     (found,) = cursor.fetchone()
     if found is None:
         # Another job may make it at this moment; what that looks like depends on how far it is.
         with suppress(errors.UniqueViolation, errors.DuplicateTable, errors.DuplicateObject):
             cursor.execute(_CREATE)
-        cursor.execute(find, (_TABLE,))
+        cursor.execute(find, (TABLE,))
         (found,) = cursor.fetchone()
     return int(found)
 
 
 def _rows(connection: Any, job: str, first: int, most: int) -> list[tuple[int, str]]:
     query = (
-        f"SELECT number, line FROM {_TABLE} WHERE job = %s AND number >= %s"
-        " ORDER BY number LIMIT %s"
+        f"SELECT number, line FROM {TABLE} WHERE job = %s AND number >= %s ORDER BY number LIMIT %s"
     )
     with connection.cursor() as cursor:
         cursor.execute(query, (job, first, most))
@@ -364,42 +264,3 @@ def _holder(cursor: Any, key: int) -> tuple[int, str]:
     pid, name = cursor.fetchone() or (-1, None)
     known = str(name).startswith("gatesearch ")
     return pid, str(name).removeprefix("gatesearch ") if known else "another process"
-
-
-def _patiently(do: Callable[[], _T], drop: Callable[[], None], patience: float, url: str) -> _T:
-    """Do it, and after errors that pass by themselves connect again and redo it.
-
-    drop: closes the connection, so that the next attempt makes a new one.
-    """
-    began, pause = time.monotonic(), 0.05
-    while True:
-        try:
-            return do()
-        except psycopg2.Error as error:
-            code = error.pgcode
-            drop()
-            where = f"The journal in {mask(url)}"
-            lost = isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
-            passing = lost if code is None else code.startswith(_PASSING)
-            if not passing and code is not None and code.startswith(_NO_ROOM):
-                raise JournalFullError(
-                    f"{where} could not grow: {_said(error)}. Everything before is kept: make room "
-                    "on the server, then resume the job."
-                ) from None
-            if not passing:
-                raise JournalError(f"{where} cannot be used: {_said(error)}") from None
-            if time.monotonic() - began >= patience:
-                waited = f" for {patience:.0f} s" if patience else ""
-                raise JournalAwayError(
-                    f"{where} could not be reached{waited}: {_said(error)}. Nothing that was "
-                    "stored is lost: resume the job once the server answers."
-                ) from None
-            time.sleep(min(pause, max(0.0, began + patience - time.monotonic())))
-            pause = min(2 * pause, _LONGEST_PAUSE)
-
-
-def _said(error: psycopg2.Error) -> str:
-    """Return the server's or the library's message in one line, without passwords."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    fatal = [line.partition("FATAL: ")[2].strip() for line in lines if "FATAL: " in line]
-    return mask((fatal or lines or [type(error).__name__])[0])[:500].rstrip(".")

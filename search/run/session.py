@@ -106,7 +106,7 @@ def conclude(folder: Path, console: Console) -> bool:
     """Write results.parquet, report.html and best/ from the journal, and show the final table.
 
     Returns whether the best configuration could be exported, or there is none. What stands in the
-    way of an export (a checkpoint that was deleted, say) is told and ends nothing.
+    way of an export (a checkpoint that was deleted, say) is reported and ends nothing.
     """
     from search.export.export import export
     from search.report.page import write_report

@@ -38,7 +38,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
 from search.job.spec import JobSpec
-from search.journal.file import Journal
+from search.journal.file import FileJournal
 from search.journal.replay import JobState
 from search.study.arm_study import ArmStudy
 from search.study.journal_backend import JournalBackend
@@ -89,7 +89,7 @@ def cost(sizes: list[int], asks: int) -> list[dict[str, float]]:
     job_state.info = INFO
     stock = optuna.create_study(direction="maximize")
     rows = []
-    with tempfile.TemporaryDirectory() as folder, Journal(Path(folder) / "j") as journal:
+    with tempfile.TemporaryDirectory() as folder, FileJournal(Path(folder) / "j") as journal:
         storage = JournalStorage(JournalBackend(journal, []))
         study = ArmStudy(job, job.arms[0], job_state, storage)
         trial_ms: list[float] = []

@@ -142,7 +142,7 @@ def watch(done: Callable[[], int], run: Callable[[], None]) -> list[tuple[int, f
 
 
 def ours(folder: Path, trials: int, slots: int) -> list[tuple[int, float, float, int]]:
-    from search.journal.file import Journal
+    from search.journal.file import FileJournal
     from search.run import session
     from search.run.driver import Driver
     from search.run.ray_runner import run_trials
@@ -154,7 +154,7 @@ def ours(folder: Path, trials: int, slots: int) -> list[tuple[int, float, float,
     (folder / "job.yaml").write_text(text)
     job, data = session.load(folder / "job.yaml")
     place = session.begin(job, data.info, folder / "job.yaml", folder / "runs")
-    with Journal(place / "job.journal") as journal:
+    with FileJournal(place / "job.journal") as journal:
         driver = Driver(job, data.info, journal)
         mirror = follower.start(place, None, os.getpid())
 

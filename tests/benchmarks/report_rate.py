@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
 
 from driven import INFO, curve_value, job
 
-from search.journal.file import Journal
+from search.journal.file import FileJournal
 from search.run.driver import Driver
 from trainables.training.curve import Epoch
 from trainables.worker.messages import TrialAssignment, TrialReport
@@ -97,7 +97,7 @@ def main() -> None:
         wanted = job(
             Path(name), search=search, training={"max_epochs": REPORTS}, confirm={"seeds": 0}
         )
-        with Journal(Path(name) / "job.journal") as journal:
+        with FileJournal(Path(name) / "job.journal") as journal:
             print(json.dumps(run(Driver(wanted, INFO, journal), asked.slots)))
 
 

@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
 from servers import running_postgres, running_s3
 
 from search.journal.base import BaseJournal
-from search.journal.file import Journal, JournalReader
-from search.journal.postgres import SqlJournal, SqlReader
+from search.journal.file import FileJournal, FileReader
+from search.journal.postgres import PostgresJournal, PostgresReader
 from trainables.checkpoints.open import open_store
 
 EPOCH = {
@@ -114,15 +114,15 @@ def main() -> None:
     found: dict[str, object] = {"groups": options.groups}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "job.journal"
-        found["commit, file"] = journal_times(Journal(path), options.groups)
-        found["open, file"] = round(timed(lambda: JournalReader(path).read()))
+        found["commit, file"] = journal_times(FileJournal(path), options.groups)
+        found["open, file"] = round(timed(lambda: FileReader(path).read()))
         local = Path(folder) / "checkpoints"
         local.mkdir()
         found["checkpoint, folder"] = store_times(str(local), options.checkpoints)
     with running_postgres(durable=True) as postgres, environment(PGPASSWORD=postgres.password):
         url = postgres.database()
-        found["commit, postgresql"] = journal_times(SqlJournal(url, "job"), options.groups)
-        found["open, postgresql"] = round(timed(lambda: SqlReader(url, "job").read()))
+        found["commit, postgresql"] = journal_times(PostgresJournal(url, "job"), options.groups)
+        found["open, postgresql"] = round(timed(lambda: PostgresReader(url, "job").read()))
     with running_s3() as s3, environment(**s3.environment):
         place = f"s3://{s3.bucket()}/job"
         found["checkpoint, s3"] = store_times(place, options.checkpoints)

@@ -6,7 +6,7 @@ from typing import Any
 
 from installed import _name, _session
 
-from search.journal.file import JournalReader
+from search.journal.file import FileReader
 
 #: Two trials long enough to be hit in the middle, whose results depend on nothing but their seeds.
 CALM = """\
@@ -26,7 +26,7 @@ def journal(folder: Path, kind: str) -> list[dict[str, Any]]:
     path = folder / "job.journal"
     if not path.exists():
         return []
-    groups = JournalReader(path).read()
+    groups = FileReader(path).read()
     return [record for group in groups for record in group if record.get("record") == kind]
 
 

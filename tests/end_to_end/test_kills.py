@@ -18,7 +18,7 @@ from faults import alike, named, workers
 from installed import begin, gatesearch, kill, records, wait_until
 from optuna.storages import JournalStorage
 
-from search.journal.file import Journal, JournalReader
+from search.journal.file import FileJournal, FileReader
 from search.study.journal_backend import JournalBackend
 
 KILLED = """\
@@ -53,7 +53,7 @@ def prepared(folder: Path, slots: int) -> Path:
 
 def groups(folder: Path) -> int:
     path = folder / "runs/killed/job.journal"
-    return len(JournalReader(path).read()) if path.exists() else 0
+    return len(FileReader(path).read()) if path.exists() else 0
 
 
 def strike(folder: Path, target: str, chance: random.Random) -> bool:
@@ -80,7 +80,7 @@ def strike(folder: Path, target: str, chance: random.Random) -> bool:
 
 def studies(folder: Path) -> dict[str, list[Any]]:
     """Return the trials as Optuna sees them: states, values at rungs and in the end, attributes."""
-    with Journal(folder / "runs/killed/job.journal") as journal:
+    with FileJournal(folder / "runs/killed/job.journal") as journal:
         storage = JournalStorage(JournalBackend(journal, journal.take_history()))
         return {
             study.study_name: [

@@ -12,7 +12,7 @@ import pytest
 from installed import begin, gatesearch, kill, records, wait_until
 
 from search.job.spec import JobSpec
-from search.journal.file import JournalReader
+from search.journal.file import FileReader
 from trainables.data import tasks
 
 SMALL = """\
@@ -185,7 +185,7 @@ def test_a_killed_job_resumes_to_the_same_results(ran: Path, tmp_path: Path, gro
     killed = begin("run", "small.yaml", cwd=tmp_path)
     journal = tmp_path / "runs/small/job.journal"
     wait_until(
-        lambda: journal.exists() and len(JournalReader(journal).read()) >= groups,
+        lambda: journal.exists() and len(FileReader(journal).read()) >= groups,
         f"the journal has {groups} groups",
     )
     kill(killed)
@@ -198,7 +198,7 @@ def test_an_interrupted_job_ends_cleanly_and_resumes(ran: Path, tmp_path: Path, 
     (tmp_path / "small.yaml").write_text(SMALL)
     process = begin("run", "small.yaml", cwd=tmp_path)
     journal = tmp_path / "runs/small/job.journal"
-    wait_until(lambda: journal.exists() and len(JournalReader(journal).read()) >= 5, "it works")
+    wait_until(lambda: journal.exists() and len(FileReader(journal).read()) >= 5, "it works")
     process.send_signal(getattr(signal, by))
     try:
         assert process.wait(timeout=60) == 130

@@ -11,7 +11,7 @@ import pytest
 from installed import begin, gatesearch, kill, records, wait_until
 from servers import S3, Postgres
 
-from search.journal.postgres import SqlReader
+from search.journal.postgres import PostgresReader
 
 SMALL = """\
 name: stored
@@ -80,7 +80,7 @@ def ran(
     gatesearch("run", "stored.yaml", cwd=here)
     job_file(there, url, bucket)
     killed = begin("run", "stored.yaml", cwd=there)
-    wait_until(lambda: len(SqlReader(url, "stored").read()) >= 15, "the journal has 15 groups")
+    wait_until(lambda: len(PostgresReader(url, "stored").read()) >= 15, "the journal has 15 groups")
     kill(killed)
     gatesearch("resume", "stored", cwd=there)
     return Ran(here, there, url, bucket)

@@ -9,7 +9,7 @@ from typing import Any
 
 from search.job.spec import JobSpec
 from search.journal.open import open_journal, open_reader
-from search.journal.postgres import SqlReader
+from search.journal.postgres import PostgresReader
 from search.journal.replay import JobState
 from search.run.driver import Driver
 from spaces.tasks import Metric, TaskInfo
@@ -144,7 +144,7 @@ def told(folder: Path, job: JobSpec | None = None) -> JobState:
     """Return what a reader makes of the journal in a folder, or of the job's in its database."""
     job_state = JobState()
     if job is not None and job.storage.study is not None:
-        job_state.apply_all(SqlReader(job.storage.study, job.name).groups())
+        job_state.apply_all(PostgresReader(job.storage.study, job.name).groups())
     else:
         job_state.apply_all(open_reader(folder).groups())
     return job_state

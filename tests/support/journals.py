@@ -10,8 +10,8 @@ from typing import Any, Protocol
 from servers import Postgres
 
 from search.journal.base import BaseJournal, BaseReader, Group, encode
-from search.journal.file import Journal, JournalReader
-from search.journal.postgres import SqlJournal, SqlReader
+from search.journal.file import FileJournal, FileReader
+from search.journal.postgres import PostgresJournal, PostgresReader
 
 
 class Kept(Protocol):
@@ -44,15 +44,15 @@ class InFile:
     @property
     def opening(self) -> str:
         return (
-            "from pathlib import Path; from search.journal.file import Journal\n"
-            f"journal = Journal(Path({str(self.path)!r}))\n"
+            "from pathlib import Path; from search.journal.file import FileJournal\n"
+            f"journal = FileJournal(Path({str(self.path)!r}))\n"
         )
 
     def open(self) -> BaseJournal:
-        return Journal(self.path)
+        return FileJournal(self.path)
 
     def reader(self) -> BaseReader:
-        return JournalReader(self.path)
+        return FileReader(self.path)
 
     def intrude(self, group: Group) -> None:
         with self.path.open("ab") as other:  # as on a file system without locks
@@ -85,15 +85,15 @@ class InPostgres:
     @property
     def opening(self) -> str:
         return (
-            "from search.journal.postgres import SqlJournal\n"
-            f"journal = SqlJournal({self.url!r}, {self.job!r})\n"
+            "from search.journal.postgres import PostgresJournal\n"
+            f"journal = PostgresJournal({self.url!r}, {self.job!r})\n"
         )
 
-    def open(self) -> SqlJournal:
-        return SqlJournal(self.url, self.job, patience=self.patience)
+    def open(self) -> PostgresJournal:
+        return PostgresJournal(self.url, self.job, patience=self.patience)
 
-    def reader(self) -> SqlReader:
-        return SqlReader(self.url, self.job)
+    def reader(self) -> PostgresReader:
+        return PostgresReader(self.url, self.job)
 
     def intrude(self, group: Group) -> None:
         line = encode(group).decode().rstrip("\n").replace("'", "''")

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from search.journal.file import Journal
+from search.journal.file import FileJournal
 
 HOST = "elsewhere"  # where the drivers of these journals ran, unless a test says otherwise
 START = 1_790_000_000_000  # Unix time in milliseconds
@@ -39,7 +39,7 @@ class Told:
         )
 
     def write(self, *records: dict[str, Any]) -> None:
-        with Journal(self.folder / "job.journal") as journal:
+        with FileJournal(self.folder / "job.journal") as journal:
             journal.append(*records)
             journal.commit()
 

@@ -23,7 +23,7 @@ from search.journal.base import (
     decode,
     encode,
 )
-from search.journal.file import Journal, JournalReader
+from search.journal.file import FileJournal, FileReader
 
 GROUPS = [[{"record": "a", "n": 1}, {"op_code": 4}], [{"record": "b"}], [{"record": "ü\n"}]]
 
@@ -160,12 +160,12 @@ def test_every_torn_ending_leaves_the_groups_before_it(tmp_path: Path) -> None:
     two = len(encode(GROUPS[0])) + len(encode(GROUPS[1]))
     for cut in range(two, len(whole)):
         path.write_bytes(whole[:cut])
-        assert JournalReader(path).read() == GROUPS[:2]
-        with Journal(path) as journal:
+        assert FileReader(path).read() == GROUPS[:2]
+        with FileJournal(path) as journal:
             assert journal.take_history() == GROUPS[:2]
             journal.append({"record": "after"})
             journal.commit()
-        assert JournalReader(path).read() == [*GROUPS[:2], [{"record": "after"}]]
+        assert FileReader(path).read() == [*GROUPS[:2], [{"record": "after"}]]
 
 
 def test_zeros_at_the_end_after_a_power_cut_are_cut_off(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_zeros_at_the_end_after_a_power_cut_are_cut_off(tmp_path: Path) -> None:
     write(InFile(path))
     with path.open("ab") as file:
         file.write(bytes(4096))
-    with Journal(path) as journal:
+    with FileJournal(path) as journal:
         assert journal.take_history() == GROUPS
 
 
@@ -181,7 +181,7 @@ def test_a_reader_waits_for_the_rest_of_a_line(tmp_path: Path) -> None:
     path = tmp_path / "job.journal"
     line = encode(GROUPS[0])
     path.write_bytes(line + encode(GROUPS[1])[:15])
-    reader = JournalReader(path)
+    reader = FileReader(path)
     assert reader.read() == GROUPS[:1]
     path.write_bytes(line + encode(GROUPS[1]))
     assert reader.read() == GROUPS[1:2]

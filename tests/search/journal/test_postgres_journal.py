@@ -18,10 +18,10 @@ from servers import Postgres, wait_until
 from tcp_link import Moment, linked
 
 from search.journal import open as storage
-from search.journal import postgres as sql_journal
+from search.journal import postgres_connection
 from search.journal.base import JournalAwayError, JournalError, JournalFencedError
-from search.journal.file import Journal, JournalReader
-from search.journal.postgres import SqlJournal, SqlReader
+from search.journal.file import FileJournal, FileReader
+from search.journal.postgres import PostgresJournal, PostgresReader
 from spaces.errors import InputError
 
 SUPPORT = Path(__file__).parents[2] / "support"
@@ -33,7 +33,7 @@ def kept(postgres: Postgres) -> InPostgres:
     return InPostgres(postgres, postgres.database())
 
 
-def commit(journal: SqlJournal, *numbers: int) -> None:
+def commit(journal: PostgresJournal, *numbers: int) -> None:
     for number in numbers:
         journal.append({"record": "n", "n": number})
         journal.commit()
@@ -86,14 +86,14 @@ def test_many_drivers_may_make_the_table_at_one_moment(kept: InPostgres) -> None
 def test_its_lines_are_those_of_the_file(kept: InPostgres, tmp_path: Path) -> None:
     groups = [[{"record": "a", "text": "é\n\\"}], [{"op_code": 1}, {"op_code": 2}]]
     path = tmp_path / "job.journal"
-    with kept.open() as one, Journal(path) as other:
+    with kept.open() as one, FileJournal(path) as other:
         for group in groups:
             for journal in (one, other):
                 journal.append(*group)
                 journal.commit()
     lines = kept.run("SELECT line FROM gatesearch_journal ORDER BY number")
     assert path.read_text() == "".join(f"{line}\n" for (line,) in lines)
-    assert JournalReader(path).read() == kept.reader().read() == groups
+    assert FileReader(path).read() == kept.reader().read() == groups
 
 
 def test_missing_rows_are_refused(kept: InPostgres) -> None:
@@ -169,13 +169,13 @@ def test_a_driver_that_was_cut_off_never_writes_after_another_took_over(kept: In
 
 def test_a_follower_outlives_a_lost_connection(kept: InPostgres) -> None:
     with linked(kept.server.port) as link, kept.open() as journal:
-        follower = SqlReader(through(kept, link.port), kept.job, patience=100)
+        follower = PostgresReader(through(kept, link.port), kept.job, patience=100)
         commit(journal, 1)
         assert len(follower.read()) == 1
         link.cut()
         commit(journal, 2)
         assert follower.read() == [[{"record": "n", "n": 2}]]
-        impatient = SqlReader(through(kept, link.port), kept.job)
+        impatient = PostgresReader(through(kept, link.port), kept.job)
         link.cut(for_good=True)
         with pytest.raises(JournalAwayError):
             impatient.read()
@@ -288,7 +288,7 @@ def test_a_password_file_will_do(
     (tmp_path / "pass").write_text(f"*:*:*:*:{kept.server.password}\n")
     (tmp_path / "pass").chmod(0o600)
     monkeypatch.setenv("PGPASSFILE", str(tmp_path / "pass"))
-    assert sql_journal.faults(kept.url) == []
+    assert postgres_connection.faults(kept.url) == []
     kept.open().close()
 
 
@@ -302,8 +302,8 @@ def test_a_database_that_can_take_the_journal_is_left_as_it_was(
 def test_rights_on_the_table_are_enough_for_a_driver(kept: InPostgres) -> None:
     kept.open().close()
     url = new_user(kept, "GRANT SELECT, INSERT ON gatesearch_journal TO {}")
-    assert sql_journal.faults(url) == []
-    with SqlJournal(url, "vowels") as journal:
+    assert postgres_connection.faults(url) == []
+    with PostgresJournal(url, "vowels") as journal:
         commit(journal, 1)
     assert numbers(kept) == [1]
 
@@ -336,7 +336,7 @@ def test_a_kill_at_any_moment_changes_no_result(
     wanted = job(tmp_path, search=search, storage={"study": driven.url})
     drive(wanted, tmp_path)
     ((groups,),) = driven.run("SELECT count(*) FROM gatesearch_journal")
-    assert groups == len(JournalReader(tmp_path / "job.journal").read())
+    assert groups == len(FileReader(tmp_path / "job.journal").read())
     for number in range(groups - 1, 0, -7):
         driven.run(f"DELETE FROM gatesearch_journal WHERE number > {number}")
         assert alike(drive(wanted, tmp_path)) == alike(undisturbed)
@@ -356,7 +356,7 @@ def test_a_driver_killed_at_random_moments_resumes_to_the_same_results(
     search = {"trials": 6}
     undisturbed = drive(job(tmp_path, search=search), tmp_path)
     wanted = job(tmp_path, search=search, storage={"study": driven.url})
-    total = len(JournalReader(tmp_path / "job.journal").read())
+    total = len(FileReader(tmp_path / "job.journal").read())
     program = (
         f"import json, sys; from pathlib import Path; sys.path.insert(0, {str(SUPPORT)!r})\n"
         "from driven import drive, job\n"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from driven import INFO, Workers, drive, job, told
 
-from search.journal.file import Journal
+from search.journal.file import FileJournal
 from search.results.read import read_results
 from search.results.summarise import compare
 from search.run.budgets import MAX_UNPRODUCTIVE
@@ -59,7 +59,7 @@ def test_arms_of_unequal_cost_end_within_5_percent_of_each_other(
     tmp_path: Path, slots: int
 ) -> None:
     """An epoch of rnn costs a third of the others'. With eight slots too, all along the way."""
-    with Journal(tmp_path / "job.journal") as journal:
+    with FileJournal(tmp_path / "job.journal") as journal:
         driver = Driver(job(tmp_path, search=SECONDS_BUDGET), INFO, journal)
         widest = in_time(driver, slots)
     job_state = told(tmp_path)
@@ -71,7 +71,7 @@ def test_arms_of_unequal_cost_end_within_5_percent_of_each_other(
 
 
 def test_the_first_free_slots_go_to_different_arms(tmp_path: Path) -> None:
-    with Journal(tmp_path / "job.journal") as journal:
+    with FileJournal(tmp_path / "job.journal") as journal:
         driver = Driver(job(tmp_path, search=SECONDS_BUDGET), INFO, journal)
         handed = [driver.next() for _ in range(6)]
         assert [work.config.cell for work in handed if work] == ["rnn", "lstm", "gru"] * 2
@@ -79,11 +79,11 @@ def test_the_first_free_slots_go_to_different_arms(tmp_path: Path) -> None:
 
 def test_trials_that_waited_beyond_the_wall_clock_are_not_begun_again(tmp_path: Path) -> None:
     wanted = job(tmp_path, search={"wall_clock": 1e-9}, confirm={"seeds": 0})
-    with Journal(tmp_path / "job.journal") as journal:
+    with FileJournal(tmp_path / "job.journal") as journal:
         driver = Driver(wanted, INFO, journal)
         assert driver.next() is not None
         driver.job_state.search_seconds = 1.0
-    with Journal(tmp_path / "job.journal") as journal:
+    with FileJournal(tmp_path / "job.journal") as journal:
         driver = Driver(wanted, INFO, journal)
         driver.job_state.search_seconds = 1.0
         assert driver.next() is None
@@ -95,7 +95,7 @@ def test_trials_that_waited_beyond_the_wall_clock_are_not_begun_again(tmp_path: 
 def test_a_lost_node_is_no_fault_of_a_trial_that_gets_further(tmp_path: Path) -> None:
     """Nine losses, each after another epoch: more than the two retries that a fault has."""
     wanted = job(tmp_path, search={"trials": 1, "pruner": {"kind": "median"}}, arms=["rnn"])
-    with Journal(tmp_path / "job.journal") as journal:
+    with FileJournal(tmp_path / "job.journal") as journal:
         driver = Driver(wanted, INFO, journal)
         workers = Workers(driver)
         while not told(tmp_path).arm("rnn", "confirm"):
@@ -109,7 +109,7 @@ def test_a_lost_node_is_no_fault_of_a_trial_that_gets_further(tmp_path: Path) ->
 
 def test_a_trial_that_takes_node_after_node_with_it_fails(tmp_path: Path) -> None:
     wanted = job(tmp_path, search={"trials": 1}, arms=["rnn"])
-    with Journal(tmp_path / "job.journal") as journal:
+    with FileJournal(tmp_path / "job.journal") as journal:
         driver = Driver(wanted, INFO, journal)
         for _ in range(3):
             work = driver.next()
@@ -120,7 +120,7 @@ def test_a_trial_that_takes_node_after_node_with_it_fails(tmp_path: Path) -> Non
 
 
 def test_a_loss_after_the_end_changes_nothing(tmp_path: Path) -> None:
-    with Journal(tmp_path / "job.journal") as journal:
+    with FileJournal(tmp_path / "job.journal") as journal:
         driver = Driver(job(tmp_path), INFO, journal)
         workers = Workers(driver)
         workers.run(most_reports=12)
@@ -135,7 +135,7 @@ def test_a_loss_after_the_end_changes_nothing(tmp_path: Path) -> None:
 def test_a_worker_without_a_place_for_checkpoints_stops_the_job_and_fails_no_trial(
     tmp_path: Path,
 ) -> None:
-    with Journal(tmp_path / "job.journal") as journal:
+    with FileJournal(tmp_path / "job.journal") as journal:
         driver = Driver(job(tmp_path), INFO, journal)
         work = driver.next()
         assert work is not None
@@ -159,7 +159,7 @@ def test_budget_that_a_job_cannot_use_is_refused_with_all_its_problems(
     wanted = job(tmp_path, **changes)
     drive(wanted, tmp_path)
     with (
-        Journal(tmp_path / "job.journal") as journal,
+        FileJournal(tmp_path / "job.journal") as journal,
         pytest.raises(InputError) as refused,
     ):
         Driver(wanted, INFO, journal).extend(trials, seeds)
@@ -168,13 +168,13 @@ def test_budget_that_a_job_cannot_use_is_refused_with_all_its_problems(
 
 def test_a_job_is_extended_in_the_middle_of_its_confirmation(tmp_path: Path) -> None:
     wanted = job(tmp_path)
-    with Journal(tmp_path / "job.journal") as journal:
+    with FileJournal(tmp_path / "job.journal") as journal:
         driver = Driver(wanted, INFO, journal)
         workers = Workers(driver, slots=2)
         while driver.job_state.phase != "confirm":
             workers.run(most_reports=1)
         assert workers.live
-    with Journal(tmp_path / "job.journal") as journal:
+    with FileJournal(tmp_path / "job.journal") as journal:
         driver = Driver(wanted, INFO, journal)
         driver.extend(trials=2, seeds=1)
         Workers(driver, slots=2).run()

@@ -12,7 +12,7 @@ from optuna.storages import JournalStorage
 from optuna.trial import TrialState as OptunaState
 
 from search.journal.base import encode
-from search.journal.file import Journal, JournalReader
+from search.journal.file import FileJournal, FileReader
 from search.journal.replay import JobState, TrialState
 from search.run.driver import Driver
 from search.study.journal_backend import JournalBackend
@@ -32,7 +32,7 @@ def confirm(job_state: JobState) -> list[TrialState]:
 
 def studies(folder: Path) -> dict[str, list[optuna.trial.FrozenTrial]]:
     """Return the trials as Optuna sees them, read from the journal alone."""
-    with Journal(folder / "job.journal") as journal:
+    with FileJournal(folder / "job.journal") as journal:
         storage = JournalStorage(JournalBackend(journal, journal.take_history()))
         return {
             study.study_name: storage.get_all_trials(study._study_id)
@@ -91,7 +91,7 @@ def test_a_trial_that_diverges_ends_within_that_report(tmp_path: Path) -> None:
 
 
 def test_what_is_told_twice_changes_nothing(tmp_path: Path) -> None:
-    with Journal(tmp_path / "job.journal") as journal:
+    with FileJournal(tmp_path / "job.journal") as journal:
         driver = Driver(job(tmp_path), INFO, journal)
         workers = Workers(driver, slots=2)
         for _ in range(40):
@@ -174,7 +174,7 @@ def test_a_failing_trial_is_retried_and_then_failed_with_its_reason(tmp_path: Pa
 
 
 def test_a_lost_worker_costs_no_trial(tmp_path: Path) -> None:
-    with Journal(tmp_path / "job.journal") as journal:
+    with FileJournal(tmp_path / "job.journal") as journal:
         driver = Driver(job(tmp_path), INFO, journal)
         workers = Workers(driver, slots=2)
         workers.run(most_reports=3)
@@ -187,12 +187,12 @@ def test_a_lost_worker_costs_no_trial(tmp_path: Path) -> None:
 
 
 def test_late_reports_of_a_former_drivers_workers_are_ignored(tmp_path: Path) -> None:
-    with Journal(tmp_path / "job.journal") as journal:
+    with FileJournal(tmp_path / "job.journal") as journal:
         workers = Workers(Driver(job(tmp_path), INFO, journal))
         workers.run(most_reports=4)
         work = workers.live[0]
         late = workers.slice(work)
-    with Journal(tmp_path / "job.journal") as journal:
+    with FileJournal(tmp_path / "job.journal") as journal:
         driver = Driver(job(tmp_path), INFO, journal)
         taken_back = driver.next()
         assert taken_back is not None
@@ -248,7 +248,7 @@ def test_finalists_are_the_best_complete_trials(tmp_path: Path) -> None:
 
 def test_a_finished_job_can_be_extended(tmp_path: Path) -> None:
     drive(job(tmp_path), tmp_path)
-    with Journal(tmp_path / "job.journal") as journal:
+    with FileJournal(tmp_path / "job.journal") as journal:
         driver = Driver(job(tmp_path), INFO, journal)
         assert driver.finished
         driver.extend(trials=2, seeds=1)
@@ -276,7 +276,7 @@ def test_another_job_under_the_same_name_is_refused(tmp_path: Path) -> None:
     drive(job(tmp_path), tmp_path, most_reports=2)
     before = (tmp_path / "job.journal").read_bytes()
     with (
-        Journal(tmp_path / "job.journal") as journal,
+        FileJournal(tmp_path / "job.journal") as journal,
         pytest.raises(InputError, match="the job 'driven' must be as it was"),
     ):
         Driver(job(tmp_path, search={"trials": 9}), INFO, journal)
@@ -289,7 +289,7 @@ def test_a_job_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
     for folder in (older, newer):
         folder.mkdir()
         drive(job(tmp_path), folder, most_reports=20)
-    groups = JournalReader(older / "job.journal").read()
+    groups = FileReader(older / "job.journal").read()
     for record in (record for group in groups for record in group):
         for place in (record.get("config", {}), record.get("spec", {}).get("space", {})):
             for key in LATER:
@@ -301,16 +301,16 @@ def test_a_job_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
 def test_changed_data_is_refused(tmp_path: Path) -> None:
     drive(job(tmp_path), tmp_path, most_reports=2)
     with (
-        Journal(tmp_path / "job.journal") as journal,
+        FileJournal(tmp_path / "job.journal") as journal,
         pytest.raises(InputError, match="the data must be as it was"),
     ):
         Driver(job(tmp_path), replace(INFO, fingerprint="0" * 64), journal)
 
 
 def test_a_decision_is_on_disk_before_it_is_handed_out(tmp_path: Path) -> None:
-    reader = JournalReader(tmp_path / "job.journal")
+    reader = FileReader(tmp_path / "job.journal")
     job_state = JobState()
-    with Journal(tmp_path / "job.journal") as journal:
+    with FileJournal(tmp_path / "job.journal") as journal:
         driver = Driver(job(tmp_path), INFO, journal)
         workers = Workers(driver, slots=2)
         for _ in range(30):
@@ -322,7 +322,7 @@ def test_a_decision_is_on_disk_before_it_is_handed_out(tmp_path: Path) -> None:
 
 
 def test_a_report_of_an_unknown_trial_is_no_trial(tmp_path: Path) -> None:
-    with Journal(tmp_path / "job.journal") as journal:
+    with FileJournal(tmp_path / "job.journal") as journal:
         driver = Driver(job(tmp_path), INFO, journal)
         assert driver.report(TrialReport("search/lstm/99", driver.generation, [])) is False
         assert not driver.job_state.trials

@@ -12,7 +12,7 @@ from optuna.trial import TrialState as OptunaState
 from rich.console import Console
 
 from search.job.spec import JobSpec
-from search.journal.file import Journal
+from search.journal.file import FileJournal
 from search.journal.open import open_reader
 from search.journal.replay import TrialState
 from search.report.page import write_report
@@ -83,7 +83,7 @@ def test_what_is_over_the_limit_is_never_trained_and_counts_as_a_trial(
 
 def test_finalists_have_met_the_limit_and_are_not_measured_again(tmp_path: Path) -> None:
     wanted = limited(tmp_path)
-    with Journal(tmp_path / "job.journal") as journal:
+    with FileJournal(tmp_path / "job.journal") as journal:
         workers = Workers(Driver(wanted, INFO, journal), latency=latency, value=wide)
         workers.run()
     assert workers.measured == [f"search/lstm/{n}" for n in range(30)]
@@ -92,7 +92,7 @@ def test_finalists_have_met_the_limit_and_are_not_measured_again(tmp_path: Path)
 
 
 def test_without_a_limit_nothing_is_measured(tmp_path: Path) -> None:
-    with Journal(tmp_path / "job.journal") as journal:
+    with FileJournal(tmp_path / "job.journal") as journal:
         workers = Workers(Driver(limited(tmp_path, None), INFO, journal))
         workers.run()
     assert not workers.measured
@@ -101,7 +101,7 @@ def test_without_a_limit_nothing_is_measured(tmp_path: Path) -> None:
 def test_a_trial_is_measured_once_whatever_becomes_of_its_worker(tmp_path: Path) -> None:
     """The journal's figure holds after a retry and after another driver has taken over."""
     wanted = limited(tmp_path, search={"control_fraction": 1})
-    with Journal(tmp_path / "job.journal") as journal:
+    with FileJournal(tmp_path / "job.journal") as journal:
         driver = Driver(wanted, INFO, journal)
         work = driver.next()
         assert work is not None and work.measure_latency
@@ -109,7 +109,7 @@ def test_a_trial_is_measured_once_whatever_becomes_of_its_worker(tmp_path: Path)
         driver.worker_lost(work.key, "its worker was killed")
         again = driver.next()
         assert again is not None and again.key == work.key and not again.measure_latency
-    with Journal(tmp_path / "job.journal") as journal:
+    with FileJournal(tmp_path / "job.journal") as journal:
         taken_over = Driver(wanted, INFO, journal).next()
         assert (
             taken_over is not None and taken_over.key == work.key and not taken_over.measure_latency
@@ -143,7 +143,7 @@ def test_a_resumed_job_goes_on_as_an_undisturbed_one(tmp_path: Path, sampler: st
 
 def stored(folder: Path, wanted: JobSpec) -> list[FrozenTrial]:
     """Return the arm's trials as Optuna has them."""
-    with Journal(folder / "job.journal") as journal:
+    with FileJournal(folder / "job.journal") as journal:
         history = journal.take_history()
         (study,) = open_studies(wanted, told(folder), journal, history).values()
         return study._stored.trials
@@ -269,7 +269,7 @@ def test_a_warm_start_takes_over_what_was_too_slow(tmp_path: Path) -> None:
         assert len(found["lstm"]) == kept
         folder = tmp_path / f"job-{limit}"
         folder.mkdir()
-        with Journal(folder / "job.journal") as journal:
+        with FileJournal(folder / "job.journal") as journal:
             driver = Driver(wanted, INFO, journal, lambda found=found: found)  # type: ignore[misc]
             Workers(driver, latency=latency, value=wide).run()
         assert len(told(folder).arm("lstm", "search")) == 6

@@ -9,7 +9,7 @@ import pytest
 from driven import INFO, Workers, drive, job, told
 
 from search.job.spec import JobSpec
-from search.journal.file import Journal
+from search.journal.file import FileJournal
 from search.journal.replay import JobState, TrialState
 from search.run.driver import Driver
 from trainables.worker.messages import TrialAssignment
@@ -44,7 +44,7 @@ class Company(Workers):
 def company(job: JobSpec, folder: Path, **options: Any) -> list[list[TrialAssignment]]:
     """Run a job to its end, or through `most_reports`; return what was handed out together."""
     most = options.pop("most_reports", 100_000)
-    with Journal(folder / "job.journal") as journal:
+    with FileJournal(folder / "job.journal") as journal:
         workers = Company(Driver(job, INFO, journal), **options)
         workers.run(most)
     return workers.handed_out
@@ -97,7 +97,7 @@ def test_a_driver_killed_among_replicates_ends_with_the_same_ones_in_the_same_or
     whole.mkdir()
     broken.mkdir()
     asked = job(tmp_path, search={"trials": 4}, confirm=CONFIRM)
-    with Journal(whole / "job.journal") as journal:
+    with FileJournal(whole / "job.journal") as journal:
         undisturbed = Company(Driver(asked, INFO, journal), slots=2)
         undisturbed.run()
     company(asked, broken, slots=2, most_reports=undisturbed.turns - before_the_end)
@@ -109,7 +109,7 @@ def test_a_driver_killed_among_replicates_ends_with_the_same_ones_in_the_same_or
 
 
 def test_replicates_that_were_lost_with_their_worker_go_on_alone(tmp_path: Path) -> None:
-    with Journal(tmp_path / "job.journal") as journal:
+    with FileJournal(tmp_path / "job.journal") as journal:
         driver = Driver(job(tmp_path, confirm=CONFIRM), INFO, journal)
         workers = Workers(driver)
         while (first := driver.next()) is not None and not first.test:

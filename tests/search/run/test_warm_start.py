@@ -10,7 +10,7 @@ from bowl import BOWL, bowl, distance, told_of
 from driven import INFO, Workers, drive, job, told
 
 from search.job.spec import JobSpec
-from search.journal.file import Journal
+from search.journal.file import FileJournal
 from search.journal.replay import JobState
 from search.run.driver import Driver
 from search.run.session import begin
@@ -38,7 +38,7 @@ def warm(root: Path, sampler: str = "tpe", **changes: Any) -> JobSpec:
 def run(wanted: JobSpec, root: Path, most_reports: int = 100_000) -> JobState:
     folder = root / wanted.name
     folder.mkdir(exist_ok=True)
-    with Journal(folder / "job.journal") as journal:
+    with FileJournal(folder / "job.journal") as journal:
         driver = Driver(wanted, INFO, journal, lambda: find(wanted, INFO, root))
         Workers(driver, value=bowl).run(most_reports)
     return told(folder)
@@ -109,7 +109,7 @@ def test_another_number_of_epochs_is_no_obstacle(tmp_path: Path) -> None:
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"search": {"warm_start": "formr"}}, "must name a job in .*, not 'formr'.*did you mean former"),
+    ({"search": {"warm_start": "formr"}}, "must name a job .*, not 'formr'.*did you mean former"),
     ({"arms": ["lstm", "gru"]}, "job former must have trials of an arm gru; it has lstm"),
     (
         {"space": {**BOWL, "hidden_size": 32}},

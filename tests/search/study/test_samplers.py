@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.job.sections import SAMPLERS
 from search.job.spec import JobSpec
-from search.journal.file import Journal, JournalReader
+from search.journal.file import FileJournal, FileReader
 from search.journal.replay import JobState
 from search.run.session import begin
 from search.study.arm_study import ArmStudy
@@ -154,7 +154,7 @@ def test_up_to_a_windows_size_suggestions_are_the_stock_samplers(tmp_path: Path)
 
 def stored(folder: Path) -> list[optuna.trial.FrozenTrial]:
     """Return the trials of a job's only arm as Optuna sees them, from the journal alone."""
-    with Journal(folder / "job.journal") as journal:
+    with FileJournal(folder / "job.journal") as journal:
         storage = JournalStorage(JournalBackend(journal, journal.take_history()))
         return optuna.load_study(study_name=None, storage=storage).get_trials()
 
@@ -164,7 +164,7 @@ CREATE_TRIAL, SET_TRIAL_PARAM = 4, 5  #: operations of Optuna's journal
 
 def records(folder: Path) -> list[dict[str, Any]]:
     """Return Optuna's records in a job's journal."""
-    groups = JournalReader(folder / "job.journal").groups()
+    groups = FileReader(folder / "job.journal").groups()
     return [record for group in groups for record in group if "op_code" in record]
 
 
@@ -233,7 +233,7 @@ def test_neither_a_suggestion_nor_a_report_goes_through_all_trials(
     tmp_path: Path, pruner: str
 ) -> None:
     wanted = job(tmp_path, arms=["lstm"], space=MIXED, search={"pruner": pruner})
-    with Journal(tmp_path / "job.journal") as journal:
+    with FileJournal(tmp_path / "job.journal") as journal:
         storage = Counting(JournalBackend(journal, []))
         job_state = JobState()
         job_state.info = INFO

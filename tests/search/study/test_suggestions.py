@@ -11,7 +11,7 @@ import pytest
 from driven import INFO, Workers, drive, job, told
 
 from search.job.spec import JobSpec
-from search.journal.file import Journal, JournalReader
+from search.journal.file import FileJournal, FileReader
 from search.run.driver import Driver
 from search.run.tune_bridge import Bridge, Continue, Take, Wait
 from trainables.worker.messages import TrialAssignment
@@ -36,7 +36,7 @@ def held() -> Iterator[None]:
 
 @pytest.fixture
 def driver(tmp_path: Path) -> Iterator[Driver]:
-    with Journal(tmp_path / "job.journal") as journal:
+    with FileJournal(tmp_path / "job.journal") as journal:
         yield Driver(slow(tmp_path), INFO, journal)
 
 
@@ -56,7 +56,7 @@ def test_reports_are_taken_in_while_a_suggestion_is_made(driver: Driver, tmp_pat
     held_sampler.go.clear()
     assert driver.next(wait=False) is None and driver.suggestion_pending
     assert driver.report(workers.slice(first))
-    (*_, group) = JournalReader(tmp_path / "job.journal").groups()
+    (*_, group) = FileReader(tmp_path / "job.journal").groups()
     assert [row["key"] for row in group if row.get("record") == "report"] == [first.key]
     assert driver.next(wait=False) is None
     held_sampler.go.set()
@@ -92,7 +92,7 @@ def test_a_trial_that_was_lost_goes_on_before_a_suggestion_is_there(driver: Driv
 
 @pytest.mark.parametrize("wait", [True, False])
 def test_what_a_sampler_raises_reaches_whoever_asks(tmp_path: Path, wait: bool) -> None:
-    with Journal(tmp_path / "job.journal") as journal:
+    with FileJournal(tmp_path / "job.journal") as journal:
         driver = Driver(slow(tmp_path, "held_sampler.Broken"), INFO, journal)
         with pytest.raises(ZeroDivisionError, match="out of ideas"):
             while driver.next(wait=wait) is None:
@@ -108,7 +108,7 @@ def test_with_one_slot_a_job_is_the_same_whether_it_waits_or_not(
         folder.mkdir()
     wanted = slow(tmp_path, sampler, control_fraction=0.25)
     waited = drive(wanted, folders[0])
-    with Journal(folders[1] / "job.journal") as journal:
+    with FileJournal(folders[1] / "job.journal") as journal:
         driver = Driver(wanted, INFO, journal)
         workers = Workers(driver)
         while not driver.finished:
