@@ -45,7 +45,7 @@ class JournalFullError(JournalError):
 
 
 class JournalAwayError(JournalError):
-    """The storage cannot be reached: what was committed is stored, and the job resumes once it can."""
+    """The storage cannot be reached: what was committed is stored, the job resumes later."""
 
 
 def encode(group: Group) -> bytes:
