@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainables import engine
+from trainables import engine, torch_compat
 from trainables.cells.noise import Noise
 from trainables.cells.zoneout import zoned
 from trainables.engine import Words
@@ -130,7 +130,7 @@ class CohortLayer:
         program.backward_each(rows.running, self._at(trace.tape, rows), works, at)
         for name, zeros in narrow.items():
             gradients = [self._narrow[name][model] for model in who.tolist()]
-            torch._foreach_add_(gradients, list(zeros[:, :, : self._shapes[name][1]]))
+            torch_compat.add(gradients, list(zeros[:, :, : self._shapes[name][1]]))
         for model, mask in zip(who.tolist(), trace.masks, strict=False):
             if mask is not None:
                 _gradient(self._layers[model], "R").mul_(mask)

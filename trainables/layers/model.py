@@ -22,6 +22,12 @@ def reverse(x_TBI: Tensor, lengths_B: Tensor) -> Tensor:
     return x_TBI.gather(0, from_TB.unsqueeze(-1).expand_as(x_TBI))
 
 
+def join_ends(last_BD: Tensor, first_BD: Tensor) -> Tensor:
+    """Return what both directions have read last: one at the last steps, one at the first ones."""
+    half = last_BD.shape[-1] // 2
+    return torch.cat([last_BD[:, :half], first_BD[:, half:]], dim=-1)
+
+
 class Recurrent(nn.Module):
     """One recurrent layer in one direction or two.
 
@@ -85,6 +91,8 @@ class Model(nn.Module):
         self.encoder: Encoder | None = None
         self.project: nn.Linear | None = None
         self.layers = nn.ModuleList()
+        #: Of each layer, whether its input is added to its output: where both are equally wide.
+        self.residual: list[bool] = []
         if config.cell == "transformer":
             bidirectional = False
             self.encoder = Encoder(
@@ -102,8 +110,9 @@ class Model(nn.Module):
                     variant, inputs, hidden, bidirectional, generator, start, config.zoneout
                 )
                 self.layers.append(layer)
-                inputs = variant.width(hidden) * (1 + bidirectional)
-            width = inputs
+                width = variant.width(hidden) * (1 + bidirectional)
+                self.residual.append(config.residual and inputs == width)
+                inputs = width
         self.bidirectional = bidirectional
         self.readout = linear(width, info.outputs, generator)
 
@@ -112,18 +121,23 @@ class Model(nn.Module):
         """The number of trainable parameters."""
         return sum(parameter.numel() for parameter in self.parameters())
 
+    def encode(self, x: Tensor) -> Tensor:
+        """Return the input as numbers: symbols become one-hot vectors."""
+        if x.is_floating_point():
+            return x
+        return functional.one_hot(x, self.info.inputs).to(self.readout.weight.dtype)
+
     def features(self, x: Tensor, lengths_B: Tensor, noise: Noise = NONE) -> Tensor:
         """Return y_TBD, the last layer's outputs, of x [T, B, I] or integer symbols [T, B]."""
-        if not x.is_floating_point():
-            x = functional.one_hot(x, self.info.inputs).to(self.readout.weight.dtype)
+        x = self.encode(x)
         if self.encoder is not None:
             encoded: Tensor = self.encoder(x, lengths_B, noise.outputs)
             return encoded
         if self.project is not None:
             x = self.project(x)
-        for layer in self.layers:
+        for layer, residual in zip(self.layers, self.residual, strict=True):
             y_TBD = noise.outputs(layer(x, lengths_B, noise))
-            x = x + y_TBD if self.config.residual and x.shape == y_TBD.shape else y_TBD
+            x = x + y_TBD if residual else y_TBD
         return x
 
     def forward(self, x: Tensor, lengths_B: Tensor, noise: Noise = NONE) -> Tensor:
@@ -136,9 +150,6 @@ class Model(nn.Module):
         if not self.info.causal:
             at_B = torch.arange(len(lengths_B), device=lengths_B.device)
             last_BD = y_TBD[lengths_B - 1, at_B]
-            if self.bidirectional:
-                half = y_TBD.shape[-1] // 2
-                last_BD = torch.cat([last_BD[:, :half], y_TBD[0, :, half:]], dim=-1)
-            y_TBD = last_BD
+            y_TBD = join_ends(last_BD, y_TBD[0]) if self.bidirectional else last_BD
         outputs: Tensor = self.readout(y_TBD)
         return outputs

@@ -1,21 +1,24 @@
-"""Which trainings gain from being run at once, and how many of them fit. Knows no torch."""
+"""Which trainings take less time together, and how many of them fit. Knows no torch.
+
+The limits are measured on CPUs (tests/benchmarks/fused.py). They count the numbers that a layer
+stack computes in one batch: padded steps times units times layers.
+"""
 
 from spaces.config import TrialConfig
 
-#: Cells whose trainings gain nothing from company: they normalise over a batch, or attend to all
-#: steps at once, outside the compiled scan.
+#: Cells that the compiled scan does not hold whole, so that nothing is saved: one normalises over a
+#: batch, the other attends to all steps at once.
 UNBATCHABLE = frozenset({("gru", "light"), ("transformer", "encoder")})
-#: Padded steps times units times layers of the trainings that are run at once, at most: more would
-#: not fit into caches, and gains nothing where batches are as large as that.
-MAX_NUMBERS_AT_ONCE = 600_000
-#: The same of one training that gains from company, at most.
-MAX_BATCHED_NUMBERS = 500_000
-#: Trainings at once, at most; what is saved by company is saved by fewer already.
+#: Largest batch of one training that gains from a cohort.
+MAX_BATCH_NUMBERS = 500_000
+#: Numbers of the batches that a cohort computes at once; more of them would not fit into caches.
+MAX_COHORT_NUMBERS = 600_000
+#: Trainings in one cohort. More save nothing.
 MAX_MEMBERS = 16
 
 
-def numbers(config: TrialConfig, longest: int) -> int:
-    """Return the padded steps of a batch times units times layers; longest: steps of a sequence."""
+def batch_numbers(config: TrialConfig, longest: int) -> int:
+    """Return how many numbers the layers compute for a batch of sequences of `longest` steps."""
     return config.batch_size * longest * config.hidden_size * config.depth
 
 
@@ -23,4 +26,4 @@ def batching_pays(config: TrialConfig, longest: int) -> bool:
     """Return whether trainings of this shape take less time together, on a CPU."""
     if (config.cell, config.gates) in UNBATCHABLE:
         return False
-    return numbers(config, longest) <= MAX_BATCHED_NUMBERS
+    return batch_numbers(config, longest) <= MAX_BATCH_NUMBERS

@@ -1,7 +1,8 @@
-"""One step of an optimizer for vectors of weights: torch's fused kernels and update rules.
+"""One step of an optimizer for vectors of weights: torch's fused kernels, or the update rules.
 
-torch.optim's classes load torch's compiler at their first use, a second of each worker's start;
-this calls what they call. Settings that a configuration does not name are torch's defaults.
+torch.optim's classes load torch's compiler at their first use, which takes a second of each
+worker's start; this calls what they call. Settings that a configuration does not name are torch's
+defaults.
 """
 
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from spaces.config import TrialConfig
+from trainables import torch_compat
 
 #: What an optimizer remembers of a vector: empty before the first step.
 State = dict[str, Tensor]
@@ -19,32 +21,35 @@ ALPHA = 0.99  # of RMSprop's average
 EPSILON = 1e-8
 
 
-def step(config: TrialConfig, weights: list[Tensor], states: Sequence[State]) -> None:
-    """Move vectors [N] by their gradients, each with its own state, and bring the states forward.
+def step(
+    config: TrialConfig,
+    weights: Sequence[Tensor],
+    gradients: Sequence[Tensor],
+    states: Sequence[State],
+) -> None:
+    """Move vectors [N] against their gradients, each with its own state; update the states.
 
     adam     Kingma & Ba 2015, algorithm 1; weight decay is added to the gradient
     adamw    the same with decay apart from the gradient (Loshchilov & Hutter 2019, algorithm 2)
     sgd      no momentum
     rmsprop  Hinton 2012, lecture 6e
     """
-    gradients = [w.grad for w in weights if w.grad is not None]
-    assert len(gradients) == len(weights)
     with torch.no_grad():
-        match config.optimizer:
-            case "adam" | "adamw":
-                _adam(config, weights, gradients, states)
-            case "sgd":
-                for w, gradient in zip(weights, gradients, strict=True):
-                    w.add_(_decayed(config, w, gradient), alpha=-config.learning_rate)
-            case "rmsprop":
-                for w, gradient, state in zip(weights, gradients, states, strict=True):
-                    _rmsprop(config, w, _decayed(config, w, gradient), state)
+        if config.optimizer in ("adam", "adamw"):
+            _adam(config, weights, gradients, states)
+            return
+        for w, gradient, state in zip(weights, gradients, states, strict=True):
+            decayed = _decayed(config, w, gradient)
+            if config.optimizer == "rmsprop":
+                _rmsprop(config, w, decayed, state)
+            else:
+                w.add_(decayed, alpha=-config.learning_rate)
 
 
 def _adam(
     config: TrialConfig,
-    weights: list[Tensor],
-    gradients: list[Tensor],
+    weights: Sequence[Tensor],
+    gradients: Sequence[Tensor],
     states: Sequence[State],
 ) -> None:
     for w, state in zip(weights, states, strict=True):
@@ -52,11 +57,16 @@ def _adam(
             state["step"] = torch.zeros((), dtype=torch.float32, device=w.device)
             state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(w), torch.zeros_like(w)
     counts = [state["step"] for state in states]
-    torch._foreach_add_(counts, 1)
-    kernel = torch._fused_adam_ if config.optimizer == "adam" else torch._fused_adamw_
+    torch_compat.add(counts, 1)
+    decoupled = config.optimizer == "adamw"
+    kernel = torch_compat.fused_adam(weights[0].device, decoupled=decoupled)
+    if kernel is None:
+        for w, gradient, state in zip(weights, gradients, states, strict=True):
+            _adam_rule(config, w, gradient, state)
+        return
     kernel(
-        weights,
-        gradients,
+        list(weights),
+        list(gradients),
         [state["exp_avg"] for state in states],
         [state["exp_avg_sq"] for state in states],
         [],
@@ -69,6 +79,20 @@ def _adam(
         amsgrad=False,
         maximize=False,
     )
+
+
+def _adam_rule(config: TrialConfig, w: Tensor, gradient: Tensor, state: State) -> None:
+    """Do what the fused kernels do, within rounding; the state has counted this step."""
+    if config.optimizer == "adamw":
+        w.mul_(1 - config.learning_rate * config.weight_decay)
+    else:
+        gradient = _decayed(config, w, gradient)
+    mean = state["exp_avg"].lerp_(gradient, 1 - BETAS[0])
+    square = state["exp_avg_sq"].mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
+    steps = float(state["step"])
+    mean_share, square_share = (1 - beta**steps for beta in BETAS)  # of their final size
+    deviation = square.sqrt().div_(square_share**0.5).add_(EPSILON)
+    w.addcdiv_(mean, deviation, value=-config.learning_rate / mean_share)
 
 
 def _rmsprop(config: TrialConfig, w: Tensor, gradient: Tensor, state: State) -> None:

@@ -1,7 +1,7 @@
 """Training: trains one configuration on one data set, epoch by epoch. Knows no Ray.
 
-All randomness of an epoch is derived from (seed, epoch) and never continued from the epoch before,
-so that a run that was stopped and restored is the run that was never stopped, bit for bit.
+All randomness of an epoch is derived from (seed, epoch) and never continued from the epoch before:
+a training that was stopped and restored is, bit for bit, the one that was never stopped.
 """
 
 import math
@@ -17,17 +17,18 @@ import torch
 from torch import Tensor
 
 from spaces.config import TrialConfig, completed
-from trainables.cells.noise import Bits, Dropout, Noise
+from trainables.cells.noise import NONE, Bits, Dropout, Noise
 from trainables.checkpoints.base import CheckpointError
 from trainables.checkpoints.format import read_checkpoint, write_checkpoint
-from trainables.data.batches import Batches
+from trainables.data.batches import Batch, Batches
 from trainables.data.sequences import Data, Sequences
 from trainables.layers.model import Model
 from trainables.training import optimizers
 from trainables.training.curve import Epoch
-from trainables.training.metrics import SCORES, Totals
+from trainables.training.metrics import SCORES, Scored, Totals
+from trainables.training.step import train_epoch
 
-#: Streams of random numbers that are derived from a seed.
+#: Streams of random numbers that are derived from a seed. Another number gives other trainings.
 _WEIGHTS, _DROPOUT, _WEIGHT_DROP, _ZONEOUT = 1, 2, 3, 4
 
 
@@ -47,8 +48,8 @@ def _mask_bits(device: torch.device, *key: int) -> Bits:
 class Training:
     """One configuration in training.
 
-    All weights live in one vector, and so do their gradients; the model's parameters are views into
-    it. Norm, clipping and update are then a handful of operations however many tensors there are.
+    All weights are in one vector [N], and so are their gradients; the model's parameters are views
+    into them. Norm, clipping and update are then few operations, however many tensors there are.
     """
 
     def __init__(self, config: TrialConfig, data: Data, *, seed: int, device: str = "cpu") -> None:
@@ -63,18 +64,14 @@ class Training:
         model = Model(config, data.info, generator, self.batches.longest)
         self.model = model.to(self.device)
         self.parameters = model.count
-        self.weights = torch.nn.Parameter(
-            torch.cat([p.detach().reshape(-1) for p in model.parameters()])
-        )
-        self.weights.grad = torch.zeros_like(self.weights)
-        at = 0
-        for parameter in model.parameters():
-            part = slice(at, at + parameter.numel())
-            parameter.data = self.weights.data[part].view(parameter.shape)
-            parameter.grad = self.weights.grad[part].view(parameter.shape)
-            at = part.stop
+        parameters = list(model.parameters())
+        self.weights = torch.cat([parameter.detach().reshape(-1) for parameter in parameters])
+        self.gradient = torch.zeros_like(self.weights)
+        for parameter, part in zip(parameters, _parts(parameters), strict=True):
+            parameter.data = self.weights[part].view(parameter.shape)
+            parameter.grad = self.gradient[part].view(parameter.shape)
         self.optimizer_state: optimizers.State = {}
-        self._best_weights = self.weights.detach().clone()
+        self._best_weights = self.weights.clone()
         self._buffers = dict(model.named_buffers())  # running statistics, where a cell has them
         self._best_buffers = _copies(self._buffers)
 
@@ -82,6 +79,11 @@ class Training:
     def epoch(self) -> int:
         """Return the number of epochs trained."""
         return len(self.curve)
+
+    @property
+    def ended(self) -> bool:
+        """Return whether there is nothing left to train."""
+        return self.diverged or self.epoch >= self.config.max_epochs
 
     def advance(self, until: int, seconds: float = math.inf) -> list[Epoch]:
         """Train up to that epoch, or until the seconds have passed; return the new points.
@@ -92,8 +94,7 @@ class Training:
         """
         began = time.perf_counter()
         first = self.epoch
-        until = min(until, self.config.max_epochs)
-        while self.epoch < until and not self.diverged:
+        while self.epoch < until and not self.ended:
             self._advance_one()
             if time.perf_counter() - began >= seconds:
                 break
@@ -109,27 +110,25 @@ class Training:
     @contextmanager
     def at_best(self) -> Iterator[None]:
         """Put the best epoch's weights in place; those of the last epoch come back afterwards."""
-        current, buffers = self.weights.detach().clone(), _copies(self._buffers)
-        self._take(self._best_weights, self._best_buffers)
+        current, buffers = self.weights.clone(), _copies(self._buffers)
+        self._set_weights(self._best_weights, self._best_buffers)
         try:
             yield
         finally:
-            self._take(current, buffers)
+            self._set_weights(current, buffers)
 
-    def _take(self, weights: Tensor, buffers: dict[str, Tensor]) -> None:
-        self.weights.data.copy_(weights)
+    def _set_weights(self, weights: Tensor, buffers: dict[str, Tensor]) -> None:
+        self.weights.copy_(weights)
         for name, buffer in self._buffers.items():
             buffer.copy_(buffers[name])
 
     def best_model(self) -> Model:
         """Return a model of its own, on the CPU, with the best epoch's weights."""
         model = Model(self.config, self.data.info)
-        at = 0
-        best = self._best_weights.cpu()
+        best, parameters = self._best_weights.cpu(), list(model.parameters())
         with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.copy_(best[at : at + parameter.numel()].view(parameter.shape))
-                at += parameter.numel()
+            for parameter, part in zip(parameters, _parts(parameters), strict=True):
+                parameter.copy_(best[part].view(parameter.shape))
             for name, buffer in model.named_buffers():
                 buffer.copy_(self._best_buffers[name])
         return model.eval()
@@ -138,10 +137,10 @@ class Training:
         began = time.perf_counter()
         train_loss = self._train_epoch(self.epoch + 1)
         metrics = {} if train_loss is None else self._evaluate(self.data.validation)
-        self.finish_epoch(train_loss, metrics, time.perf_counter() - began)
+        self.record_epoch(train_loss, metrics, time.perf_counter() - began)
 
     def noise(self, number: int) -> Noise:
-        """Return what an epoch drops, all masks at their beginning."""
+        """Return the dropout, weight drop and zoneout of an epoch, before its first mask."""
         config = self.config
 
         def dropout(probability: float, stream: int) -> Dropout:
@@ -153,10 +152,13 @@ class Training:
             updates=dropout(config.zoneout, _ZONEOUT),
         )
 
-    def finish_epoch(
+    def record_epoch(
         self, train_loss: float | None, metrics: dict[str, float], seconds: float
     ) -> None:
-        """Take an epoch's results into the curve; None for the loss says that it diverged."""
+        """Add an epoch to the curve, and keep its weights if it is the best so far.
+
+        Without a loss, or with a metric that is not finite, the training has diverged.
+        """
         if train_loss is None or not all(math.isfinite(value) for value in metrics.values()):
             self.diverged = True
             return
@@ -166,35 +168,24 @@ class Training:
         made = time.time_ns() // 1_000_000
         point = Epoch(number, train_loss, value, seconds, made, metrics)
         self.curve.append(point)
-        if self.best is None or _better(value, self.best.value, metric.direction):
+        if self.best is None or metric.better(value, self.best.value):
             self.best = point
-            self._best_weights.copy_(self.weights.detach())
+            self._best_weights.copy_(self.weights)
             self._best_buffers = _copies(self._buffers)
 
     def _train_epoch(self, number: int) -> float | None:
         """Train one epoch; return its mean loss, or None where it diverged."""
-        gradient = self.weights.grad
-        assert gradient is not None
-        clip = self.config.gradient_clip
-        score = SCORES[self.data.info.kind]
         noise = self.noise(number)
-        total, count = 0.0, 0
-        self.model.train()
-        for batch in self.batches.shuffled(self.config.batch_size, self.seed, number):
-            batch = batch.to(self.device)
-            gradient.zero_()
-            scored = score(self.model(batch.x, batch.lengths, noise), batch)
+
+        def differentiate(_: list[int], batch: Batch) -> list[Scored]:
+            scored = self._score(batch, noise)
             (scored.loss / scored.count).backward()  # type: ignore[no-untyped-call]
-            norm = float(gradient.norm())
-            loss = float(scored.loss.detach())
-            if not (math.isfinite(norm) and math.isfinite(loss)):
-                return None
-            if clip is not None and norm > clip:
-                gradient.mul_(clip / norm)
-            optimizers.step(self.config, [self.weights], [self.optimizer_state])
-            total += loss
-            count += scored.count
-        return total / count
+            return [scored]
+
+        self.model.train()
+        batches = self.batches.shuffled(self.config.batch_size, self.seed, number)
+        (loss,) = train_epoch([self], batches, differentiate)
+        return loss
 
     def _evaluate(self, sequences: Sequences) -> dict[str, float]:
         kind = self.data.info.kind
@@ -202,17 +193,21 @@ class Training:
         self.model.eval()
         with torch.inference_mode():
             for batch in Batches(sequences, kind).ordered():
-                batch = batch.to(self.device)
-                totals.add(SCORES[kind](self.model(batch.x, batch.lengths), batch))
+                totals.add(self._score(batch, NONE))
         return totals.metrics()
+
+    def _score(self, batch: Batch, noise: Noise) -> Scored:
+        batch = batch.to(self.device)
+        outputs = self.model(batch.x, batch.lengths, noise)
+        return SCORES[self.data.info.kind](outputs, batch)
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint to the folder, which is whole once it is there."""
-        tensors = {"weights": self.weights.detach(), "best": self._best_weights}
+        tensors = {"weights": self.weights, "best": self._best_weights}
         tensors |= {f"buffer.{name}": buffer for name, buffer in self._buffers.items()}
         tensors |= {f"best_buffer.{name}": buffer for name, buffer in self._best_buffers.items()}
-        tensors |= {f"optimizer.{name}": kept for name, kept in self.optimizer_state.items()}
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        tensors |= {f"optimizer.{name}": value for name, value in self.optimizer_state.items()}
+        tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
         state = {
             **self._identity(),
             "epoch": self.epoch,
@@ -252,7 +247,7 @@ class Training:
 
     def _load(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         buffers = {name: tensors.pop(f"buffer.{name}") for name in self._buffers}
-        self._take(tensors.pop("weights"), buffers)
+        self._set_weights(tensors.pop("weights"), buffers)
         self._best_weights.copy_(tensors.pop("best"))
         self._best_buffers = {
             name: tensors.pop(f"best_buffer.{name}").to(self.device) for name in self._buffers
@@ -271,5 +266,9 @@ def _copies(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in tensors.items()}
 
 
-def _better(value: float, than: float, direction: str) -> bool:
-    return value > than if direction == "maximize" else value < than
+def _parts(parameters: list[torch.nn.Parameter]) -> Iterator[slice]:
+    """Yield where each parameter is in the vector of all weights."""
+    start = 0
+    for parameter in parameters:
+        yield slice(start, start + parameter.numel())
+        start += parameter.numel()

@@ -1,4 +1,4 @@
-"""Cohort replicas: each member is, to the bit, what it would be alone, whoever trains beside it."""
+"""A cohort: each member is, to the bit, what it would be alone, whoever trains beside it."""
 
 import math
 from pathlib import Path
@@ -35,26 +35,25 @@ def config(cell: str = "gru", gates: str = "reset-after", **changes: Any) -> Tri
     return TrialConfig(cell=cell, gates=gates, **{**fields, **changes})
 
 
-def told(training: Training) -> list[tuple[int, float, dict[str, float]]]:
+def points(training: Training) -> list[tuple[int, float, dict[str, float]]]:
     return [(p.epoch, p.train_loss, p.metrics) for p in training.curve]
 
 
 def assert_same(member: Training, alone: Training) -> None:
-    assert told(member) == told(alone)
+    assert points(member) == points(alone)
     assert torch.equal(member.weights, alone.weights)
     assert member.diverged == alone.diverged
     assert (member.best and member.best.epoch) == (alone.best and alone.best.epoch)
 
 
-def assert_fused_is_alone(configs: list[TrialConfig], data: Data, epochs: int = 2) -> Cohort:
+def assert_each_is_as_alone(configs: list[TrialConfig], data: Data, epochs: int = 2) -> Cohort:
     """Train the configurations with seeds of their own, together and alone, and compare."""
     together = Cohort([Training(c, data, seed=seed) for seed, c in enumerate(configs)])
-    points = together.advance(epochs)
+    found = together.advance(epochs)
     tests = together.evaluate("test")
     for seed, (c, member) in enumerate(zip(configs, together.members, strict=True)):
         alone = Training(c, data, seed=seed)
-        found = alone.advance(epochs)
-        assert [p.epoch for p in points[seed]] == [p.epoch for p in found]
+        assert [p.epoch for p in found[seed]] == [p.epoch for p in alone.advance(epochs)]
         assert_same(member, alone)
         assert tests[seed] == (alone.evaluate("test") if alone.best else None)
     return together
@@ -68,7 +67,7 @@ def test_cells_that_the_scan_holds_whole_are_trained_together(cell: tuple[str, s
     assert batching_pays(config(*cell), longest=29) == whole
 
 
-def test_company_does_not_pay_where_one_batch_fills_the_caches() -> None:
+def test_batching_does_not_pay_where_one_batch_fills_the_caches() -> None:
     assert batching_pays(config(hidden_size=64, batch_size=32), longest=29)
     assert batching_pays(config(hidden_size=128, batch_size=32, depth=3), longest=29)
     assert not batching_pays(config(hidden_size=128, batch_size=256), longest=100)
@@ -81,10 +80,10 @@ def test_every_setting_is_either_shared_or_a_members_own() -> None:
 
 @pytest.mark.parametrize("changes", [{}, {"weight_drop": 0.4}, {"zoneout": 0.2}], ids=str)
 @pytest.mark.parametrize("cell", CELLS, ids="-".join)
-def test_every_cell_is_fused_as_it_is_alone(
+def test_every_cell_trains_in_a_cohort_as_alone(
     cell: tuple[str, str], changes: dict[str, Any], make_data: Any
 ) -> None:
-    assert_fused_is_alone([config(*cell, **changes)] * 3, make_data())
+    assert_each_is_as_alone([config(*cell, **changes)] * 3, make_data())
 
 
 @pytest.mark.parametrize("kind", ["classification", "regression", "next-token", "next-step"])
@@ -92,10 +91,10 @@ def test_every_cell_is_fused_as_it_is_alone(
 @pytest.mark.parametrize(
     "cell", [("lstm", "peephole"), ("gru", "mut1"), ("linear", "qrnn")], ids="-".join
 )
-def test_every_kind_of_task_is_fused_as_it_is_alone(
+def test_every_kind_of_task_trains_in_a_cohort_as_alone(
     kind: TaskKind, residual: bool, cell: tuple[str, str], make_data: Any
 ) -> None:
-    assert_fused_is_alone([config(*cell, residual=residual)] * 3, make_data(kind))
+    assert_each_is_as_alone([config(*cell, residual=residual)] * 3, make_data(kind))
 
 
 @pytest.mark.parametrize("hidden_size", [5, 16])
@@ -104,12 +103,12 @@ def test_every_kind_of_task_is_fused_as_it_is_alone(
     [("lstm", "standard"), ("lstm", "projected"), ("gru", "mut3"), ("linear", "qrnn")],
     ids="-".join,
 )
-def test_both_directions_are_fused_as_they_are_alone(
+def test_both_directions_train_in_a_cohort_as_alone(
     hidden_size: int, cell: tuple[str, str], make_data: Any
 ) -> None:
     shape = {"bidirectional": True, "residual": True, "depth": 3, "hidden_size": hidden_size}
     chosen = config(*cell, **shape, weight_drop=0.3, zoneout=0.1)
-    assert_fused_is_alone([chosen] * 3, make_data())
+    assert_each_is_as_alone([chosen] * 3, make_data())
 
 
 @pytest.mark.parametrize("residual", [False, True])
@@ -118,7 +117,7 @@ def test_the_first_step_may_be_the_last_in_both_directions(residual: bool, make_
     assert (data.train.lengths == 1).any()
     both = config(bidirectional=True, residual=residual, depth=3)
     dropouts = ({"dropout": 0.4}, {"dropout": 0.0})
-    assert_fused_is_alone([both.model_copy(update=changes) for changes in dropouts], data)
+    assert_each_is_as_alone([both.model_copy(update=changes) for changes in dropouts], data)
 
 
 def test_members_may_differ_in_all_that_is_not_their_shape(make_data: Any) -> None:
@@ -132,37 +131,44 @@ def test_members_may_differ_in_all_that_is_not_their_shape(make_data: Any) -> No
         {"optimizer": "adamw", "gradient_clip": 0.01},
         {"max_epochs": 2},
     ]
-    assert_fused_is_alone([config(**change) for change in changes], make_data(), epochs=3)
+    assert_each_is_as_alone([config(**change) for change in changes], make_data(), epochs=3)
 
 
 def test_sequences_of_one_length_need_no_padding(make_data: Any) -> None:
-    assert_fused_is_alone([config()] * 2, make_data(longest=2))
+    assert_each_is_as_alone([config()] * 2, make_data(longest=2))
 
 
 def test_members_that_do_not_fit_into_memory_at_once_take_turns(
     make_data: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batching, "MAX_NUMBERS_AT_ONCE", 2 * 9 * 7 * 6 * 2)  # two members' batches
-    assert_fused_is_alone([config()] * 5, make_data())
+    monkeypatch.setattr(batching, "MAX_COHORT_NUMBERS", 2 * 9 * 7 * 6 * 2)  # two members' batches
+    assert_each_is_as_alone([config()] * 5, make_data())
 
 
-def test_a_diverged_member_drops_out_and_disturbs_nobody(make_data: Any, tmp_path: Path) -> None:
+def test_a_diverged_member_leaves_and_changes_nothing_for_the_others(make_data: Any) -> None:
     steady = config("rnn", "relu", optimizer="sgd", gradient_clip=None)
     wild = steady.model_copy(update={"learning_rate": 1e12})
     configs = [steady, wild, steady]
-    together = assert_fused_is_alone(configs, make_data("regression"), epochs=4)
+    together = assert_each_is_as_alone(configs, make_data("regression"), epochs=4)
     assert [member.diverged for member in together.members] == [False, True, False]
-    points = together.advance(6)
-    assert [len(found) for found in points] == [2, 0, 2]
+    assert [len(new) for new in together.advance(6)] == [2, 0, 2]
+
+
+def test_a_first_member_that_diverges_within_an_epoch_changes_no_mean_loss(make_data: Any) -> None:
+    """Members' batches differ in their number of targets where every step has one."""
+    steady = config("rnn", "relu", optimizer="sgd", gradient_clip=None)
+    wild = steady.model_copy(update={"learning_rate": 1e12})
+    together = assert_each_is_as_alone([wild, steady, steady], make_data("next-token"))
+    assert [member.diverged for member in together.members] == [True, False, False]
 
 
 def test_members_may_all_diverge_in_one_epoch(make_data: Any) -> None:
     wild = config("rnn", "relu", optimizer="sgd", gradient_clip=None, learning_rate=1e12)
-    together = assert_fused_is_alone([wild] * 3, make_data("regression"))
+    together = assert_each_is_as_alone([wild] * 3, make_data("regression"))
     assert all(member.diverged for member in together.members)
 
 
-def test_what_a_member_saves_is_continued_alone_or_in_other_company(
+def test_what_a_member_saves_is_continued_alone_or_in_another_cohort(
     make_data: Any, tmp_path: Path
 ) -> None:
     data, chosen = make_data(), config()
@@ -177,8 +183,7 @@ def test_what_a_member_saves_is_continued_alone_or_in_other_company(
     latecomer = Training(chosen, data, seed=9)
     single, others = restored(0), Cohort([latecomer, restored(2), restored(1)])
     single.advance(4)
-    points = others.advance(4)
-    assert [len(found) for found in points] == [4, 2, 2]
+    assert [len(new) for new in others.advance(4)] == [4, 2, 2]
     for seed, member in [(0, single), (9, latecomer), (2, others.members[1])]:
         alone = Training(chosen, data, seed=seed)
         alone.advance(4)
@@ -206,10 +211,10 @@ def test_other_shapes_and_other_data_are_refused(make_data: Any) -> None:
     [v for v in VARIANTS.values() if (v.family, v.gates) not in UNBATCHABLE],
     ids=lambda variant: variant.name,
 )
-def test_layers_fused_in_float64_give_outputs_and_gradients_of_layers_alone(
+def test_layers_of_a_cohort_in_float64_give_outputs_and_gradients_of_layers_alone(
     variant: Variant,
 ) -> None:
-    """Each model's own lengths, to 1e-12 where the issue of replicas asks for 1e-9."""
+    """Each model's own lengths, to 1e-12."""
     inputs = 4 if variant.square else 3
     draw = torch.Generator().manual_seed(4)
     layers = [Layer(variant, inputs, 4, draw).double() for _ in range(3)]
@@ -246,7 +251,7 @@ def test_layers_fused_in_float64_give_outputs_and_gradients_of_layers_alone(
 
 
 class _Soiled(Room):
-    """A room in which nothing of before can be made use of."""
+    """Memory in which nothing of before can be used."""
 
     def take(self, name: object, rows: int, columns: int) -> Tensor:
         return super().take(name, rows, columns).fill_(math.nan)

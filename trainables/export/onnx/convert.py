@@ -96,22 +96,15 @@ def _input(graph: Graph, model: Model, x: str, scaling: Scaling | None) -> str:
 def _features(graph: Graph, model: Model, x_TBI: str, steps: Steps) -> str:
     if model.encoder is not None:
         return add_encoder(graph, model.encoder, x_TBI, steps)
-    width = model.info.inputs
     if model.project is not None:
-        x_TBI, width = add_linear(graph, "project", model.project, x_TBI), model.config.hidden_size
-    for at, layer in enumerate(model.layers):
+        x_TBI = add_linear(graph, "project", model.project, x_TBI)
+    for at, (layer, residual) in enumerate(zip(model.layers, model.residual, strict=True)):
         assert isinstance(layer, Recurrent)
         y_TBD = _recurrent(graph, f"layer{at}", layer, x_TBI, steps)
-        new_width = _width(layer)
-        if model.config.residual and width == new_width:
+        if residual:
             y_TBD = graph.add("Add", x_TBI, y_TBD, name=f"layer{at}/residual")
-        x_TBI, width = y_TBD, new_width
+        x_TBI = y_TBD
     return x_TBI
-
-
-def _width(layer: Recurrent) -> int:
-    one = layer.forwards.variant.width(layer.forwards.hidden)
-    return one if layer.backwards is None else 2 * one
 
 
 def _recurrent(graph: Graph, prefix: str, layer: Recurrent, x_TBI: str, steps: Steps) -> str:
