@@ -14,7 +14,7 @@ from search.export.prediction import Prediction, check_output
 from search.results.format import plural
 from spaces.errors import InputError
 from spaces.tasks import TaskInfo, TaskKind, compute_metrics
-from trainables.data.formats import archive
+from trainables.data.formats.archive import read_arrays
 from trainables.data.formats.own import read_sequences
 from trainables.data.sequences import Sequences
 
@@ -129,7 +129,7 @@ def _targets(path: Path, info: TaskInfo, n: int) -> tuple[Array | None, Array | 
 
     The file has been read as sequences before, so it is known to be sound.
     """
-    arrays = archive.read(path, path.name, ("x", "lengths"), optional=("y", "split"))
+    arrays = read_arrays(path, path.name, ("x", "lengths"), optional=("y", "split"))
     y, split = arrays.get("y"), arrays.get("split")
     for name, array in (("y", y), ("split", split)):
         if array is not None and array.shape != (n,):

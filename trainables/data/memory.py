@@ -1,4 +1,4 @@
-"""Refusing data that cannot fit before the machine finds out."""
+"""Refuses data that takes more memory than the machine has to give."""
 
 import contextlib
 import os
@@ -7,13 +7,13 @@ from pathlib import Path
 from spaces.errors import InputError
 
 #: Share of the machine's memory that one loaded task may take: a worker for each slot maps it, and
-#: conversion needs a second copy for a moment.
-SHARE = 0.25
+#: converting it needs a second copy for a moment.
+MAX_SHARE = 0.25
 
 _CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
-def available() -> int | None:
+def available_bytes() -> int | None:
     """Return the bytes of memory of this machine or container, or None where unknown."""
     sizes = []
     with contextlib.suppress(AttributeError, OSError, ValueError):  # no sysconf on some systems
@@ -25,13 +25,13 @@ def available() -> int | None:
 
 def refuse_unless_it_fits(size: int, place: str, remedy: str) -> None:
     """Raise InputError at `place` if data of `size` bytes is too large for this machine."""
-    total = available()
-    if total is None or size <= total * SHARE:
+    total = available_bytes()
+    if total is None or size <= total * MAX_SHARE:
         return
     raise InputError.of(
         place,
-        f"the data of a task may take {SHARE:.0%} of the machine's memory, "
-        f"{_readable(int(total * SHARE))}; this takes {_readable(size)}",
+        f"the data of a task must take at most {MAX_SHARE:.0%} of the machine's memory, "
+        f"{_readable(int(total * MAX_SHARE))}; this takes {_readable(size)}",
         remedy,
     )
 

@@ -11,11 +11,11 @@ from trainables.data.sequences import Sequences
 from trainables.layers.model import Model
 
 WARM_UP = 3  #: passes that are not timed: the first compiles, the next fill caches
-LEAST, MOST = 10, 100  #: passes that are timed
-SECONDS = 0.1  #: of timed passes, where LEAST take less
+MIN_PASSES, MAX_PASSES = 10, 100  #: that are timed
+MIN_SECONDS = 0.1  #: of timed passes, if MAX_PASSES take as long
 
 
-def typical(sequences: Sequences) -> Tensor:
+def typical_sequence(sequences: Sequences) -> Tensor:
     """Return the first sequence of median length (the lower of two), as x [T, 1, ...]."""
     order = np.argsort(sequences.lengths, kind="stable")
     chosen = order[(len(order) - 1) // 2]
@@ -27,16 +27,16 @@ def typical(sequences: Sequences) -> Tensor:
 def latency_ms(model: Model, sequences: Sequences) -> float:
     """Return the milliseconds of one forward pass, on the model's device, with torch's threads.
 
-    The least of many passes over one typical sequence that is on the device already. What else the
-    machine does can only add to a pass: the least is nearest to what the model itself takes.
+    It is the shortest of many passes over one typical sequence that is on the device already. Other
+    work of the machine can only lengthen a pass: the shortest is nearest to the model's own time.
     """
     device = next(model.parameters()).device
-    x = typical(sequences).to(device)
+    x = typical_sequence(sequences).to(device)
     lengths = torch.tensor([len(x)], device=device)
     model.eval()
-    least, total = math.inf, 0.0
+    shortest, total = math.inf, 0.0
     with torch.inference_mode():
-        for number in range(-WARM_UP, MOST):
+        for number in range(-WARM_UP, MAX_PASSES):
             _wait(device)
             began = time.perf_counter()
             model(x, lengths)
@@ -44,13 +44,13 @@ def latency_ms(model: Model, sequences: Sequences) -> float:
             if number < 0:
                 continue
             passed = time.perf_counter() - began
-            least, total = min(least, passed), total + passed
-            if number + 1 >= LEAST and total >= SECONDS:
+            shortest, total = min(shortest, passed), total + passed
+            if number + 1 >= MIN_PASSES and total >= MIN_SECONDS:
                 break
-    return least * 1000
+    return shortest * 1000
 
 
 def _wait(device: torch.device) -> None:
-    """Wait for what an accelerator has been given; a CPU has done it already."""
+    """Wait until an accelerator has done its work; a CPU has done it already."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -22,66 +22,61 @@ from trainables.training.trainer import Training
 from trainables.worker.messages import TrialAssignment, TrialReport
 
 SLICE_SECONDS = 1.0  #: train at least this long between two reports, unless a rung comes first
-IDLE_SECONDS = 0.02  #: between two reports of a worker that has nothing in hand
+IDLE_SECONDS = 0.02  #: between two reports of a worker that has no trial
+CHECKPOINTS = 2  #: that a trial has in the store: the latest, and the one before it
 
 
-def checkpoint_name(work: TrialAssignment, epoch: int) -> str:
+def checkpoint_name(assignment: TrialAssignment, epoch: int) -> str:
     """Return the folder name of a checkpoint; no two drivers ever write the same one."""
-    return f"{work.key.replace('/', '-')}-g{work.generation}-e{epoch}"
+    return f"{assignment.key.replace('/', '-')}-g{assignment.generation}-e{epoch}"
 
 
 class _Trial:
-    """One trial in hand."""
+    """One assigned trial, its training and its checkpoints."""
 
-    def __init__(self, work: TrialAssignment, data: Data, store: Store, device: str) -> None:
-        self.work = work
+    def __init__(self, assignment: TrialAssignment, data: Data, store: Store, device: str) -> None:
+        self.assignment = assignment
         self._store = store
-        self._written: list[str] = list(work.checkpoints)
+        self._checkpoints: list[str] = list(assignment.checkpoints)
         self.training = self._begin(data, device)
-        self.told = False  #: whether its end was reported
+        self.end_reported = False
 
     def _begin(self, data: Data, device: str) -> Training:
-        work = self.work
-        config = work.config
-        for name in reversed(work.checkpoints):
+        config, seed = self.assignment.config, self.assignment.seed
+        for name in reversed(self.assignment.checkpoints):
             try:
                 with self._store.reading(name) as folder:
-                    return Training.restore(folder, config, data, seed=work.seed, device=device)
+                    return Training.restore(folder, config, data, seed=seed, device=device)
             except CheckpointError:
                 continue  # half-written or lost: the one before it, or the beginning
-        return Training(config, data, seed=work.seed, device=device)
-
-    @property
-    def ended(self) -> bool:
-        """Whether there is nothing left to train."""
-        return self.training.diverged or self.training.epoch >= self.training.config.max_epochs
+        return Training(config, data, seed=seed, device=device)
 
     @property
     def next_report(self) -> int:
         """The epoch at which to report next."""
         epoch, last = self.training.epoch, self.training.config.max_epochs
-        if self.work.rungs is None:
+        if self.assignment.rungs is None:
             return epoch + 1
-        return min((rung for rung in self.work.rungs if rung > epoch), default=last)
+        return min((rung for rung in self.assignment.rungs if rung > epoch), default=last)
 
-    def measured(self) -> TrialReport:
+    def report_latency(self) -> TrialReport:
         """Return a report without an epoch: how large and how fast the model is."""
-        latency = latency_ms(self.training.model, self.training.data.train)
         return TrialReport(
-            key=self.work.key,
-            generation=self.work.generation,
+            key=self.assignment.key,
+            generation=self.assignment.generation,
             epochs=[],
             parameters=self.training.parameters,
-            latency_ms=latency,
+            latency_ms=latency_ms(self.training.model, self.training.data.train),
         )
 
     def report(self, points: list[Epoch]) -> TrialReport:
         """Write a checkpoint and return the report of a slice."""
-        training, work = self.training, self.work
-        tested = work.test and self.ended and training.best is not None
+        training = self.training
+        tested = self.assignment.test and training.ended and training.best is not None
+        self.end_reported = training.ended
         return TrialReport(
-            key=work.key,
-            generation=work.generation,
+            key=self.assignment.key,
+            generation=self.assignment.generation,
             epochs=points,
             checkpoint=None if training.diverged else self._save(),
             parameters=training.parameters,
@@ -91,16 +86,16 @@ class _Trial:
 
     def _save(self) -> str:
         """Write a checkpoint; the driver has the one before in its journal by now."""
-        name = checkpoint_name(self.work, self.training.epoch)
+        name = checkpoint_name(self.assignment, self.training.epoch)
         try:
             with self._store.writing(name) as folder:
                 self.training.save(folder)
         except OSError as error:
             raise StoreError(f"no checkpoint could be written: {error}") from error
-        self._written = [n for n in self._written if n != name] + [name]
-        for old in self._written[:-2]:
+        written = [other for other in self._checkpoints if other != name] + [name]
+        for old in written[:-CHECKPOINTS]:
             self._store.delete(old)
-        self._written = self._written[-2:]
+        self._checkpoints = written[-CHECKPOINTS:]
         return name
 
 
@@ -123,57 +118,61 @@ class Worker(tune.Trainable):
         return True
 
     def take(self, work: list[dict[str, Any]]) -> None:
-        """Turn to other trials in the same process, without Tune's knowing."""
-        self._work = [TrialAssignment.from_dict(plain) for plain in work]
+        """Turn to other trials in the same process without Tune's part in it."""
+        self._assignments = [TrialAssignment.from_dict(plain) for plain in work]
         self._trials: list[_Trial] = []
-        self._together: Cohort | None = None
+        self._cohort: Cohort | None = None
 
     def step(self) -> dict[str, Any]:
-        """Train one slice, or wait a moment where there is nothing in hand.
+        """Train one slice and report on each trial; without a trial, wait a moment.
 
-        A trial's own exception is an answer too, so that the actor lives on. But for those after
-        which it is not known what still works, such as torch's own when memory or an accelerator
-        give out: they end it, and the trial is begun again in another process.
+        A trial's own exception is a report too, and the actor lives on. After a MemoryError,
+        OSError or RuntimeError (torch's own, when memory or an accelerator fails) it is not known
+        what still works: these end the actor, and the trial begins again in another process.
         """
-        if not self._work:
+        if not self._assignments:
             time.sleep(IDLE_SECONDS)
             return {"report": []}
         try:
-            reports = self._slice()
+            reports = self._train_slice()
         except StoreError as error:
-            reports = self._give_up(halt=str(error))
+            reports = self._fail(halt=str(error))
         except Exception as error:
             if isinstance(error, (MemoryError, OSError, RuntimeError)):
                 raise
             lines = traceback.format_exception(error, limit=-8)
-            reports = self._give_up(failure="".join(lines)[-4000:])
+            reports = self._fail(failure="".join(lines)[-4000:])
         return {"report": [report.as_dict() for report in reports]}
 
-    def _slice(self) -> list[TrialReport]:
-        """Train all that has not ended, and report on each.
+    def _train_slice(self) -> list[TrialReport]:
+        """Train all trials that have not ended, and report on each.
 
-        Where it is asked how fast the models are, that is told first: what is too slow is never
-        trained.
+        Where latencies are to be measured they are reported before anything is trained: the driver
+        ends a trial that is too slow.
         """
-        if self._together is None:
-            begun = [_Trial(work, self._data, self._store, self._device) for work in self._work]
-            self._trials, self._together = begun, Cohort([trial.training for trial in begun])
-            if all(trial.work.measure_latency for trial in begun):
-                return [trial.measured() for trial in begun]
-        until = min((trial.next_report for trial in self._trials if not trial.ended), default=0)
-        found = self._together.advance(until, SLICE_SECONDS)
-        reports = []
-        for trial, points in zip(self._trials, found, strict=True):
-            if not trial.told:
-                reports.append(trial.report(points))
-                trial.told = trial.ended
-        return reports
-
-    def _give_up(self, *, halt: str | None = None, failure: str | None = None) -> list[TrialReport]:
-        """Return that no trial in hand can go on."""
-        self._together = None
+        if self._cohort is None:
+            self._trials = [
+                _Trial(assignment, self._data, self._store, self._device)
+                for assignment in self._assignments
+            ]
+            self._cohort = Cohort([trial.training for trial in self._trials])
+            if all(assignment.measure_latency for assignment in self._assignments):
+                return [trial.report_latency() for trial in self._trials]
+        going_on = [trial for trial in self._trials if not trial.training.ended]
+        until = min((trial.next_report for trial in going_on), default=0)
+        found = self._cohort.advance(until, SLICE_SECONDS)
         return [
-            TrialReport(w.key, w.generation, [], halt=halt, failure=failure) for w in self._work
+            trial.report(points)
+            for trial, points in zip(self._trials, found, strict=True)
+            if not trial.end_reported
+        ]
+
+    def _fail(self, *, halt: str | None = None, failure: str | None = None) -> list[TrialReport]:
+        """Return reports that no assigned trial can go on."""
+        self._cohort = None
+        return [
+            TrialReport(assignment.key, assignment.generation, [], halt=halt, failure=failure)
+            for assignment in self._assignments
         ]
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:

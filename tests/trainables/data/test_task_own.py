@@ -235,7 +235,7 @@ def test_a_directory_is_refused(tmp_path: Path) -> None:
 
 def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "gestures.npz")
-    assert "the data is a file" in refused_file(tmp_path / "gestures.npz").rule
+    assert "the data must be a file" in refused_file(tmp_path / "gestures.npz").rule
 
 
 @pytest.mark.parametrize("content", [b"", b"P", b"x,y\n1,2\n", pickle.dumps({"x": 1})])
@@ -363,7 +363,7 @@ def test_a_class_may_be_missing_outside_training(tmp_path: Path) -> None:
 
 def test_ragged_sequences_come_through_whole(tmp_path: Path) -> None:
     lengths = np.array([1, 5, 2, 9, 3, 3, 7, 2, 4, 6], dtype=np.uint8)
-    owner = np.repeat(np.arange(10), lengths)  # every step tells which sequence it is from
+    owner = np.repeat(np.arange(10), lengths)  # every step says which sequence it is from
     arrays = {"x": owner.reshape(-1, 1), "lengths": lengths, "y": np.arange(10) % 2}
     data = load_arrays(tmp_path, arrays)
     seen = []
@@ -409,8 +409,8 @@ def test_sequences_that_do_not_fit_a_trained_model_are_refused(tmp_path: Path) -
     np.savez(path, x=G["x"][:, :2], lengths=G["lengths"])
     problem = refused(lambda: read_sequences(path, features))
     assert problem.place == "new.npz: x"
-    assert "takes 3 features a step; here are 2" in problem.rule
+    assert "must have 3 features a step, as in training, not 2" in problem.rule
     np.savez(path, x=changed(T["x"], 6, 5), lengths=T["lengths"])
     problem = refused(lambda: read_sequences(path, tokens))
     assert problem.place == "new.npz: x[6]"
-    assert "0 to 4; this one is 5" in problem.rule
+    assert "0 to 4, as in training; this one is 5" in problem.rule

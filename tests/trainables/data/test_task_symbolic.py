@@ -122,12 +122,12 @@ def refusal(**options: int) -> str:
 def test_a_complexity_out_of_reach_is_refused_with_the_range_that_is_not() -> None:
     low = refusal(complexity=3, symbols=4)
     assert low.startswith("task.complexity: ")
-    assert "from 4" in low and "3 was asked for" in low
+    assert "from 4" in low and "3 is asked for" in low
     high = refusal(complexity=100_000)
     highest = int(high.split("at most ")[1].split(",")[0])
     assert highest > 290
     load(Symbolic(name="symbolic", complexity=highest), Path())
-    assert "100000 was asked for" in high
+    assert "100000 is asked for" in high
 
 
 def test_a_length_too_short_for_a_window_in_each_part_names_one_that_is_enough() -> None:

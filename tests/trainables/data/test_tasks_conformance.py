@@ -19,7 +19,7 @@ from spaces.tasks import (
     TaskSpec,
 )
 from trainables.data.sequences import Data, Sequences, fingerprint
-from trainables.data.tasks import LOADERS, describe, info, load, scaling
+from trainables.data.tasks import LOADERS, describe, load, scaling
 
 
 @dataclass(frozen=True)
@@ -130,24 +130,24 @@ def test_lengths_sum_to_the_steps_and_leave_something_to_predict(row: Row, base:
 
 def test_info_describes_the_data(row: Row, base: Path) -> None:
     data = load(row.spec, base)
-    told = data.info
-    assert info(row.spec, base) == told
-    assert told.kind == row.spec.of_kind
-    assert told.name == row.spec.label
-    assert told.metric == told.metrics[0]
-    assert told.longest == max(int(split.lengths.max()) for split in splits(data))
-    assert told.fingerprint == fingerprint(*splits(data))
-    if told.kind == "next-token":
-        assert told.inputs == told.outputs > max(int(split.x.max()) for split in splits(data))
+    info = data.info
+    assert load(row.spec, base).info == info
+    assert info.kind == row.spec.of_kind
+    assert info.name == row.spec.label
+    assert info.metric == info.metrics[0]
+    assert info.longest == max(int(split.lengths.max()) for split in splits(data))
+    assert info.fingerprint == fingerprint(*splits(data))
+    if info.kind == "next-token":
+        assert info.inputs == info.outputs > max(int(split.x.max()) for split in splits(data))
         assert min(int(split.x.min()) for split in splits(data)) >= 0
         return
-    assert {told.inputs} == {split.x.shape[1] for split in splits(data)}
-    if told.kind == "classification":
+    assert {info.inputs} == {split.x.shape[1] for split in splits(data)}
+    if info.kind == "classification":
         for split in splits(data):
             assert split.y is not None
-            assert set(split.y.tolist()) == set(range(told.outputs))
+            assert set(split.y.tolist()) == set(range(info.outputs))
     else:
-        assert told.outputs == (told.inputs if told.kind == "next-step" else 1)
+        assert info.outputs == (info.inputs if info.kind == "next-step" else 1)
 
 
 def test_splits_have_no_sequence_in_common(row: Row, base: Path) -> None:
@@ -212,7 +212,7 @@ def test_the_description_names_every_task_with_its_source_and_options() -> None:
 
 def test_importing_and_loading_tasks_brings_in_no_heavy_library() -> None:
     code = (
-        "import sys, pathlib, spaces.tasks as s, trainables.tasks as t\n"
+        "import sys, pathlib, spaces.tasks as s, trainables.data.tasks as t\n"
         "t.load(s.JapaneseVowels(name='japanese-vowels'), pathlib.Path())\n"
         "heavy = {'torch', 'aeon', 'numba', 'sklearn', 'scipy', 'pandas', 'ray', 'optuna'}\n"
         "print(sorted(heavy & set(sys.modules)))"

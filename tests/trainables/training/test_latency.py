@@ -1,4 +1,4 @@
-"""Latency: of a typical sequence, alone, and without a trace in the training that follows."""
+"""Latency: of a typical sequence, alone, and without an effect on the training that follows."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from spaces.config import TrialConfig
 from trainables.data.sequences import Data, Sequences
 from trainables.layers.model import Model
 from trainables.training import latency
-from trainables.training.latency import latency_ms, typical
+from trainables.training.latency import latency_ms, typical_sequence
 from trainables.training.trainer import Training
 from trainables.worker.messages import TrialAssignment
 from trainables.worker.tune import Worker
@@ -30,7 +30,7 @@ def test_the_typical_sequence_is_the_first_of_median_length(make_data: Any, kind
     median = sorted(train.lengths)[(len(train) - 1) // 2]
     first = list(train.lengths).index(median)
     start = int(train.lengths[:first].sum())
-    assert typical(train)[:, 0].tolist() == train.x[start : start + median].tolist()
+    assert typical_sequence(train)[:, 0].tolist() == train.x[start : start + median].tolist()
 
 
 class Counted(torch.nn.Module):
@@ -50,12 +50,12 @@ class Counted(torch.nn.Module):
 
 @pytest.mark.parametrize(
     ("seconds", "passes"),
-    [(1.0, latency.LEAST), (0.004, 25), (1e-6, latency.MOST)],
+    [(1.0, latency.MIN_PASSES), (0.004, 25), (1e-6, latency.MAX_PASSES)],
 )
-def test_the_least_of_many_passes_counts_and_warming_up_does_not(
+def test_the_shortest_of_many_passes_counts_and_warming_up_does_not(
     make_data: Any, monkeypatch: pytest.MonkeyPatch, seconds: float, passes: int
 ) -> None:
-    """By a clock that passes as it is told: the first passes are slow, and so is every other."""
+    """By a clock that this test moves: the first passes are slow, the others take equally long."""
     model, now = Counted(), [0.0]
 
     def clock() -> float:

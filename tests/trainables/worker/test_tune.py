@@ -32,8 +32,8 @@ def worker(folder: Path, data: Data, *given: TrialAssignment) -> Worker:
     return made
 
 
-def told(reports: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
-    """Return what is the same in every run: no times."""
+def without_times(reports: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    """Return what is the same whenever it is trained."""
     return [
         (r["key"], r["checkpoint"], r["diverged"], r["test"], [p["metrics"] for p in r["epochs"]])
         for r in reports
@@ -50,7 +50,7 @@ def test_trials_at_once_report_what_each_reports_alone(
         folder.mkdir()
     together = worker(folders[0], data, *(work(n) for n in range(3))).step()["report"]
     alone = [worker(folders[1], data, work(n)).step()["report"] for n in range(3)]
-    assert told(together) == told([report for (report,) in alone])
+    assert without_times(together) == without_times([report for (report,) in alone])
     assert all(report["test"] is not None for report in together)
 
 
@@ -82,7 +82,7 @@ def test_trials_go_on_together_from_checkpoints_of_different_epochs(
     assert epochs == {"confirm/gru/0": [2, 3, 4], "confirm/gru/1": [1, 2, 3, 4]}
 
 
-def test_an_exception_is_a_report_on_every_trial_in_hand(make_data: Any, tmp_path: Path) -> None:
+def test_an_exception_is_a_report_on_every_assigned_trial(make_data: Any, tmp_path: Path) -> None:
     made = worker(tmp_path, make_data(), work(0), work(1, hidden_size=5))
     reports = made.step()["report"]
     assert [report["key"] for report in reports] == ["confirm/gru/0", "confirm/gru/1"]
@@ -98,7 +98,7 @@ def test_a_store_that_cannot_be_written_to_halts_the_job(make_data: Any, tmp_pat
     assert all(report["halt"] for report in reports)
 
 
-def test_a_worker_without_a_trial_says_so_and_goes_on_when_it_has_one(
+def test_a_worker_without_a_trial_reports_nothing_until_it_has_one(
     make_data: Any, tmp_path: Path
 ) -> None:
     made = worker(tmp_path, make_data(), work(0))

@@ -1,7 +1,7 @@
-"""Reading the arrays of an .npz file that a stranger may have made.
+"""Reads the arrays of an .npz file that a stranger may have made.
 
-Nothing is unpickled, and nothing is unpacked before the headers of all arrays were read: they say
-how much memory each one takes, and what does not fit or does not add up is refused.
+Nothing is unpickled. Nothing is unpacked before the headers of all arrays were read: they say how
+much memory each one takes, and what does not fit or does not agree with its header is refused.
 """
 
 import difflib
@@ -27,7 +27,7 @@ _DAMAGE = (
 )  # fmt: skip  # what zipfile and numpy raise on files that are cut off, altered or encrypted
 
 
-def read(
+def read_arrays(
     path: Path, place: str, required: Collection[str], optional: Collection[str] = ()
 ) -> dict[str, NDArray[Any]]:
     """Return the arrays of an .npz file by name.
@@ -40,13 +40,13 @@ def read(
         if not path.exists():
             raise InputError.of(
                 place,
-                f"the data file exists; there is none at {path}",
+                f"the data file must exist; there is none at {path}",
                 "give the path of an .npz file, relative to the job file's folder",
             )
         if not path.is_file():
             raise InputError.of(
                 place,
-                f"the data is a file; {path} is {'a directory' if path.is_dir() else 'none'}",
+                f"the data must be a file; {path} is {'a directory' if path.is_dir() else 'none'}",
                 "give the path of the .npz file itself",
             )
         with path.open("rb") as file:
@@ -58,7 +58,7 @@ def read(
         raise
     except PermissionError as error:
         raise InputError.of(
-            place, f"the data file may be read; {path} may not", "change its permissions"
+            place, f"the data file must be readable; {path} is not", "change its permissions"
         ) from error
     except _DAMAGE as error:
         raise _damaged(place, str(error)) from error
@@ -72,13 +72,13 @@ def _check(
     if start.startswith(npy.MAGIC_PREFIX):
         raise InputError.of(
             place,
-            "data comes as an .npz file with named arrays; this is a single .npy array",
+            "data must be an .npz file with named arrays; this is a single .npy array",
             _SAVE_AGAIN.format(place=place),
         )
     if not start.startswith(b"PK"):
         raise InputError.of(
             place,
-            "data comes as an .npz file, a zip archive of arrays; this is none",
+            "data must be an .npz file, a zip archive of arrays; this is none",
             _SAVE_AGAIN.format(place=place),
         )
     with zipfile.ZipFile(file) as archive:
@@ -111,7 +111,7 @@ def _check_names(
     twice = sorted({name for name in names if names.count(name) > 1})
     if not (missing or unknown or twice):
         return
-    told = [
+    wrong = [
         f"{label} {', '.join(which)}"
         for label, which in (("missing", missing), ("unknown", unknown), ("twice", twice))
         if which
@@ -123,9 +123,9 @@ def _check_names(
     ]
     raise InputError.of(
         place,
-        f"the file holds the arrays {', '.join(required)}"
+        f"the file must hold the arrays {', '.join(required)}"
         + (f" and may hold {', '.join(optional)}" if optional else "")
-        + f", each once; {'; '.join(told)}",
+        + f", each once; {'; '.join(wrong)}",
         (f"rename: {', '.join(meant)}; or " if meant else "")
         + f"write it again with just these arrays: numpy.savez({place!r}, "
         + ", ".join(f"{name}={name}" for name in required)
@@ -148,7 +148,7 @@ def _header(archive: zipfile.ZipFile, member: zipfile.ZipInfo, place: str) -> tu
     if dtype.hasobject:
         raise InputError.of(
             place,
-            "arrays hold numbers or text; this one holds pickled Python objects, "
+            "arrays must hold numbers or text; this one holds pickled Python objects, "
             "which are never loaded",
             "save plain arrays: sequences of different lengths laid end to end in x, "
             "their lengths in lengths",
@@ -156,7 +156,7 @@ def _header(archive: zipfile.ZipFile, member: zipfile.ZipInfo, place: str) -> tu
     if dtype.fields is not None or dtype.subdtype is not None or dtype.kind not in "biufcUS":
         raise InputError.of(
             place,
-            f"arrays hold numbers or text; this one has the type {dtype}",
+            f"arrays must hold numbers or text; this one has the type {dtype}",
             "save a plain array of numbers",
         )
     if any(size < 0 for size in shape):
@@ -167,6 +167,6 @@ def _header(archive: zipfile.ZipFile, member: zipfile.ZipInfo, place: str) -> tu
 def _damaged(place: str, detail: str) -> InputError:
     return InputError.of(
         place,
-        f"the file is damaged or was cut off ({detail.strip() or 'unreadable'})",
+        f"the file must be whole; it is damaged or was cut off ({detail.strip() or 'unreadable'})",
         "copy it again, or " + _SAVE_AGAIN.format(place=place.split(": ")[0]),
     )

@@ -18,15 +18,15 @@ from numpy.typing import NDArray
 
 from spaces.errors import InputError
 from spaces.tasks import OwnData, TaskInfo, TaskKind
-from trainables.data.formats import archive
+from trainables.data.formats.archive import read_arrays
 from trainables.data.sequences import Sequences
 from trainables.data.splits import Parts, stratified, take
 
 SHARES = (0.6, 0.2, 0.2)
-FEWEST = 5  # sequences that can be dealt 60/20/20
+MIN_SEQUENCES = 5  # that can be dealt 60/20/20
 SPLITS = {"train": 0, "val": 1, "validation": 1, "test": 2}
 NAMES = ("train", "validation", "test")
-LARGEST_VOCABULARY = 65536  # or the number of steps, if that is more; symbols enter one-hot
+MAX_VOCABULARY = 65536  # or the number of steps, if that is more; symbols enter one-hot
 
 Array = NDArray[Any]  # of whatever type the user saved, until it is checked
 
@@ -35,7 +35,7 @@ def load(spec: OwnData, base: Path) -> Parts:
     """Return the splits of spec.data, a path relative to `base`. Raises InputError."""
     place = spec.data
     labelled = spec.kind in ("classification", "regression")
-    arrays = archive.read(
+    arrays = read_arrays(
         base / Path(spec.data).expanduser(),
         place,
         required=("x", "lengths", "y") if labelled else ("x", "lengths"),
@@ -64,11 +64,11 @@ def load(spec: OwnData, base: Path) -> Parts:
 def read_sequences(path: Path, info: TaskInfo) -> Sequences:
     """Return the sequences x, lengths of an .npz file, to be given to a model trained on `info`.
 
-    y and split may be in the file and are left aside. Raises InputError where load would, and
+    y and split may be in the file and are not read. Raises InputError where load would, and
     where the features or symbols are not those of the task.
     """
     place = path.name
-    arrays = archive.read(path, place, ("x", "lengths"), optional=("y", "split"))
+    arrays = read_arrays(path, place, ("x", "lengths"), optional=("y", "split"))
     lengths = _lengths(arrays["lengths"], len(np.atleast_1d(arrays["x"])), None, place)
     x = _steps(arrays["x"], lengths, info.kind, place)
     if info.kind == "next-token":
@@ -76,13 +76,13 @@ def read_sequences(path: Path, info: TaskInfo) -> Sequences:
             at = int(np.argmax(x >= info.inputs))
             raise InputError.of(
                 f"{place}: x[{at}]",
-                f"the model knows the symbols 0 to {info.inputs - 1}; this one is {int(x[at])}",
+                f"symbols must be 0 to {info.inputs - 1}, as in training; this one is {int(x[at])}",
                 "encode the data as the training data was",
             )
     elif x.shape[1] != info.inputs:
         raise InputError.of(
             f"{place}: x",
-            f"the model takes {info.inputs} features a step; here are {x.shape[1]}",
+            f"x must have {info.inputs} features a step, as in training, not {x.shape[1]}",
             "give the features that the model was trained on, in their order",
         )
     return Sequences(x, lengths)
@@ -93,13 +93,13 @@ def _lengths(lengths: Array, steps: int, kind: TaskKind | None, place: str) -> N
     if lengths.ndim != 1 or lengths.dtype.kind not in "iu":
         raise InputError.of(
             f"{place}: lengths",
-            f"lengths is [n] integers; this is {_description(lengths)}",
+            f"lengths must be [n] integers, not {_description(lengths)}",
             "give the number of steps of each sequence",
         )
     if len(lengths) == 0 or steps == 0:
         raise InputError.of(
             f"{place}: {'lengths' if len(lengths) == 0 else 'x'}",
-            "the data holds at least one sequence; this array is empty",
+            "the data must hold at least one sequence; this array is empty",
             "check how the file was written",
         )
     least = 2 if kind in ("next-token", "next-step") else 1
@@ -108,15 +108,15 @@ def _lengths(lengths: Array, steps: int, kind: TaskKind | None, place: str) -> N
         reason = "to have a step to predict " if least == 2 else ""
         raise InputError.of(
             f"{place}: lengths[{at}]",
-            f"a sequence has at least {least} step{'s' * (least > 1)} {reason}and at most the "
-            f"{steps} of x; this one has {int(lengths[at])}",
+            f"a sequence must have at least {least} step{'s' * (least > 1)} {reason}and at most "
+            f"the {steps} of x; this one has {int(lengths[at])}",
             "leave such sequences out, or correct their length",
         )
     total = int(lengths.astype(np.float64).sum())  # cannot overflow; exact below 2**53
     if total != steps:
         raise InputError.of(
             f"{place}: lengths",
-            f"the lengths sum to the steps of x, {steps}; they sum to {total}",
+            f"the lengths must sum to the steps of x, {steps}; they sum to {total}",
             "lay the sequences end to end without padding: x = numpy.concatenate(sequences), "
             "lengths = [len(s) for s in sequences]",
         )
@@ -129,7 +129,7 @@ def _steps(x: Array, lengths: NDArray[np.int64], kind: TaskKind, place: str) -> 
         if x.ndim != 1 or x.dtype.kind not in "iu":
             raise InputError.of(
                 f"{place}: x",
-                f"next-token data is [all steps] integers; this is {_description(x)}",
+                f"x must be [all steps] integers for next-token, not {_description(x)}",
                 "encode the symbols as integers 0 … V-1: "
                 "_, x = numpy.unique(symbols, return_inverse=True)",
             )
@@ -137,7 +137,7 @@ def _steps(x: Array, lengths: NDArray[np.int64], kind: TaskKind, place: str) -> 
         if at is not None:
             raise InputError.of(
                 _where(place, at, lengths),
-                f"symbols are integers 0 … V-1; this one is {int(x[at])}",
+                f"symbols must be integers 0 … V-1; this one is {int(x[at])}",
                 "encode the symbols as integers 0 … V-1: "
                 "_, x = numpy.unique(symbols, return_inverse=True)",
             )
@@ -145,7 +145,7 @@ def _steps(x: Array, lengths: NDArray[np.int64], kind: TaskKind, place: str) -> 
     if x.ndim != 2 or x.shape[1] == 0 or x.dtype.kind not in "fiub":
         raise InputError.of(
             f"{place}: x",
-            f"{kind} data is [all steps, features] numbers; this is {_description(x)}",
+            f"x must be [all steps, features] numbers for {kind}, not {_description(x)}",
             "with one feature: x.reshape(-1, 1); with padded sequences [n, T, features]: "
             "cut off the padding and lay them end to end",
         )
@@ -156,9 +156,9 @@ def _steps(x: Array, lengths: NDArray[np.int64], kind: TaskKind, place: str) -> 
         at, feature = (int(i) for i in np.argwhere(~finite)[0])
         raise InputError.of(
             _where(place, at, lengths, feature),
-            f"features are finite numbers of at most {np.finfo(np.float32).max:.1e}; this one is "
-            f"{x[at, feature]} ({int((~finite).sum())} such values in {int((~finite).any(1).sum())}"
-            f" steps)",
+            f"features must be finite numbers of at most {np.finfo(np.float32).max:.1e}; this one "
+            f"is {x[at, feature]} ({int((~finite).sum())} such values in "
+            f"{int((~finite).any(1).sum())} steps)",
             "fill the gaps or leave such sequences out",
         )
     if kind == "next-step":
@@ -167,7 +167,7 @@ def _steps(x: Array, lengths: NDArray[np.int64], kind: TaskKind, place: str) -> 
             at, label = (int(i) for i in np.argwhere(odd)[0])
             raise InputError.of(
                 _where(place, at, lengths, label),
-                f"next-step frames are 0 or 1 for each label; this one is {x[at, label]}",
+                f"next-step frames must be 0 or 1 for each label; this one is {x[at, label]}",
                 "threshold the frames: x = (x > 0).astype(numpy.uint8)",
             )
     return values
@@ -178,28 +178,28 @@ def _targets(y: Array, n: int, kind: TaskKind, place: str) -> Array:
     if y.shape != (n,):
         raise InputError.of(
             f"{place}: y",
-            f"y is [n], one for each of the {n} sequences; this is {_description(y)}",
+            f"y must be [n], one for each of the {n} sequences; this is {_description(y)}",
             "give one label or target for each sequence, in the order of lengths",
         )
     if kind == "classification":
         if y.dtype.kind not in "iu":
             raise InputError.of(
                 f"{place}: y",
-                f"classes are integers 0 … C-1; this is {_description(y)}",
+                f"classes must be integers 0 … C-1, not {_description(y)}",
                 "_, y = numpy.unique(labels, return_inverse=True)",
             )
         at = _first((y < 0) | (y > np.iinfo(np.int32).max))
         if at is not None:
             raise InputError.of(
                 f"{place}: y[{at}]",
-                f"classes are integers 0 … C-1; this one is {int(y[at])}",
+                f"classes must be integers 0 … C-1; this one is {int(y[at])}",
                 "_, y = numpy.unique(labels, return_inverse=True)",
             )
         return y.astype(np.int64)
     if y.dtype.kind not in "fiub":
         raise InputError.of(
             f"{place}: y",
-            f"regression targets are numbers; this is {_description(y)}",
+            f"regression targets must be numbers, not {_description(y)}",
             "save y as an array of floating-point numbers",
         )
     with np.errstate(over="ignore"):
@@ -208,7 +208,7 @@ def _targets(y: Array, n: int, kind: TaskKind, place: str) -> Array:
     if at is not None:
         raise InputError.of(
             f"{place}: y[{at}]",
-            f"targets are finite numbers; this one is {y[at]}",
+            f"targets must be finite numbers; this one is {y[at]}",
             "leave sequences without a target out",
         )
     return values
@@ -220,7 +220,7 @@ def _check_classes(y: NDArray[np.int64], train: NDArray[np.int64], place: str) -
     if len(present) == 1:
         raise InputError.of(
             f"{place}: y",
-            f"there are at least two classes; all {len(y)} sequences have class {present[0]}",
+            f"there must be at least two classes; all {len(y)} sequences have class {present[0]}",
             "check how y was made",
         )
     classes = int(present[-1]) + 1
@@ -228,16 +228,16 @@ def _check_classes(y: NDArray[np.int64], train: NDArray[np.int64], place: str) -
         absent = next(label for label, seen in enumerate(present) if label != seen)
         raise InputError.of(
             f"{place}: y",
-            f"classes are integers 0 … C-1, each in use; the largest is {classes - 1}, "
+            f"classes must be integers 0 … C-1, each in use; the largest is {classes - 1}, "
             f"and {absent} does not occur",
             "_, y = numpy.unique(labels, return_inverse=True)",
         )
     missing = np.setdiff1d(present, y[train])
     if len(missing):
-        told = ", ".join(str(label) for label in missing[:10]) + ", …" * (len(missing) > 10)
+        listing = ", ".join(str(label) for label in missing[:10]) + ", …" * (len(missing) > 10)
         raise InputError.of(
             f"{place}: split",
-            f"every class occurs in the training split; missing there: {told}",
+            f"every class must occur in the training split; missing there: {listing}",
             "move a sequence of each such class to 'train', or leave split out",
         )
     return classes
@@ -248,13 +248,13 @@ def _vocabulary(x: Array, place: str) -> int:
     if distinct == 1:
         raise InputError.of(
             f"{place}: x",
-            f"there are at least two different symbols; all {len(x)} are {size - 1}",
+            f"there must be at least two different symbols; all {len(x)} are {size - 1}",
             "check how x was made",
         )
-    if size > max(LARGEST_VOCABULARY, len(x)):
+    if size > max(MAX_VOCABULARY, len(x)):
         raise InputError.of(
             f"{place}: x",
-            f"symbols are integers 0 … V-1; the largest is {size - 1}, but only {distinct} "
+            f"symbols must be integers 0 … V-1; the largest is {size - 1}, but only {distinct} "
             "different ones occur",
             "_, x = numpy.unique(symbols, return_inverse=True)",
         )
@@ -265,26 +265,27 @@ def _given_split(split: Array, n: int, place: str) -> list[NDArray[np.int64]]:
     if split.shape != (n,) or split.dtype.kind not in "US":
         raise InputError.of(
             f"{place}: split",
-            f"split is [n] words, one for each of the {n} sequences; this is {_description(split)}",
+            f"split must be [n] names, one for each of the {n} sequences, not "
+            f"{_description(split)}",
             "give 'train', 'val' (or 'validation') or 'test' for each sequence, or leave it out",
         )
-    words = split.astype(np.str_) if split.dtype.kind == "U" else np.char.decode(
+    names = split.astype(np.str_) if split.dtype.kind == "U" else np.char.decode(
         split.astype(np.bytes_), "latin-1"
     )  # fmt: skip
-    at = _first(~np.isin(words, list(SPLITS)))
+    at = _first(~np.isin(names, list(SPLITS)))
     if at is not None:
         raise InputError.of(
             f"{place}: split[{at}]",
-            f"the splits are 'train', 'val' or 'validation', 'test'; this is {str(words[at])!r}",
+            f"a split must be 'train', 'val' or 'validation', or 'test', not {str(names[at])!r}",
             "rename it",
         )
-    numbers = np.array([SPLITS[str(word)] for word in words], dtype=np.int64)
+    numbers = np.array([SPLITS[str(name)] for name in names], dtype=np.int64)
     parts = [np.flatnonzero(numbers == number).astype(np.int64) for number in range(len(NAMES))]
     empty = [name for name, part in zip(NAMES, parts, strict=True) if len(part) == 0]
     if empty:
         raise InputError.of(
             f"{place}: split",
-            f"no split is empty; no sequence is marked {' or '.join(empty)}",
+            f"no split may be empty; no sequence is marked {' or '.join(empty)}",
             "mark some sequences so, or leave split out for a 60/20/20 split by the seed",
         )
     return parts
@@ -295,11 +296,11 @@ def _dealt_split(
 ) -> list[NDArray[np.int64]]:
     labels = np.zeros(n, dtype=np.int64) if classes is None else classes
     parts = stratified(labels, SHARES, np.random.default_rng(seed))
-    if n < FEWEST or min(map(len, parts)) == 0:
+    if n < MIN_SEQUENCES or min(map(len, parts)) == 0:
         raise InputError.of(
             f"{place}: lengths",
             "without split the sequences are dealt 60/20/20, one of each class to training first, "
-            f"and no part is empty; {n} sequences"
+            f"and no part may be empty; {n} sequences"
             + (f" of {len(np.unique(labels))} classes" if classes is not None else "")
             + " are too few",
             "give more sequences (cut long ones into windows), or a split of your own",

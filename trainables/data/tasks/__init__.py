@@ -13,20 +13,19 @@ from numpy.typing import NDArray
 
 from spaces.tasks import METRICS, TASKS, JapaneseVowels, OwnData, TaskInfo, TaskSpec
 from trainables.data.formats import own
-from trainables.data.formats.own import read_sequences
 from trainables.data.sequences import Data, fingerprint
 from trainables.data.splits import Parts
 from trainables.data.tasks import adding, characters, japanese_vowels, symbolic
 
-__all__ = ["LOADERS", "Loader", "describe", "info", "load", "read_sequences", "scaling"]
+__all__ = ["LOADERS", "Loader", "describe", "load", "scaling"]
 
 
 @dataclass(frozen=True)
 class Loader:
     """How a built-in task becomes arrays, and what to say about it."""
 
-    load: Callable[[Any, Path], Parts]  #: from its section of the job file and the job's folder
-    split: str  #: how training, validation and test are told apart
+    load: Callable[[Any, Path], Parts]  #: takes its section of the job file and the job's folder
+    split: str  #: which sequences are for training, validation and test
     source: str  #: what to cite
 
 
@@ -79,15 +78,10 @@ def load(spec: TaskSpec, base: Path) -> Data:
     )
 
 
-def info(spec: TaskSpec, base: Path) -> TaskInfo:
-    """Return load(spec, base).info. The fingerprint needs the arrays, so they are made."""
-    return load(spec, base).info
-
-
 def scaling(spec: TaskSpec) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
     """Return mean and deviation [features] by which the task scaled its features, if it did.
 
-    Somebody's raw features are made fit for a model of this task by (x - mean) / deviation.
+    A model of this task takes raw features as (x - mean) / deviation.
     """
     return japanese_vowels.scaling(spec) if isinstance(spec, JapaneseVowels) else None
 

@@ -26,7 +26,7 @@ def load(spec: Adding, base: Path) -> Parts:
     if any(cut.start == cut.stop for cut in cuts):
         raise InputError.of(
             "task.examples",
-            f"the examples are split 80/10/10 and no part is empty; {n} are too few",
+            f"the examples are split 80/10/10 and no part may be empty; {n} are too few",
             "give at least 10 examples",
         )
     refuse_unless_it_fits(

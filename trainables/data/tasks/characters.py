@@ -3,7 +3,7 @@
 The text is pydoc_data.topics of the standard library, about 465,000 characters in 79 topics; it
 differs between Python versions, which the fingerprint shows. Topics include one another: one
 paragraph in five occurs word for word somewhere else, and a model would be tested on what it was
-trained on. Each paragraph is kept where it occurs first, about 373,000 characters.
+trained on. A paragraph counts where it occurs first, about 373,000 characters.
 """
 
 from pathlib import Path
@@ -30,8 +30,8 @@ def load(spec: Characters, base: Path) -> Parts:
     if shortest <= spec.window:
         raise InputError.of(
             "task.window",
-            f"validation and test take {min(SHARES):.0%} of the text each and hold at least one "
-            f"window and its last target, {spec.window + 1} characters; "
+            f"validation and test take {min(SHARES):.0%} of the text each and must hold at least "
+            f"one window and its last target, {spec.window + 1} characters; "
             f"of {len(used)} characters they get {shortest}",
             f"give a window of at most {max(shortest - 1, 1)}, or a higher limit "
             f"(the text has {len(full)})",
@@ -50,11 +50,11 @@ def text() -> str:
     from pydoc_data.topics import topics  # half a megabyte that other tasks need not read
 
     seen: set[str] = set()
-    kept = []
+    paragraphs = []
     for name in sorted(topics):
         for paragraph in topics[name].split("\n\n"):
             wording = " ".join(paragraph.split())  # copies differ in their indentation
             if wording and wording not in seen:
                 seen.add(wording)
-                kept.append(paragraph.strip("\n"))
-    return "\n\n".join(kept)
+                paragraphs.append(paragraph.strip("\n"))
+    return "\n\n".join(paragraphs)

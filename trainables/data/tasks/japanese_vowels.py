@@ -1,10 +1,10 @@
-"""Japanese vowels: nine speakers told apart by how they say /ae/.
+"""Japanese vowels: nine speakers, distinguished by how they say /ae/.
 
 640 utterances of 7 to 29 frames with 12 LPC cepstrum coefficients each (Kudo, Toyama & Shimbo,
 "Multidimensional curve classification using passing-through regions", Pattern Recognition Letters
 20, 1999; UCI Machine Learning Repository), as shipped in the aeon package. The official test part
-(370) stays as it is. Of the official training part (270, 30 a speaker) a third is kept for
-validation, 10 a speaker: with fewer, every good model scores 100 % and none can be told apart.
+(370) stays as it is. A third of the official training part (270, 30 a speaker) is for validation,
+10 a speaker: with fewer, every good model scores 100 % and no two can be distinguished.
 """
 
 import importlib.util
@@ -45,8 +45,8 @@ def scaling(spec: JapaneseVowels) -> tuple[NDArray[np.float32], NDArray[np.float
 
 def _unscaled(seed: int) -> tuple[Sequences, Sequences, Sequences]:
     x, lengths, y = _read("TRAIN")
-    kept, held_out = stratified(y, SHARES, np.random.default_rng(seed))
-    return take(x, lengths, y, kept), take(x, lengths, y, held_out), Sequences(*_read("TEST"))
+    training, held_out = stratified(y, SHARES, np.random.default_rng(seed))
+    return take(x, lengths, y, training), take(x, lengths, y, held_out), Sequences(*_read("TEST"))
 
 
 def _moments(train: Sequences) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -79,6 +79,6 @@ def _folder() -> Path:
             return folder
     raise InputError.of(
         "task.name",
-        "japanese-vowels is read from the files of the aeon package, which are not installed",
+        "the aeon package must be installed: japanese-vowels is read from its files",
         "install it with: pip install 'aeon>=1.6'",
     )

@@ -102,8 +102,8 @@ def load(spec: Symbolic, base: Path) -> Parts:
         enough = math.ceil((spec.window + 2) / min(SHARES))
         raise InputError.of(
             "task.length",
-            f"validation and test take {min(SHARES):.0%} of the string each and hold at least one "
-            f"window and its last target, {spec.window + 1} symbols; "
+            f"validation and test take {min(SHARES):.0%} of the string each and must hold at least "
+            f"one window and its last target, {spec.window + 1} symbols; "
             f"of a length of {spec.length} they get {shortest}",
             f"give a length of at least {enough}, or a smaller window",
         )
@@ -112,12 +112,12 @@ def load(spec: Symbolic, base: Path) -> Parts:
     if spec.symbols > longest:
         raise InputError.of(
             "task.symbols",
-            f"all symbols occur in the training part, {longest} steps of a length of "
+            f"all symbols must occur in the training part, {longest} steps of a length of "
             f"{spec.length}; {spec.symbols} do not fit",
             f"give at most {longest} symbols, or a greater length",
         )
-    found = _drawn(spec, longest)
-    text = np.resize(found, spec.length)
+    repeated = _draw(spec, longest)
+    text = np.resize(repeated, spec.length)
     train, validation, test = (text[stretch] for stretch in stretches)
     return Parts(
         spec.name,
@@ -130,10 +130,10 @@ def load(spec: Symbolic, base: Path) -> Parts:
     )
 
 
-def _drawn(spec: Symbolic, longest: int) -> NDArray[np.int64]:
+def _draw(spec: Symbolic, longest: int) -> NDArray[np.int64]:
     rule = (
         f"a string of {spec.symbols} symbols that fits into the training part, {longest} of "
-        f"{spec.length} steps, has a complexity from {spec.symbols}"
+        f"{spec.length} steps, must have a complexity from {spec.symbols}"
     )
     if spec.complexity >= spec.symbols:
         found = base_string(
@@ -143,12 +143,12 @@ def _drawn(spec: Symbolic, longest: int) -> NDArray[np.int64]:
             return found
         raise InputError.of(
             "task.complexity",
-            f"{rule} to {found} with seed {spec.seed}; {spec.complexity} was asked for",
+            f"{rule} to {found} with seed {spec.seed}; {spec.complexity} is asked for",
             f"give a complexity of at most {found}, more symbols, or a greater length",
         )
     raise InputError.of(
         "task.complexity",
-        f"{rule}, one code for each symbol at least; {spec.complexity} was asked for",
+        f"{rule}, one code for each symbol at least; {spec.complexity} is asked for",
         f"give a complexity of at least {spec.symbols}, or fewer symbols",
     )
 
