@@ -32,7 +32,7 @@ def solve_hidden_size(
 def nearest_size(draft: dict[str, Any], inputs: int, outputs: int, target: int) -> tuple[int, int]:
     """Return the hidden size whose number of parameters is nearest to target, and that number."""
     cell = find(draft["cell"], draft.get("gates"))
-    step = draft.get("heads", 4) if cell.attention else 1
+    step = draft["heads"] if cell.attention else 1
 
     def count(steps: int) -> int:
         both_ways = draft.get("bidirectional", False)

@@ -4,7 +4,7 @@ import random
 from typing import Any
 
 import pytest
-from drawn_spaces import arms, recurrent_settings, spaces
+from drawn_spaces import arms, settings_with_needs, spaces
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
@@ -14,16 +14,11 @@ from spaces.arms import Arm
 from spaces.cells import CELLS, Cell, find
 from spaces.config import TrialConfig, completed
 from spaces.domains import Choices, Domain, Fixed, Range
-from spaces.hyperparameters import DEFAULTS
+from spaces.hyperparameters import DEFAULTS, FIXED_BY_TRAINING, HYPERPARAMETERS
 from spaces.sizes import parameters
 from spaces.space import Space
 
-TRAINING: dict[str, Domain] = {
-    "batch_size": Fixed(32),
-    "optimizer": Fixed("adam"),
-    "weight_decay": Fixed(0.0),
-    "gradient_clip": Fixed(None),
-}
+TRAINING: dict[str, Domain] = {key: HYPERPARAMETERS[key].tried for key in FIXED_BY_TRAINING}
 
 
 def make(written: Any, space: dict[str, Any] | None = None) -> Arm:
@@ -54,7 +49,7 @@ class Answers:
         return answer
 
 
-@given(arms(), spaces(), recurrent_settings(), st.integers())
+@given(arms(), spaces(), settings_with_needs(), st.integers())
 def test_every_configuration_lies_within_its_arm(
     written: Any, space: dict[str, Any], settings: dict[str, Any], seed: int
 ) -> None:
@@ -219,10 +214,9 @@ def test_a_depth_that_fails_with_some_heads_is_not_proposed() -> None:
 
 #: Settings that not every cell reads, each with a value that is not its default.
 UNUSUAL: dict[str, Any] = {
-    "forget_bias": "chrono",
-    "recurrent_init": "xavier",
-    "weight_drop": 0.5,
-    "zoneout": 0.1,
+    row.name: row.rule.names[-1] if row.rule.kind == "name" else 0.1
+    for row in HYPERPARAMETERS.values()
+    if row.need is not None and not row.need.warn_only
 }
 
 

@@ -1,14 +1,14 @@
 """Hypothesis strategies for job files: valid spaces, arms and whole jobs, as plain data."""
 
-from typing import Any, get_args
+from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
 
 from spaces.cells import CELLS, families, variants
-from spaces.hyperparameters import ForgetBias, RecurrentInit
+from spaces.hyperparameters import HYPERPARAMETERS, Hyperparameter
 
-# How long an example may take says nothing on a machine that other work shares.
+# On a machine that other work shares, an example may take any time.
 settings.register_profile("gatesearch", deadline=None)
 settings.load_profile("gatesearch")
 
@@ -30,34 +30,58 @@ def reals(low: float, high: float) -> st.SearchStrategy[float]:
     return st.floats(low, high, allow_subnormal=False)
 
 
+#: What a value is drawn from where its rule alone would allow too much.
+_VALUES: dict[str, st.SearchStrategy[Any]] = {
+    "depth": st.integers(1, 6),
+    "hidden_size": st.integers(1, 40).map(lambda k: 8 * k),
+    "heads": st.sampled_from([1, 2, 4, 8]),  # they divide every hidden size
+    "max_epochs": st.integers(2, 100),
+}
+_WITHOUT_RANGES = ("hidden_size", "heads")  # not every value in a range would do
+
+
+def values(row: Hyperparameter) -> st.SearchStrategy[Any]:
+    """Draw a single value of a hyperparameter."""
+    rule = row.rule
+    if row.name in _VALUES:
+        return _VALUES[row.name]
+    if rule.kind == "flag":
+        return st.booleans()
+    if rule.kind == "name":
+        return st.sampled_from(rule.names)
+    if rule.kind == "integer":
+        return st.integers(rule.at_least, 512)
+    low = 1e-6 if rule.at_least is None else rule.at_least
+    return reals(low, 0.9 if rule.below == 1 else 1.0)
+
+
+def keys(row: Hyperparameter) -> st.SearchStrategy[Any]:
+    """Draw what a space may have for a hyperparameter."""
+    single = values(row)
+    found = domains(single, ordered=row.rule.ordered and row.name not in _WITHOUT_RANGES)
+    if row.rule.above == 0:
+        ends = st.tuples(single, single).map(sorted)
+        found |= ends.map(lambda pair: {"low": pair[0], "high": pair[1], "log": True})
+    return st.none() | found if row.rule.nullable else found
+
+
 def spaces(*, causal: bool = False) -> st.SearchStrategy[dict[str, Any]]:
-    """Draw a valid space. Hidden sizes are multiples of 8, and heads divide them."""
-    sizes = st.integers(1, 40).map(lambda k: 8 * k)
-    positive = reals(1e-6, 1.0)
-    logarithmic = st.tuples(positive, positive).map(sorted)
-    rate = logarithmic.map(lambda pair: {"low": pair[0], "high": pair[1], "log": True})
-    keys: dict[str, st.SearchStrategy[Any]] = {
-        "depth": domains(st.integers(1, 6)),
-        "hidden_size": domains(sizes, ordered=False),
-        "learning_rate": st.one_of(domains(positive), rate),
-        "dropout": domains(reals(0.0, 0.9)),
-        "residual": domains(st.booleans(), ordered=False),
-        "heads": domains(st.sampled_from([1, 2, 4, 8]), ordered=False),
-        "weight_decay": domains(reals(0.0, 0.1)),
-    }
-    if not causal:
-        keys["bidirectional"] = domains(st.booleans(), ordered=False)
-    return st.fixed_dictionaries({}, optional=keys)
+    """Draw a valid space that fits every cell."""
+    rows = [
+        row
+        for row in HYPERPARAMETERS.values()
+        if row.searchable and (row.need is None or row.need.warn_only)
+    ]
+    one_way = {"bidirectional"} if causal else set()
+    return st.fixed_dictionaries(
+        {}, optional={row.name: keys(row) for row in rows if row.name not in one_way}
+    )
 
 
-def recurrent_settings() -> st.SearchStrategy[dict[str, Any]]:
+def settings_with_needs() -> st.SearchStrategy[dict[str, Any]]:
     """Draw settings that not every cell reads, so that they do not fit every arm."""
-    names = {"forget_bias": get_args(ForgetBias), "recurrent_init": get_args(RecurrentInit)}
-    keys: dict[str, st.SearchStrategy[Any]] = {
-        key: domains(st.sampled_from(values), ordered=False) for key, values in names.items()
-    }
-    keys |= {key: domains(reals(0.0, 0.9)) for key in ("weight_drop", "zoneout")}
-    return st.fixed_dictionaries({}, optional=keys)
+    rows = [row for row in HYPERPARAMETERS.values() if row.need and not row.need.warn_only]
+    return st.fixed_dictionaries({}, optional={row.name: keys(row) for row in rows})
 
 
 def arms(*, causal: bool = False) -> st.SearchStrategy[Any]:
@@ -125,8 +149,12 @@ def jobs() -> st.SearchStrategy[dict[str, Any]]:
             "task": task,
             "arms": draw(st.lists(arms(causal=causal), min_size=1, max_size=4, unique_by=title)),
         }
-        rest = st.fixed_dictionaries({}, optional=_SECTIONS)
-        return {**found, **draw(rest), "space": draw(spaces(causal=causal))}
+        rest = draw(st.fixed_dictionaries({}, optional=_SECTIONS))
+        space = draw(spaces(causal=causal))
+        if "training" in rest:  # a key is in one of the two
+            fixed = rest["training"].items()
+            rest["training"] = {key: value for key, value in fixed if key not in space}
+        return {**found, **rest, "space": space}
 
     return job()
 
@@ -144,10 +172,7 @@ _SECTIONS: dict[str, st.SearchStrategy[Any]] = {
     "training": st.fixed_dictionaries(
         {},
         optional={
-            "batch_size": st.integers(1, 512),
-            "max_epochs": st.integers(2, 100),
-            "optimizer": st.sampled_from(["adam", "adamw", "sgd", "rmsprop"]),
-            "gradient_clip": st.none() | reals(1e-3, 100.0),
+            **{row.name: values(row) for row in HYPERPARAMETERS.values() if row.training},
             "seed": st.none() | st.integers(0, 2**70),
         },
     ),
