@@ -1,69 +1,47 @@
 """The figure of the confirm phase: every replicate's test value."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from search.report.frame import Figure, layout, styles
-from search.results.figures import Comparison
+from search.report.frame import Figure, Style, layout, styles
+from search.results.figures import Comparison, Finalist
 from search.results.format import value
+from search.spread import Spread
+
+_CAPTION = (
+    "Each mark is one finalist trained again from scratch with a fresh seed and scored on test "
+    "data at its best validation epoch. The bar is the mean, its whiskers one standard "
+    "deviation of the runs (not of the mean). Thin lines join the runs of equal replicate "
+    "number, which share their seed. A finalist is chosen to stand for its arm by validation "
+    "data alone."
+)
 
 
 def confirmed(figures: Comparison) -> Figure | None:
     """Return every replicate's test value, with mean and deviation; None where there are none."""
-    if not any(finalist.test for arm in figures.arms for finalist in arm.finalists):
-        return None
     traces: list[dict[str, Any]] = []
     labels: list[str] = []
-    leaders: list[tuple[int, dict[int, float]]] = []
+    leading: list[tuple[int, dict[int, float]]] = []  #: positions and test values by replicate
     offsets = _offsets(figures)
     for style in styles(figures):
-        arm = figures.arm(style.name)
-        for finalist in (each for each in arm.finalists if each.test):
-            assert finalist.test is not None
+        finalists = figures.arm(style.name).finalists
+        for finalist in finalists:
+            if finalist.test is None:
+                continue
             position = len(labels)
-            alone = len(arm.finalists) == 1
+            alone = len(finalists) == 1
             labels.append(style.label if alone else f"{style.label}<br>trial {finalist.number}")
-            done = {
-                each.replicate: each.test for each in finalist.replicates if each.test is not None
-            }
+            tests = _tests(finalist)
             if finalist.leads:
-                leaders.append((position, done))
-            traces.append(
-                style.trace(
-                    mode="markers",
-                    x=[position + offsets[number] for number in done],
-                    y=list(done.values()),
-                    text=[f"{style.label}, replicate {number}" for number in done],
-                    marker={"symbol": style.symbol, "color": style.colour, "size": 8},
-                    opacity=0.75,
-                    showlegend=finalist.leads,
-                    hovertemplate="%{text}: %{y:.4f}<extra></extra>",
-                )
-            )
-            mean, deviation = finalist.test.mean, finalist.test.deviation or 0.0
-            traces.append(
-                style.trace(
-                    mode="markers",
-                    x=[position + 0.36],
-                    y=[mean],
-                    marker={
-                        "symbol": "line-ew",
-                        "size": 22,
-                        "line": {"width": 3, "color": style.colour},
-                    },
-                    error_y={
-                        "type": "data",
-                        "array": [deviation],
-                        "visible": deviation > 0,
-                        "color": style.colour,
-                        "thickness": 2,
-                        "width": 6,
-                    },
-                    hovertemplate=f"{style.label}: {value(mean)} ± {value(deviation)}"
-                    "<extra></extra>",
-                )
-            )
+                leading.append((position, tests))
+            xs = [position + offsets[replicate] for replicate in tests]
+            traces.append(_replicates(style, xs, tests, legend=finalist.leads))
+            traces.append(_mean(style, position, finalist.test))
+    if not traces:
+        return None
+    if len(leading) > 1:
+        traces.insert(0, _pairs(offsets, leading))
     axes = layout(
         "",
         f"test {figures.metric.name}",
@@ -74,34 +52,76 @@ def confirmed(figures: Comparison) -> Figure | None:
             "showgrid": False,
         },
     )
-    caption = (
-        "Each mark is one finalist trained again from scratch with a fresh seed and scored on test "
-        "data at its best validation epoch. The bar is the mean, its whiskers one standard "
-        "deviation of the runs (not of the mean). Thin lines join the runs of equal replicate "
-        "number, which share their seed. A finalist is chosen to stand for its arm by validation "
-        "data alone.",
-    )
-    pairs = [_pairs(offsets, leaders)] if len(leaders) > 1 else []
     title = "Confirmed with fresh seeds"
-    return Figure("confirm", "Confirmed", title, caption, pairs + traces, axes)
+    return Figure("confirm", "Confirmed", title, (_CAPTION,), traces, axes)
+
+
+def _tests(finalist: Finalist) -> dict[int, float]:
+    return {
+        replicate.replicate: replicate.test
+        for replicate in finalist.replicates
+        if replicate.test is not None
+    }
 
 
 def _offsets(figures: Comparison) -> list[float]:
     """Return where each replicate stands beside its arm's tick: side by side, none hidden."""
-    finalists = [each for arm in figures.arms for each in arm.finalists]
-    slots = 1 + max(each.replicate for finalist in finalists for each in finalist.replicates)
-    return [0.4 * (number / max(1, slots - 1) - 0.5) for number in range(slots)]
+    slots = 1 + max(
+        (
+            replicate.replicate
+            for arm in figures.arms
+            for finalist in arm.finalists
+            for replicate in finalist.replicates
+        ),
+        default=0,
+    )
+    return [0.4 * (slot / max(1, slots - 1) - 0.5) for slot in range(slots)]
+
+
+def _replicates(
+    style: Style, xs: list[float], tests: Mapping[int, float], *, legend: bool
+) -> dict[str, Any]:
+    return style.trace(
+        mode="markers",
+        x=xs,
+        y=list(tests.values()),
+        text=[f"{style.label}, replicate {replicate}" for replicate in tests],
+        marker={"symbol": style.symbol, "color": style.colour, "size": 8},
+        opacity=0.75,
+        showlegend=legend,
+        hovertemplate="%{text}: %{y:.4f}<extra></extra>",
+    )
+
+
+def _mean(style: Style, position: int, test: Spread) -> dict[str, Any]:
+    deviation = test.deviation or 0.0
+    bar = {"width": 3, "color": style.colour}
+    return style.trace(
+        mode="markers",
+        x=[position + 0.36],
+        y=[test.mean],
+        marker={"symbol": "line-ew", "size": 22, "line": bar},
+        error_y={
+            "type": "data",
+            "array": [deviation],
+            "visible": deviation > 0,
+            "color": style.colour,
+            "thickness": 2,
+            "width": 6,
+        },
+        hovertemplate=f"{style.label}: {value(test.mean)} ± {value(deviation)}<extra></extra>",
+    )
 
 
 def _pairs(
-    offsets: Sequence[float], leaders: Sequence[tuple[int, dict[int, float]]]
+    offsets: Sequence[float], leading: Sequence[tuple[int, Mapping[int, float]]]
 ) -> dict[str, Any]:
     xs: list[float | None] = []
     ys: list[float | None] = []
-    for (here, ours), (there, theirs) in pairwise(leaders):
-        for number in sorted(ours.keys() & theirs.keys()):
-            xs += [here + offsets[number], there + offsets[number], None]
-            ys += [ours[number], theirs[number], None]
+    for (here, ours), (there, theirs) in pairwise(leading):
+        for replicate in sorted(ours.keys() & theirs.keys()):
+            xs += [here + offsets[replicate], there + offsets[replicate], None]
+            ys += [ours[replicate], theirs[replicate], None]
     return {
         "type": "scatter",
         "mode": "lines",

@@ -37,7 +37,7 @@ COLOURS = (
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure: its place on the page, what Plotly draws, and what the reader is told."""
+    """One figure: its place on the page, what Plotly draws, and what the caption says."""
 
     name: str  #: the element's id
     short: str  #: in the page's navigation
@@ -96,13 +96,14 @@ def styles(figures: Comparison) -> list[Style]:
 
 
 def highlighted(figures: Comparison, arm: str) -> set[int]:
-    """Return the search trials of an arm to point at: its finalists, or its best trial so far."""
+    """Return the numbers of an arm's trials to point at: its finalists, or its best trial."""
     summary = figures.arm(arm)
-    finalists = {each.number for each in summary.finalists}
+    finalists = {finalist.number for finalist in summary.finalists}
     return finalists or ({summary.leader.number} if summary.leader else set())
 
 
 def legend_only(style: Style) -> dict[str, Any]:
+    """Return a trace that draws nothing but the arm's entry in the legend."""
     marker = {"symbol": style.symbol, "color": style.colour, "size": 8}
     return style.trace(mode="markers", x=[None], y=[None], marker=marker, showlegend=True)
 
@@ -113,6 +114,7 @@ def empty(name: str, short: str, title: str, reason: str) -> Figure:
 
 
 def layout(x: str, y: str, **more: Any) -> dict[str, Any]:
+    """Return a layout with the titles of both axes; `more` is laid over it."""
     return {
         "xaxis": {"title": {"text": html.escape(x)}, **more.pop("xaxis", {})},
         "yaxis": {"title": {"text": html.escape(y)}, **more.pop("yaxis", {})},

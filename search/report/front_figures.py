@@ -1,29 +1,38 @@
 """The figures of the Pareto front: value against each of the job's other objectives."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from search.journal.trial import TrialResult
-from search.report.frame import Figure, empty, layout, legend_only, styles
-from search.report.search_figures import POINTS, by_rank, logarithmic, marks, sample
+from search.report.axes import logarithmic
+from search.report.frame import Figure, Style, empty, layout, legend_only, styles
+from search.report.marks import POINTS, complete, marks, of_arm, sample, sampled
 from search.results.figures import Comparison
 from search.results.format import count, plural
 from search.results.importance import varying
 from spaces.text import listed
 
-#: An objective in words, in one, on an axis, and how it is read from a record.
-_AGAINST: dict[str, tuple[str, str, str, Callable[[TrialResult], float]]] = {
-    "parameters": (
-        "parameters",
-        "size",
-        "trainable parameters",
-        lambda each: float(each.parameters or 0),
+
+@dataclass(frozen=True)
+class _Objective:
+    """An objective beside the value."""
+
+    name: str
+    brief: str  #: in the page's navigation
+    label: str  #: of its axis
+    read: Callable[[TrialResult], float]
+
+
+_OBJECTIVES = {
+    "parameters": _Objective(
+        "parameters", "size", "trainable parameters", lambda trial: float(trial.parameters or 0)
     ),
-    "seconds": (
+    "seconds": _Objective(
         "training time",
         "time",
         "training time of the trial, seconds",
-        lambda each: each.train_seconds,
+        lambda trial: trial.train_seconds,
     ),
 }
 
@@ -38,56 +47,68 @@ def fronts(
 def _front(
     figures: Comparison, search: Sequence[TrialResult], objectives: Sequence[str], against: str
 ) -> Figure:
-    words, brief, label, x = _AGAINST[against]
-    name, title = f"front-{against}", f"Pareto front: value against {words}"
-    short = "Pareto front" if len(objectives) == 2 else f"Front: {brief}"
-    complete = [
-        each
-        for each in search
-        if each.state == "complete" and each.value is not None and x(each) > 0
-    ]
-    if not complete:
+    objective = _OBJECTIVES[against]
+    name, title = f"front-{against}", f"Pareto front: value against {objective.name}"
+    short = "Pareto front" if len(objectives) == 2 else f"Front: {objective.brief}"
+    drawable = complete(search, objective.read)
+    if not drawable:
         return empty(name, short, title, "No trial has been trained to its end yet.")
-    names = varying([each.config for each in complete])
-    looks = styles(figures)
-    points = {(each.arm, each.number) for each in figures.front}
+    points = {(point.arm, point.number) for point in figures.front}
     traces: list[dict[str, Any]] = []
     drawn = 0
+    settings = varying([trial.config for trial in drawable])
+    looks = styles(figures)
     for style in looks:
-        ours = by_rank((each for each in complete if each.arm == style.name), figures.metric)
-        on = {number for arm, number in points if arm == style.name}
-        shown = sample(ours, max(1, POINTS // len(looks)), on)
+        ranked = of_arm(drawable, style, figures.metric)
+        on_front = {number for arm, number in points if arm == style.name}
+        shown = sample(ranked, max(1, POINTS // len(looks)), on_front)
         drawn += len(shown)
-        behind = [each for each in shown if each.number not in on]
-        marker = {"symbol": style.symbol, "size": 7, "color": style.colour}
-        traces.append(marks(style, behind, x, names, marker, 0.45))
-        marker = {**marker, "size": 13, "line": {"width": 2, "color": "var(--ink)"}}
-        front = [each for each in shown if each.number in on]
-        traces.append(marks(style, front, x, names, marker, 1.0))
-        traces.append(legend_only(style))
+        traces += _marks(style, shown, on_front, objective, settings)
     if len(objectives) == 2:  # of more objectives, this plane shows a shadow that is no line
-        traces.insert(0, _line([each for each in complete if (each.arm, each.number) in points], x))
-    goals = [f"validation {figures.metric.name}", *(_AGAINST[each][0] for each in objectives[1:])]
-    together = "all of " if len(goals) > 2 else "both "
-    caption = [
-        f"Large, outlined marks are the front, {count(len(points))} of "
-        f"{plural(len(complete), 'complete trial')}: no trial of any arm is as good in "
-        f"{together}{listed(goals)} and better in one of them. Small, faint marks are the other "
-        "complete trials.",
+        on = [trial for trial in drawable if (trial.arm, trial.number) in points]
+        traces.insert(0, _line(on, objective.read))
+    caption = (
+        _explanation(figures, len(drawable), objectives),
         "The values are the search's, of one training each: a front of many tries flatters the "
         "arm with more of them, and its points are not confirmed with fresh seeds.",
-    ]
-    if drawn < len(complete):
-        caption.append(
-            f"{count(drawn)} of {count(len(complete))} trials are drawn, evenly over the ranks of "
-            "each arm, the front included."
-        )
-    axes = layout(
-        label,
-        f"validation {figures.metric.name}",
-        xaxis=logarithmic([x(each) for each in complete]),
+        *sampled(drawn, len(drawable), "trials", "the front"),
     )
-    return Figure(name, short, title, tuple(caption), traces, axes)
+    axes = layout(
+        objective.label,
+        f"validation {figures.metric.name}",
+        xaxis=logarithmic([objective.read(trial) for trial in drawable]),
+    )
+    return Figure(name, short, title, caption, traces, axes)
+
+
+def _marks(
+    style: Style,
+    shown: Sequence[TrialResult],
+    on_front: set[int],
+    objective: _Objective,
+    settings: Sequence[str],
+) -> list[dict[str, Any]]:
+    faint: dict[str, Any] = {"symbol": style.symbol, "size": 7, "color": style.colour}
+    large = {**faint, "size": 13, "line": {"width": 2, "color": "var(--ink)"}}
+    behind = [trial for trial in shown if trial.number not in on_front]
+    front = [trial for trial in shown if trial.number in on_front]
+    return [
+        marks(style, behind, objective.read, settings, marker=faint, opacity=0.45),
+        marks(style, front, objective.read, settings, marker=large, opacity=1.0),
+        legend_only(style),
+    ]
+
+
+def _explanation(figures: Comparison, trials: int, objectives: Sequence[str]) -> str:
+    others = (_OBJECTIVES[objective].name for objective in objectives[1:])
+    goals = [f"validation {figures.metric.name}", *others]
+    together = "all of" if len(goals) > 2 else "both"
+    return (
+        f"Large, outlined marks are the front, {count(len(figures.front))} of "
+        f"{plural(trials, 'complete trial')}: no trial of any arm is as good in {together} "
+        f"{listed(goals)} and better in one of them. Small, faint marks are the other complete "
+        "trials."
+    )
 
 
 def _line(front: Sequence[TrialResult], x: Callable[[TrialResult], float]) -> dict[str, Any]:
@@ -96,8 +117,8 @@ def _line(front: Sequence[TrialResult], x: Callable[[TrialResult], float]) -> di
     return {
         "type": "scatter",
         "mode": "lines",
-        "x": [x(each) for each in ordered],
-        "y": [each.value for each in ordered],
+        "x": [x(trial) for trial in ordered],
+        "y": [trial.value for trial in ordered],
         "line": {"color": "var(--muted)", "width": 1.5, "dash": "dot", "shape": "hv"},
         "name": "front",
         "legendrank": 2000,

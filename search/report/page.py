@@ -11,7 +11,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from search.job.folder import JOB_FILE
-from search.report import confirm_figure, front_figures, search_figures, tables
+from search.report import (
+    confirm_figure,
+    curves_figure,
+    front_figures,
+    importance_figure,
+    tables,
+    value_figures,
+)
 from search.report.frame import COLOURS, Figure
 from search.results import sentences
 from search.results import tables as shared_tables
@@ -71,10 +78,10 @@ def _figures(comparison: Comparison, results: Results) -> list[Figure]:
     return [
         *([confirmed] if confirmed else []),
         *front_figures.fronts(comparison, results.search, results.job.search.objectives),
-        search_figures.curves(comparison, results.search),
-        search_figures.against_parameters(comparison, results.search),
-        search_figures.against_time(comparison, results.search),
-        search_figures.importances(comparison, shares),
+        curves_figure.curves(comparison, results.search),
+        value_figures.against_parameters(comparison, results.search),
+        value_figures.against_time(comparison, results.search),
+        importance_figure.importances(comparison, shares),
     ]
 
 

@@ -11,9 +11,11 @@ import pytest
 from made_results import STRINGS, job_text, made, two_finalists
 
 from search.journal.trial import TrialResult
+from search.report.axes import clipped
+from search.report.curves_figure import CURVES
 from search.report.frame import COLOURS
+from search.report.marks import sample
 from search.report.page import write_report
-from search.report.search_figures import CURVES, clipped, sample
 from search.results.importance import FEWEST, importance
 from search.results.read import Results
 from search.results.summarise import compare
