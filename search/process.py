@@ -1,37 +1,31 @@
 """Processes of this machine: whether one still lives, and how ours is interrupted."""
 
-import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+
+import psutil
+
+_DEAD = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
 
 
 def watch(pid: int) -> Callable[[], bool]:
-    """Return a function that tells whether a process still lives, and is not a later namesake."""
-    born = _born(pid)
+    """Return a function that says whether the process that has this pid now still lives.
+
+    A zombie is dead, and so is a process whose pid a later process has.
+    """
+    try:
+        process = psutil.Process(pid)
+    except psutil.NoSuchProcess:
+        return lambda: False
 
     def alive() -> bool:
-        if born is not None:
-            return _born(pid) == born
         try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
+            return process.is_running() and process.status() not in _DEAD
+        except psutil.NoSuchProcess:
             return False
-        except PermissionError:
-            return True
-        return not Path("/proc/self/stat").exists()  # else /proc would have told
 
     return alive
-
-
-def _born(pid: int) -> str | None:
-    """Return when a process was started, in the kernel's ticks; None if it is none, or a zombie."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in "ZX" else fields[19]
 
 
 @contextmanager

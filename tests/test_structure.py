@@ -47,7 +47,7 @@ ONLY = {("search/results", "search/tracking"): {"search/tracking/state.py"}}
 OWNERS = {
     "optuna": ("search/study/", "search/results/importance.py"),
     "ray": ("trainables/worker/tune.py", "search/run/"),
-    "mlflow": ("search/tracking/",),
+    "mlflow": ("search/tracking/mlflow_compat.py", "search/tracking/server.py"),
     "plotly": ("search/report/",),
     "jinja2": ("search/report/page.py",),
     "psycopg2": ("search/journal/postgres",),

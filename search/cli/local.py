@@ -259,10 +259,10 @@ def mirror(name: JobName, root: Root = RUNS) -> None:
     Example: gatesearch mirror vowels
     """
     from search.job.folder import stored_job
-    from search.tracking import follower
+    from search.tracking.mirror import mirror_once
 
     folder = _folder(name, root)
-    state = follower.mirror(folder, stored_job(folder).tracking.uri)
+    state = mirror_once(folder, stored_job(folder).tracking.uri)
     if not state.complete:
         raise GatesearchError(f"MLflow is not complete: {state.error or 'no reason'}")
     print(f"{len(state.runs)} runs are in MLflow.")

@@ -70,7 +70,7 @@ def execute(
     from search.run.progress import shown
     from search.run.ray_runner import run_trials
     from search.run.warm_start import find
-    from search.tracking import follower
+    from search.tracking.mirror import start_mirror
 
     check(job)
     with open_journal(job, folder) as journal:
@@ -82,7 +82,7 @@ def execute(
             again = command("extend", folder)
             console.print(f"{job.name} is finished: `{again}` adds budget.", markup=False)
         else:
-            mirror = follower.start(folder, job.tracking.uri, os.getpid())
+            mirror = start_mirror(folder, job.tracking.uri, os.getpid())
             leaving = None
             if not driver.finished:
                 with shown(driver, console):

@@ -1,4 +1,4 @@
-"""The dashboard: MLflow's own pages over the runs folder's database, for as long as one looks."""
+"""The dashboard: MLflow's own pages over the runs folder's database, until they are closed."""
 
 import os
 import signal
@@ -14,20 +14,13 @@ from tempfile import TemporaryFile
 from typing import IO
 
 from search.process import interruptible
-from search.tracking.server import ARTIFACTS, DATABASE, LOCAL_URI
+from search.tracking import mlflow_compat
+from search.tracking.database import ARTIFACTS, DATABASE, LOCAL_URI
 from spaces.errors import InputError
 
 _START = 60.0  # seconds that the server may take to answer
 _STOP = 5.0  # seconds that it may take to end by itself
-_PAGE = "/#/experiments?workflowType=machine_learning"  # MLflow opens its other half by itself
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-
-_ENVIRONMENT = {
-    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "PYTHONSAFEPATH": "1",  # nothing in the runs folder is imported
-    "PYTHONWARNINGS": "ignore",
-}
 
 
 def serve(root: Path, host: str = "127.0.0.1", port: int = 5000) -> None:
@@ -39,20 +32,21 @@ def serve(root: Path, host: str = "127.0.0.1", port: int = 5000) -> None:
     root = root.resolve()
     if not root.is_dir():
         remedy = "run a job first, or give the folder of its runs with --root"
-        raise InputError.of(str(root), "there are no runs here", remedy)
+        raise InputError.of(str(root), "the folder must have the runs of a job", remedy)
     _check_free(host, port)
     with suppress(KeyboardInterrupt), interruptible(), TemporaryFile() as log:
         _prepare(root)
         with _server(root, host, port, log) as server:
             _wait_for(server, host, port)
             if server.poll() is None:
-                print(f"MLflow shows the runs in {root} at {_url(host, port)}{_PAGE}")
+                pages = address(host, port) + mlflow_compat.PAGES
+                print(f"MLflow shows the runs in {root} at {pages}")
                 print("Ctrl-C ends it.")
                 if host not in _LOOPBACK:
                     print("Everybody who reaches this address may read, change and delete them.")
                 sys.stdout.flush()
             server.wait()
-            rule = f"MLflow's server ended by itself: {_last_line(log)}"
+            rule = f"MLflow's server must not end by itself: {_last_line(log)}"
             raise InputError.of("dashboard", rule, "start it again, or try another --port")
 
 
@@ -65,14 +59,8 @@ def _prepare(root: Path) -> None:
     if made.returncode:
         lines = made.stderr.decode(errors="replace").strip().splitlines()
         reason = lines[-1] if lines else f"exit code {made.returncode}"
-        rule = f"the database could not be made ({reason})"
+        rule = f"the folder must take a new database ({reason})"
         raise InputError.of(str(root / DATABASE), rule, "check the folder's permissions and space")
-
-
-def _command(host: str, port: int) -> list[str]:
-    command = [sys.executable, "-P", "-m", "mlflow", "server", "--workers", "1"]
-    command += ["--backend-store-uri", LOCAL_URI, "--artifacts-destination", f"./{ARTIFACTS}"]
-    return [*command, "--host", host, "--port", str(port)]
 
 
 @contextmanager
@@ -81,9 +69,9 @@ def _server(
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """Run the server in a process group of its own, which ends with the block."""
     server = subprocess.Popen(
-        _command(host, port),
+        mlflow_compat.server_command(LOCAL_URI, f"./{ARTIFACTS}", host, port),
         cwd=root,
-        env={**os.environ, **_ENVIRONMENT},
+        env={**os.environ, **mlflow_compat.SERVER_ENVIRONMENT},
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
@@ -123,12 +111,12 @@ def _wait_for(server: "subprocess.Popen[bytes]", host: str, port: int) -> None:
     until = time.monotonic() + _START
     while time.monotonic() < until and server.poll() is None:
         try:
-            with direct.open(f"{_url(host, port)}/health", timeout=2):
+            with direct.open(f"{address(host, port)}{mlflow_compat.HEALTH}", timeout=2):
                 return
         except OSError:
             time.sleep(0.1)
     if server.poll() is None:
-        rule = f"MLflow's server did not answer within {_START:.0f} s"
+        rule = f"MLflow's server must answer within {_START:.0f} s"
         raise InputError.of("dashboard", rule, "try again when the machine is less busy")
 
 
@@ -141,19 +129,20 @@ def _last_line(log: IO[bytes]) -> str:
 def _check_free(host: str, port: int) -> None:
     """Raise InputError unless the address can be listened on."""
     if not 0 < port < 2**16:
-        raise InputError.of("--port", f"{port} is no port", "give one from 1024 to 65535")
+        rule = f"must be a port's number, not {port}"
+        raise InputError.of("--port", rule, "give one from 1024 to 65535")
     try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        family, kind, _, _, found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
+            probe.bind(found)
     except OSError as error:
-        rule = f"{host}:{port} cannot be listened on ({error.strerror or error})"
+        rule = f"{host}:{port} must be free ({error.strerror or error})"
         remedy = "give another one with --port, or end the program that uses it"
         raise InputError.of("--port", rule, remedy) from error
 
 
-def _url(host: str, port: int) -> str:
-    """Return the address to open; a server on all interfaces is on the loopback one as well."""
+def address(host: str, port: int) -> str:
+    """Return the URL to open; a server on all interfaces is on the loopback one as well."""
     shown = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"

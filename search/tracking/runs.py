@@ -1,39 +1,46 @@
-"""What a job looks like in MLflow: its runs, their params, tags and points. Knows no MLflow.
+"""A job as MLflow shows it: its runs with their params, tags and points.
 
-The journal is folded into `Run`s. Everything that a run says follows from the journal alone, times
-included, so that telling it again adds nothing (MLflow keys a point by name, time, step and value).
+JobRuns replays the journal into one MlflowRun a trial. Everything that a run says follows from the
+journal alone, times included, so that sending it again adds nothing: MLflow identifies a point by
+name, time, step and value.
 """
 
 import hashlib
 import json
 import math
-import re
 from collections import defaultdict
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from search.journal.replay import JobState, TrialState
+from search.spread import Spread
+from search.tracking.mlflow_compat import (
+    FORBIDDEN_IN_NAMES,
+    LONGEST_DATA_NAME,
+    LONGEST_DATA_SOURCE,
+    LONGEST_NAME,
+    LONGEST_PARAM,
+    LONGEST_TAG,
+    NOTE_TAG,
+)
 from search.tracking.state import JOB_KEY
+from spaces.tasks import Metric
 
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 
-#: How a trial's end is told. Pruning and diverging are results of the search; the tag `state` tells
-#: them apart from a completed trial and from a fault.
+#: The status of a trial that has ended. Pruning and diverging are results of the search; the tag
+#: `state` distinguishes them from a completed trial and from a fault.
 _STATUS: dict[str, Status] = {
     "complete": "FINISHED",
     "pruned": "FINISHED",
     "diverged": "FAILED",
     "failed": "FAILED",
 }
-
-LONGEST_NAME = 250  # characters of the name of a metric, param or tag
-LONGEST_PARAM = 6_000
-LONGEST_TAG = 8_000
 _LONGEST_REASON = 2_000
 _ONCE = 0  # the step of what is no curve: MLflow's pages show it as a bar
 
 _NOTE = """\
-One run per trial; this run is their parent. Told by gatesearch from the job's journal.
+One run per trial; this run is their parent. gatesearch writes them from the job's journal.
 
 | metric of a trial | meaning |
 |---|---|
@@ -63,17 +70,17 @@ class Point(NamedTuple):
 
 
 @dataclass
-class Run:
-    """One run as it should be in MLflow, and the part of it that has not been told yet."""
+class MlflowRun:
+    """One run as it should be in MLflow, and the part of it that has not been sent yet."""
 
     key: str
     name: str
     started: int
     tags: dict[str, str]
-    params: dict[str, str]  #: emptied once told
-    points: list[Point] = field(default_factory=list)  #: those not told yet
-    made: int = 0  #: points made so far, told or not
-    sized: bool = False  #: whether the number of parameters is among them
+    params: dict[str, str]  #: emptied once they are sent
+    points: list[Point] = field(default_factory=list)  #: those not sent yet
+    point_count: int = 0  #: points so far, sent or not
+    has_size: bool = False  #: whether the number of parameters is among them
     status: Status = "RUNNING"
     ended: int | None = None
 
@@ -85,7 +92,12 @@ class Run:
             return
         if math.isfinite(number):
             self.points.append(Point(clean_name(name), number, time, step))
-            self.made += 1
+            self.point_count += 1
+
+    @property
+    def running(self) -> bool:
+        """Whether the run has not ended."""
+        return self.status == "RUNNING"
 
 
 @dataclass(frozen=True)
@@ -98,177 +110,187 @@ class DataSet:
     profile: str  #: JSON
 
 
-class Runs:
-    """All runs of a job, folded from its journal."""
+class JobRuns:
+    """All runs of a job, replayed from its journal."""
 
     def __init__(self) -> None:
         self.job_state = JobState(keep_curves=False)
-        self.job: Run | None = None  #: None until the journal tells what the job is
-        self.job_id: str | None = None  #: of this folder's job; another job may have its name
-        self.driver: tuple[int, str] | None = None  #: process and host of the latest driver
+        self.job: MlflowRun | None = None  #: the parent; None until the journal names the job
         self.data_set: DataSet | None = None
-        self.changed: dict[str, Run] = {}  #: runs to be told, the parent first, in order of birth
-        self._running: dict[str, Run] = {}  #: trials without an end
-        self._live = True
-        self._last = 0
-        self._ends: defaultdict[str, int] = defaultdict(int)
-        self._best: dict[str, float] = {}
-        self._tests: defaultdict[tuple[str, int | None], list[float]] = defaultdict(list)
+        self.changed: dict[str, MlflowRun] = {}  #: those to send, each behind its parent
+        self._open: dict[str, MlflowRun] = {}  #: of trials without an end
+        self._driven = True
+        self._last_time = 0
+        self._trials_ended: defaultdict[str, int] = defaultdict(int)  # by arm
+        self._best: dict[str, float] = {}  # by arm
+        self._test_scores: defaultdict[tuple[str, int | None], list[float]] = defaultdict(list)
 
     @property
     def name(self) -> str:
         """The job's name."""
         return str((self.job_state.spec or {}).get("name", ""))
 
-    def fold(self, group: list[dict[str, Any]]) -> None:
-        """Take in the journal's next group."""
+    @property
+    def done(self) -> bool:
+        """Whether the journal says that the job is finished."""
+        return self.job_state.phase == "done"
+
+    def apply(self, group: list[dict[str, Any]]) -> None:
+        """Apply the journal's next group of records."""
         for record in group:
             if "record" in record:
-                self._fold(record)
+                self._apply(record)
 
-    def live(self, live: bool) -> None:
-        """Say whether a driver works on the job: if not, what has no end was interrupted."""
-        if live == self._live:
-            return
-        self._live = live
-        for run in self._running.values():
-            self._open(run)
-        self._tell_job()
+    def set_driven(self, driven: bool) -> None:
+        """Set whether a driver works on the job: if none does, open trials are interrupted."""
+        if driven != self._driven:
+            self._driven = driven
+            self._update_all()
 
-    def _fold(self, record: dict[str, Any]) -> None:
+    def _apply(self, record: dict[str, Any]) -> None:
         key = record.get("key", "")
-        before = self.job_state.trials.get(key)
-        was_running = before is not None and before.state == "running"
-        told = before.epoch if before is not None else 0
+        trial = self.job_state.trials.get(key)
+        was_running = trial is not None and trial.state == "running"
+        former_epoch = trial.epoch if trial is not None else 0
         self.job_state.apply(record)
-        self._last = max(self._last, record.get("time") or 0)
+        self._last_time = max(self._last_time, record.get("time") or 0)
         match record["record"]:
             case "job" | "extend" | "phase":
-                self._tell_job()
+                self._update_job()
             case "driver":
-                self.driver = (record["pid"], record["host"])
-                if self.job_id is None:
-                    origin = json.dumps([record["pid"], record["host"], record["time"]])
-                    self.job_id = hashlib.sha256(origin.encode()).hexdigest()[:16]
-                for run in self._running.values():
-                    self._open(run)
-                self._tell_job()
-            case "trial" if before is None:
-                self._born(self.job_state.trials[key], record)
+                self._update_all()
+            case "trial" if trial is None:
+                self._create(self.job_state.trials[key], record["time"])
             case "report" if was_running:
-                self._reported(self.job_state.trials[key], told)
+                self._add_curve(self.job_state.trials[key], former_epoch)
             case "end" if was_running:
-                self._ended(self.job_state.trials[key], record["time"])
+                self._end(self.job_state.trials[key], record["time"])
 
-    def _born(self, entry: TrialState, record: dict[str, Any]) -> None:
-        config = entry.config.model_dump(mode="json")
-        name = f"{entry.arm}-{entry.number}"
-        params = {**config, "arm": entry.arm, "number": entry.number, "seed": entry.seed}
-        tags = {"arm": entry.arm, "cell": config.get("cell"), "gates": config.get("gates")}
-        tags |= {"phase": entry.phase, "control": entry.control}
-        if entry.phase == "confirm":
-            name = f"{entry.arm}-{entry.finalist}-replicate-{entry.replicate}"
-            params |= {"finalist": entry.finalist, "replicate": entry.replicate}
-            tags["finalist"] = f"{entry.arm}-{entry.finalist}"
-        run = Run(entry.key, name, record["time"], clean_tags(tags), clean_params(params))
-        self._running[entry.key] = run
-        self._open(run)
+    def _create(self, trial: TrialState, time: int) -> None:
+        config = trial.config.model_dump(mode="json")
+        name = f"{trial.arm}-{trial.number}"
+        params = {**config, "arm": trial.arm, "number": trial.number, "seed": trial.seed}
+        tags = {"arm": trial.arm, "cell": config.get("cell"), "gates": config.get("gates")}
+        tags |= {"phase": trial.phase, "control": trial.control}
+        if trial.phase == "confirm":
+            name = f"{trial.arm}-{trial.finalist}-replicate-{trial.replicate}"
+            params |= {"finalist": trial.finalist, "replicate": trial.replicate}
+            tags["finalist"] = f"{trial.arm}-{trial.finalist}"
+        run = MlflowRun(trial.key, name, time, clean_tags(tags), clean_params(params))
+        self._open[trial.key] = run
+        self._update_open(run)
 
-    def _reported(self, entry: TrialState, told: int) -> None:
-        run = self._running[entry.key]
-        assert self.job_state.info is not None
-        if entry.parameters is not None and not run.sized:
-            run.sized = True
-            run.add("parameters", entry.parameters, run.started, _ONCE)
-            if entry.latency_ms is not None:
-                run.add("latency_ms", entry.latency_ms, run.started, _ONCE)
-        for point in entry.curve:
-            if point.epoch <= told:
+    def _add_curve(self, trial: TrialState, former_epoch: int) -> None:
+        run = self._open[trial.key]
+        if trial.parameters is not None and not run.has_size:
+            run.has_size = True
+            run.add("parameters", trial.parameters, run.started, _ONCE)
+            if trial.latency_ms is not None:
+                run.add("latency_ms", trial.latency_ms, run.started, _ONCE)
+        for epoch in trial.curve:
+            if epoch.epoch <= former_epoch:
                 continue
-            values = {**point.metrics, self.job_state.info.metric.name: point.value}
-            values |= {"train_loss": point.train_loss, "seconds": point.seconds}
+            values = {**epoch.metrics, self._metric.name: epoch.value}
+            values |= {"train_loss": epoch.train_loss, "seconds": epoch.seconds}
             for name, value in values.items():
-                run.add(name, value, point.time, point.epoch)
-        self._change(run)
+                run.add(name, value, epoch.time, epoch.epoch)
+        self._mark_changed(run)
 
-    def _ended(self, entry: TrialState, time: int) -> None:
-        assert self.job_state.info is not None
-        run = self._running.pop(entry.key)
-        metric = self.job_state.info.metric.name
-        if entry.value is not None:
-            run.add(f"best_{metric}", entry.value, time, _ONCE)
-        if entry.epoch:
-            run.add("train_seconds", entry.seconds, time, _ONCE)
-        for name, value in (entry.test or {}).items():
+    def _end(self, trial: TrialState, time: int) -> None:
+        run = self._open.pop(trial.key)
+        if trial.value is not None:
+            run.add(f"best_{self._metric.name}", trial.value, time, _ONCE)
+        if trial.epoch:
+            run.add("train_seconds", trial.seconds, time, _ONCE)
+        for name, value in (trial.test or {}).items():
             run.add(f"test_{name}", value, time, _ONCE)
-        run.status, run.ended = _STATUS.get(entry.state, "FAILED"), time
-        run.tags["state"] = entry.state
-        if entry.reason:
-            run.tags["reason"] = shorten(entry.reason, _LONGEST_REASON)
-        self._change(run)
-        self._summarise(entry, time)
+        run.status, run.ended = _STATUS.get(trial.state, "FAILED"), time
+        run.tags["state"] = trial.state
+        if trial.reason:
+            run.tags["reason"] = shorten(trial.reason, _LONGEST_REASON)
+        self._mark_changed(run)
+        if trial.phase == "search":
+            self._add_best(trial, time)
+        else:
+            self._add_test_scores(trial, time)
 
-    def _summarise(self, entry: TrialState, time: int) -> None:
-        """Add to the parent what a trial's end means for its arm."""
-        assert self.job is not None and self.job_state.info is not None
-        metric = self.job_state.info.metric
-        if entry.phase == "search":
-            self._ends[entry.arm] += 1
-            if entry.state == "complete" and entry.value is not None:
-                better = max if metric.direction == "maximize" else min
-                best = better(entry.value, self._best.get(entry.arm, entry.value))
-                self._best[entry.arm] = best
-            if entry.arm in self._best:
-                name = f"best_{metric.name}/{entry.arm}"
-                self.job.add(name, self._best[entry.arm], time, self._ends[entry.arm])
-        elif entry.test is not None and math.isfinite(entry.test.get(metric.name, math.nan)):
-            scores = self._tests[entry.arm, entry.finalist]
-            scores.append(entry.test[metric.name])
-            of = f"{entry.arm}-{entry.finalist}" if self._finalists() > 1 else entry.arm
-            mean = math.fsum(scores) / len(scores)
-            self.job.add(f"test_{metric.name}_mean/{of}", mean, time, len(scores))
-            if len(scores) > 1:
-                spread = math.fsum((score - mean) ** 2 for score in scores) / (len(scores) - 1)
-                name = f"test_{metric.name}_std/{of}"
-                self.job.add(name, math.sqrt(spread), time, len(scores))
-        self._change(self.job)
+    def _add_best(self, trial: TrialState, time: int) -> None:
+        """Add the best value of the trial's arm so far to the parent."""
+        assert self.job is not None
+        arm = trial.arm
+        self._trials_ended[arm] += 1
+        if trial.state == "complete" and trial.value is not None:
+            self._best[arm] = self._metric.best([trial.value, self._best.get(arm, trial.value)])
+        if arm in self._best:
+            name = f"best_{self._metric.name}/{arm}"
+            self.job.add(name, self._best[arm], time, self._trials_ended[arm])
+        self._mark_changed(self.job)
 
+    def _add_test_scores(self, trial: TrialState, time: int) -> None:
+        """Add mean and deviation of the replicates of the trial's finalist to the parent."""
+        assert self.job is not None
+        score = (trial.test or {}).get(self._metric.name, math.nan)
+        if math.isfinite(score):
+            scores = self._test_scores[trial.arm, trial.finalist]
+            scores.append(score)
+            of = f"{trial.arm}-{trial.finalist}" if self._finalists > 1 else trial.arm
+            name = f"test_{self._metric.name}"
+            spread = Spread.of(scores)
+            assert spread is not None
+            self.job.add(f"{name}_mean/{of}", spread.mean, time, spread.n)
+            if spread.deviation is not None:
+                self.job.add(f"{name}_std/{of}", spread.deviation, time, spread.n)
+        self._mark_changed(self.job)
+
+    @property
+    def _metric(self) -> Metric:
+        assert self.job_state.info is not None, "trials follow the job's record"
+        return self.job_state.info.metric
+
+    @property
     def _finalists(self) -> int:
         return int(((self.job_state.spec or {}).get("confirm") or {}).get("finalists", 1))
 
-    def _open(self, run: Run) -> None:
+    def _update_all(self) -> None:
+        for run in self._open.values():
+            self._update_open(run)
+        self._update_job()
+
+    def _update_open(self, run: MlflowRun) -> None:
         """Show a trial without an end as running, or as interrupted where no driver is at work."""
         run.tags["generation"] = str(self.job_state.generation)
-        run.tags["state"] = "running" if self._live else "interrupted"
-        run.status = "RUNNING" if self._live else "KILLED"
-        run.ended = None if self._live else self._last
-        self._change(run)
+        run.tags["state"] = "running" if self._driven else "interrupted"
+        run.status = "RUNNING" if self._driven else "KILLED"
+        run.ended = None if self._driven else self._last_time
+        self._mark_changed(run)
 
-    def _tell_job(self) -> None:
+    def _update_job(self) -> None:
         """Bring the parent's tags and status up to date."""
-        if self.job_state.spec is None or self.job_state.info is None or self.job_id is None:
+        state = self.job_state
+        if state.spec is None or state.info is None or not state.job_id:
             return
-        info, spec = self.job_state.info, self.job_state.spec
         if self.job is None:
-            note = _NOTE.format(metric=info.metric.name, direction=info.metric.direction)
-            tags = {"task": info.name, "kind": info.kind, "metric": info.metric.name}
-            tags |= {"direction": info.metric.direction, "mlflow.note.content": note}
-            params = clean_params(flatten(spec))
-            self.job = Run(JOB_KEY, self.name, self._last, clean_tags(tags), params)
-            self.data_set = describe_data(asdict(info), spec.get("task"))
-        run, done = self.job, self.job_state.phase == "done"
-        run.tags["phase"] = self.job_state.phase
-        run.tags["generation"] = str(self.job_state.generation)
-        run.tags["state"] = "complete" if done else "running" if self._live else "interrupted"
-        if self.job_state.added_trials:
-            run.tags["added_trials"] = str(self.job_state.added_trials)
-        if self.job_state.added_seeds:
-            run.tags["added_seeds"] = str(self.job_state.added_seeds)
-        run.status = "FINISHED" if done else "RUNNING" if self._live else "KILLED"
-        run.ended = None if run.status == "RUNNING" else self._last
-        self._change(run)
+            note = _NOTE.format(metric=self._metric.name, direction=self._metric.direction)
+            tags = {"task": state.info.name, "kind": state.info.kind, "metric": self._metric.name}
+            tags |= {"direction": self._metric.direction, NOTE_TAG: note}
+            params = clean_params(flatten(state.spec))
+            self.job = MlflowRun(JOB_KEY, self.name, self._last_time, clean_tags(tags), params)
+            self.data_set = describe_data(asdict(state.info), state.spec.get("task"))
+        run = self.job
+        run.tags["phase"] = state.phase
+        run.tags["generation"] = str(state.generation)
+        run.tags["state"] = (
+            "complete" if self.done else "running" if self._driven else "interrupted"
+        )
+        if state.added_trials:
+            run.tags["added_trials"] = str(state.added_trials)
+        if state.added_seeds:
+            run.tags["added_seeds"] = str(state.added_seeds)
+        run.status = "FINISHED" if self.done else "RUNNING" if self._driven else "KILLED"
+        run.ended = None if run.running else self._last_time
+        self._mark_changed(run)
 
-    def _change(self, run: Run) -> None:
+    def _mark_changed(self, run: MlflowRun) -> None:
         self.changed.setdefault(run.key, run)
 
 
@@ -278,7 +300,12 @@ def describe_data(info: dict[str, Any], task: Any) -> DataSet:
     shape = ("kind", "inputs", "outputs", "longest", "fingerprint")
     profile = json.dumps({name: info[name] for name in shape})
     digest = str(info["fingerprint"])[:12]  # the whole of it is in the profile
-    return DataSet(shorten(str(info["name"]), 500), digest or "unknown", source[:60_000], profile)
+    return DataSet(
+        shorten(str(info["name"]), LONGEST_DATA_NAME),
+        digest or "unknown",
+        source[:LONGEST_DATA_SOURCE],
+        profile,
+    )
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -314,7 +341,7 @@ def clean_name(name: str) -> str:
 
     A name that had to be changed gets a short digest of the original, so that two stay two.
     """
-    allowed = re.sub(r"[^\w.\- :/]", "_", name)
+    allowed = FORBIDDEN_IN_NAMES.sub("_", name)
     parts = [part for part in allowed.split("/") if part not in ("", ".", "..")]
     cleaned = "/".join(parts) or "_"
     if cleaned == name and len(name) <= LONGEST_NAME:

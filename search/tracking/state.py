@@ -1,13 +1,13 @@
-"""What the MLflow mirror notes about itself: which run stands for which trial, its last error.
+"""The state of a job's MLflow mirror: which run belongs to which trial, and its last error.
 
-`tracking.jsonl` in a job's folder is appended by the mirror alone and read by anybody:
+Only the mirror appends to `tracking.jsonl` in a job's folder; anybody may read it:
 
     {"server": masked URI, "experiment_id": …}    from here on, runs are those of this server
     {"key": "search/lstm/3", "run_id": …}
     {"error": text or null, "time": ms}           null: it works again
     {"complete": true or false}                   whether all that the journal held is in MLflow
 
-It is a convenience: the mirror finds its runs by their tags, so losing the file loses nothing.
+The mirror finds its runs in MLflow by their tags: losing the file loses nothing.
 """
 
 import json
@@ -24,18 +24,17 @@ JOB_KEY = "job"  #: the key of the job's own run, the parent of all others
 
 @dataclass
 class MirrorState:
-    """What is known of a job's mirror."""
+    """The state of a job's mirror."""
 
     server: str | None = None  #: without user name and password
     experiment_id: str | None = None
     runs: dict[str, str] = field(default_factory=dict)  #: run id by trial key, JOB_KEY's included
     error: str | None = None  #: why the mirror is behind, if it is
-    error_time: int | None = None  #: Unix time in milliseconds
     complete: bool = False  #: whether everything up to the mirror's end is in MLflow
 
 
 def mirror_state(folder: Path) -> MirrorState:
-    """Return what the mirror noted in a job's folder; torn and damaged lines are passed over."""
+    """Return the state of the mirror of the job in a folder; torn and damaged lines are skipped."""
     state = MirrorState()
     try:
         text = (folder / FILE_NAME).read_text(encoding="utf-8", errors="replace")
@@ -43,18 +42,18 @@ def mirror_state(folder: Path) -> MirrorState:
         return state
     for line in text.splitlines():
         try:
-            note = json.loads(line)
+            record = json.loads(line)
         except ValueError:
             continue
-        match note:
+        match record:
             case {"server": str(server), "experiment_id": str(experiment)}:
                 if (server, experiment) != (state.server, state.experiment_id):
                     state = MirrorState(server, experiment)
                 state.complete = False
             case {"key": str(key), "run_id": str(run_id)}:
                 state.runs[key] = run_id
-            case {"error": error, "time": int(when)} if error is None or isinstance(error, str):
-                state.error, state.error_time = error, when if error else None
+            case {"error": str() | None as error}:
+                state.error = error
             case {"complete": bool(complete)}:
                 state.complete = complete
     return state
@@ -65,43 +64,43 @@ def run_ids(folder: Path) -> dict[str, str]:
     return mirror_state(folder).runs
 
 
-class Notes:
-    """The mirror's end of the file."""
+class StateFile:
+    """The state of a job's mirror as the mirror itself writes it."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE_NAME
         self._state = mirror_state(folder)
 
-    def server(self, uri: str, experiment_id: str) -> None:
-        """Note where the runs are from here on."""
+    @property
+    def runs(self) -> dict[str, str]:
+        """The run ids recorded for the present server, by key."""
+        return self._state.runs
+
+    def record_server(self, uri: str, experiment_id: str) -> None:
+        """Record where the runs are from here on. uri: without secrets."""
         self._append({"server": uri, "experiment_id": experiment_id})
         if (uri, experiment_id) != (self._state.server, self._state.experiment_id):
             self._state = MirrorState(uri, experiment_id)
 
-    def run(self, key: str, run_id: str) -> None:
-        """Note a trial's run."""
+    def record_run(self, key: str, run_id: str) -> None:
+        """Record the run of a trial, or of the job under JOB_KEY."""
         if self._state.runs.get(key) != run_id:
             self._state.runs[key] = run_id
             self._append({"key": key, "run_id": run_id})
 
-    def error(self, text: str | None) -> None:
-        """Note that something went wrong, or with None that it works again."""
+    def record_error(self, text: str | None) -> None:
+        """Record why the mirror is behind; None: it is no longer."""
         if text != self._state.error:
             self._state.error = text
             self._append({"error": text, "time": time.time_ns() // 1_000_000})
 
-    def complete(self, complete: bool) -> None:
-        """Note how the mirror ends."""
+    def record_end(self, complete: bool) -> None:
+        """Record that the mirror ends, and whether everything is in MLflow."""
         self._append({"complete": complete})
 
-    @property
-    def runs(self) -> dict[str, str]:
-        """The run ids noted so far for this server."""
-        return self._state.runs
-
-    def _append(self, note: dict[str, Any]) -> None:
-        """Append a note, as far as the disk lets us: a mirror does not stop for the want of one."""
-        line = json.dumps(note).encode() + b"\n"
+    def _append(self, record: dict[str, Any]) -> None:
+        """Append a record if the disk allows it: a mirror goes on without."""
+        line = json.dumps(record).encode() + b"\n"
         with suppress(OSError):
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
             file = os.open(self._path, flags, 0o644)

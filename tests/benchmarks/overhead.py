@@ -17,7 +17,6 @@ import argparse
 import json
 import os
 import secrets
-import signal
 import subprocess
 import sys
 import tempfile
@@ -146,7 +145,7 @@ def ours(folder: Path, trials: int, slots: int) -> list[tuple[int, float, float,
     from search.run import session
     from search.run.driver import Driver
     from search.run.ray_runner import run_trials
-    from search.tracking import follower
+    from search.tracking.mirror import start_mirror
 
     for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
         del os.environ[name]  # the runner makes its own
@@ -156,7 +155,7 @@ def ours(folder: Path, trials: int, slots: int) -> list[tuple[int, float, float,
     place = session.begin(job, data.info, folder / "job.yaml", folder / "runs")
     with FileJournal(place / "job.journal") as journal:
         driver = Driver(job, data.info, journal)
-        mirror = follower.start(place, None, os.getpid())
+        mirror = start_mirror(place, None, os.getpid())
 
         def done() -> int:
             counts = [driver.budgets.states(arm.name) for arm in job.arms]
@@ -164,8 +163,7 @@ def ours(folder: Path, trials: int, slots: int) -> list[tuple[int, float, float,
 
         seen = watch(done, lambda: run_trials(driver, data, place, worker=Empty).join())
         assert done() == trials // 2 * 2, "every trial completes"
-        os.kill(mirror.pid, signal.SIGTERM)  # what it has not told by now is not waited for
-        mirror.wait(30)
+        mirror.stop()  # what it has not sent by now is not waited for
     return seen
 
 

@@ -17,7 +17,6 @@ trials, and of every epoch when it ended, the seconds that it took and its valid
 
 import json
 import os
-import signal
 import sys
 import time
 from pathlib import Path
@@ -75,18 +74,17 @@ def product(way: str, seed: int, seconds: float, folder: Path) -> tuple[int, Epo
     from search.results.read import read_results
     from search.run.driver import Driver
     from search.run.ray_runner import run_trials
-    from search.tracking import follower
+    from search.tracking.mirror import start_mirror
 
     job, data = load(way, seed, seconds, folder)
     place = session.begin(job, data.info, folder / "job.yaml", folder / "runs")
     with open_journal(job, place) as journal:
         driver = Driver(job, data.info, journal)
-        mirror = follower.start(place, None, os.getpid())
+        mirror = start_mirror(place, None, os.getpid())
         try:
             run_trials(driver, data, place).join()
         finally:
-            os.kill(mirror.pid, signal.SIGTERM)  # what it has not told by now is not waited for
-            mirror.wait(30)
+            mirror.stop()  # what it has not sent by now is not waited for
     found = read_results(place).search
     epochs = [(p.time / 1000, p.seconds, p.value) for record in found for p in record.curve]
     return len(found), epochs

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from search.tracking import server
+from search.tracking.database import DATABASE, prepare
+from search.tracking.mlflow_compat import environment
 
 
 @pytest.fixture(scope="session")
@@ -16,15 +17,15 @@ def schema(tmp_path_factory: pytest.TempPathFactory) -> Path:
     before = Path.cwd()
     os.chdir(root)
     try:
-        with server.environment():
-            server.prepare(root)
+        with environment():
+            prepare(root)
     finally:
         os.chdir(before)
-    return root / server.DATABASE
+    return root / DATABASE
 
 
 @pytest.fixture
 def root(tmp_path: Path, schema: Path) -> Path:
     """A runs folder that has its database already."""
-    shutil.copy(schema, tmp_path / server.DATABASE)
+    shutil.copy(schema, tmp_path / DATABASE)
     return tmp_path

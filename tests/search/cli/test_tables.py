@@ -11,7 +11,7 @@ import pytest
 from made_results import made
 from rich.console import Console
 from rich.table import Table
-from told_jobs import Told
+from written_jobs import WrittenJob
 
 from search.cli.tables import cells_table, trials_table
 from search.results.read import read_results
@@ -41,8 +41,10 @@ def ended_process() -> int:
 def test_a_trial_without_a_driver_is_shown_as_interrupted(
     tmp_path: Path, gone: bool, host: str, driven: bool
 ) -> None:
-    told = Told(tmp_path / "vowels", pid=ended_process() if gone else os.getpid(), host=host)
-    told.trial("search/lstm/0", config={})
+    written = WrittenJob(
+        tmp_path / "vowels", pid=ended_process() if gone else os.getpid(), host=host
+    )
+    written.trial("search/lstm/0", config={})
     (tmp_path / "vowels" / "job.yaml").unlink()
     found = read_results(tmp_path / "vowels")
     assert found.driven is driven

@@ -25,7 +25,7 @@ from search.run.driver import Driver
 from search.run.warm_start import find
 from search.study.arm_study import open_studies
 from search.study.optuna_compat import LATENCY_CONSTRAINT
-from search.tracking.runs import Runs
+from search.tracking.runs import JobRuns
 from spaces.errors import InputError
 from trainables.worker.messages import TrialAssignment, TrialReport
 
@@ -244,9 +244,9 @@ def test_results_and_report_tell_latency_and_reason(tmp_path: Path) -> None:
 
 def test_mlflow_is_told_latency_and_reason(tmp_path: Path) -> None:
     entries = run(tmp_path)
-    runs = Runs()
+    runs = JobRuns()
     for group in open_reader(tmp_path).groups():
-        runs.fold(group)
+        runs.apply(group)
     for entry in entries:
         told_run = runs.changed[entry.key]
         (point,) = (point for point in told_run.points if point.name == "latency_ms")

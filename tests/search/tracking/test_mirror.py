@@ -1,6 +1,5 @@
 """The mirror as the process that it is: followed drivers, kills, servers that come and go."""
 
-import os
 import shutil
 import signal
 import socket
@@ -13,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from told_jobs import Told, comparable, curve, database
+from mlflow_content import comparable, curve, database
+from mlflow_server import running_server
+from ray_head import free_ports
+from written_jobs import WrittenJob
 
-from search.tracking import follower
-from search.tracking.server import DATABASE
+from search.tracking.database import DATABASE
+from search.tracking.mirror import Mirror, check_uri, mirror_once, start_mirror
 from search.tracking.state import mirror_state, run_ids
 from spaces.errors import InputError
 
@@ -44,18 +46,35 @@ def driver() -> Iterator["subprocess.Popen[bytes]"]:
 
 
 @contextmanager
-def ended(mirror: follower.Mirror) -> Iterator[follower.Mirror]:
-    """Leave no mirror behind, whatever the test says."""
+def running_mirror(job: WrittenJob, uri: str | None, driver_pid: int) -> Iterator[Mirror]:
+    """A mirror that is not left behind, whatever the test says."""
+    mirror = start_mirror(job.folder, uri, driver_pid)
     try:
         yield mirror
     finally:
-        if mirror._process.poll() is None:
-            mirror._process.kill()
-        mirror._process.wait()
+        mirror.stop()
 
 
-def job(folder: Path, pid: int = 1, host: str | None = None) -> Told:
-    return Told(folder, pid=pid, host=host or socket.gethostname())
+def run_once(folder: Path) -> "subprocess.Popen[bytes]":
+    """Start a mirror that sends what the journal holds."""
+    command = [sys.executable, "-m", "search.tracking.follower", str(folder)]
+    return subprocess.Popen(command, stderr=subprocess.DEVNULL)
+
+
+def local_job(folder: Path, pid: int) -> WrittenJob:
+    """A job of a driver on this machine."""
+    return WrittenJob(folder, pid=pid, host=socket.gethostname())
+
+
+def whole_job(folder: Path, host: str = "elsewhere") -> WrittenJob:
+    job = WrittenJob(folder, host=host)
+    job.whole()
+    return job
+
+
+def nobody() -> str:
+    """An address at which nothing listens."""
+    return f"http://127.0.0.1:{free_ports(1)[0]}"
 
 
 def runs(root: Path) -> dict[str, dict[str, Any]]:
@@ -70,58 +89,28 @@ def state_of(root: Path, key: str) -> str | None:
     return run and run["tags"].get("state")
 
 
-def free_port() -> int:
-    """A port of the loopback interface that is free, outside those that Ray's workers use."""
-    for port in range(20_000 + os.getpid() % 9_000, 32_000):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise AssertionError("no port is free")
-
-
-@contextmanager
-def server(root: Path, port: int) -> Iterator[str]:
-    """A real MLflow server over a database of its own, served as the dashboard does."""
-    program = (
-        "import sys; from pathlib import Path; from search.tracking.dashboard import serve; "
-        "serve(Path(sys.argv[1]), port=int(sys.argv[2]))"
-    )
-    command = [sys.executable, "-P", "-c", program, str(root), str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
-    try:
-        assert process.stdout is not None
-        assert b"MLflow shows" in process.stdout.readline()
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.communicate(timeout=_PATIENCE)
-
-
 def test_mirror_follows_a_driver_and_ends_with_its_job(root: Path) -> None:
     with driver() as process:
-        told = job(root / "vowels", process.pid)
-        with ended(follower.start(told.folder, None, process.pid)) as mirror:
-            told.trial("search/rnn/0")
+        job = local_job(root / "vowels", process.pid)
+        with running_mirror(job, None, process.pid) as mirror:
+            job.trial("search/rnn/0")
             until(lambda: state_of(root, "search/rnn/0") == "running")
-            told.report("search/rnn/0", 1, 2)
+            job.report("search/rnn/0", 1, 2)
             until(lambda: curve(runs(root)["search/rnn/0"], "accuracy"))
             assert mirror.wait(0) is False
-            told.end("search/rnn/0")
-            told.finish()
+            job.end("search/rnn/0")
+            job.finish()
             assert mirror.wait(_PATIENCE)
             assert process.poll() is None
     assert {run["status"] for run in runs(root).values()} == {"FINISHED"}
-    assert mirror_state(told.folder).complete
+    assert mirror_state(job.folder).complete
 
 
 def test_killed_driver_s_trials_are_shown_as_interrupted(root: Path) -> None:
     with driver() as process:
-        told = job(root / "vowels", process.pid)
-        told.trial("search/rnn/0")
-        with ended(follower.start(told.folder, None, process.pid)) as mirror:
+        job = local_job(root / "vowels", process.pid)
+        job.trial("search/rnn/0")
+        with running_mirror(job, None, process.pid) as mirror:
             until(lambda: state_of(root, "search/rnn/0") == "running")
             process.kill()  # and nobody has taken its exit code yet: it is a zombie
             assert mirror.wait(_PATIENCE)
@@ -129,59 +118,52 @@ def test_killed_driver_s_trials_are_shown_as_interrupted(root: Path) -> None:
 
 
 def test_next_driver_s_mirror_takes_over_from_one_that_is_behind(root: Path) -> None:
-    address = f"http://127.0.0.1:{free_port()}"  # nobody is there
+    address = nobody()  # nobody is there
     with driver() as first, driver() as second:
-        told = job(root / "vowels", first.pid)
-        told.trial("search/rnn/0")
-        with ended(follower.start(told.folder, address, first.pid)) as old:
-            until(lambda: mirror_state(told.folder).error)
+        job = local_job(root / "vowels", first.pid)
+        job.trial("search/rnn/0")
+        with running_mirror(job, address, first.pid) as old:
+            until(lambda: mirror_state(job.folder).error)
             first.kill()
-            told.driver(second.pid, socket.gethostname())
-            with ended(follower.start(told.folder, None, second.pid)) as new:
+            job.driver(second.pid, socket.gethostname())
+            with running_mirror(job, None, second.pid) as new:
                 assert old.wait(_PATIENCE)
                 until(lambda: state_of(root, "search/rnn/0") == "running")
-                told.finish()
+                job.finish()
                 assert new.wait(_PATIENCE)
     assert runs(root)["search/rnn/0"]["tags"]["generation"] == "2"
 
 
 def test_second_mirror_of_a_job_is_refused(root: Path) -> None:
     with driver() as process:
-        told = job(root / "vowels", process.pid)
-        with ended(follower.start(told.folder, None, process.pid)):
-            until(lambda: run_ids(told.folder))
+        job = local_job(root / "vowels", process.pid)
+        with running_mirror(job, None, process.pid):
+            until(lambda: run_ids(job.folder))
             with pytest.raises(InputError, match="already at work"):
-                follower.mirror(told.folder, None)
+                mirror_once(job.folder, None)
 
 
 def test_mirror_killed_again_and_again_leaves_nothing_lost_or_doubled(
     tmp_path: Path, schema: Path
 ) -> None:
-    jobs = [job(tmp_path / name / "vowels", host="elsewhere") for name in ("kept", "killed")]
-    for told in jobs:
-        told.whole()
-        shutil.copy(schema, told.folder.parent / DATABASE)
-    kept, killed = (told.folder for told in jobs)
-    assert follower.mirror(kept, None).complete
+    undisturbed, killed = (whole_job(tmp_path / name / "vowels").folder for name in ("one", "two"))
+    for folder in (undisturbed, killed):
+        shutil.copy(schema, folder.parent / DATABASE)
+    assert mirror_once(undisturbed, None).complete
     for made in (1, 5, 9):
-        process = subprocess.Popen(follower._command(killed, None), stderr=subprocess.DEVNULL)
+        process = run_once(killed)
         until(lambda: len(run_ids(killed)) >= made)  # noqa: B023
         process.send_signal(signal.SIGKILL)
         process.wait()
-    assert follower.mirror(killed, None).complete
+    assert mirror_once(killed, None).complete
     assert comparable(database(killed.parent / DATABASE)) == comparable(
-        database(kept.parent / DATABASE)
+        database(undisturbed.parent / DATABASE)
     )
 
 
 def test_two_jobs_make_and_fill_one_database_at_once(tmp_path: Path) -> None:
-    jobs = [job(tmp_path / name, host=name) for name in ("one", "two")]
-    for told in jobs:
-        told.whole()
-    mirrors = [
-        subprocess.Popen(follower._command(told.folder, None), stderr=subprocess.DEVNULL)
-        for told in jobs
-    ]
+    jobs = [whole_job(tmp_path / name, host=name) for name in ("one", "two")]
+    mirrors = [run_once(job.folder) for job in jobs]
     assert [mirror.wait() for mirror in mirrors] == [0, 0]
     assert {len(several) for several in database(tmp_path / DATABASE).values()} == {2}
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == [
@@ -191,40 +173,38 @@ def test_two_jobs_make_and_fill_one_database_at_once(tmp_path: Path) -> None:
     ]
 
 
-def test_any_folder_name_will_do(tmp_path: Path) -> None:
+def test_runs_folder_may_have_any_name(tmp_path: Path) -> None:
     root = tmp_path / "50% größer?a=b#c 'x'"
-    told = job(root / "vowels", host="elsewhere")
-    told.whole()
-    assert follower.mirror(told.folder, None).complete
+    job = whole_job(root / "vowels")
+    assert mirror_once(job.folder, None).complete
     assert len(runs(root)) == 10
     assert list(root.rglob("mlartifacts/**/report.html"))
     assert {path.name for path in tmp_path.iterdir()} == {root.name}
 
 
 def test_server_that_is_away_at_first_gets_everything_later(tmp_path: Path, schema: Path) -> None:
-    port = free_port()
+    (port,) = free_ports(1)
     (tmp_path / "server").mkdir()
     shutil.copy(schema, tmp_path / "server")
     with driver() as process:
-        told = job(tmp_path / "runs" / "vowels", process.pid)
+        job = local_job(tmp_path / "runs" / "vowels", process.pid)
         address = f"http://127.0.0.1:{port}"
-        with ended(follower.start(told.folder, address, process.pid)) as mirror:
-            until(lambda: mirror_state(told.folder).error)
-            assert "does not answer" in (mirror_state(told.folder).error or "")
-            told.whole()
-            with server(tmp_path / "server", port):
+        with running_mirror(job, address, process.pid) as mirror:
+            until(lambda: mirror_state(job.folder).error)
+            assert "does not answer" in (mirror_state(job.folder).error or "")
+            job.whole()
+            with running_server(tmp_path / "server", port):
                 assert mirror.wait(_PATIENCE)
                 report = list((tmp_path / "server" / "mlartifacts").rglob("report.html"))
     assert len(runs(tmp_path / "server")) == 10
     assert len(report) == 1
-    assert mirror_state(told.folder).error is None
+    assert mirror_state(job.folder).error is None
     assert not (tmp_path / "runs" / DATABASE).exists()
 
 
 def test_server_that_stays_away_ends_a_single_mirroring_with_its_reason(tmp_path: Path) -> None:
-    told = job(tmp_path / "vowels", host="elsewhere")
-    told.whole()
-    state = follower.mirror(told.folder, f"http://127.0.0.1:{free_port()}")
+    job = whole_job(tmp_path / "vowels")
+    state = mirror_once(job.folder, nobody())
     assert not state.complete
     assert "connection refused" in (state.error or "")
 
@@ -232,19 +212,52 @@ def test_server_that_stays_away_ends_a_single_mirroring_with_its_reason(tmp_path
 def test_server_that_never_answers_holds_up_no_driver(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent, driver() as process:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        told = job(tmp_path / "vowels", process.pid)
-        with ended(follower.start(told.folder, address, process.pid)) as mirror:
+        job = local_job(tmp_path / "vowels", process.pid)
+        with running_mirror(job, address, process.pid) as mirror:
             silent.settimeout(_PATIENCE)
             connection, _ = silent.accept()
             with connection:
-                told.whole()
+                job.whole()
                 assert mirror.wait(0.2) is False
 
 
-def test_nothing_of_mlflow_is_imported_with_this_module() -> None:
+def test_starting_a_mirror_imports_nothing_of_mlflow() -> None:
     program = (
-        "import search.tracking.follower, search.tracking.dashboard, sys\n"
+        "import search.tracking.mirror, search.tracking.dashboard, sys\n"
         "print('mlflow' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert done.stdout.strip() == b"False"
+
+
+def test_folder_without_a_job_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="must have a job's journal"):
+        mirror_once(tmp_path, None)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://me:secret@host:5000",
+        "https://secret@host",
+        "https://host/?token=secret",
+        "https://host/?%74oken=secret",
+        "http://host:port",
+        "ftp://host/x",
+        "file:///etc",
+        "http://",
+        "nonsense",
+        "postgresql://me:secret@host/db",
+    ],
+)
+def test_unfit_address_is_refused_without_repeating_a_password(address: str) -> None:
+    with pytest.raises(InputError) as refused:
+        check_uri(address)
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "address", [None, "http://host:5000", "https://host/mlflow", "sqlite:////mlflow.db"]
+)
+def test_fit_address_is_taken(address: str | None) -> None:
+    check_uri(address)

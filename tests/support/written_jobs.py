@@ -1,8 +1,6 @@
-"""Journals as a driver would have written them, and what MLflow's database then holds."""
+"""Journals as a driver would have written them."""
 
 import random
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +19,19 @@ INFO = {
 }
 
 
-class Told:
-    """A journal in the making. Every call is one group on disk; times are a fixed sequence."""
+class WrittenJob:
+    """A job's folder that a test writes. Every call is one group on disk; times are fixed."""
 
-    def __init__(self, folder: Path, *, name: str = "vowels", pid: int = 1, host: str = HOST):
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        name: str = "vowels",
+        pid: int = 1,
+        host: str = HOST,
+        more: dict[str, Any] | None = None,
+    ):
+        """Begin a job; more: further entries of its specification."""
         folder.mkdir(parents=True)
         (folder / "job.yaml").write_text(f"name: {name}\n")
         self.folder = folder
@@ -34,6 +41,7 @@ class Told:
         task = {"name": "japanese-vowels", "seed": 0}
         spec = {"name": name, "task": task, "arms": ["rnn", "lstm"]}
         spec |= {"search": {"trials": 2}, "confirm": {"finalists": 1, "seeds": 2}}
+        spec |= more or {}
         self.write(
             {"record": "job", "spec": spec, "base": "/", "task": INFO}, *self._driver(pid, host)
         )
@@ -56,11 +64,8 @@ class Told:
         return self._time
 
     def trial(self, key: str, **changes: Any) -> None:
-        phase, arm, number = (
-            key.split("/", 1)[0],
-            key.split("/", 1)[1].rsplit("/", 1)[0],
-            key.rsplit("/")[-1],
-        )
+        phase, rest = key.split("/", 1)
+        arm, number = rest.rsplit("/", 1)
         config = {"cell": "lstm", "gates": "standard", "depth": 2, "learning_rate": 1e-3}
         config |= {"hidden_size": 8, "max_epochs": 9}
         config |= changes.pop("config", {})
@@ -125,63 +130,3 @@ class Told:
         (self.folder / "best" / "config.yaml").write_text("name: best\n")
         self.phase("report")
         self.phase("done")
-
-
-def database(path: Path) -> dict[str, list[dict[str, Any]]]:
-    """Return what is in an MLflow database: the runs that are not deleted, by their key."""
-    with closing(sqlite3.connect(path)) as connection:
-        connection.row_factory = sqlite3.Row
-
-        def rows(query: str, *values: str) -> list[sqlite3.Row]:
-            return connection.execute(query, values).fetchall()
-
-        found: dict[str, list[dict[str, Any]]] = {}
-        for run in rows("select * from runs where lifecycle_stage = 'active'"):
-            run_id = run["run_uuid"]
-            tags = {
-                r["key"]: r["value"] for r in rows("select * from tags where run_uuid = ?", run_id)
-            }
-            points = rows("select * from metrics where run_uuid = ?", run_id)
-            data = rows(
-                "select d.name, d.digest from inputs i join datasets d"
-                " on d.dataset_uuid = i.source_id where i.destination_id = ?",
-                run_id,
-            )
-            found.setdefault(tags["gatesearch.key"], []).append(
-                {
-                    "run_id": run_id,
-                    "experiment": run["experiment_id"],
-                    "name": run["name"],
-                    "status": run["status"],
-                    "started": run["start_time"],
-                    "ended": run["end_time"],
-                    "tags": tags,
-                    "params": {
-                        r["key"]: r["value"]
-                        for r in rows("select * from params where run_uuid = ?", run_id)
-                    },
-                    "points": sorted(
-                        (r["key"], r["step"], r["timestamp"], r["value"]) for r in points
-                    ),
-                    "data": [tuple(row) for row in data],
-                }
-            )
-        return found
-
-
-def comparable(found: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
-    """Return the same without what differs between two databases: run ids and experiment ids."""
-    ids = {run["run_id"]: key for key, runs in found.items() for run in runs}
-    return {
-        key: [
-            {name: value for name, value in run.items() if name not in ("run_id", "experiment")}
-            | {"tags": {name: ids.get(text, text) for name, text in run["tags"].items()}}
-            for run in runs
-        ]
-        for key, runs in sorted(found.items())
-    }
-
-
-def curve(run: dict[str, Any], metric: str) -> list[tuple[int, float]]:
-    """Return (step, value) of one metric."""
-    return [(step, value) for name, step, _, value in run["points"] if name == metric]

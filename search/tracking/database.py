@@ -1,0 +1,46 @@
+"""The MLflow database of a runs folder, which is made from an empty one in the cache."""
+
+import fcntl
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from search.tracking.mlflow_compat import database_version, make_database
+from trainables.cache import Cache
+from trainables.files import replace_file
+
+DATABASE = "mlflow.db"
+ARTIFACTS = "mlartifacts"
+#: Relative, since the mirror and the dashboard work in the runs folder: neither SQLAlchemy nor
+#: MLflow takes every path in a URI ("?" and "%" change its meaning).
+LOCAL_URI = f"sqlite:///{DATABASE}"
+
+#: Databases in which nothing is logged yet, one for each version of MLflow. MLflow takes seconds
+#: to bring one through all its schemas up to the present one.
+_EMPTY = Cache("mlflow", kept=2)
+
+
+def prepare(root: Path) -> None:
+    """Make the runs folder's database if there is none. The working folder must be `root`.
+
+    No other process ever meets half a schema: neither a second job's mirror, nor a dashboard, nor
+    a mirror after a kill.
+    """
+    path = root / DATABASE
+    if path.exists():
+        return
+    with (root / f".{DATABASE}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            replace_file(path, _empty_database(root))
+
+
+def _empty_database(root: Path) -> bytes:
+    key = database_version()
+    if (stored := _EMPTY.load(key)) is not None:
+        return stored
+    with TemporaryDirectory(prefix=f".{DATABASE}-", dir=root, ignore_cleanup_errors=True) as folder:
+        path = Path(folder) / DATABASE
+        make_database(f"sqlite:///{path.relative_to(root)}")
+        made = path.read_bytes()
+    _EMPTY.store(key, made)
+    return made

@@ -1,0 +1,105 @@
+"""The MLflow mirror as its users see it: a process that sends a job's journal to MLflow.
+
+The driver starts one with `start_mirror` and needs nothing of it from then on: a tracking server
+that is slow, away or wrong stops no trial.
+"""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from search.job.urls import url_fault
+from search.journal.open import open_reader
+from search.tracking.follower import ExitCode
+from search.tracking.state import MirrorState, mirror_state
+from spaces.errors import InputError
+from spaces.text import mask
+
+LOG = "tracking.log"
+_ERROR_SECONDS = 10.0  # that a driver waits for a mirror that has an error
+
+
+class Mirror:
+    """A mirror that runs beside a driver."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", folder: Path) -> None:
+        self._process = process
+        self._folder = folder
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until everything is in MLflow, for at most this long. Returns whether it is.
+
+        Call it when the journal says that the job is done. It waits only a few seconds for a mirror
+        that has an error. A mirror that is behind goes on for ten minutes more;
+        `mirror_state(folder).error` is its reason.
+        """
+        began = time.monotonic()
+        while (waited := time.monotonic() - began) < seconds:
+            try:
+                return self._process.wait(min(0.25, seconds)) == ExitCode.COMPLETE
+            except subprocess.TimeoutExpired:
+                if waited > _ERROR_SECONDS and mirror_state(self._folder).error is not None:
+                    break
+        return self._process.poll() == ExitCode.COMPLETE
+
+    def stop(self) -> None:
+        """End the mirror now. What is missing in MLflow then, a later mirror adds."""
+        self._process.terminate()
+        self._process.wait()
+
+
+def start_mirror(folder: Path, uri: str | None, driver_pid: int) -> Mirror:
+    """Start a mirror that follows a job for as long as its driver lives, and return at once.
+
+    uri: http(s)://… of a server, or None for the SQLite database in the runs folder (the parent of
+    `folder`). User name and password come from MLFLOW_TRACKING_USERNAME and _PASSWORD or from
+    MLFLOW_TRACKING_TOKEN alone. Raises InputError for an unfit URI, or one that carries them.
+    """
+    check_uri(uri)
+    command = _command(folder, uri, "--follow-pid", str(driver_pid))
+    with (folder / LOG).open("ab") as log:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C is meant for the driver
+        )
+    return Mirror(process, folder)
+
+
+def mirror_once(folder: Path, uri: str | None) -> MirrorState:
+    """Bring MLflow up to date with a job's journal and return how that went.
+
+    It runs in a process of its own, which works in the runs folder and has its own environment.
+    Raises InputError if there is no job, the URI is unfit, or another mirror is at work.
+    """
+    check_uri(uri)
+    if not open_reader(folder).exists():
+        remedy = "name a job that was run here, or give the folder of its runs with --root"
+        raise InputError.of(str(folder), "the folder must have a job's journal", remedy)
+    command = _command(folder, uri)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    if done.returncode == ExitCode.BUSY:
+        remedy = "nothing needs to be done: it brings MLflow up to date by itself"
+        raise InputError.of(str(folder), "a mirror is already at work on this job", remedy)
+    state = mirror_state(folder)
+    if done.returncode not in (ExitCode.COMPLETE, ExitCode.BEHIND):
+        lines = done.stderr.decode(errors="replace").strip().splitlines()
+        state.error = mask(lines[-1]) if lines else "the mirror was killed"
+        state.complete = False
+    return state
+
+
+def check_uri(uri: str | None) -> None:
+    """Raise InputError unless a mirror can write to that address."""
+    fault = None if uri is None else url_fault(uri, "http", "https", "sqlite")
+    if fault is not None:
+        raise InputError.of("tracking.uri", fault.rule, fault.remedy)
+
+
+def _command(folder: Path, uri: str | None, *more: str) -> list[str]:
+    # -P: nothing in the folder that the user happens to be in is imported.
+    command = [sys.executable, "-P", "-m", "search.tracking.follower", str(folder.resolve()), *more]
+    return command if uri is None else [*command, "--uri", uri]

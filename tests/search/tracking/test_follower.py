@@ -1,0 +1,421 @@
+"""What the mirror stores in MLflow, with a real SQLite store (as a process: test_mirror)."""
+
+import math
+import os
+import shutil
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow_content import comparable, curve, database
+from written_jobs import WrittenJob
+
+from search.tracking.database import DATABASE
+from search.tracking.follower import ExitCode, Follower
+from search.tracking.mlflow_compat import environment, open_client
+from search.tracking.runs import DataSet, MlflowRun
+from search.tracking.server import RefusedError, Server
+from search.tracking.state import JOB_KEY, StateFile, mirror_state, run_ids
+from spaces.config import completed
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:(mlflow|pydantic|alembic).*")
+
+OpenClient = Callable[[str], Any]
+
+
+def uri(root: Path) -> str:
+    return f"sqlite:///{root / DATABASE}"
+
+
+def mirror(folder: Path, open_client: OpenClient = open_client) -> int:
+    """Mirror what a journal holds, once, in this process."""
+    with environment():
+        address = uri(folder.parent)
+        return Follower(folder, address, None, None, 0.0, open_client).run()
+
+
+def stored(root: Path) -> dict[str, Any]:
+    """The one run of each key."""
+    found = database(root / DATABASE)
+    assert all(len(runs) == 1 for runs in found.values())
+    return {key: runs[0] for key, runs in found.items()}
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: no handler of the mirror's may see it."""
+
+
+class Requests:
+    """Opens clients whose requests are counted, and may kill the mirror at one of them."""
+
+    def __init__(self, *, kill_at: int | None = None, kill_after: bool = False) -> None:
+        self.names: list[str] = []
+        self._kill_at = kill_at
+        self._kill_after = kill_after
+
+    def open_client(self, address: str) -> "_Client":
+        return _Client(open_client(address), self)
+
+    def made(self, name: str, request: Callable[[], Any]) -> Any:
+        self.names.append(name)
+        deadly = len(self.names) == self._kill_at
+        if deadly and not self._kill_after:
+            raise Killed
+        answer = request()
+        if deadly:
+            raise Killed
+        return answer
+
+
+class _Client:
+    def __init__(self, client: Any, requests: Requests) -> None:
+        self._client, self._requests = client, requests
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        method = getattr(self._client, name)
+        return lambda *args, **named: self._requests.made(name, lambda: method(*args, **named))
+
+
+def whole_job(root: Path, name: str = "vowels") -> Path:
+    job = WrittenJob(root / name)
+    job.whole()
+    return job.folder
+
+
+@pytest.fixture(scope="module")
+def mirrored(tmp_path_factory: pytest.TempPathFactory, schema: Path) -> Path:
+    """A runs folder with a whole job that has been mirrored. Read it only."""
+    root = tmp_path_factory.mktemp("mirrored")
+    shutil.copy(schema, root / DATABASE)
+    assert mirror(whole_job(root)) == ExitCode.COMPLETE
+    return root
+
+
+def test_every_trial_is_one_run_below_the_job_s_run(mirrored: Path) -> None:
+    runs = stored(mirrored)
+    job = runs.pop("job")
+    assert len(runs) == 9
+    assert {run["tags"]["mlflow.parentRunId"] for run in runs.values()} == {job["run_id"]}
+    assert {run["experiment"] for run in runs.values()} == {job["experiment"]}
+    assert (
+        open_client(uri(mirrored)).get_experiment(str(job["experiment"])).name
+        == "gatesearch/vowels"
+    )
+    assert "mlflow.parentRunId" not in job["tags"]
+
+
+def test_run_shows_its_trial(mirrored: Path) -> None:
+    run = stored(mirrored)["search/lstm/0"]
+    assert run["name"] == "lstm-0"
+    given = {"cell": "lstm", "gates": "standard", "depth": 2, "learning_rate": 0.001}
+    given |= {"hidden_size": 8, "max_epochs": 9}
+    # What the journal of an earlier version lacks has its default.
+    everything = {**completed(given), "arm": "lstm", "number": 0, "seed": 7}
+    assert run["params"] == {name: str(value).lower() for name, value in everything.items()}
+    tags = ("arm", "cell", "gates", "phase", "control", "generation", "state")
+    shown = [run["tags"][tag] for tag in tags]
+    assert shown == ["lstm", "lstm", "standard", "search", "false", "1", "complete"]
+    assert [step for step, _ in curve(run, "accuracy")] == [1, 2, 3, 4, 5, 6]
+    assert curve(run, "train_loss") == [(epoch, 2 / epoch) for epoch in range(1, 7)]
+    assert curve(run, "loss") == [(epoch, 1 / epoch) for epoch in range(1, 7)]
+    assert len(curve(run, "seconds")) == 6
+    assert curve(run, "best_accuracy") == [(0, max(v for _, v in curve(run, "accuracy")))]
+    assert curve(run, "parameters") == [(0, 1234)]
+    assert run["data"] == [("japanese-vowels", "0123456789ab")]
+    assert run["started"] < run["points"][0][2] <= run["ended"]
+
+
+@pytest.mark.parametrize(
+    ("key", "status", "state"),
+    [
+        ("search/lstm/0", "FINISHED", "complete"),
+        ("search/lstm/1", "FINISHED", "pruned"),
+        ("search/rnn/1", "FAILED", "diverged"),
+        ("search/lstm/2", "FAILED", "failed"),
+    ],
+)
+def test_status_follows_from_the_state(mirrored: Path, key: str, status: str, state: str) -> None:
+    run = stored(mirrored)[key]
+    assert (run["status"], run["tags"]["state"]) == (status, state)
+
+
+def test_reason_of_a_failure_is_a_tag(mirrored: Path) -> None:
+    runs = stored(mirrored)
+    assert runs["search/lstm/2"]["tags"]["reason"] == "out of memory"
+    assert "reason" not in runs["search/lstm/1"]["tags"]
+
+
+def test_job_s_run_sums_up_arms_and_replicates(mirrored: Path) -> None:
+    runs = stored(mirrored)
+    job = runs["job"]
+    assert (job["status"], job["tags"]["phase"], job["params"]["search.trials"]) == (
+        "FINISHED",
+        "done",
+        "2",
+    )
+    assert job["params"]["arms"] == '["rnn", "lstm"]'
+    best = curve(runs["search/lstm/0"], "best_accuracy")[0][1]
+    assert curve(job, "best_accuracy/lstm") == [(1, best), (2, best), (3, best)]
+    assert curve(job, "test_accuracy_mean/rnn") == [(1, 0.9), (2, pytest.approx(0.92))]
+    assert curve(job, "test_accuracy_std/rnn") == [(2, pytest.approx(math.sqrt(0.0008)))]
+    replicate = runs["confirm/rnn/1"]
+    assert curve(replicate, "test_accuracy") == [(0, 0.94)]
+    assert (replicate["params"]["finalist"], replicate["params"]["replicate"]) == ("0", "1")
+
+
+def test_report_and_best_configuration_are_stored_with_the_job(root: Path) -> None:
+    folder = whole_job(root)
+    mirror(folder)
+    job = stored(root)["job"]
+    files = list((root / "mlartifacts" / "vowels" / job["run_id"]).rglob("*.*"))
+    assert {path.name for path in files} == {"job.yaml", "report.html", "config.yaml"}
+    (folder / "report.html").write_text("<h1>Another</h1>")
+    mirror(folder)
+    report = next(path for path in files if path.name == "report.html")
+    assert report.read_text() == "<h1>Another</h1>"
+
+
+def test_mirroring_again_changes_nothing_and_sends_nothing(root: Path) -> None:
+    folder = whole_job(root)
+    mirror(folder)
+    before = database(root / DATABASE)
+    requests = Requests()
+    assert mirror(folder, requests.open_client) == ExitCode.COMPLETE
+    assert database(root / DATABASE) == before
+    assert set(requests.names) == {"get_experiment_by_name", "search_runs"}
+
+
+def test_points_of_a_run_are_sent_in_one_request(root: Path) -> None:
+    requests = Requests()
+    mirror(whole_job(root), requests.open_client)
+    sent = [requests.names.count(n) for n in ("create_run", "log_batch", "set_terminated")]
+    assert sent == [10, 10, 10]
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_mirror_that_dies_at_any_request_loses_and_doubles_nothing(
+    tmp_path: Path, schema: Path, moment: str
+) -> None:
+    def new_folder(name: str) -> Path:
+        (tmp_path / name).mkdir()
+        shutil.copy(schema, tmp_path / name / DATABASE)
+        job = WrittenJob(tmp_path / name / "vowels")
+        job.trial("search/rnn/0")
+        job.report("search/rnn/0", 1, 3)
+        job.end("search/rnn/0")
+        job.trial("search/rnn/1")
+        job.finish()
+        return job.folder
+
+    undisturbed, requests = new_folder("undisturbed"), Requests()
+    mirror(undisturbed, requests.open_client)
+    expected = comparable(database(undisturbed.parent / DATABASE))
+    for number in range(1, len(requests.names) + 1):
+        folder = new_folder(str(number))
+        deadly = Requests(kill_at=number, kill_after=moment == "after")
+        with pytest.raises(Killed):
+            mirror(folder, deadly.open_client)
+        assert mirror(folder) == ExitCode.COMPLETE
+        assert comparable(database(folder.parent / DATABASE)) == expected
+
+
+def test_run_created_by_a_request_that_seemed_lost_is_not_left_over(root: Path) -> None:
+    job = WrittenJob(root / "vowels")
+    job.trial("search/rnn/0")
+    job.report("search/rnn/0", 1, 2)
+    mirror(job.folder)
+    run = stored(root)["search/rnn/0"]
+    open_client(uri(root)).create_run(str(run["experiment"]), tags=run["tags"])
+    assert len(database(root / DATABASE)["search/rnn/0"]) == 2
+    job.end("search/rnn/0")
+    mirror(job.folder)
+    assert stored(root)["search/rnn/0"]["run_id"] == run["run_id"]
+
+
+def test_deleted_run_is_sent_again(root: Path) -> None:
+    folder = whole_job(root)
+    mirror(folder)
+    before = comparable(database(root / DATABASE))
+    open_client(uri(root)).delete_run(stored(root)["search/lstm/0"]["run_id"])
+    assert mirror(folder) == ExitCode.COMPLETE
+    assert comparable(database(root / DATABASE)) == before
+
+
+def test_run_deleted_while_the_mirror_pauses_is_sent_again(root: Path) -> None:
+    job = WrittenJob(root / "vowels")
+    job.trial("search/rnn/0")
+    job.report("search/rnn/0", 1, 2)
+    looks = 0
+
+    def alive() -> bool:
+        nonlocal looks
+        looks += 1
+        if looks == 2:  # the mirror has sent all that there was, and pauses
+            open_client(uri(root)).delete_run(stored(root)["search/rnn/0"]["run_id"])
+            job.report("search/rnn/0", 3, 4)
+        return looks <= 3
+
+    with environment():
+        follower = Follower(job.folder, uri(root), os.getpid(), alive, 60.0)
+        assert follower.run() == ExitCode.COMPLETE
+    assert len(curve(stored(root)["search/rnn/0"], "accuracy")) == 4
+
+
+def test_deleted_experiment_is_taken_back(root: Path) -> None:
+    folder = whole_job(root)
+    mirror(folder)
+    before = database(root / DATABASE)
+    open_client(uri(root)).delete_experiment(str(stored(root)["job"]["experiment"]))
+    assert mirror(folder) == ExitCode.COMPLETE
+    assert database(root / DATABASE) == before
+
+
+def test_interrupted_trial_is_killed_and_runs_again_after_a_resume(root: Path) -> None:
+    job = WrittenJob(root / "vowels")
+    job.trial("search/rnn/0")
+    job.report("search/rnn/0", 1, 2)
+    mirror(job.folder)
+    runs = stored(root)
+    for key in ("job", "search/rnn/0"):
+        assert (runs[key]["status"], runs[key]["tags"]["state"]) == ("KILLED", "interrupted")
+
+    job.driver(os.getpid(), socket.gethostname())
+    mirror(job.folder)
+    runs = stored(root)
+    for key in ("job", "search/rnn/0"):
+        assert (runs[key]["status"], runs[key]["tags"]["state"]) == ("RUNNING", "running")
+        assert runs[key]["tags"]["generation"] == "2"
+
+    job.report("search/rnn/0", 2, 3)  # the second epoch again, from an older checkpoint
+    job.end("search/rnn/0")
+    job.finish()
+    mirror(job.folder)
+    runs = stored(root)
+    assert (runs["job"]["status"], runs["search/rnn/0"]["status"]) == ("FINISHED", "FINISHED")
+    assert [step for step, _ in curve(runs["search/rnn/0"], "accuracy")] == [1, 2, 3]
+
+
+def test_extended_job_goes_on_in_the_same_runs(root: Path) -> None:
+    job = WrittenJob(root / "vowels")
+    job.whole()
+    mirror(job.folder)
+    before = {key: run["run_id"] for key, run in stored(root).items()}
+    job.driver()
+    job.write({"record": "extend", "trials": 1, "seeds": 0, "time": job.tick()})
+    job.trial("search/rnn/2")
+    job.report("search/rnn/2", 1, 6)
+    job.end("search/rnn/2")
+    job.finish()
+    mirror(job.folder)
+    runs = stored(root)
+    assert {key: runs[key]["run_id"] for key in before} == before
+    assert runs.keys() - before.keys() == {"search/rnn/2"}
+    assert (runs["job"]["status"], runs["job"]["tags"]["added_trials"]) == ("FINISHED", "1")
+
+
+def test_two_jobs_of_one_name_share_an_experiment_and_no_run(tmp_path: Path, root: Path) -> None:
+    first = WrittenJob(root / "vowels")
+    first.whole()
+    second = WrittenJob(root / "elsewhere", pid=2)
+    second.whole()
+    mirror(first.folder)
+    mirror(second.folder)
+    found = database(root / DATABASE)
+    assert {len(runs) for runs in found.values()} == {2}
+    assert len({run["experiment"] for runs in found.values() for run in runs}) == 1
+    assert not set(run_ids(first.folder).values()) & set(run_ids(second.folder).values())
+
+
+def test_hostile_names_and_long_values_are_stored(root: Path) -> None:
+    arms = ["..", "a/../b", "/", "größe/日本", "quo'te\"`%", "x" * 300, "-"]
+    long = {f"option {number}": "é" * 7_000 for number in range(120)}
+    job = WrittenJob(root / "vowels", more={**long, "": 1, "a": 1, "a/b": [1, {}]})
+    for arm in arms:
+        job.trial(f"search/{arm}/0")
+        job.report(f"search/{arm}/0", 1, 2)
+        job.end(f"search/{arm}/0", "complete", reason="r" * 20_000)
+    assert mirror(job.folder) == ExitCode.COMPLETE
+    runs = stored(root)
+    assert len(runs) == len(arms) + 1
+    for arm in arms:
+        run = runs[f"search/{arm}/0"]
+        assert run["tags"]["arm"] == arm
+        assert len(run["tags"]["reason"]) == 2_000
+        assert len(curve(run, "accuracy")) == 2
+    assert len(runs["job"]["params"]) >= 123
+    assert len(runs["job"]["params"]["option 7"]) == 6_000
+    bests = {name for name, *_ in runs["job"]["points"] if name.startswith("best_accuracy")}
+    assert len(bests) == len(arms)
+
+
+def test_curve_of_any_length_is_sent_completely(root: Path) -> None:
+    job = WrittenJob(root / "vowels")
+    job.trial("search/rnn/0")
+    job.report("search/rnn/0", 1, 1_500)
+    job.end("search/rnn/0")
+    assert mirror(job.folder) == ExitCode.COMPLETE
+    run = stored(root)["search/rnn/0"]
+    assert [step for step, _ in curve(run, "accuracy")] == list(range(1, 1_501))
+    assert len(run["points"]) == 4 * 1_500 + 3
+
+
+def test_value_that_mlflow_refuses_holds_up_nothing_else(root: Path) -> None:
+    job = WrittenJob(root / "vowels")
+    job.trial("search/rnn/0", seed=-1, time=-5)  # no run may start before 1970
+    job.report("search/rnn/0", 1, 1)
+    job.trial("search/rnn/1")
+    job.report("search/rnn/1", 1, 2)
+    assert mirror(job.folder) == ExitCode.BEHIND
+    assert len(curve(stored(root)["search/rnn/1"], "accuracy")) == 2
+    state = mirror_state(job.folder)
+    assert not state.complete
+    assert state.error is not None
+    assert "search/rnn/0" in state.error
+
+
+def test_damaged_journal_is_sent_up_to_the_damage(root: Path) -> None:
+    job = WrittenJob(root / "vowels")
+    job.trial("search/rnn/0")
+    path = job.folder / "job.journal"
+    whole = path.read_bytes()
+    job.report("search/rnn/0", 1, 1)
+    job.end("search/rnn/0")
+    rest = path.read_bytes()[len(whole) :].replace(b"train_loss", b"train_lost")
+    path.write_bytes(whole + rest)
+    assert mirror(job.folder) == ExitCode.BEHIND
+    assert "damaged" in (mirror_state(job.folder).error or "")
+    assert stored(root)["search/rnn/0"]["status"] == "KILLED"
+
+
+def test_results_find_the_run_ids(root: Path) -> None:
+    folder = whole_job(root)
+    assert run_ids(folder) == {}
+    mirror(folder)
+    state = mirror_state(folder)
+    assert run_ids(folder) == {key: run["run_id"] for key, run in stored(root).items()}
+    assert (state.complete, state.error) == (True, None)
+    assert state.server == uri(root)
+
+
+@pytest.mark.parametrize(
+    ("address", "location", "reason"),
+    [
+        ("http://host", "file:///etc", "--serve-artifacts"),
+        ("http://host", "/etc", "--serve-artifacts"),
+        ("http://host", "./mlruns", "--serve-artifacts"),
+        ("sqlite:///mlflow.db", "file:///etc", "must store its files in"),
+    ],
+)
+def test_places_that_the_server_chose_are_never_written_to(
+    root: Path, address: str, location: str, reason: str
+) -> None:
+    client = open_client(uri(root))
+    client.create_experiment("gatesearch/vowels", location)
+    server = Server(address, root, StateFile(root), lambda _: client)
+    server.connect("vowels", "id")
+    server.send(MlflowRun(JOB_KEY, "vowels", 1, {}, {}), DataSet("data", "digest", "{}", "{}"))
+    (root / "job.yaml").write_text("name: vowels\n")
+    with pytest.raises(RefusedError, match=reason):
+        server.store_file(root / "job.yaml")

@@ -1,0 +1,32 @@
+"""How names, values and points become what MLflow takes."""
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from search.tracking.mlflow_compat import FORBIDDEN_IN_NAMES, LONGEST_NAME
+from search.tracking.runs import MlflowRun, clean_name, clean_params
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, 10**400, None, "much"])
+def test_what_is_no_number_is_never_sent(value: Any) -> None:
+    run = MlflowRun("key", "name", 0, {}, {})
+    run.add("accuracy", value, 1, 1)
+    assert run.points == []
+    assert run.point_count == 0
+
+
+@given(st.text(max_size=400))
+def test_clean_name_is_short_and_has_only_allowed_characters(name: str) -> None:
+    cleaned = clean_name(name)
+    assert 0 < len(cleaned) <= LONGEST_NAME
+    assert not FORBIDDEN_IN_NAMES.search(cleaned)
+    assert clean_name(cleaned) == cleaned
+
+
+@given(st.sets(st.text(max_size=8), max_size=6))
+def test_different_names_stay_different(names: set[str]) -> None:
+    assert len(clean_params(dict.fromkeys(names))) == len(names)
