@@ -1,5 +1,6 @@
-"""Pruners decide what Optuna's do, on histories of every kind, without looking at every trial."""
+"""Pruners decide as Optuna's do, on histories of every kind, without reading every trial."""
 
+import random
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +16,12 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
 from search.job.pruner_sections import PrunerSection
+from search.study.optuna_compat import StoredStudy
 from search.study.pruners import Pruner, make_pruner
+from spaces.tasks import Direction
 
-LAST = 27  #: epochs of an unpruned trial in these histories
+LAST = 27  #: epochs of a trial in these histories that is not stopped
+DIRECTIONS: list[Direction] = ["maximize", "minimize"]
 
 #: What a job file may say, and Optuna's own pruner for it.
 STOCK: dict[str, tuple[dict[str, Any], Callable[[], optuna.pruners.BasePruner]]] = {
@@ -44,7 +48,26 @@ STOCK: dict[str, tuple[dict[str, Any], Callable[[], optuna.pruners.BasePruner]]]
 }
 
 
-def test_every_pruner_of_a_job_file_is_held_to_optunas() -> None:
+#: Where a trial must report before its last epoch; None means after every epoch.
+REPORT_EPOCHS = {
+    "successive-halving": [1, 3, 9],
+    "successive-halving, late and hard": [2, 8],
+    "hyperband": [1, 3, 9],
+    "hyperband, halves": [2, 4, 8, 16],
+    "median": None,
+    "median, late": None,
+    "patient": None,
+    "none": [],
+}
+RUNGS = {name: epochs for name, epochs in REPORT_EPOCHS.items() if epochs}
+
+
+def decisions(name: str) -> set[bool]:
+    """Return the decisions, to stop or not, that a long history must contain."""
+    return {False} if name == "none" else {False, True}
+
+
+def test_every_pruner_of_a_job_file_is_compared_with_optunas() -> None:
     tagged = PrunerSection.__origin__.__args__  # type: ignore[attr-defined]
     kinds = {option.__origin__.form.strip("<>") for option in tagged}
     assert kinds == {name.partition(",")[0] for name in STOCK}
@@ -53,7 +76,7 @@ def test_every_pruner_of_a_job_file_is_held_to_optunas() -> None:
 class Both:
     """One study twice: Optuna's pruner decides in the first, ours in the second."""
 
-    def __init__(self, folder: Path, name: str, direction: str) -> None:
+    def __init__(self, folder: Path, name: str, direction: Direction) -> None:
         options, stock = STOCK[name]
         kind = name.partition(",")[0]
         self.job = job(
@@ -63,111 +86,137 @@ class Both:
             warnings.simplefilter("ignore", ExperimentalWarning)
             pruner = stock()
         self.stock = optuna.create_study(study_name="job/arm", direction=direction, pruner=pruner)
-        self.storage = InMemoryStorage()
-        self.study = optuna.create_study(
-            study_name="job/arm", direction=direction, storage=self.storage
-        )
-        self.pruner: Pruner = make_pruner(self.job, self.study)
-        self.trials: list[tuple[optuna.Trial, optuna.Trial]] = []
+        self.ours = StoredStudy(InMemoryStorage(), "job/arm", direction)
+        self.pruner: Pruner = make_pruner(self.job, self.ours.study)
+        self.trials: list[optuna.Trial] = []
+        self.decisions: set[bool] = set()
 
     def start(self) -> int:
-        self.trials.append((self.stock.ask(), self.study.ask()))
-        return len(self.trials) - 1
+        self.trials.append(self.stock.ask())
+        return self.ours.study.ask().number
 
-    def report(self, number: int, step: int, value: float) -> bool:
-        stock, ours = self.trials[number]
-        stock.report(value, step)
-        expected = stock.should_prune()
-        ours.report(value, step)
-        frozen = self.storage.get_trial(ours._trial_id)
-        stop, attributes = self.pruner.judge(frozen)
+    def report(self, number: int, epoch: int, value: float) -> bool:
+        self.trials[number].report(value, epoch)
+        expected = self.trials[number].should_prune()
+        self.ours.set_value(number, epoch, value)
+        stop, attributes = self.pruner.judge(self.ours.trial(number))
         for key, stored in attributes.items():
-            self.storage.set_trial_system_attr(ours._trial_id, key, stored)
-        assert stop == expected, (number, step, value)
+            self.ours.set_trial_attribute(number, key, stored)
+        assert stop == expected, (number, epoch, value)
+        self.decisions.add(stop)
         return stop
 
     def end(self, number: int, state: TrialState, value: float | None) -> None:
-        stock, ours = self.trials[number]
-        self.stock.tell(stock, value, state)
-        self.study.tell(ours, value, state)
-        self.pruner.ended(self.storage.get_trial(ours._trial_id))
+        self.stock.tell(self.trials[number], value, state)
+        self.ours.end(number, state, value)
+        self.pruner.ended(self.ours.trial(number))
+
+    def train(self, values: list[float]) -> None:
+        """Train one trial to its end with these values, or until it is stopped."""
+        number = self.start()
+        for epoch, value in enumerate(values, 1):
+            if self.report(number, epoch, value):
+                self.end(number, TrialState.PRUNED, None)
+                return
+        self.end(number, TrialState.COMPLETE, values[-1])
 
     def reopen(self) -> None:
         """Forget the tables and make them again from what is stored."""
-        self.pruner = make_pruner(self.job, self.study)
-        for trial in self.storage.get_all_trials(self.study._study_id, deepcopy=False):
+        self.pruner = make_pruner(self.job, self.ours.study)
+        for trial in self.ours.trials:
             self.pruner.restore(trial)
 
-    def stored(self) -> list[dict[str, Any]]:
-        return [trial.system_attrs for trial in self.study.get_trials()]
+    def attributes_are_equal(self) -> bool:
+        ours, stock = self.ours.trials, self.stock.get_trials()
+        return [trial.system_attrs for trial in ours] == [trial.system_attrs for trial in stock]
 
 
-@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+@pytest.mark.parametrize("direction", DIRECTIONS)
 @pytest.mark.parametrize("name", STOCK)
-@settings(max_examples=15, deadline=None)
-@given(data=st.data())
 def test_decisions_are_optunas_on_any_history(
-    tmp_path_factory: pytest.TempPathFactory, name: str, direction: str, data: st.DataObject
+    tmp_path: Path, name: str, direction: Direction
 ) -> None:
     """Trials side by side, in slices of any length, with ties; some are never stopped."""
-    both = Both(tmp_path_factory.getbasetemp(), name, direction)
-    live: dict[int, int] = {}  # epochs of running trials
-    obeys: dict[int, bool] = {}
+    taken: set[bool] = set()
     values = st.integers(0, 5).map(lambda n: n / 5)  # few, so that there are ties
-    for _ in range(data.draw(st.integers(10, 40))):
-        if data.draw(st.integers(0, 19)) == 0:
-            both.reopen()
-        if not live or (len(live) < 4 and data.draw(st.booleans())):
+
+    @settings(max_examples=15, deadline=None)
+    @given(data=st.data())
+    def compare(data: st.DataObject) -> None:
+        both = Both(tmp_path, name, direction)
+        epochs: dict[int, int] = {}  # of running trials
+        obeys: dict[int, bool] = {}
+        for level in range(6):  # the median pruner stops nothing before
             number = both.start()
-            live[number], obeys[number] = 0, data.draw(st.integers(0, 3)) > 0
-        number = data.draw(st.sampled_from(sorted(live)))
-        if data.draw(st.integers(0, 29)) == 0:
-            both.end(number, TrialState.FAIL, None)
-            del live[number]
-            continue
-        for _ in range(data.draw(st.integers(1, LAST))):
-            live[number] += 1
-            value = data.draw(values)
-            stop = both.report(number, live[number], value)
-            if live[number] == LAST:
-                both.end(number, TrialState.COMPLETE, value)
-            elif stop and obeys[number]:
-                both.end(number, TrialState.PRUNED, None)
-            else:
+            for epoch in range(1, LAST + 1):
+                both.report(number, epoch, level / 5)
+            both.end(number, TrialState.COMPLETE, level / 5)
+        for _ in range(data.draw(st.integers(10, 30))):
+            if data.draw(st.integers(0, 19)) == 0:
+                both.reopen()
+            if not epochs or (len(epochs) < 4 and data.draw(st.booleans())):
+                number = both.start()
+                epochs[number], obeys[number] = 0, data.draw(st.integers(0, 3)) > 0
+            number = data.draw(st.sampled_from(sorted(epochs)))
+            if data.draw(st.integers(0, 29)) == 0:
+                both.end(number, TrialState.FAIL, None)
+                del epochs[number]
                 continue
-            del live[number]
-            break
-    assert both.stored() == [trial.system_attrs for trial in both.stock.get_trials()]
-
-
-@pytest.mark.parametrize("name", STOCK)
-def test_long_histories_are_decided_alike(tmp_path: Path, name: str) -> None:
-    """Enough trials for every rung and bracket to be crowded."""
-    both = Both(tmp_path, name, "maximize")
-    stopped = 0
-    for number in range(150):
-        both.start()
-        ceiling = (number * 7919 % 100) / 100
-        for epoch in range(1, LAST + 1):
-            value = round(ceiling * (1 - 0.8**epoch), 2)
-            stop = both.report(number, epoch, value)
-            if stop or epoch == LAST:
-                if stop:
+            for _ in range(data.draw(st.integers(1, LAST))):
+                epochs[number] += 1
+                value = data.draw(values)
+                stop = both.report(number, epochs[number], value)
+                if epochs[number] == LAST:
+                    both.end(number, TrialState.COMPLETE, value)
+                elif stop and obeys[number]:
                     both.end(number, TrialState.PRUNED, None)
                 else:
-                    both.end(number, TrialState.COMPLETE, value)
-                stopped += stop
+                    continue
+                del epochs[number]
                 break
-    assert stopped > 50 or name in ("none", "patient")
+        assert both.attributes_are_equal()
+        taken.update(both.decisions)
+
+    compare()
+    assert taken == decisions(name)
 
 
+@pytest.mark.parametrize("direction", DIRECTIONS)
 @pytest.mark.parametrize("name", STOCK)
-def test_trials_are_stopped_only_where_they_report(tmp_path: Path, name: str) -> None:
+def test_decisions_are_optunas_on_a_long_history(
+    tmp_path: Path, name: str, direction: Direction
+) -> None:
+    """Enough trials for every rung and bracket to be crowded; curves improve, then get worse."""
+    both = Both(tmp_path, name, direction)
+    draws = random.Random(0)
+    sign = 1 if direction == "maximize" else -1
+    for _ in range(150):
+        ceiling, turn = draws.random(), draws.randint(2, 2 * LAST)
+        rise = [ceiling * (1 - 0.8**epoch) for epoch in range(1, LAST + 1)]
+        fall = [max(0, epoch - turn) / LAST for epoch in range(1, LAST + 1)]
+        both.train([sign * round(r - f, 2) for r, f in zip(rise, fall, strict=True)])
+    ends = {trial.state for trial in both.ours.trials}
+    assert both.decisions == decisions(name)
+    assert TrialState.COMPLETE in ends
+    assert both.attributes_are_equal()
+
+
+def test_every_pruner_says_where_a_trial_must_report() -> None:
+    assert set(REPORT_EPOCHS) == set(STOCK)
+
+
+@pytest.mark.parametrize("name", REPORT_EPOCHS)
+def test_a_trial_must_report_where_it_may_be_stopped(tmp_path: Path, name: str) -> None:
     both = Both(tmp_path, name, "maximize")
-    at = both.pruner.report_epochs(LAST)
-    for number in range(40):
-        both.start()
-        for epoch in range(1, LAST):
-            if both.report(number, epoch, (number * 31 % 7 - epoch) / 50):
-                assert at is None or epoch in at
-                break
+    assert both.pruner.report_epochs(LAST) == REPORT_EPOCHS[name]
+
+
+@pytest.mark.parametrize("name", RUNGS)
+def test_halving_stops_trials_only_at_its_rungs(tmp_path: Path, name: str) -> None:
+    both = Both(tmp_path, name, "maximize")
+    for number in range(60):
+        both.train([(number * 31 % 7 - epoch) / 50 for epoch in range(1, LAST + 1)])
+    pruned = [trial for trial in both.ours.trials if trial.state == TrialState.PRUNED]
+    stopped_at = {trial.last_step for trial in pruned}
+    assert len(stopped_at) > 1
+    assert stopped_at <= set(RUNGS[name])

@@ -1,0 +1,101 @@
+"""An arm's study: which trial stops, which is exempt, and in which state Optuna knows its end."""
+
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from driven import INFO, job
+from optuna.storages import InMemoryStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from search.journal.replay import JobState
+from search.journal.trial import State
+from search.study.arm_study import ArmStudy
+
+LAST = 9
+HALVING = {"kind": "successive-halving", "min_epochs": 1, "reduction": 3}
+
+
+class Opened:
+    """The study of the only arm of a job, and Optuna's view of its trials."""
+
+    def __init__(self, folder: Path, **search: Any) -> None:
+        search = {"pruner": HALVING} | search
+        wanted = job(folder, arms=["lstm"], training={"max_epochs": LAST}, search=search)
+        job_state = JobState()
+        job_state.info = INFO
+        self._storage = InMemoryStorage()
+        self.study = ArmStudy(wanted, wanted.arms[0], job_state, self._storage)
+
+    def start(self, *, control: bool = False) -> int:
+        number = len(self.trials)
+        self.study.start_trial(number, self.study.prepare_suggestion(number, control=control)())
+        return number
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        return optuna.load_study(study_name=None, storage=self._storage).get_trials()
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Opened:
+    return Opened(tmp_path)
+
+
+def test_a_bad_trial_stops_at_a_rung(opened: Opened) -> None:
+    best, bad = opened.start(), opened.start()
+    assert not opened.study.report_value(best, 1, 0.9)
+    assert opened.study.report_value(bad, 1, 0.1)
+
+
+def test_a_control_trial_never_stops_and_reports_at_no_rung(opened: Opened) -> None:
+    best, control = opened.start(), opened.start(control=True)
+    for epoch in range(1, LAST):
+        opened.study.report_value(best, epoch, 0.9)
+        assert not opened.study.report_value(control, epoch, 0.1)
+    assert opened.study.report_epochs(best) == [1, 3]
+    assert opened.study.report_epochs(control) == []
+
+
+def test_others_are_compared_with_control_trials(opened: Opened) -> None:
+    control, bad = opened.start(control=True), opened.start()
+    opened.study.report_value(control, 1, 0.9)
+    assert opened.study.report_value(bad, 1, 0.1)
+
+
+def test_a_trial_is_not_stopped_at_its_last_epoch(tmp_path: Path) -> None:
+    """It is complete then, though the pruner would stop it there."""
+    opened = Opened(tmp_path, pruner={"kind": "patient", "patience": 2})
+    number = opened.start()
+    stops = [opened.study.report_value(number, epoch, -epoch) for epoch in range(1, LAST + 1)]
+    assert stops == [False] * 3 + [True] * (LAST - 4) + [False]
+
+
+ENDS: list[tuple[State, TrialState, float | None]] = [
+    ("complete", TrialState.COMPLETE, 0.75),
+    ("pruned", TrialState.PRUNED, None),
+    ("diverged", TrialState.PRUNED, None),
+    ("failed", TrialState.FAIL, None),
+]
+
+
+@pytest.mark.parametrize(("state", "expected", "value"), ENDS)
+def test_optuna_knows_an_ended_trial_in_the_state_of_the_table(
+    opened: Opened, state: State, expected: TrialState, value: float | None
+) -> None:
+    number = opened.start()
+    opened.study.report_value(number, 1, 0.5)
+    opened.study.end_trial(number, state, 0.75)
+    (trial,) = opened.trials
+    assert trial.state == expected
+    assert trial.value == value
+    assert trial.intermediate_values == {1: 0.5}
+
+
+def test_an_ended_trial_stays_as_it_is(opened: Opened) -> None:
+    number = opened.start()
+    opened.study.end_trial(number, "complete", 0.75)
+    opened.study.end_trial(number, "failed", 0.25)
+    (trial,) = opened.trials
+    assert (trial.state, trial.value) == (TrialState.COMPLETE, 0.75)
