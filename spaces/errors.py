@@ -1,12 +1,17 @@
 """The root of all exceptions whose text is meant for a person.
 
 GatesearchError             exit code 1; its text says what happened and what to do
-    InputError (ValueError)     exit code 2; carries one Problem or several: place, rule, remedy
+    InputError                  exit code 2; carries one Problem or several: place, rule, remedy
+    JobInterruptedError         search/cli/local.py
+    JournalError                search/journal/base.py, which derives four of its own
+    RunError                    search/run/tune_bridge.py
+    StoreError                  trainables/checkpoints/base.py
+    CheckpointError             trainables/checkpoints/base.py
+    ExportError                 trainables/export/onnx/convert.py
 
-The rooms derive their own: JournalError (search/journal/base.py), StoreError and CheckpointError
-(trainables/checkpoints/base.py), ExportError (trainables/export/onnx/convert.py), RunError
-(search/run/tune_bridge.py). The command line prints the text of any of them and exits with its
-code. deploy/ imports none of our packages and has a root of its own (deploy/errors.py).
+The command line prints the text of any of them and exits with its code. deploy/ imports none of our
+packages and has a root of its own, ClusterError (deploy/errors.py). Exceptions that never leave
+their room (search/tracking/server.py has some) derive from Exception.
 """
 
 from collections.abc import Sequence

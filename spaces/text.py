@@ -30,14 +30,14 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
     wanted = name[:200].lower().replace("_", "-").replace(" ", "-")
     wanted = _SYNONYMS[wanted] if _SYNONYMS.get(wanted) in folded else wanted
     found = difflib.get_close_matches(wanted, folded, n=1, cutoff=0.6)
-    begun = [other for other in folded if len(wanted) > 1 and other.startswith(wanted)]
-    return folded[(found or begun)[0]] if found or begun else None
+    starting = [other for other in folded if len(wanted) > 1 and other.startswith(wanted)]
+    return folded[(found or starting)[0]] if found or starting else None
 
 
 def listed(names: Iterable[object], last: str = "and") -> str:
     """Return "a, b and c"."""
-    words = [str(name) for name in names]
-    return " ".join([", ".join(words[:-1]), last, words[-1]]) if len(words) > 1 else "".join(words)
+    texts = [str(name) for name in names]
+    return " ".join([", ".join(texts[:-1]), last, texts[-1]]) if len(texts) > 1 else "".join(texts)
 
 
 def show(value: Any) -> str:

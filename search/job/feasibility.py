@@ -5,52 +5,69 @@ Both are checked before anything starts, without importing a sampler.
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from search.job.samplers import SAMPLERS
 from spaces.arms import Arm
 from spaces.domains import Choices, Range
 from spaces.fields import Fault
 from spaces.min_size import smallest
 from spaces.text import listed, show
 
-#: Samplers that learn from trials which another job has made.
-LEARNERS = ("tpe", "gp", "cmaes")
+_PLACE = ("sampler",)  # below the section `search`
 
 
 def sampler_faults(
     name: str, objectives: Sequence[str], warm: bool, arms: Iterable[Arm]
 ) -> Iterator[Fault]:
-    """Yield why the sampler cannot search the arms' spaces, and which settings it cannot use."""
-    place = ("sampler",)
+    """Yield why the sampler cannot search the arms' spaces, and which settings it cannot use.
+
+    Nothing is known of a sampler of the user's own: it has no faults here.
+    """
+    row = SAMPLERS.get(name)
+    if row is None:
+        return
     for arm in arms:
-        domains = arm.domains()
-        if name == "cmaes" and arm.pooled:
-            rule = f"an arm must have one cell for cmaes; arm {arm.name} has several"
-            yield Fault(rule, "use tpe, or make every cell an arm of its own", place)
-            continue
-        chosen = [key for key, domain in domains.items() if isinstance(domain, Choices)]
-        endless = [
-            key
-            for key, domain in domains.items()
-            if isinstance(domain, Range) and not domain.integer
-        ]
-        if name == "cmaes" and chosen:
-            rule = f"an arm must have ranges of numbers for cmaes; arm {arm.name} has choices of "
-            remedy = "write them as {low: …, high: …} or as one value, or use tpe"
-            yield Fault(rule + listed(chosen), remedy, place)
-        elif name == "cmaes" and len(domains) < 2:
-            rule = (
-                f"an arm must have two ranges or more for cmaes; arm {arm.name} has {len(domains)}"
-            )
-            yield Fault(rule, "search more of the space, or use tpe", place)
-        elif name == "brute-force" and endless:
-            rule = f"brute-force must have finite domains; arm {arm.name} has others: "
-            remedy = "write them as {choices: […]} or as one value, or use tpe"
-            yield Fault(rule + listed(endless), remedy, place)
-    if warm and name not in LEARNERS and "." not in name:
+        fault = (_numeric_fault(name, arm) if row.numeric else None) or (
+            _finite_fault(name, arm) if row.finite else None
+        )
+        if fault is not None:
+            yield fault
+    if warm and not row.learns:
         rule = f"a sampler must learn from trials of a prior job; {show(name)} does not"
-        yield Fault(rule, f"use {listed(LEARNERS, 'or')}, or remove warm_start", ("warm_start",))
-    if len(objectives) > 1 and name == "cmaes":
-        rule = "cmaes must have one objective"
+        learning = [other for other, each in SAMPLERS.items() if each.learns]
+        yield Fault(rule, f"use {listed(learning, 'or')}, or remove warm_start", ("warm_start",))
+    if len(objectives) > 1 and row.numeric:
+        rule = f"{name} must have one objective"
         yield Fault(rule, "use tpe, nsgaii or nsgaiii, or write [value]", ("objectives",))
+
+
+def _numeric_fault(name: str, arm: Arm) -> Fault | None:
+    """Return why a sampler of numbers cannot search an arm."""
+    domains = arm.domains()
+    chosen = [key for key, domain in domains.items() if isinstance(domain, Choices)]
+    if arm.pooled:
+        rule = f"an arm must have one cell for {name}; arm {arm.name} has several"
+        return Fault(rule, "use tpe, or make every cell an arm of its own", _PLACE)
+    if chosen:
+        rule = f"an arm must have ranges of numbers for {name}; arm {arm.name} has choices of "
+        remedy = "write them as {low: …, high: …} or as one value, or use tpe"
+        return Fault(rule + listed(chosen), remedy, _PLACE)
+    if len(domains) < 2:
+        rule = f"an arm must have two ranges or more for {name}; arm {arm.name} has {len(domains)}"
+        return Fault(rule, "search more of the space, or use tpe", _PLACE)
+    return None
+
+
+def _finite_fault(name: str, arm: Arm) -> Fault | None:
+    """Return why a sampler that lists all values cannot search an arm."""
+    endless = [
+        key
+        for key, domain in arm.domains().items()
+        if isinstance(domain, Range) and not domain.integer
+    ]
+    if not endless:
+        return None
+    rule = f"{name} must have finite domains; arm {arm.name} has others: {listed(endless)}"
+    return Fault(rule, "write them as {choices: […]} or as one value, or use tpe", _PLACE)
 
 
 def limit_faults(arm: Arm, most: int) -> Iterator[Fault]:

@@ -1,6 +1,5 @@
 """The sections of a job file: what each key means, its default, and its rules."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import combinations
@@ -19,6 +18,7 @@ from pydantic import (
 from search.job.feasibility import sampler_faults
 from search.job.objectives import Objective
 from search.job.pruner_sections import PrunerSection, SuccessiveHalvingSection
+from search.job.samplers import SAMPLERS, sampler_name
 from search.job.urls import Url
 from spaces.arm_section import ArmSection, ArmWritten
 from spaces.arms import Arm
@@ -27,7 +27,7 @@ from spaces.fields import Fault, Integer, Name, Number, Section, Text, refusal
 from spaces.hyperparameters import DEFAULTS, FIXED_BY_TRAINING, HYPERPARAMETERS
 from spaces.space import Space, plain_space
 from spaces.tasks import TaskSpec, is_causal
-from spaces.text import listed, show, suggestion
+from spaces.text import listed, show
 
 #: A section with a key for each row of the table of hyperparameters that training fixes.
 if TYPE_CHECKING:
@@ -56,30 +56,6 @@ class TrainingSection(_TrainingKeys):
     seed: Integer | None = Field(
         None, ge=0, description="Training seed of every trial; null derives one for each."
     )
-
-
-#: Optuna's samplers by the names that a job file may use.
-SAMPLERS = {
-    "tpe": "TPESampler",
-    "random": "RandomSampler",
-    "gp": "GPSampler",
-    "cmaes": "CmaEsSampler",
-    "qmc": "QMCSampler",
-    "nsgaii": "NSGAIISampler",
-    "nsgaiii": "NSGAIIISampler",
-    "brute-force": "BruteForceSampler",
-}
-
-
-def _sampler(written: str) -> str:
-    others = {name: short for short, name in SAMPLERS.items()} | {"cma-es": "cmaes"}
-    if written in others:
-        return others[written]
-    dotted = re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", written)
-    if written not in SAMPLERS and not dotted:
-        remedy = f"{suggestion(written, SAMPLERS)}, or package.module.Class of your own"
-        raise refusal([Fault(f"must be a sampler, not {show(written)}", remedy)])
-    return written
 
 
 #: What an arm may spend; exactly one of them holds.
@@ -125,7 +101,7 @@ class SearchSection(Section):
     wall_clock: Number | None = Field(
         None, gt=0, description="Seconds after which the whole job's search ends."
     )
-    sampler: Annotated[Text, AfterValidator(_sampler)] = Field(
+    sampler: Annotated[Text, AfterValidator(sampler_name)] = Field(
         "tpe", description=f"{listed(SAMPLERS, 'or')}, or package.module.Class of your own."
     )
     pruner: PrunerSection = Field(

@@ -29,7 +29,7 @@ from optuna.samplers import (
 )
 from optuna.study import StudyDirection
 
-from search.job.sections import SAMPLERS
+from search.job.samplers import optuna_name
 from search.job.spec import JobSpec
 from search.study.sampler_storage import SuggestionStorage
 from search.study.sampling import draw
@@ -97,7 +97,7 @@ def choose(job: JobSpec, arm: str, seed: int) -> Choice:
                 )
                 return Choice(qmc, "whole")
             case name:
-                return Choice(_named(SAMPLERS.get(name, name), seed), "whole")
+                return Choice(_named(optuna_name(name), seed), "whole")
 
 
 def _startup(arm: Arm, trials: int) -> int:

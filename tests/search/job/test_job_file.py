@@ -15,7 +15,8 @@ import yaml
 from drawn_spaces import jobs
 from hypothesis import given
 
-from search.job.sections import SAMPLERS, JobFile, TrainingSection
+from search.job.samplers import SAMPLERS
+from search.job.sections import JobFile, TrainingSection
 from search.job.spec import JobSpec, json_schema
 from spaces.arms import Arm
 from spaces.domains import Choices, Fixed, Range
@@ -271,8 +272,8 @@ def test_the_schema_is_valid_json_schema() -> None:
 
 
 def test_samplers_are_those_of_optuna() -> None:
-    for name in SAMPLERS.values():
-        assert issubclass(getattr(optuna.samplers, name), optuna.samplers.BaseSampler)
+    for row in SAMPLERS.values():
+        assert issubclass(getattr(optuna.samplers, row.optuna), optuna.samplers.BaseSampler)
 
 
 def test_every_built_in_task_is_accepted() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from search.job.sections import SAMPLERS
+from search.job.samplers import SAMPLERS
 from search.job.spec import JobSpec
 from search.journal.file import FileJournal, FileReader
 from search.journal.replay import JobState
