@@ -146,33 +146,19 @@ def test_a_model_that_onnxruntime_runs_differently_is_not_exported(
 # Which configurations
 
 
-def test_the_best_value_comes_first_where_nothing_was_confirmed(job: SmallJob) -> None:
-    for arm, value in (("lstm", 0.5), ("gru", 0.9), ("lstm", 0.7), ("gru", 0.1)):
-        job.add(arm, value=value, max_epochs=1)
-    job.add("gru", value=0.99, state="pruned", max_epochs=1)
-    assert [c.trial.value for c in job.results.candidates()] == [0.9, 0.7, 0.5, 0.1]
-    assert [c.trial.value for c in job.results.candidates("lstm")] == [0.7, 0.5]
-
-
-def test_confirmed_means_rank_before_search_values_and_test_values_have_no_say(
-    job: SmallJob,
+def test_a_confirmed_configuration_is_exported_before_a_better_one_of_the_search(
+    job: SmallJob, tmp_path: Path
 ) -> None:
-    for arm, value in (("lstm", 0.9), ("gru", 0.8), ("gru", 0.95)):
-        job.add(arm, value=value, max_epochs=1)
-    for arm, values, test in (("lstm", (0.2, 0.4), 1.0), ("gru", (0.5, 0.3), 0.0)):
-        for seed, value in enumerate(values):
-            replicate: dict[str, Any] = {"phase": "confirm", "finalist": 0, "seed": seed}
-            job.add(arm, **replicate, value=value, test=test, max_epochs=1)
-    order = job.results.candidates()
-    assert [(c.trial.arm, c.trial.number) for c in order] == [("gru", 0), ("lstm", 0), ("gru", 1)]
-    assert [len(c.completed) for c in order] == [2, 2, 0]
+    found = [job.add(arm, seed=seed) for seed, arm in enumerate(("lstm", "gru"))]
+    worse, better = sorted(found, key=lambda trial: trial.value or 0)
+    assert exported_arm(job, tmp_path / "search-only") == better.arm
+    job.add(worse.arm, phase="confirm", finalist=0, max_epochs=1)
+    assert exported_arm(job, tmp_path / "confirmed") == worse.arm
 
 
-def test_the_smallest_loss_comes_first_where_the_metric_is_minimised(tmp_path: Path) -> None:
-    job = small_job(tmp_path / "job", "next-token")
-    for value in (1.5, 0.5, 1.0):
-        job.add("gru", value=value, max_epochs=1)
-    assert [c.trial.value for c in job.results.candidates()] == [0.5, 1.0, 1.5]
+def exported_arm(job: SmallJob, out: Path) -> str:
+    (folder,) = export(job.results, out)
+    return str(read_metadata(folder / "weights.safetensors")["arm"])
 
 
 def test_several_configurations_get_a_folder_each(job: SmallJob, tmp_path: Path) -> None:
