@@ -180,7 +180,7 @@ def results(
     from search.results.read import read_results
 
     found = read_results(_folder(name, root))
-    records = [r for r in found.records if phase in (ShownPhase.ALL, r.phase)]
+    records = [r for r in found.trials if phase in (ShownPhase.ALL, r.phase)]
     if as_json:
         print_json([record.as_dict() for record in records])
     else:

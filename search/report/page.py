@@ -60,7 +60,7 @@ def _page(results: Results) -> str:
         comparison=comparison,
         figures=figures,
         tables=_tables(comparison, results),
-        trials=count(len(results.records)) if results.records else "",
+        trials=count(len(results.trials)) if results.trials else "",
         job_file=_job_file(results),
         css=_own("page.css"),
         script=_own("page.js"),
@@ -71,7 +71,7 @@ def _page(results: Results) -> str:
 
 def _figures(comparison: Comparison, results: Results) -> list[Figure]:
     shares = {
-        name: importance([record for record in results.search if record.arm == name])
+        name: importance([trial for trial in results.search if trial.arm == name])
         for name in results.arms
     }
     confirmed = confirm_figure.confirmed(comparison)
@@ -92,7 +92,7 @@ def _tables(comparison: Comparison, results: Results) -> dict[str, shared_tables
         "finalists": shared_tables.finalists(comparison),
         "differences": shared_tables.differences(comparison),
         "configurations": tables.configurations(comparison),
-        "failures": tables.failures(results.records),
+        "failures": tables.failures(results.trials),
         "data": tables.data(results.info),
         "versions": tables.versions(),
     }
@@ -108,7 +108,7 @@ def _facts(results: Results) -> str:
 
 def _when(results: Results) -> str:
     """Return when the trials were trained; the report itself is the same whenever it is written."""
-    times = [epoch.time for record in results.records for epoch in record.curve if epoch.time]
+    times = [epoch.time for trial in results.trials for epoch in trial.curve if epoch.time]
     if not times:
         return ""
     first, last = (

@@ -38,14 +38,14 @@ def configurations(figures: Comparison) -> Table:
     return Table("", columns, tuple(rows) if leaders else ())
 
 
-def failures(records: Sequence[TrialResult]) -> Table:
+def failures(trials: Sequence[TrialResult]) -> Table:
     """Return what failed or diverged, gathered by arm, phase, state and reason."""
     gathered: dict[tuple[str, str, str, str], list[int]] = {}
-    for record in records:
-        if record.state in ("failed", "diverged"):
-            reason = (record.reason or "no reason was recorded")[:_REASON]
-            key = (record.arm, record.phase, record.state, reason)
-            gathered.setdefault(key, []).append(record.number)
+    for trial in trials:
+        if trial.state in ("failed", "diverged"):
+            reason = (trial.reason or "no reason was recorded")[:_REASON]
+            key = (trial.arm, trial.phase, trial.state, reason)
+            gathered.setdefault(key, []).append(trial.number)
     names = ("arm", "phase", "state", "number", "trials")
     rows = tuple(
         (arm, phase, state, count(len(numbers)), _numbers(numbers), reason)
@@ -89,36 +89,36 @@ def trial_rows(results: Results) -> dict[str, Any]:
 
     The values are plain and escaped nowhere: the script sets them as text only.
     """
-    names = varying([record.config for record in results.search])
-    measured = any(record.latency_ms is not None for record in results.records)
+    names = varying([trial.config for trial in results.search])
+    measured = any(trial.latency_ms is not None for trial in results.trials)
     head = ["phase", "arm", "trial", "state", "value", "test", "epochs", "parameters", "seconds"]
     head += ["latency ms"] if measured else []
     return {
         "head": [*head, "drawn", *names, "seed"],
-        "rows": [_trial_row(record, names, measured=measured) for record in results.records],
+        "rows": [_trial_row(trial, names, measured=measured) for trial in results.trials],
     }
 
 
-def _trial_row(record: TrialResult, names: Sequence[str], *, measured: bool) -> list[Any]:
-    settings = [getattr(record.config, name) for name in names]
+def _trial_row(trial: TrialResult, names: Sequence[str], *, measured: bool) -> list[Any]:
+    settings = [getattr(trial.config, name) for name in names]
     return [
-        record.phase,
-        record.arm,
-        record.number,
-        record.state,
-        record.value,
-        (record.test or {}).get(record.metric.name),
-        record.epochs,
-        record.parameters,
-        round(record.train_seconds, 3),
-        *([record.latency_ms and round(record.latency_ms, 4)] if measured else []),
-        "at random" if record.control else _origin(record),
+        trial.phase,
+        trial.arm,
+        trial.number,
+        trial.state,
+        trial.value,
+        (trial.test or {}).get(trial.metric.name),
+        trial.epochs,
+        trial.parameters,
+        round(trial.train_seconds, 3),
+        *([trial.latency_ms and round(trial.latency_ms, 4)] if measured else []),
+        "at random" if trial.control else _origin(trial),
         *(plain(s) if s is None or isinstance(s, bool) else s for s in settings),
-        record.seed,
+        trial.seed,
     ]
 
 
-def _origin(record: TrialResult) -> str:
-    if record.phase == "search":
+def _origin(trial: TrialResult) -> str:
+    if trial.phase == "search":
         return "by sampler"
-    return f"finalist {record.finalist}, replicate {record.replicate}"
+    return f"finalist {trial.finalist}, replicate {trial.replicate}"

@@ -14,7 +14,7 @@ Progress = Literal["searching", "confirming", "done"]
 
 @dataclass(frozen=True)
 class SearchBudget:
-    """What every arm was given for its search."""
+    """What every arm may spend on its search."""
 
     unit: Literal["trials", "worker_seconds", "epochs"]
     amount: float
@@ -62,8 +62,8 @@ class Finalist:
 
     @property
     def lost(self) -> int:
-        """Return how many replicates ended without a test value."""
-        return sum(each.state in ("diverged", "failed", "pruned") for each in self.replicates)
+        """The number of replicates that ended without a test value."""
+        return sum(r.state in ("diverged", "failed", "pruned") for r in self.replicates)
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class PairedDifference:
 
 @dataclass(frozen=True)
 class FrontPoint:
-    """A trial of the Pareto front: no other one beats it in all of the job's objectives."""
+    """A trial of the Pareto front: no other one dominates it in the job's objectives."""
 
     arm: str
     number: int
@@ -129,7 +129,7 @@ class Comparison:
     latency_limit_ms: float | None  #: of one typical sequence; None: none was set
     arms: tuple[ArmSummary, ...]
     differences: tuple[PairedDifference, ...]
-    findings: tuple[str, ...] = field(default=())  #: what can be said, in words
+    findings: tuple[str, ...] = field(default=())  #: what can be said
     cautions: tuple[str, ...] = field(default=())  #: what a reader must know before using it
     not_claimed: tuple[str, ...] = field(default=())  #: what these figures do not show
     front: tuple[FrontPoint, ...] = field(default=())  #: where the job has several objectives

@@ -25,7 +25,7 @@ def write_parquet(results: "Results", path: Path) -> None:
     import pyarrow.parquet as pq
 
     metrics = [metric.name for metric in results.info.metrics]
-    rows = [_row(record, metrics) for record in results.records]
+    rows = [_row(trial, metrics) for trial in results.trials]
     table = pa.Table.from_pylist(rows, schema=_schema(metrics))
     facts = {"job": results.job.name, "task": results.info.name, "data": results.info.fingerprint}
     with replacing(path) as draft:
@@ -80,8 +80,8 @@ def _config_type(name: str) -> "pyarrow.DataType":
     return types.get(annotation, pa.string())
 
 
-def _row(record: TrialResult, metrics: list[str]) -> dict[str, Any]:
-    row = record.as_dict()
+def _row(trial: TrialResult, metrics: list[str]) -> dict[str, Any]:
+    row = trial.as_dict()
     config, test = row.pop("config"), row.pop("test") or {}
     row |= {f"config_{name}": config.get(name) for name in TrialConfig.model_fields}
     row |= {f"test_{name}": test.get(name) for name in metrics}

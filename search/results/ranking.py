@@ -59,28 +59,28 @@ class Candidate:
         return {r.replicate: r.value for r in self.completed if r.value is not None}
 
 
-def ranked(metric: Metric, records: Iterable[TrialResult]) -> list[TrialResult]:
-    """Return the complete search trials among some records, by search rank."""
+def ranked(metric: Metric, trials: Iterable[TrialResult]) -> list[TrialResult]:
+    """Return the complete search trials among some, by search rank."""
     complete = [
-        (search_rank(metric, record.value, record.parameters, record.number), record)
-        for record in records
-        if record.phase == "search" and record.state == "complete" and record.value is not None
+        (search_rank(metric, trial.value, trial.parameters, trial.number), trial)
+        for trial in trials
+        if trial.phase == "search" and trial.state == "complete" and trial.value is not None
     ]
-    return [record for _, record in sorted(complete, key=lambda row: row[0])]
+    return [trial for _, trial in sorted(complete, key=lambda row: row[0])]
 
 
-def candidates(metric: Metric, records: Sequence[TrialResult]) -> list[Candidate]:
+def candidates(metric: Metric, trials: Sequence[TrialResult]) -> list[Candidate]:
     """Return the complete search trials of one arm or of several with their replicates, best first.
 
-    records: trials of both phases.
+    trials: trials of both phases.
     """
     replicates: dict[tuple[str, int | None], list[TrialResult]] = defaultdict(list)
-    for record in records:
-        if record.phase == "confirm":
-            replicates[record.arm, record.finalist].append(record)
+    for replicate in trials:
+        if replicate.phase == "confirm":
+            replicates[replicate.arm, replicate.finalist].append(replicate)
     found = [
-        Candidate(trial, tuple(sorted(own, key=lambda record: record.replicate or 0)))
-        for trial in ranked(metric, records)
+        Candidate(trial, tuple(sorted(own, key=lambda replicate: replicate.replicate or 0)))
+        for trial in ranked(metric, trials)
         for own in [replicates[trial.arm, trial.number]]
     ]
     means = _means(found)
@@ -103,8 +103,8 @@ def _means(found: Sequence[Candidate]) -> dict[tuple[str, int], float]:
         if candidate.completed:
             rivals[candidate.trial.arm, candidate.diverged].append(candidate)
     return {
-        (each.trial.arm, each.trial.number): statistics.fmean(each.validation[r] for r in common)
+        (c.trial.arm, c.trial.number): statistics.fmean(c.validation[r] for r in common)
         for group in rivals.values()
-        if (common := set.intersection(*(set(each.validation) for each in group)))
-        for each in group
+        if (common := set.intersection(*(set(c.validation) for c in group)))
+        for c in group
     }

@@ -25,20 +25,20 @@ class Results:
     folder: Path
     job: JobSpec
     info: TaskInfo
-    records: list[TrialResult]
+    trials: list[TrialResult]
     phase: str  #: search, confirm, report or done
-    job_id: str = ""  #: tells this job from others of its name
+    job_id: str = ""  #: identifies the job among others of its name
     driven: bool = True  #: False where its driver was a process of this machine and has gone
 
     @cached_property
     def search(self) -> list[TrialResult]:
         """The trials of the search phase."""
-        return [record for record in self.records if record.phase == "search"]
+        return [trial for trial in self.trials if trial.phase == "search"]
 
     @cached_property
     def confirm(self) -> list[TrialResult]:
         """The replicates of the finalists."""
-        return [record for record in self.records if record.phase == "confirm"]
+        return [trial for trial in self.trials if trial.phase == "confirm"]
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -63,7 +63,7 @@ class Results:
         return next(iter(self.ranked(arm)), None)
 
     def _of(self, arm: str | None) -> list[TrialResult]:
-        return [record for record in self.records if arm is None or record.arm == arm]
+        return [trial for trial in self.trials if arm is None or trial.arm == arm]
 
 
 def read_results(folder: Path) -> Results:
@@ -73,21 +73,21 @@ def read_results(folder: Path) -> Results:
     job_state = JobState()
     try:
         if not reader.exists():
-            raise InputError.of(str(folder), "there is no job in this folder", remedy)
+            raise InputError.of(str(folder), "the folder must hold a job", remedy)
         job_state.apply_all(reader.groups())
     except JournalAwayError as error:
         raise InputError.of(str(folder), str(error), "try again once it answers") from error
     except JournalError as error:
         raise InputError.of(str(folder), str(error), "see the message") from error
     if job_state.spec is None or job_state.info is None:
-        raise InputError.of(str(folder), "the job has not got as far as its first trial", remedy)
+        raise InputError.of(str(folder), "the job must have begun its first trial", remedy)
     ids = run_ids(folder)
     metric = job_state.info.metric
     return Results(
         folder=folder,
         job=JobSpec.from_dump(job_state.spec, Path(job_state.base)),
         info=job_state.info,
-        records=[trial.result(metric, ids.get(key)) for key, trial in job_state.trials.items()],
+        trials=[trial.result(metric, ids.get(key)) for key, trial in job_state.trials.items()],
         phase=job_state.phase,
         job_id=job_state.job_id,
         driven=_driven(job_state),
@@ -95,6 +95,7 @@ def read_results(folder: Path) -> Results:
 
 
 def _driven(job_state: JobState) -> bool:
+    """Return whether the job's driver is at work, as far as this machine can see."""
     if job_state.driver is None or job_state.driver[1] != socket.gethostname():
-        return True  # as far as can be told from here
+        return True  # a driver on another machine cannot be watched from here
     return watch(job_state.driver[0])()

@@ -1,4 +1,4 @@
-"""The figures of a comparison: a pure function of a job's records."""
+"""The figures of a comparison: a pure function of a job's trials."""
 
 import math
 from collections import Counter
@@ -27,13 +27,8 @@ from spaces.arms import Arm
 from spaces.tasks import Metric
 
 
-def finite(number: float | None) -> float | None:
-    """Return the number, or None for what no figure may show: NaN and infinities."""
-    return number if number is not None and math.isfinite(number) else None
-
-
 def compare(results: Results) -> Comparison:
-    """Return what the records of a job say about its arms; unfinished jobs too."""
+    """Return what the trials of a job say about its arms; unfinished jobs too."""
     metric = results.info.metric
     arms = tuple(_arm(results, arm) for arm in results.job.arms)
     progress: Progress = "done" if results.finished else "searching"
@@ -55,12 +50,18 @@ def compare(results: Results) -> Comparison:
     return sentences.describe(figures)
 
 
+def _finite(number: float | None) -> float | None:
+    """Return the number, or None for what no figure may show: NaN and infinities."""
+    return number if number is not None and math.isfinite(number) else None
+
+
 def _front(results: Results) -> Iterator[FrontPoint]:
     objectives = results.job.search.objectives
-    for each in pareto(results.search, objectives) if len(objectives) > 1 else ():
-        value = finite(each.value)
-        if value is not None:
-            yield FrontPoint(each.arm, each.number, value, each.parameters, each.train_seconds)
+    if len(objectives) < 2:
+        return
+    for trial in pareto(results.search, objectives):
+        if (value := _finite(trial.value)) is not None:
+            yield FrontPoint(trial.arm, trial.number, value, trial.parameters, trial.train_seconds)
 
 
 def _budget(results: Results) -> SearchBudget:
@@ -69,29 +70,28 @@ def _budget(results: Results) -> SearchBudget:
         return SearchBudget("worker_seconds", search.worker_seconds)
     if search.epochs is not None:
         return SearchBudget("epochs", search.epochs)
-    begun = Counter(each.arm for each in results.search)
-    return SearchBudget(
-        "trials", max([search.trials or 0, *begun.values()])
-    )  # a job can be extended
+    begun = Counter(trial.arm for trial in results.search)
+    # A job that was extended has more trials than its job file says.
+    return SearchBudget("trials", max([search.trials or 0, *begun.values()]))
 
 
 def _arm(results: Results, arm: Arm) -> ArmSummary:
-    search = [each for each in results.search if each.arm == arm.name]
-    confirm = [each for each in results.confirm if each.arm == arm.name]
+    search = [trial for trial in results.search if trial.arm == arm.name]
+    confirm = [replicate for replicate in results.confirm if replicate.arm == arm.name]
     candidates = results.candidates(arm.name)
-    counted = Counter(each.state for each in search)
+    states = Counter(trial.state for trial in search)
     limit = results.job.search.constraints.latency_ms
-    latencies = [each.latency_ms for each in search if each.latency_ms is not None]
+    latencies = [trial.latency_ms for trial in search if trial.latency_ms is not None]
     return ArmSummary(
         name=arm.name,
         cells=tuple(branch.name for branch in arm.branches),
         pooled=arm.pooled,
-        states={state: counted[state] for state in get_args(State)},
-        controls=sum(each.control for each in search),
-        trials=sum(each.state != "running" for each in search),
-        epochs=sum(each.epochs for each in search),
-        worker_seconds=math.fsum(each.train_seconds for each in search),
-        confirm_seconds=math.fsum(each.train_seconds for each in confirm),
+        states={state: states[state] for state in get_args(State)},
+        controls=sum(trial.control for trial in search),
+        trials=sum(trial.state != "running" for trial in search),
+        epochs=sum(trial.epochs for trial in search),
+        worker_seconds=math.fsum(trial.train_seconds for trial in search),
+        confirm_seconds=math.fsum(replicate.train_seconds for replicate in confirm),
         too_slow=sum(limit is not None and latency > limit for latency in latencies),
         fastest_ms=min(latencies, default=None),
         best=_search_trial(results.best(arm.name)),
@@ -104,62 +104,68 @@ def _arm(results: Results, arm: Arm) -> ArmSummary:
     )
 
 
-def _search_trial(record: TrialResult | None) -> SearchTrial | None:
-    if record is None or record.value is None:
+def _search_trial(trial: TrialResult | None) -> SearchTrial | None:
+    if trial is None or trial.value is None:
         return None
     return SearchTrial(
-        number=record.number,
-        value=record.value,
-        control=record.control,
-        config=record.config,
-        parameters=record.parameters,
-        epochs=record.epochs,
-        train_seconds=record.train_seconds,
+        number=trial.number,
+        value=trial.value,
+        control=trial.control,
+        config=trial.config,
+        parameters=trial.parameters,
+        epochs=trial.epochs,
+        train_seconds=trial.train_seconds,
     )
 
 
 def _finalist(candidate: Candidate, results: Results, *, leads: bool) -> Finalist:
-    metric, trial = results.info.metric.name, candidate.trial
-    replicates = tuple(
-        Replicate(
-            replicate=each.replicate or 0,
-            seed=each.seed,
-            state=each.state,
-            validation=finite(each.value) if each.state == "complete" else None,
-            test=finite((each.test or {}).get(metric)) if each.state == "complete" else None,
-            train_seconds=each.train_seconds,
-        )
-        for each in candidate.replicates
-    )
-    complete = [each for each in replicates if each.test is not None]
+    trial = candidate.trial
+    replicates = tuple(map(_replicate, candidate.replicates))
+    tested = [replicate for replicate in replicates if replicate.test is not None]
     return Finalist(
         number=trial.number,
         config=trial.config,
         parameters=trial.parameters,
-        search_value=finite(trial.value),
+        search_value=_finite(trial.value),
         leads=leads,
         seeds=max(results.job.confirm.seeds, len(replicates)),
-        test=Spread.of([each.test for each in complete if each.test is not None]),
-        validation=Spread.of([each.validation for each in complete if each.validation is not None]),
-        train_seconds=Spread.of([each.train_seconds for each in complete]),
+        test=_spread(replicate.test for replicate in tested),
+        validation=_spread(replicate.validation for replicate in tested),
+        train_seconds=_spread(replicate.train_seconds for replicate in tested),
         replicates=replicates,
     )
 
 
-def _differences(arms: Sequence[ArmSummary], metric: Metric) -> Iterable[PairedDifference]:
+def _replicate(result: TrialResult) -> Replicate:
+    complete = result.state == "complete"
+    test = (result.test or {}).get(result.metric.name)
+    return Replicate(
+        replicate=result.replicate or 0,
+        seed=result.seed,
+        state=result.state,
+        validation=_finite(result.value) if complete else None,
+        test=_finite(test) if complete else None,
+        train_seconds=result.train_seconds,
+    )
+
+
+def _spread(values: Iterable[float | None]) -> Spread | None:
+    return Spread.of([value for value in values if value is not None])
+
+
+def _differences(arms: Sequence[ArmSummary], metric: Metric) -> Iterator[PairedDifference]:
     for first, second in combinations(arms, 2):
-        if first.leading is None or second.leading is None:
-            continue
-        ours = {each.replicate: each.test for each in first.leading.replicates}
-        theirs = {each.replicate: each.test for each in second.leading.replicates}
-        pairs = {
-            replicate: a - b
-            for replicate, a in sorted(ours.items())
-            if a is not None and (b := theirs.get(replicate)) is not None
-        }
-        difference = Spread.of(list(pairs.values()))
+        ours, theirs = _tests(first), _tests(second)
+        replicates = tuple(sorted(ours.keys() & theirs.keys()))
+        difference = Spread.of([ours[number] - theirs[number] for number in replicates])
         if difference is None:
             continue
-        signed = metric.cost(difference.mean)
-        favours = first.name if signed < 0 else second.name if signed > 0 else None
-        yield PairedDifference(first.name, second.name, tuple(pairs), difference, favours)
+        cost = metric.cost(difference.mean)
+        favours = first.name if cost < 0 else second.name if cost > 0 else None
+        yield PairedDifference(first.name, second.name, replicates, difference, favours)
+
+
+def _tests(arm: ArmSummary) -> dict[int, float]:
+    """Return the test values of the arm's leader by replicate number."""
+    replicates = arm.leading.replicates if arm.leading else ()
+    return {r.replicate: r.test for r in replicates if r.test is not None}

@@ -204,15 +204,15 @@ def differences(figures: Comparison) -> Table:
     )
     rows = tuple(
         (
-            (_named(figures, each.first), _named(figures, each.second)),
-            each.difference.mean,
-            each.difference.deviation,
-            each.difference.low,
-            each.difference.high,
-            each.difference.n,
-            each.favours or "neither",
+            (_named(figures, pair.first), _named(figures, pair.second)),
+            pair.difference.mean,
+            pair.difference.deviation,
+            pair.difference.low,
+            pair.difference.high,
+            pair.difference.n,
+            pair.favours or "neither",
         )
-        for each in figures.differences
+        for pair in figures.differences
     )
     metric = figures.metric.name
     title = f"Differences in test {metric}, paired by seed: descriptive, no test was made"

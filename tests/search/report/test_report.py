@@ -238,7 +238,7 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
     results = replace(
         results,
         info=replace(results.info, name=HOSTILE),
-        records=[hostile(each) for each in results.records],
+        trials=[hostile(each) for each in results.trials],
     )
     (tmp_path / "job.yaml").write_text(f"# {HOSTILE}\n")
     page = written(results, tmp_path)
@@ -278,9 +278,9 @@ def test_a_nan_stops_the_report_and_keeps_the_former_one(
     path = tmp_path / "report.html"
     write_report(results, path)
     before = path.read_bytes()
-    broken = replace(results.records[0], train_seconds=float("nan"))
+    broken = replace(results.trials[0], train_seconds=float("nan"))
     with pytest.raises(ValueError, match="JSON"):
-        write_report(replace(results, records=[broken, *results.records[1:]]), path)
+        write_report(replace(results, trials=[broken, *results.trials[1:]]), path)
     assert path.read_bytes() == before
     assert sorted(each.name for each in tmp_path.iterdir()) == ["job.yaml", "report.html"]
 
@@ -308,7 +308,7 @@ def test_failures_are_gathered_by_reason(tmp_path: Path) -> None:
         return replace(record, state="failed", reason="out of memory") if bad else record
 
     results = made(tmp_path)
-    results = replace(results, records=[fails(each) for each in results.records])
+    results = replace(results, trials=[fails(each) for each in results.trials])
     page = written(results, tmp_path)
     assert ["gru", "search", "failed", "3", "0, 1, 2", "out of memory"] in page.rows
 
@@ -321,7 +321,7 @@ def test_a_large_job_is_drawn_as_a_sample_and_says_so(tmp_path: Path) -> None:
     assert faint["x"].count(None) + finalists in (CURVES, CURVES + 1)
     assert f"of {CURVES + 150} curves are drawn" in page.text
     assert "from 96 of" in page.text
-    assert len(data(page)["trials"]["rows"]) == len(results.records)
+    assert len(data(page)["trials"]["rows"]) == len(results.trials)
 
 
 def test_a_sample_is_even_over_the_ranks_and_keeps_the_finalists(tmp_path: Path) -> None:

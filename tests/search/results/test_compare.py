@@ -21,13 +21,13 @@ from search.results.terminal import comparison, final_table
 
 
 def changed(results: Results, change: Any) -> Results:
-    """Return the results with every record passed through `change`; None drops it."""
-    records = [new for each in results.records if (new := change(each)) is not None]
-    return replace(results, records=records)
+    """Return the results with every trial passed through `change`; None drops it."""
+    trials = [new for trial in results.trials if (new := change(trial)) is not None]
+    return replace(results, trials=trials)
 
 
 def of(results: Results, arm: str, phase: str) -> list[TrialResult]:
-    return [each for each in results.records if each.arm == arm and each.phase == phase]
+    return [each for each in results.trials if each.arm == arm and each.phase == phase]
 
 
 def printed(renderable: Any) -> str:

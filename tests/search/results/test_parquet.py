@@ -15,8 +15,8 @@ def test_every_record_is_a_row_with_its_configuration_and_curve(tmp_path: Path) 
     results = made(tmp_path)
     write_parquet(results, tmp_path / "results.parquet")
     rows = pq.read_table(tmp_path / "results.parquet").to_pylist()
-    assert len(rows) == len(results.records)
-    for row, record in zip(rows, results.records, strict=True):
+    assert len(rows) == len(results.trials)
+    for row, record in zip(rows, results.trials, strict=True):
         assert {name: row[f"config_{name}"] for name in TrialConfig.model_fields} == (
             record.config.model_dump(mode="json")
         )
@@ -48,9 +48,9 @@ def test_a_failed_write_leaves_the_former_file(tmp_path: Path) -> None:
     results = made(tmp_path)
     write_parquet(results, path)
     before = path.read_bytes()
-    record = results.records[0]
+    record = results.trials[0]
     broken = replace(record, config=record.config.model_copy(update={"depth": "three"}))
-    results.records[0] = broken
+    results.trials[0] = broken
     with pytest.raises(Exception, match="three"):
         write_parquet(results, path)
     assert path.read_bytes() == before

@@ -236,7 +236,7 @@ def test_results_and_report_tell_latency_and_reason(tmp_path: Path) -> None:
     )
     table = trial_rows(found)
     column = table["head"].index("latency ms")
-    assert [row[column] for row in table["rows"]] == [record.latency_ms for record in found.records]
+    assert [row[column] for row in table["rows"]] == [record.latency_ms for record in found.trials]
     write_report(found, tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
     assert "took longer than 2 ms for one sequence and were not trained" in page
