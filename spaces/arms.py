@@ -17,9 +17,9 @@ from spaces.text import listed, show
 
 Ask = Callable[[str, Domain], Any]  #: draws one value: (name, Choices or Range) -> value
 
-_SHOWN = 3  # combinations that are spelt out before the rest is only counted
-_MOST = 10_000  # combinations of a budget that are looked at before anything starts
-_WIDEST = 0.25  # tolerance that is still worth proposing
+_SHOWN = 3  # combinations that a message lists; it counts the rest
+_MOST = 10_000  # combinations under a budget that are checked before anything starts
+_WIDEST = 0.25  # no remedy proposes a wider tolerance
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Branch:
 class Arm:
     """One thing that is compared: a space of configurations over one cell family or several.
 
-    Parameters that may be asked, always with the same domain: "cell" in a pooled arm, "gates" (in a
-    pooled arm "gates[<cell>]") where there are several variants, and the fields of TrialConfig.
+    A sampler is asked for "cell" in a pooled arm, for "gates" (in a pooled arm "gates[<cell>]")
+    where there are several variants, and for fields of TrialConfig; always with the same domain.
     """
 
     name: str
@@ -67,8 +67,8 @@ class Arm:
     def configure(self, ask: Ask) -> TrialConfig:
         """Return the configuration that the answers make.
 
-        Asks in a fixed order and only for what is free and read by the branch taken. Under a budget
-        of parameters the arm must be bound first, and the hidden size is solved for.
+        It asks in a fixed order, and only for what is not fixed and what the chosen branch reads.
+        Under a budget of parameters the arm must be bound first; the hidden size is solved for.
         """
 
         def pick(name: str, domain: Domain) -> Any:

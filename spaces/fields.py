@@ -11,7 +11,6 @@ from spaces.text import show
 
 Integer = Annotated[int, Field(strict=True)]  #: no text, no true or false
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Flag = Annotated[bool, Field(strict=True)]
 Text = Annotated[str, Field(strict=True)]
 Name = Annotated[str, Field(strict=True, pattern="^[a-z0-9-]{1,63}$")]  #: of a job or an arm
 

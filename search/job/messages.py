@@ -87,9 +87,7 @@ def problems_of(error: ValidationError, source: Source, root: type[Section]) -> 
             faults: tuple[Fault, ...] = detail["ctx"]["faults"]
             for fault in faults:
                 found.append(_located(source, fault.below(*path).path, fault.rule, fault.remedy))
-        elif (
-            detail["type"] != "too_short" or not detail["input"]
-        ):  # otherwise its items have the fault
+        elif detail["type"] != "too_short" or not detail["input"]:  # else an item has the fault
             found.append(_located(source, path, *_message(dict(detail), root)))
     found.sort(key=lambda located: located[0])
     problems = list(dict.fromkeys(problem for _, problem in found))
