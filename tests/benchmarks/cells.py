@@ -2,15 +2,15 @@
 
     python tests/benchmarks/cells.py [--out bench-cells.json] [--rounds 30] [--shapes 3] [--only x]
 
-One thread. All are measured in one run, in turn, in a new order each round, each warmed up by an
-untimed pass right before; a figure is the median of CPU time (on one thread that is wall time on an
-idle machine, and it stays right on a busy one). The input asks for its gradient, as below another
-layer. Ratios above 1: ours is faster.
+One thread. All are measured in one run, one after the other, in a new order each round; an untimed
+pass right before each warms it up. A figure is the median of CPU time: on one thread that is wall
+time on an idle machine, and it stays right on a busy one. The input requires its gradient, as it
+does above another layer. Ratios above 1: ours is faster.
 
-A row's work is its multiply-adds over those of the standard LSTM; a cell that needs as many inputs
-as units has its input projection counted and timed. "work x ratio" of at least 1 says that a cell
-is at least as fast as nn.LSTM for its arithmetic; where it is not, the row says why, and how many
-of its milliseconds are spent in compiled code.
+A row's work is its multiply-adds over those of the standard LSTM; a square cell has its input
+projection counted and timed. "work x ratio" of at least 1 means that a cell is at least as fast as
+nn.LSTM for its arithmetic. Where it is not, the row states the cause, and how many of its
+milliseconds are spent in compiled code.
 """
 
 import argparse
@@ -51,11 +51,11 @@ PEERS = {
     "ugrnn-intersection": "IntersectionRNN",
     "ran-standard": "RAN",
 }
-#: Why a row may not reach nn.LSTM's speed for its arithmetic though the compiled code is all of it.
+#: Why a row may not reach nn.LSTM's speed for its arithmetic, by name of the variant.
 CAUSES = {
-    "lstm-layer-norm": "keeps 14 values a unit where the standard LSTM keeps 6, and normalises "
+    "lstm-layer-norm": "saves 14 values a unit where the standard LSTM saves 6, and normalises "
     "three times over all units, each way",
-    "gru-light": "batch norm needs the covariance of the inputs, and the gradient of it",
+    "gru-light": "batch norm needs the covariance of the inputs and its gradient",
 }
 OTHERWISE = "gates and memory traffic are a larger share of it than of the standard LSTM"
 
@@ -85,7 +85,7 @@ def ours(variant: Variant, shape: tuple[int, int, int, int]) -> Callable[[], Non
 
 
 def theirs(module: torch.nn.Module, shape: tuple[int, int, int, int]) -> Callable[[], None]:
-    """Return one forward and backward pass of a module of torch's manners."""
+    """Return one forward and backward pass of a module with the interface of torch's."""
     T, B, inputs, _ = shape
     draw = torch.Generator().manual_seed(0)
     x_TBI = torch.randn(T, B, inputs, generator=draw, requires_grad=True)
@@ -97,7 +97,7 @@ def theirs(module: torch.nn.Module, shape: tuple[int, int, int, int]) -> Callabl
 
 
 def peer(name: str, shape: tuple[int, int, int, int]) -> Callable[[], None] | None:
-    """Return torchrecurrent's counterpart, where it is installed and has one that runs."""
+    """Return torchrecurrent's counterpart if it is installed and has one that runs."""
     if name not in PEERS or importlib.util.find_spec("torchrecurrent") is None:
         return None
     _, _, inputs, hidden = shape
@@ -114,7 +114,7 @@ def peer(name: str, shape: tuple[int, int, int, int]) -> Callable[[], None] | No
 
 
 def medians(runs: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
-    """Return the median milliseconds of each, measured in turn. Slow ones take part less often."""
+    """Return the median milliseconds of each. Slow ones are measured in fewer rounds."""
     times: dict[str, list[float]] = {name: [] for name in runs}
     for name, run in runs.items():
         began = time.process_time()
@@ -123,7 +123,7 @@ def medians(runs: dict[str, Callable[[], None]], rounds: int) -> dict[str, float
     every = {name: 10 if name.startswith("torchrecurrent") else 1 for name in runs}
     order, draw = list(runs), random.Random(0)
     for number in range(rounds):
-        draw.shuffle(order)  # what a neighbour leaves in the caches is nobody's fate
+        draw.shuffle(order)  # so that no run always finds the caches that the same other run left
         for name in order:
             run = runs[name]
             if number % every[name] == 0:
@@ -161,7 +161,7 @@ def compiled_ms(run: Callable[[], None]) -> float:
 
 
 def cause(variant: Variant, ms: float, compiled: float, allowed: float) -> str:
-    """Return why a row takes longer than is allowed to it."""
+    """Return why a row takes longer than the standard LSTM for its arithmetic."""
     if compiled <= allowed and variant.name not in CAUSES:
         around = "Python, autograd and torch" + " with the input projection" * variant.square
         return f"{ms - compiled:.2f} of {ms:.2f} ms are {around} around the compiled code"

@@ -43,9 +43,9 @@ def valid_steps() -> Tensor:
 def last_state(layer: Layer, x_TBI: Tensor) -> dict[str, Tensor]:
     """Return the state [B, …] after each sequence's last valid step, by the names of its fields."""
     ends = []
-    for at, length in enumerate(LENGTHS.tolist()):
-        state = layer.initial_state(x_TBI[:, at : at + 1])
-        for x_BI in x_TBI[:length, at : at + 1]:
+    for b, length in enumerate(LENGTHS.tolist()):
+        state = layer.initial_state(x_TBI[:, b : b + 1])
+        for x_BI in x_TBI[:length, b : b + 1]:
             state = layer.step(x_BI, state)
         ends.append(state)
     return {name: torch.cat([end[name] for end in ends]) for name in layer.variant.state}

@@ -27,7 +27,7 @@ OPSET, IR_VERSION = 17, 9
 
 @dataclass(frozen=True)
 class Block:
-    """What stands inside of an activation, W x + R h⁻ + b + p⊙c; 0 where there is none of it."""
+    """The argument of an activation, W x + R h⁻ + b + p⊙c; a part that is missing is 0."""
 
     W: Part = 0.0
     R: Part = 0.0
@@ -60,8 +60,8 @@ def with_step_before(x_TBI: Array) -> Array:
 class Operator:
     """An operator with its blocks in the operator's order.
 
-    reads: what it is given of the input. gives: the layer's output, where it is not the operator's,
-    of the layer's tensors, x_TBI and the operator's output Y_TBH.
+    reads: the operator's input, from the layer's. gives: the layer's output where it is not the
+    operator's, from the layer's tensors, x_TBI and the operator's output Y_TBH.
     """
 
     kind: str
@@ -104,7 +104,7 @@ def lstm(
 
 
 def a(o: Weights, k: str) -> Block:
-    """Return the layer's block k, with its peephole; what it has not is 0."""
+    """Return the layer's block k, with its peephole; what it lacks is 0."""
     return Block(W=o.W.get(k, 0.0), R=o.R.get(k, 0.0), b=o.b.get(k, 0.0), p=o.v.get(f"p_{k}", 0.0))
 
 
@@ -176,7 +176,7 @@ def mgu(o: Weights) -> Operator:
 
 
 def sru(o: Weights) -> Operator:
-    """The cell c; what is given out of it, c through a highway, has no state of its own."""
+    """The cell c. The output, c through a highway, has no state of its own."""
     kept = replace(a(o, "f"), p=o.v["v_f"])
 
     def highway(o: Weights, x_TBI: Array, c_TBH: Array) -> Array:
@@ -228,12 +228,12 @@ EMBEDDINGS: dict[str, Callable[[Weights], Operator]] = {
     "linear-qrnn": qrnn,
 }
 
-#: What no operator computes, and why. Their oracle is NumPy alone, the encoder's torch.
+#: What no operator computes, and why. Their only oracle is NumPy; the encoder's is torch.
 WITHOUT: dict[str, str] = {
     "lstm-full-gate-recurrence": "gates see those of the step before; an operator's see h and c",
     "lstm-layer-norm": "the normalisation of R h⁻ and of c would stand inside of the operator",
     "gru-mut3": "z sees tanh(h⁻), which no operator gives its gates",
-    "ugrnn-intersection": "what is given out, y, is not the h that the gates see",
+    "ugrnn-intersection": "the output y is not the h that the gates see",
     "linear-minlstm": "a gate is the quotient of two gates",
     "xlstm-slstm": "gates are exponentials, and the cell is divided by a normaliser",
     "transformer-encoder": "has no state",
@@ -250,12 +250,12 @@ def run(
     o: Weights, operator: Operator, x_TBI: Array, lengths_B: NDArray[np.int64]
 ) -> tuple[Array, dict[str, Array]]:
     """Return onnxruntime's outputs y_TBH of a ragged batch, and its last state [B, H] by name."""
-    seen = operator.reads(x_TBI).astype(np.float32)
+    inputs = operator.reads(x_TBI).astype(np.float32)
     H, blocks = o.hidden, operator.blocks
     biases = [stacked(blocks, part, (H,)) for part in ("b", "reset_b")]
     feeds = {
-        "X": seen,
-        "W": stacked(blocks, "W", (H, seen.shape[-1])),
+        "X": inputs,
+        "W": stacked(blocks, "W", (H, inputs.shape[-1])),
         "R": stacked(blocks, "R", (H, H)),
         "B": np.concatenate(biases, axis=-1),
         "lengths": lengths_B.astype(np.int32),

@@ -1,4 +1,4 @@
-"""Every cell once more: plain NumPy in float64, one sequence, one step, from the papers.
+"""A second implementation of every cell: plain NumPy in float64, one step, from the papers.
 
 Nothing is shared with the package: `o.W["i"]` is the input matrix of block i, and so on. Each
 function takes the layer's weights o, an input x [I] and the state as a dict, and returns the state
@@ -248,7 +248,7 @@ def qrnn(o: Weights, x: Array, s: State) -> State:
 def slstm(o: Weights, x: Array, s: State) -> State:
     """Beck 2024, equations 8 to 14: no stabiliser is needed in float64 at these sizes.
 
-    The layer keeps c and n divided by exp(m), equations 15 to 17; c⁻ and n⁻ are undone of that.
+    The layer's c and n are divided by exp(m), equations 15 to 17; here they are multiplied back.
     """
     h_ = s["h"]
     before = np.exp(s["m"]) if "m" in s else np.zeros(o.hidden)

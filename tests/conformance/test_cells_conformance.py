@@ -47,11 +47,11 @@ def test_a_variant_is_what_its_paper_says(
     layer, x_TBI = layer_of(variant, dtype), batch(variant, dtype)
     with torch.no_grad():
         y_TBH, state = layer(x_TBI, LENGTHS), last_state(layer, x_TBI)
-    for at, length in enumerate(LENGTHS.tolist()):
-        expected, end = oracle.run(layer, x_TBI[:length, at].double().numpy())
-        np.testing.assert_allclose(y_TBH[:length, at], expected, rtol=0, atol=tolerance)
+    for b, length in enumerate(LENGTHS.tolist()):
+        expected, end = oracle.run(layer, x_TBI[:length, b].double().numpy())
+        np.testing.assert_allclose(y_TBH[:length, b], expected, rtol=0, atol=tolerance)
         for name, value_BH in state.items():
-            np.testing.assert_allclose(value_BH[at], end[name], rtol=0, atol=tolerance)
+            np.testing.assert_allclose(value_BH[b], end[name], rtol=0, atol=tolerance)
 
 
 def test_steps_one_by_one_are_the_scan(variant: Variant) -> None:
@@ -68,21 +68,21 @@ def test_the_reference_path_is_the_scan(variant: Variant) -> None:
     layer, x_TBI = layer_of(variant), batch(variant)
     parameters = dict(layer.named_parameters())
     with torch.no_grad():
-        statistics = layer._running()
-        a_TBK = scan.hoist(variant, parameters, scan.seen(variant, x_TBI), statistics)
+        statistics = layer.running_statistics()
+        a_TBK = scan.hoist(variant, parameters, scan.windowed(variant, x_TBI), statistics)
         expected = scan.reference(variant, parameters, x_TBI, a_TBK, LENGTHS, HIDDEN)
         found = layer(x_TBI, LENGTHS)
-    for at, length in enumerate(LENGTHS.tolist()):
-        torch.testing.assert_close(found[:length, at], expected[:length, at], rtol=0, atol=1e-12)
+    for b, length in enumerate(LENGTHS.tolist()):
+        torch.testing.assert_close(found[:length, b], expected[:length, b], rtol=0, atol=1e-12)
 
 
 def test_a_ragged_batch_is_each_sequence_alone(variant: Variant) -> None:
     layer, x_TBI = layer_of(variant), batch(variant)
     with torch.no_grad():
         together = layer(x_TBI, LENGTHS)
-        for at, length in enumerate(LENGTHS.tolist()):
-            alone = layer(x_TBI[:length, at : at + 1], LENGTHS[at : at + 1])
-            torch.testing.assert_close(together[:length, at], alone[:, 0], rtol=0, atol=1e-12)
+        for b, length in enumerate(LENGTHS.tolist()):
+            alone = layer(x_TBI[:length, b : b + 1], LENGTHS[b : b + 1])
+            torch.testing.assert_close(together[:length, b], alone[:, 0], rtol=0, atol=1e-12)
 
 
 def test_gradients_are_those_of_finite_differences(variant: Variant) -> None:
@@ -108,8 +108,8 @@ def test_batch_norm_is_over_the_valid_steps_and_moves_the_running_statistics() -
     Wx_NK = x_TBI[valid] @ layer.get_parameter("W").T
     with torch.no_grad():
         found = layer.train()(x_TBI, LENGTHS)
-        seen = (Wx_NK.mean(0), Wx_NK.var(0))  # the unbiased variance, as in torch's layer
-        for buffer, was, batch_s in zip(layer.buffers(), before, seen, strict=True):
+        statistics = (Wx_NK.mean(0), Wx_NK.var(0))  # the unbiased variance, as in torch's layer
+        for buffer, was, batch_s in zip(layer.buffers(), before, statistics, strict=True):
             torch.testing.assert_close(buffer, 0.9 * was + 0.1 * batch_s, rtol=0, atol=1e-12)
         layer.get_buffer("running_mean").copy_(Wx_NK.mean(0))
         layer.get_buffer("running_variance").copy_(Wx_NK.var(0, correction=0))

@@ -1,4 +1,4 @@
-"""How layers start where nothing is chosen, said once more: matrices, biases, vectors."""
+"""How layers start where nothing is configured: matrices, biases, vectors."""
 
 import math
 from typing import Any
@@ -44,7 +44,7 @@ def test_input_matrices_are_xavier_uniform(layer: Layer) -> None:
     assert abs(float(W.mean())) < 0.1 * bound
 
 
-def test_recurrent_matrices_are_orthogonal_each_its_own(layer: Layer) -> None:
+def test_recurrent_matrices_are_orthogonal_and_different(layer: Layer) -> None:
     variant, tensors = layer.variant, dict(layer.named_parameters())
     matrices = [cut(tensors["R"], variant.R, block, dim=0) for block in variant.R]
     if variant.projected:
@@ -59,7 +59,7 @@ def test_recurrent_matrices_are_orthogonal_each_its_own(layer: Layer) -> None:
         assert not any(torch.equal(matrix, other) for other in matrices[:at])
 
 
-def test_biases_are_0_but_where_a_gate_keeps_the_past(layer: Layer) -> None:
+def test_biases_are_0_but_for_gates_that_keep_the_past(layer: Layer) -> None:
     variant = layer.variant
     start = BIASES.get(variant.name, BIASES.get(variant.family, {}))
     for block in variant.b:

@@ -12,7 +12,7 @@ from torch import Tensor
 from trainables import cells, engine
 from trainables.cells import Variant
 from trainables.cells.noise import Dropout, Noise
-from trainables.engine.cpu.ir import Kind
+from trainables.engine.cpu.ir import SimdType
 from trainables.engine.cpu.shared import emit_shared
 from trainables.layers import scan
 from trainables.layers.layer import Layer
@@ -40,25 +40,24 @@ def layer_of(variant: Variant, inputs: int, hidden: int, dtype: torch.dtype) -> 
     return layer
 
 
-def running(layer: Layer) -> tuple[Tensor, Tensor] | None:
-    """Return running statistics as they are at first."""
+def first_statistics(layer: Layer) -> tuple[Tensor, Tensor] | None:
+    """Return the running statistics of a new layer."""
     if layer.variant.norm != "batch":
         return None
     mean = layer.get_buffer("running_mean")
     return torch.zeros_like(mean), torch.ones_like(mean)
 
 
-def outputs(way: str, layer: Layer, x_TBI: Tensor, lengths_B: Tensor) -> Tensor:
+def outputs(path: str, layer: Layer, x_TBI: Tensor, lengths_B: Tensor) -> Tensor:
     variant, hidden = layer.variant, layer.hidden
-    parameters = dict(layer.named_parameters())
-    seen = scan.seen(variant, x_TBI)
-    if way == "engine":
-        return scan.scan(variant, parameters, x_TBI, lengths_B, hidden, running(layer), True)
-    statistics = running(layer)
+    parameters, statistics = dict(layer.named_parameters()), first_statistics(layer)
+    if path == "engine":
+        return scan.scan(variant, parameters, x_TBI, lengths_B, hidden, statistics, True)
+    window_TBI = scan.windowed(variant, x_TBI)
     if statistics is not None:
-        a_TBK = scan.batch_normed(variant, parameters, seen, lengths_B, statistics)
+        a_TBK = scan.batch_normed(variant, parameters, window_TBI, lengths_B, statistics)
     else:
-        a_TBK = scan.hoist(variant, parameters, seen)
+        a_TBK = scan.hoist(variant, parameters, window_TBI)
     return scan.reference(variant, parameters, x_TBI, a_TBK, lengths_B, hidden)
 
 
@@ -80,8 +79,8 @@ def test_values_and_gradients_are_those_of_the_reference_path(
     lengths = torch.randint(1, T + 1, (B,), generator=draw) if ragged else torch.full((B,), T)
     valid_TB1 = (torch.arange(T)[:, None] < lengths)[..., None]
     found: list[list[Tensor]] = []
-    for way in ("reference", "engine"):
-        y_TBH = torch.where(valid_TB1, outputs(way, layer, x_TBI, lengths), 0)
+    for path in ("reference", "engine"):
+        y_TBH = torch.where(valid_TB1, outputs(path, layer, x_TBI, lengths), 0)
         weight = torch.randn(y_TBH.shape, dtype=dtype, generator=draw.manual_seed(9))
         wanted = [*layer.parameters(), x_TBI]
         found.append([y_TBH, *torch.autograd.grad((y_TBH * weight).sum(), wanted)])
@@ -125,14 +124,14 @@ def test_a_second_derivative_is_refused_rather_than_wrong() -> None:
 def test_a_retained_graph_gives_the_same_gradients_again(
     variant: Variant, lengths: tuple[int, ...], zoneout: float
 ) -> None:
-    """A backward pass writes over what the forward pass kept, but not over what it returned."""
+    """A backward pass overwrites the tape of the forward pass, but not what it returned."""
     draw = torch.Generator().manual_seed(3)
     layer = Layer(variant, 6, 6, draw, zoneout=zoneout)
     x_TBI = torch.randn(5, 3, 6, generator=draw, requires_grad=True)
     y_TBH = layer(x_TBI, torch.tensor(lengths), Noise(updates=Dropout(0.3, np.random.SFC64(1))))
     dy_TBH = torch.randn(y_TBH.shape, generator=draw)
-    asked, before = [x_TBI, *layer.parameters()], y_TBH.detach().clone()
-    times = [torch.autograd.grad(y_TBH, asked, dy_TBH, retain_graph=True) for _ in range(3)]
+    wanted, before = [x_TBI, *layer.parameters()], y_TBH.detach().clone()
+    times = [torch.autograd.grad(y_TBH, wanted, dy_TBH, retain_graph=True) for _ in range(3)]
     assert all(map(torch.equal, times[0], times[1])) and all(map(torch.equal, times[0], times[2]))
     assert torch.equal(y_TBH, before)
 
@@ -156,8 +155,8 @@ def test_inputs_and_gradients_need_not_be_contiguous() -> None:
     x_BTI = torch.randn(2, 4, 3, dtype=torch.float64, requires_grad=True)
     lengths = torch.tensor([4, 4])
     found = []
-    for way in ("reference", "engine"):
-        y_TBH = outputs(way, layer, x_BTI.transpose(0, 1), lengths)
+    for path in ("reference", "engine"):
+        y_TBH = outputs(path, layer, x_BTI.transpose(0, 1), lengths)
         found.append(torch.autograd.grad(y_TBH.permute(2, 1, 0).sum(), x_BTI)[0])
     torch.testing.assert_close(*found, rtol=0, atol=1e-12)
 
@@ -217,5 +216,5 @@ def test_what_variants_share_compiles_for_processors_without_avx512(
     machine = llvm.Target.from_default_triple().create_target_machine(
         cpu="haswell", features="+avx2,+fma,-avx512f", opt=3
     )
-    code = machine.emit_assembly(llvm.parse_assembly(emit_shared(Kind(double, lanes))))
+    code = machine.emit_assembly(llvm.parse_assembly(emit_shared(SimdType(double, lanes))))
     assert "ymm" in code and "zmm" not in code

@@ -22,7 +22,7 @@ Array = oracle.Array
 
 
 def variants(having: str = "state") -> Any:
-    """Return what runs a test once for every variant that has something."""
+    """Return the mark that runs a test for every variant with a non-empty attribute."""
     found = [variant for variant in cells.VARIANTS.values() if getattr(variant, having)]
     return pytest.mark.parametrize("variant", found, ids=lambda variant: variant.name)
 
@@ -33,7 +33,7 @@ def source() -> np.random.SFC64:
 
 
 def kept(shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Return which values a dropout of that rate keeps, told from the bits themselves."""
+    """Return which values a dropout of that rate keeps, computed from the bits themselves."""
     count = int(np.prod(shape))
     numbers = source().random_raw(-(-count // 4)).view(np.uint16)[:count]
     return (numbers < round((1 - RATE) * 2**16)).reshape(shape)
@@ -52,9 +52,9 @@ def test_weight_drop_takes_recurrent_weights_away_and_scales_the_rest(variant: V
         mask_KH = torch.from_numpy(kept(tuple(R_KH.shape)))
         assert 0.5 < mask_KH.double().mean() < 0.9
         R_KH.copy_(torch.where(mask_KH, R_KH * 2**16 / round((1 - RATE) * 2**16), 0))
-    for at, length in enumerate(LENGTHS.tolist()):
-        expected, _ = oracle.run(layer, x_TBI[:length, at].numpy())
-        np.testing.assert_allclose(found[:length, at], expected, rtol=0, atol=1e-10)
+    for b, length in enumerate(LENGTHS.tolist()):
+        expected, _ = oracle.run(layer, x_TBI[:length, b].numpy())
+        np.testing.assert_allclose(found[:length, b], expected, rtol=0, atol=1e-10)
 
 
 @variants()
@@ -116,9 +116,9 @@ def test_zoneout_keeps_units_as_they_were(variant: Variant) -> None:
     keep_TBFH = ~kept(shape)
     with torch.no_grad():
         found = layer(x_TBI, LENGTHS, zoneout())
-    for at, length in enumerate(LENGTHS.tolist()):
-        expected = zoned_run(layer, x_TBI[:length, at].numpy(), keep_TBFH[:length, at] * 1.0)
-        np.testing.assert_allclose(found[:length, at], expected, rtol=0, atol=1e-10)
+    for b, length in enumerate(LENGTHS.tolist()):
+        expected = zoned_run(layer, x_TBI[:length, b].numpy(), keep_TBFH[:length, b] * 1.0)
+        np.testing.assert_allclose(found[:length, b], expected, rtol=0, atol=1e-10)
 
 
 @variants()
@@ -131,10 +131,10 @@ def test_zoneout_in_evaluation_is_its_expectation(variant: Variant) -> None:
         for x_BI in x_TBI:
             state = layer.step(x_BI, state)
             by_step.append(state[variant.output])
-    for at, length in enumerate(LENGTHS.tolist()):
-        expected = zoned_run(layer, x_TBI[:length, at].numpy(), keep_TFH[:length])
-        np.testing.assert_allclose(found[:length, at], expected, rtol=0, atol=1e-10)
-        np.testing.assert_allclose(torch.stack(by_step)[:length, at], expected, rtol=0, atol=1e-10)
+    for b, length in enumerate(LENGTHS.tolist()):
+        expected = zoned_run(layer, x_TBI[:length, b].numpy(), keep_TFH[:length])
+        np.testing.assert_allclose(found[:length, b], expected, rtol=0, atol=1e-10)
+        np.testing.assert_allclose(torch.stack(by_step)[:length, b], expected, rtol=0, atol=1e-10)
 
 
 @variants()
@@ -167,16 +167,16 @@ def test_zoneout_in_the_engine_is_that_of_the_reference_path(
     mixed, parameters = zoned(variant), dict(layer.named_parameters())
     dropout = Dropout() if constant else Dropout(RATE, source())
     keep_TBF = keep(variant, RATE, dropout, x_TBI, hidden)
-    seen = scan.seen(variant, x_TBI)
+    window_TBI = scan.windowed(variant, x_TBI)
     assert scan.path(mixed, x_TBI) == "engine"
-    a_TBK = scan.hoist(variant, parameters, seen, layer._running())
-    ways = [
+    a_TBK = scan.hoist(variant, parameters, window_TBI, layer.running_statistics())
+    outputs = [
         layer(x_TBI, lengths_B, NONE if constant else zoneout()),
         scan.reference(mixed, parameters, x_TBI, a_TBK, lengths_B, hidden, keep_TBF),
     ]
-    weight = torch.randn(ways[0].shape, generator=draw)
+    weight = torch.randn(outputs[0].shape, generator=draw)
     found = []
-    for y_TBH in ways:
+    for y_TBH in outputs:
         total = (torch.where(valid_TB1, y_TBH, 0) * weight).sum()
         wanted = torch.autograd.grad(total, [x_TBI, *parameters.values()], retain_graph=True)
         found.append([torch.where(valid_TB1, y_TBH, 0), *wanted])

@@ -31,8 +31,8 @@ def test_a_ragged_batch_is_the_operator_s_with_sequence_lengths(name: str) -> No
     expected, end = embeddings.run(
         o, embeddings.EMBEDDINGS[name](o), x_TBI.double().numpy(), LENGTHS.numpy()
     )
-    for at, length in enumerate(LENGTHS.tolist()):
-        found = y_TBH[:length, at]
-        np.testing.assert_allclose(found, expected[:length, at], rtol=0, atol=TOLERANCE)
+    for b, length in enumerate(LENGTHS.tolist()):
+        found = y_TBH[:length, b]
+        np.testing.assert_allclose(found, expected[:length, b], rtol=0, atol=TOLERANCE)
     for field, value_BH in state.items():
         np.testing.assert_allclose(value_BH, end[field], rtol=0, atol=TOLERANCE)

@@ -19,7 +19,7 @@ HIDDEN, LONGEST = 60, 50
 
 
 def variants(having: str = "state") -> Any:
-    """Return what runs a test once for every variant that has something."""
+    """Return the mark that runs a test for every variant with a non-empty attribute."""
     found = [variant for variant in cells.VARIANTS.values() if getattr(variant, having)]
     return pytest.mark.parametrize("variant", found, ids=lambda variant: variant.name)
 
@@ -108,7 +108,7 @@ def test_a_chrono_start_for_the_shortest_sequences_keeps_half(longest: int) -> N
 
 
 @variants()
-def test_other_starts_change_nothing_but_what_they_are_about(variant: Variant) -> None:
+def test_a_forget_bias_changes_nothing_but_biases(variant: Variant) -> None:
     usual, other = (
         dict(layer_of(variant, start).named_parameters())
         for start in (Start(), Start("one", "orthogonal", 99))
@@ -119,7 +119,7 @@ def test_other_starts_change_nothing_but_what_they_are_about(variant: Variant) -
 
 
 @variants(having="R")
-def test_recurrent_matrices_start_as_they_are_told(variant: Variant) -> None:
+def test_recurrent_matrices_start_as_configured(variant: Variant) -> None:
     for name in ("orthogonal", "xavier"):
         R_KH = layer_of(variant, Start(recurrent_init=name)).get_parameter("R").detach()
         for block_HH in torch.split(R_KH, HIDDEN):

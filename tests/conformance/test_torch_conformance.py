@@ -1,4 +1,4 @@
-"""What torch has too is what torch computes: values, last states and gradients, in float64."""
+"""Cells that torch has too are what torch computes: values, last states, gradients, in float64."""
 
 from collections.abc import Callable
 from typing import Any
@@ -77,7 +77,7 @@ def test_a_ragged_batch_is_torch_s_packed_sequence(name: str) -> None:
 
 @pytest.mark.parametrize("name", scan.KERNELS)
 def test_torch_s_kernel_is_the_reference_path(name: str) -> None:
-    """The way of processors and devices that the engine does not know."""
+    """The path of processors and devices without the engine."""
     layer = layer_of(VARIANTS[name])
     variant, x_TBI = layer.variant, batch(layer.variant).requires_grad_()
     parameters = dict(layer.named_parameters())
@@ -137,8 +137,8 @@ def test_the_transformer_is_torch_s_encoder(causal: bool) -> None:
     steps = len(x_TBI)
     padding_BT = ~valid_steps()[..., 0].T
     hidden_TT = torch.ones(steps, steps, dtype=torch.bool).triu(1) if causal else None
-    seen_TBd = x_TBI @ mine.project.weight.T + mine.project.bias + positions(steps, width)
-    expected = theirs(seen_TBd, hidden_TT, padding_BT)
+    input_TBd = x_TBI @ mine.project.weight.T + mine.project.bias + positions(steps, width)
+    expected = theirs(input_TBd, hidden_TT, padding_BT)
     found = mine(x_TBI, LENGTHS, Dropout())
     valid = valid_steps().expand_as(found)
     torch.testing.assert_close(found[valid], expected[valid], rtol=0, atol=1e-12)

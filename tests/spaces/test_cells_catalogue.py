@@ -35,7 +35,7 @@ def test_the_formula_of_a_cell_is_its_count(cell: Cell) -> None:
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=by_name)
-def test_every_row_says_what_it_is_and_who_wrote_of_it(cell: Cell) -> None:
+def test_every_row_has_equations_of_its_output_and_a_dated_source(cell: Cell) -> None:
     siblings = {other.gates for other in variants(cell.family)}
     based_on = re.search(r"^(?P<whole>[\w-]+) with|h as in (?P<h>[\w-]+)", cell.equations)
     assert "h = " in cell.equations or (based_on and siblings & set(based_on.groups()))
@@ -65,7 +65,7 @@ def test_no_cell_is_listed_twice() -> None:
     assert max(Counter(cell.name for cell in CELLS).values()) == 1
 
 
-def test_names_of_families_leave_no_doubt_where_gates_begin() -> None:
+def test_names_of_families_have_no_dash_so_that_gates_can_follow_one() -> None:
     assert not [family for family in families() if "-" in family]
 
 
@@ -91,3 +91,16 @@ def test_an_unknown_name_is_answered_with_the_nearest_one(name: str, rule: str, 
     assert problem.rule.startswith(rule)
     assert near in problem.remedy
     assert len(str(problem)) < 1000
+
+
+def test_what_a_row_says_of_gates_and_width_answers_what_the_cell_reads() -> None:
+    coupled, slim = find("lstm", "coupled"), find("gru", "slim-2")
+    assert coupled.retain_gates == {"i": -1} and coupled.forget_gate
+    assert not slim.retain_gates and not slim.forget_gate
+    assert [find("lstm", "projected").width(hidden) for hidden in (8, 9)] == [4, 5]
+    assert find("lstm").width(9) == 9
+
+
+def test_square_recurrent_cells_run_in_one_direction_alone() -> None:
+    one_way = {cell.name for cell in CELLS if not cell.bidirectional}
+    assert one_way == {"gru-mut1", "gru-mut2", "ugrnn-intersection", "linear-sru"}

@@ -1,42 +1,107 @@
-"""Rows: ragged batches of several models laid end to end, only the steps that exist.
+"""Rows: ragged batches of one or several models laid end to end, only the steps that exist.
 
-The rows of one model come after those of the one before it; within a model they go step by step,
-and within a step through the sequences that still run, the longest first. Shapes are suffixes: K
-models, T steps, B sequences a model, N rows in all.
+The rows of one model come after those of the model before it. Within a model they go step by step;
+within a step they go through the sequences that are still active, the longest first. Compiled code
+reads and writes all values over time by rows. Shapes are suffixes: K models, T steps, B sequences a
+model, N rows of all models, F features.
 """
 
+import functools
+from dataclasses import dataclass
 from functools import cached_property
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainables.engine import Running
+Int64s = NDArray[np.int64]
+#: A count or an address of one model, or [K] of several.
+OneOrEach = TypeVar("OneOrEach", int, Int64s)
 
-Whole = NDArray[np.int64]
+
+@dataclass(frozen=True)
+class RowArguments(Generic[OneOrEach]):
+    """The rows of a scan as compiled code reads them: of one model, or of several.
+
+    Several models have the same number of sequences.
+    """
+
+    steps: OneOrEach  #: T
+    batch: int  #: B
+    rows: OneOrEach  #: N of the model
+    counts: OneOrEach  #: address of [T], the sequences that are active at a step
+    offsets: OneOrEach  #: address of [T], the first row of each step
 
 
 class Rows:
-    """Which sequence of which model stands in which row."""
+    """Which step of which sequence of which model stands in which row.
 
-    def __init__(self, lengths_KB: Whole) -> None:
-        """Take the lengths of every model's sequences, which must stand longest first."""
-        self.lengths = lengths_KB
-        self.steps: Whole = lengths_KB[:, 0]  #: [K] of each model
+    Models have padded batches [T, B, F], from which rows are gathered and to which they are
+    scattered. Sequences may stand there in any order.
+    """
+
+    def __init__(self, lengths_KB: Int64s, steps: int | None = None) -> None:
+        """Lay out sequences of these lengths, each at least 1.
+
+        steps: T of the padded batches; by default of each model's own longest sequence.
+        """
         self.models, self.batch = lengths_KB.shape
-        longest = int(self.steps.max())
-        running_KTB = np.arange(longest)[:, None] < lengths_KB[:, None]
-        self.counts: Whole = running_KTB.sum(axis=2)  #: [K, T] sequences that run at a step
+        self._order_KB: Int64s | None = None  # None: the longest sequences come first already
+        if (lengths_KB[:, 1:] > lengths_KB[:, :-1]).any():
+            self._order_KB = np.argsort(-lengths_KB, axis=1, kind="stable")
+            lengths_KB = np.take_along_axis(lengths_KB, self._order_KB, axis=1)
+        self._lengths_KB = lengths_KB
+        self.steps: Int64s = lengths_KB[:, 0]  #: [K] of each model's longest sequence
+        self._padded_steps: Int64s = self.steps
+        if steps is not None:
+            self._padded_steps = np.full(self.models, steps)
+        self.counts: Int64s = self._active().sum(axis=2)  #: [K, T] sequences active at a step
         ends_KT = self.counts.cumsum(axis=1)
-        self.offsets: Whole = ends_KT - self.counts  #: [K, T] a step's first row in its model's
-        self.sizes: Whole = ends_KT[:, -1]  #: [K] rows of each model
-        self.starts: Whole = self.sizes.cumsum() - self.sizes  #: [K] each model's first row
-        self.model, self.step, self.place = np.nonzero(running_KTB)
+        self.offsets: Int64s = ends_KT - self.counts  #: [K, T] a step's first row in its model's
+        self.sizes: Int64s = ends_KT[:, -1]  #: [K] rows of each model
+        self.starts: Int64s = self.sizes.cumsum() - self.sizes  #: [K] each model's first row
+        self._size = int(self.sizes.sum())
         self._first_KT = self.starts[:, None] + self.offsets
+        #: Whether no model's padded batch has any padding.
+        self.whole = bool((lengths_KB == self._padded_steps[:, None]).all())
 
     def __len__(self) -> int:
-        return len(self.model)
+        return self._size
+
+    def _active(self) -> NDArray[np.bool_]:
+        """Return which sequences, by rank, are active at which step."""
+        return np.arange(int(self.steps.max()))[:, None] < self._lengths_KB[:, None]
+
+    @cached_property
+    def _indices(self) -> tuple[Int64s, Int64s, Int64s]:
+        """[N] Model, step, and rank among the model's sequences by length, of each row."""
+        model, step, rank = np.nonzero(self._active())
+        return model, step, rank
+
+    @property
+    def model(self) -> Int64s:
+        """[N] The model that a row belongs to."""
+        return self._indices[0]
+
+    @property
+    def step(self) -> Int64s:
+        """[N] The step of its sequence that a row holds."""
+        return self._indices[1]
+
+    @cached_property
+    def place(self) -> Int64s:
+        """[N] The place in its model's batch, below B, of the sequence that a row belongs to."""
+        model, _, rank = self._indices
+        return rank if self._order_KB is None else self._order_KB[model, rank]
+
+    @cached_property
+    def _ranks(self) -> Int64s:
+        """[K, B] The rank by length of each sequence."""
+        if self._order_KB is None:
+            return np.broadcast_to(np.arange(self.batch), self._lengths_KB.shape)
+        return self._order_KB.argsort(axis=1)
 
     def slices(self) -> list[slice]:
         """Return where each model's rows are."""
@@ -47,60 +112,93 @@ class Rows:
         ]
 
     @cached_property
-    def running(self) -> Running[Whole]:
-        """What the models' compiled scans are told of their rows."""
-        places = _addresses(self.counts), _addresses(self.offsets)
-        return Running(self.steps, self.batch, self.sizes, *places)
+    def arguments(self) -> RowArguments[int]:
+        """What the compiled scan of the one model reads. The Rows must outlive the call."""
+        assert self.models == 1
+        addresses = self.counts.ctypes.data, self.offsets.ctypes.data
+        return RowArguments(int(self.steps[0]), self.batch, len(self), *addresses)
+
+    @cached_property
+    def arguments_each(self) -> RowArguments[Int64s]:
+        """What the compiled scans of all models read. The Rows must outlive the call."""
+        addresses = _row_addresses(self.counts), _row_addresses(self.offsets)
+        return RowArguments(self.steps, self.batch, self.sizes, *addresses)
 
     @cached_property
     def reversed(self) -> Tensor:
-        """[N] The row of its sequence's step as far from the end as the row's from the start."""
-        lengths_N = self.lengths[self.model, self.place]
-        step_N = lengths_N - 1 - self.step
-        return torch.from_numpy(self._first_KT[self.model, step_N] + self.place)
+        """[N] The row of the same sequence as far from its end as the row is from its start."""
+        model, step, rank = self._indices
+        mirrored_N = self._lengths_KB[model, rank] - 1 - step
+        return torch.from_numpy(self._first_KT[model, mirrored_N] + rank)
 
     @cached_property
     def last(self) -> Tensor:
         """[K, B] The row of each sequence's last step."""
-        first_KB = np.take_along_axis(self._first_KT, self.lengths - 1, axis=1)
-        return torch.from_numpy(first_KB + np.arange(self.batch))
+        lengths_KB = np.take_along_axis(self._lengths_KB, self._ranks, axis=1)
+        first_KB = np.take_along_axis(self._first_KT, lengths_KB - 1, axis=1)
+        return torch.from_numpy(first_KB + self._ranks)
 
     @cached_property
     def first(self) -> Tensor:
         """[K, B] The row of each sequence's first step."""
-        return torch.from_numpy(self.starts[:, None] + np.arange(self.batch))
+        return torch.from_numpy(self.starts[:, None] + self._ranks)
 
     def earlier(self, steps: int) -> tuple[Tensor, Tensor]:
         """Return the rows that have so many steps before them, and the rows that far back."""
-        later = self.step >= steps
-        model, step, place = self.model[later], self.step[later], self.place[later]
-        there = self._first_KT[model, step - steps] + place
-        return torch.from_numpy(np.flatnonzero(later)), torch.from_numpy(there)
+        model, step, rank = self._indices
+        later = np.flatnonzero(step >= steps)
+        back = self._first_KT[model[later], step[later] - steps] + rank[later]
+        return torch.from_numpy(later), torch.from_numpy(back)
 
     @cached_property
     def padded(self) -> Tensor:
-        """[N] The place of each row in its model's padded batch [T · B]."""
-        return torch.from_numpy(self.step * self.batch + self.place)
+        """[N] The index of each row in its model's padded batch, flattened to [T · B]."""
+        with torch.inference_mode(False):  # training must be able to use a cached one as well
+            return torch.from_numpy(self.step * self.batch + self.place)
 
-    def pad(self, rows_NK: Tensor) -> list[Tensor]:
-        """Return each model's rows as a padded batch [T, B, features], zero in the padding."""
-        width = rows_NK.shape[1]
-        padded = []
-        for part, steps in zip(self.slices(), self.steps.tolist(), strict=True):
-            whole = rows_NK.new_zeros(steps * self.batch, width)
-            whole.index_copy_(0, self.padded[part], rows_NK[part])
-            padded.append(whole.view(steps, self.batch, width))
-        return padded
+    def gather(self, padded_TBF: Tensor) -> Tensor:
+        """Return the rows [N, F] of the one model's padded batch."""
+        if self.whole:
+            return padded_TBF.contiguous().flatten(0, 1)
+        return padded_TBF.flatten(0, 1).index_select(0, self.padded)
 
-    def unpad(self, padded: list[Tensor]) -> Tensor:
-        """Return the rows of padded batches."""
+    def scatter(self, rows_NF: Tensor) -> Tensor:
+        """Return the one model's padded batch [T, B, F], zero in the padding, of its rows."""
+        if self.whole:
+            return rows_NF.view(-1, self.batch, rows_NF.shape[1])
+        return self._scattered(0, rows_NF, self.padded)
+
+    def gather_each(self, padded: list[Tensor]) -> Tensor:
+        """Return the rows of the models' padded batches, in memory of their own."""
         parts = [
-            whole.flatten(0, 1).index_select(0, self.padded[part])
-            for whole, part in zip(padded, self.slices(), strict=True)
+            padded_TBF.flatten(0, 1).index_select(0, self.padded[part])
+            for padded_TBF, part in zip(padded, self.slices(), strict=True)
         ]
         return torch.cat(parts)
 
+    def scatter_each(self, rows_NF: Tensor) -> list[Tensor]:
+        """Return each model's padded batch [T, B, F], zero in the padding, in memory of its own."""
+        return [
+            self._scattered(model, rows_NF[part], self.padded[part])
+            for model, part in enumerate(self.slices())
+        ]
 
-def _addresses(rows_KT: Whole) -> Whole:
-    """Return where each row begins."""
-    return rows_KT.ctypes.data + rows_KT.strides[0] * np.arange(len(rows_KT))
+    def _scattered(self, model: int, rows_NF: Tensor, padded_N: Tensor) -> Tensor:
+        steps, width = int(self._padded_steps[model]), rows_NF.shape[1]
+        zeros = rows_NF.new_zeros(steps * self.batch, width)
+        return zeros.index_copy_(0, padded_N, rows_NF).view(steps, self.batch, width)
+
+
+@functools.lru_cache(maxsize=128)
+def _rows_of(lengths: bytes, steps: int) -> Rows:
+    return Rows(np.frombuffer(lengths, np.int64)[None], steps)
+
+
+def rows_of(lengths_B: Tensor, steps: int) -> Rows:
+    """Return the rows of one model's batch that is padded to that many steps."""
+    return _rows_of(lengths_B.numpy().tobytes(), steps)
+
+
+def _row_addresses(values_KT: Int64s) -> Int64s:
+    """Return where each row of a matrix begins."""
+    return values_KT.ctypes.data + values_KT.strides[0] * np.arange(len(values_KT))

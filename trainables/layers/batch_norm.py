@@ -1,8 +1,10 @@
 """Batch norm of Wx as a scale of W's rows and a shift of the bias (Ioffe & Szegedy 2015).
 
-Mean and variance of a product follow from those of its factor: with x of mean m and covariance C,
-w·x has mean w·m and variance w·C·w. So Wx itself is made once, inside the scan, after W has been
-scaled, and neither it nor its gradient is ever written down.
+Mean and variance of a product follow from those of its factor: if x has mean m and covariance C,
+w·x has mean w·m and variance w·C·w. So the scan computes Wx once, with the scaled W, and neither Wx
+nor its gradient is ever stored.
+
+Shapes are suffixes: N valid steps of all sequences, I inputs, K stacked blocks.
 """
 
 from typing import Any
@@ -20,23 +22,23 @@ MOMENTUM = 0.1
 def folded(
     W: Tensor, b: Tensor, gain: Tensor, mean_K: Tensor, variance_K: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return W [K, I] and b [K] that hold the norm with given statistics of Wx."""
+    """Return W [K, I] and b [K] that contain the norm with given statistics of Wx."""
     scale_K = gain * torch.rsqrt(variance_K + NORM_EPSILON)
     return W * scale_K.unsqueeze(1), b - mean_K * scale_K
 
 
 class _Folded(torch.autograd.Function):
-    """x [N, I], W, b, gain to W, b, and mean and variance [K] of Wx, which have no gradient."""
+    """From x [N, I], W, b, gain to W, b, and mean and variance [K] of Wx, without gradient."""
 
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, W: Tensor, b: Tensor, gain: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         mean_I = x.mean(0)
-        away = x - mean_I
-        WC = W @ (away.T @ away).div_(len(x))
+        centred = x - mean_I
+        WC = W @ (centred.T @ centred).div_(len(x))
         mean, variance = W.mv(mean_I), (WC * W).sum(1)
-        ctx.save_for_backward(away, W, gain, mean_I, WC, mean, variance)
+        ctx.save_for_backward(centred, W, gain, mean_I, WC, mean, variance)
         ctx.mark_non_differentiable(mean, variance)
         return *folded(W, b, gain, mean, variance), mean, variance
 
@@ -44,7 +46,7 @@ class _Folded(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         dW, db, _, _ = gradients
-        away, W, gain, mean_I, WC, mean, variance = ctx.saved_tensors
+        centred, W, gain, mean_I, WC, mean, variance = ctx.saved_tensors
         root = torch.rsqrt(variance + NORM_EPSILON)
         scale = gain * root
         dscale = (dW * W).sum(1) - db * mean
@@ -54,17 +56,17 @@ class _Folded(torch.autograd.Function):
         into_W.addr_(dmean, mean_I)
         dx = None
         if ctx.needs_input_grad[0]:
-            dC = W.T @ (W * (2 / len(away) * dvariance).unsqueeze(1))
-            dx = torch.addmm(W.T.mv(dmean).div_(len(away)), away, dC)
+            dC = W.T @ (W * (2 / len(centred) * dvariance).unsqueeze(1))
+            dx = torch.addmm(W.T.mv(dmean).div_(len(centred)), centred, dC)
         return dx, into_W, db, dscale * root
 
 
 def folded_over(
     x_NI: Tensor, W: Tensor, b: Tensor, gain: Tensor, running: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Return W and b that hold the norm over these inputs, and move the running statistics.
+    """Return W and b that contain the norm over these inputs; move the running statistics.
 
-    Where there is but one input, which has no variance, the running statistics take its place.
+    A single input has no variance; the running statistics are used instead.
     """
     if len(x_NI) == 1:
         return folded(W, b, gain, *running)

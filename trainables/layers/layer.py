@@ -39,7 +39,7 @@ class Start:
     longest: int = 2  #: steps of the longest training sequence, T; a chrono start reads it
 
 
-#: As cells are where nobody asks for anything else.
+#: The initialisation of a configuration that sets nothing.
 DEFAULT = Start()
 
 
@@ -47,9 +47,8 @@ class Layer(nn.Module):
     """One direction of one recurrent layer.
 
     Input matrices start Xavier uniform, recurrent ones orthogonal, gains one, biases zero but for
-    the forget gates' (1, after Jozefowicz 2015), if start says nothing else. All draws come from
-    the generator. Raises ValueError where the variant needs as many inputs as units and there are
-    others.
+    the forget gates' (1, after Jozefowicz 2015), unless `start` says otherwise. All draws come from
+    the generator. Raises ValueError if the variant is square and inputs are not as many as units.
     """
 
     def __init__(
@@ -64,7 +63,7 @@ class Layer(nn.Module):
         super().__init__()
         if variant.square and inputs != hidden:
             raise ValueError(
-                f"{variant.name} needs {hidden} inputs, one for each unit, not {inputs}"
+                f"{variant.name} must have {hidden} inputs, one for each unit, not {inputs}"
             )
         self.variant = variant
         self.inputs, self.hidden, self.zoneout = inputs, hidden, zoneout
@@ -100,7 +99,7 @@ class Layer(nn.Module):
             if start.forget_bias != "default":
                 self._start_gates(tensor, start, generator)
             return tensor
-        first = variant.vectors.get(name, 1.0)  # what is not listed is a gain
+        first = variant.vectors.get(name, 1.0)  # a vector that is not listed is a gain
         if first == "uniform":
             return tensor.uniform_(0, 1, generator=generator)
         return tensor.fill_(float(first))
@@ -112,8 +111,8 @@ class Layer(nn.Module):
             bias_H = cut(b_K, variant.b, block)
             if start.forget_bias == "chrono":
                 bias_H.uniform_(1, max(start.longest - 1, 1), generator=generator).log_()
-                for other in variant.input_gates:
-                    cut(b_K, variant.b, other).copy_(-bias_H)
+                for input_gate in variant.input_gates:
+                    cut(b_K, variant.b, input_gate).copy_(-bias_H)
             else:
                 bias_H.fill_(1.0 if start.forget_bias == "one" else 0.0)
             bias_H.mul_(sign)
@@ -129,10 +128,10 @@ class Layer(nn.Module):
         """
         variant, keep_TBF = self._zoned(x_BI.unsqueeze(0), NONE)
         keep_BF = None if keep_TBF is None else keep_TBF[0]
-        return scan.step(variant, self._tensors(), x_BI, state, self._running(), keep_BF)
+        return scan.step(variant, self._tensors(), x_BI, state, self.running_statistics(), keep_BF)
 
     def forward(self, x_TBI: Tensor, lengths_B: Tensor, noise: Noise = NONE) -> Tensor:
-        """Return the outputs y_TBH; what stands beyond a sequence's length means nothing."""
+        """Return the outputs y_TBH. Values beyond a sequence's length mean nothing."""
         parameters = self._tensors()
         if "R" in parameters:
             parameters["R"] = noise.weights(parameters["R"])
@@ -143,22 +142,23 @@ class Layer(nn.Module):
             x_TBI,
             lengths_B,
             self.hidden,
-            self._running(),
+            self.running_statistics(),
             self.training,
             keep_TBF,
         )
 
     def _zoned(self, x_TBI: Tensor, noise: Noise) -> tuple[Variant, Tensor | None]:
-        """Return the variant as it is run, and what its zoneout keeps where there is any."""
+        """Return the variant that runs, and the factors of zoneout if there is any."""
         if self.zoneout == 0:
             return self.variant, None
-        kept = keep(self.variant, self.zoneout, noise.updates, x_TBI, self.hidden)
-        return zoned(self.variant), kept
+        factors = keep(self.variant, self.zoneout, noise.updates, x_TBI, self.hidden)
+        return zoned(self.variant), factors
 
     def _tensors(self) -> dict[str, Tensor]:
         return {name: p for name, p in self._parameters.items() if p is not None}
 
-    def _running(self) -> tuple[Tensor, Tensor] | None:
+    def running_statistics(self) -> tuple[Tensor, Tensor] | None:
+        """Return the running mean and variance [K] of Wx, for cells with batch norm."""
         if self.variant.norm != "batch":
             return None
         return self.get_buffer("running_mean"), self.get_buffer("running_variance")

@@ -1,4 +1,4 @@
-"""Model: what a TrialConfig describes, from a batch of sequences to the task's outputs.
+"""Model: the network that a TrialConfig describes, from a batch of sequences to outputs.
 
 Shapes are suffixes: T steps, B sequences, I inputs, H units, D directions times units, O outputs.
 """
@@ -16,7 +16,7 @@ from trainables.layers.transformer import Encoder, linear
 
 
 def reverse(x_TBI: Tensor, lengths_B: Tensor) -> Tensor:
-    """Return each sequence backwards, by its own length; padding stays behind it."""
+    """Return each sequence backwards, by its own length; the padding stays at the end."""
     steps_T1 = torch.arange(x_TBI.shape[0], device=x_TBI.device).unsqueeze(1)
     from_TB = torch.where(steps_T1 < lengths_B, lengths_B - 1 - steps_T1, steps_T1)
     return x_TBI.gather(0, from_TB.unsqueeze(-1).expand_as(x_TBI))
@@ -31,8 +31,8 @@ def join_ends(last_BD: Tensor, first_BD: Tensor) -> Tensor:
 class Recurrent(nn.Module):
     """One recurrent layer in one direction or two.
 
-    layer.forwards reads from the first step on; layer.backwards, where there is one, from each
-    sequence's last. Outputs of both stand side by side at the step they belong to.
+    layer.forwards reads from the first step on; layer.backwards, if there is one, from each
+    sequence's last step. The outputs of both for the same step are joined.
     """
 
     def __init__(
@@ -65,14 +65,15 @@ class Recurrent(nn.Module):
 class Model(nn.Module):
     """Layers of one cell, or a transformer encoder, and a linear readout.
 
-    Cells that are defined for as many inputs as units get an input projection before the first.
+    Square cells, which need as many inputs as units, get an input projection before the first
+    layer.
 
     Classification and regression read out once a sequence: the forward half of the last layer at
-    the last valid step, its backward half at step 0, which is the last that it came to. Next-token
-    and next-step read out at every step.
+    the last valid step, its backward half at step 0, the last step that it reads. Next-token and
+    next-step read out at every step.
 
-    Weights are drawn from the generator; without one, from a generator seeded with 0. longest is
-    the number of steps of the longest training sequence, by default of the task's longest of all.
+    Weights are drawn from the generator; without one, from a generator with seed 0. longest is the
+    number of steps of the longest training sequence, by default of the task's longest sequence.
     """
 
     def __init__(
@@ -148,8 +149,8 @@ class Model(nn.Module):
         """
         y_TBD = self.features(x, lengths_B, noise)
         if not self.info.causal:
-            at_B = torch.arange(len(lengths_B), device=lengths_B.device)
-            last_BD = y_TBD[lengths_B - 1, at_B]
+            index_B = torch.arange(len(lengths_B), device=lengths_B.device)
+            last_BD = y_TBD[lengths_B - 1, index_B]
             y_TBD = join_ends(last_BD, y_TBD[0]) if self.bidirectional else last_BD
         outputs: Tensor = self.readout(y_TBD)
         return outputs

@@ -1,8 +1,11 @@
 """Runs a cell over whole sequences; the one place that chooses how.
 
 The reference path is the definition: plain torch, one step after the other, on any device. On a CPU
-the compiled engine runs all cells, so that their times can be compared; on other devices, and on
-processors that the engine does not know, torch's own kernels run the cells that they exist for.
+the compiled engine runs all cells, so that their times can be compared. On other devices, and on
+processors without the engine, torch's own kernels run the cells that they exist for.
+
+Shapes are suffixes: T steps, B sequences, I inputs, H units, K stacked blocks, F fields with
+zoneout times units, N valid steps of all sequences.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,8 +24,8 @@ from trainables.layers.batch_norm import MOMENTUM
 Parameters = Mapping[str, Tensor]
 
 
-def seen(variant: Variant, x_TBI: Tensor) -> Tensor:
-    """Return what W multiplies: the input, and what came before it where the cell has a window."""
+def windowed(variant: Variant, x_TBI: Tensor) -> Tensor:
+    """Return what W multiplies: the input, with the inputs before it if the cell has a window."""
     if variant.window == 1:
         return x_TBI
     steps = x_TBI.shape[0]
@@ -33,7 +36,7 @@ def seen(variant: Variant, x_TBI: Tensor) -> Tensor:
 
 
 def bias(variant: Variant, parameters: Parameters) -> Tensor | None:
-    """Return b_K, the biases of the blocks that have an input matrix; zero where one has none."""
+    """Return b_K, the biases of the blocks with an input matrix; zero for a block without one."""
     if not variant.b:
         return None
     if variant.b == variant.W:
@@ -76,8 +79,8 @@ def batch_normed(
 ) -> Tensor:
     """Return a_TBK in training: Wx normalised over the valid steps of the batch.
 
-    The running mean and variance are moved towards the batch's; where there is but one step in all,
-    which has no variance, they take its place.
+    It moves the running mean and variance towards the batch's. If there is only one valid step,
+    which has no variance, it uses the running ones instead.
     """
     valid_TB = torch.arange(x_TBI.shape[0], device=x_TBI.device).unsqueeze(1) < lengths_B
     whole = bool(valid_TB.all())
@@ -92,16 +95,16 @@ def batch_normed(
     return zeros_TBK.index_put((valid_TB,), a_NK)
 
 
-def folded(
+def with_folded_norm(
     parameters: Parameters,
     x_TBI: Tensor,
     lengths_B: Tensor,
     statistics: tuple[Tensor, Tensor],
     training: bool,
 ) -> Parameters:
-    """Return parameters whose W and b hold the batch norm.
+    """Return parameters whose W and b contain the batch norm.
 
-    In training it is that of the batch's valid steps, as batch_normed does it.
+    In training it is that of the batch's valid steps, as in batch_normed.
     """
     W, b, gain = (parameters[name] for name in ("W", "b", "gain_x"))
     if not training:
@@ -117,8 +120,8 @@ def folded(
 def initial_state(variant: Variant, x_TBI: Tensor, hidden: int) -> State:
     """Return the state before the first step, by the names of its fields.
 
-    Fields are [B, H]; h is as wide as the output. A cell with a window also keeps "x", the inputs
-    [B, (window - 1) · I] before the next one, the latest first.
+    Fields are [B, H]; h is as wide as the output. The state of a cell with a window also has "x",
+    the inputs [B, (window - 1) · I] before the next one, the latest first.
     """
     batch, inputs = x_TBI.shape[1:]
     state: State = {}
@@ -138,14 +141,14 @@ def step(
     statistics: tuple[Tensor, Tensor] | None = None,
     keep_BF: Tensor | None = None,
 ) -> State:
-    """Return the state after one step; keep_BF is for variants with zoneout."""
-    after: State = {}
-    seen_BI = x_BI
+    """Return the state after one step. keep_BF: the factors of zoneout, for variants with it."""
+    inputs: State = {}
+    window_BI = x_BI
     if variant.window > 1:
-        seen_BI = torch.cat([x_BI, state["x"]], dim=-1)
-        after["x"] = seen_BI[:, : state["x"].shape[-1]]
-    a_BK = hoist(variant, parameters, seen_BI, statistics)
-    return {**_step(variant, parameters, x_BI, a_BK, state, keep_BF), **after}
+        window_BI = torch.cat([x_BI, state["x"]], dim=-1)
+        inputs["x"] = window_BI[:, : state["x"].shape[-1]]
+    a_BK = hoist(variant, parameters, window_BI, statistics)
+    return {**_step(variant, parameters, x_BI, a_BK, state, keep_BF), **inputs}
 
 
 def _step(
@@ -158,7 +161,7 @@ def _step(
 ) -> State:
     keep: dict[str, Tensor] = {}
     if keep_BF is not None:
-        for name in variant.zoneout_fields:  # a projected output is narrower than its part
+        for name in variant.zoneout_fields:  # a projected output is narrower than H
             keep[name] = cut(keep_BF, variant.zoneout_fields, name)[:, : state[name].shape[-1]]
     W, R, b = variant.W, variant.R, variant.b
     return variant.step(TensorTerms(parameters, W, R, b, a_BK, x_BI, state["h"], keep), state)
@@ -173,29 +176,29 @@ def reference(
     hidden: int,
     keep_TBF: Tensor | None = None,
 ) -> Tensor:
-    """Return the outputs y_TBH. Beyond a sequence's end its state stands still.
+    """Return the outputs y_TBH. Beyond a sequence's end its state stays as it is.
 
-    keep_TBF: what zoneout keeps, for variants with it; T and B are 1 where it is always the same.
+    keep_TBF: the factors of zoneout, for variants with it; T and B are 1 if all steps share them.
     """
     state = {k: v for k, v in initial_state(variant, x_TBI, hidden).items() if k in variant.state}
     steps_T = torch.arange(x_TBI.shape[0], device=x_TBI.device)
-    running_TB1 = (steps_T[:, None] < lengths_B).unsqueeze(-1)
+    active_TB1 = (steps_T[:, None] < lengths_B).unsqueeze(-1)
     outputs = []
-    for at, (x_BI, a_BK, running_B1) in enumerate(zip(x_TBI, a_TBK, running_TB1, strict=True)):
-        keep_BF = None if keep_TBF is None else keep_TBF[min(at, len(keep_TBF) - 1)]
+    for t, (x_BI, a_BK, active_B1) in enumerate(zip(x_TBI, a_TBK, active_TB1, strict=True)):
+        keep_BF = None if keep_TBF is None else keep_TBF[min(t, len(keep_TBF) - 1)]
         after = _step(variant, parameters, x_BI, a_BK, state, keep_BF)
-        state = {k: torch.where(running_B1, after[k], state[k]) for k in variant.state}
+        state = {k: torch.where(active_B1, after[k], state[k]) for k in variant.state}
         outputs.append(state[variant.output])
     return torch.stack(outputs)
 
 
 def _rnn(kernel: Callable[..., tuple[Tensor, Tensor]]) -> Callable[[Parameters, Tensor], Tensor]:
-    def run(p: Parameters, x_TBI: Tensor) -> Tensor:
+    def layer(p: Parameters, x_TBI: Tensor) -> Tensor:
         h = x_TBI.new_zeros(1, x_TBI.shape[1], p["R"].shape[1])
         weights = [p["W"], p["R"], p["b"], torch.zeros_like(p["b"])]
         return kernel(x_TBI, h, weights, True, 1, 0.0, False, False, False)[0]
 
-    return run
+    return layer
 
 
 def _lstm(p: Parameters, x_TBI: Tensor) -> Tensor:
@@ -212,8 +215,8 @@ def _gru(p: Parameters, x_TBI: Tensor) -> Tensor:
 
 
 #: Cells that torch has a kernel for. Its second bias is a constant zero (for the GRU in two of
-#: three blocks): one bias a block. A kernel runs on into the padding, where nobody reads it; a relu
-#: network could overflow there, so that it has none here.
+#: three blocks), so that a block has one bias. A kernel also runs over the padding, where nobody
+#: reads it. A relu network could overflow there, so it is not in this table.
 KERNELS: dict[str, Callable[[Parameters, Tensor], Tensor]] = {
     "rnn-tanh": _rnn(torch.rnn_tanh),
     "lstm-standard": _lstm,
@@ -222,7 +225,7 @@ KERNELS: dict[str, Callable[[Parameters, Tensor], Tensor]] = {
 
 
 def path(variant: Variant, x_TBI: Tensor) -> Literal["engine", "kernel", "reference"]:
-    """Return which way a cell is run."""
+    """Return which path runs a cell."""
     on_cpu = x_TBI.device.type == "cpu" and x_TBI.dtype in (torch.float32, torch.float64)
     if on_cpu and engine.available():
         return "engine"
@@ -239,24 +242,23 @@ def scan(
     training: bool = False,
     keep_TBF: Tensor | None = None,
 ) -> Tensor:
-    """Return the outputs y_TBH of a layer by the fastest way there is.
+    """Return the outputs y_TBH of a layer by the fastest path there is.
 
-    keep_TBF: what zoneout keeps (see reference), for variants with it.
-
-    statistics: running mean and variance [K] of Wx, for cells with batch norm; in training they are
-    moved, and the batch's own are used.
+    keep_TBF: the factors of zoneout (see reference), for variants with it.
+    statistics: running mean and variance [K] of Wx, for cells with batch norm. Training moves them
+    and normalises with the batch's own.
     """
-    way = path(variant, x_TBI)
-    if way == "kernel":
+    chosen = path(variant, x_TBI)
+    if chosen == "kernel":
         return KERNELS[variant.name](parameters, x_TBI)
-    seen_TBI = seen(variant, x_TBI)
-    if way == "engine":
+    window_TBI = windowed(variant, x_TBI)
+    if chosen == "engine":
         if statistics is not None:
-            parameters = folded(parameters, seen_TBI, lengths_B, statistics, training)
-        return engine.scan(variant, parameters, seen_TBI, lengths_B, hidden, keep_TBF)
+            parameters = with_folded_norm(parameters, window_TBI, lengths_B, statistics, training)
+        return engine.scan(variant, parameters, window_TBI, lengths_B, hidden, keep_TBF)
     if variant.norm == "batch" and training:
         assert statistics is not None
-        a_TBK = batch_normed(variant, parameters, seen_TBI, lengths_B, statistics)
+        a_TBK = batch_normed(variant, parameters, window_TBI, lengths_B, statistics)
     else:
-        a_TBK = hoist(variant, parameters, seen_TBI, statistics)
+        a_TBK = hoist(variant, parameters, window_TBI, statistics)
     return reference(variant, parameters, x_TBI, a_TBK, lengths_B, hidden, keep_TBF)

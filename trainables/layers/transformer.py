@@ -1,7 +1,9 @@
-"""The transformer encoder: the baseline that people ask for (Vaswani 2017; pre-norm, Xiong 2020).
+"""The transformer encoder, as a baseline (Vaswani 2017; normalisation first, Xiong 2020).
 
 A layer has four d×d projections with biases (4d² + 4d), a feed-forward network of width 4d
 (8d² + 5d) and two layer norms (4d): 12d² + 13d parameters.
+
+Shapes are suffixes: T steps, B sequences, I inputs, d the model width.
 """
 
 import math
@@ -29,7 +31,7 @@ def positions(steps: int, width: int, like: Tensor) -> Tensor:
 
 def linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
     """Return a linear map, Xavier uniform and with zero bias, drawn from the generator alone."""
-    # On no device, torch's own initialisation draws nothing from the global state.
+    # On the meta device torch's own initialisation draws nothing from the global generator.
     layer = nn.Linear(inputs, outputs, device="meta")
     bound = math.sqrt(6 / (inputs + outputs))
     weight = torch.empty(outputs, inputs).uniform_(-bound, bound, generator=generator)
@@ -58,11 +60,11 @@ class EncoderLayer(nn.Module):
         return heads.permute(1, 2, 0, 3)  # B, heads, T, d / heads
 
     def forward(self, x_TBd: Tensor, visible: Tensor, dropout: Dropout) -> Tensor:
-        """Return the layer's output; visible [B or 1, 1, T or 1, T] says which keys may be seen."""
+        """Return the output; visible [B or 1, 1, T or 1, T] says what a query attends to."""
         n_TBd = self.attention_norm(x_TBd)
         q, k, v = (self._split(f(n_TBd)) for f in (self.query, self.key, self.value))
-        seen = functional.scaled_dot_product_attention(q, k, v, attn_mask=visible)
-        x_TBd = x_TBd + dropout(self.out(seen.permute(2, 0, 1, 3).flatten(-2)))
+        attended = functional.scaled_dot_product_attention(q, k, v, attn_mask=visible)
+        x_TBd = x_TBd + dropout(self.out(attended.permute(2, 0, 1, 3).flatten(-2)))
         fed_TBd = self.narrow(functional.relu(self.widen(self.feed_norm(x_TBd))))
         return x_TBd + dropout(fed_TBd)
 
@@ -92,10 +94,10 @@ class Encoder(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, x_TBI: Tensor, lengths_B: Tensor, dropout: Dropout) -> Tensor:
-        """Return y_TBd. Padding is never seen by a step that is not padding itself."""
+        """Return y_TBd. A valid step never attends to padding."""
         steps = x_TBI.shape[0]
         steps_T = torch.arange(steps, device=x_TBI.device)
-        if self.causal:  # padding stands at the end, beyond what a valid step may see
+        if self.causal:  # padding is at the end, later than any valid step
             visible = (steps_T[:, None] >= steps_T)[None, None]
         else:
             visible = (steps_T < lengths_B[:, None])[:, None, None]

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from trainables import engine
 from trainables.cells.noise import Dropout, Noise
-from trainables.engine.room import Room
 from trainables.engine.rows import Rows
-from trainables.layers.cohort_layer import CohortLayer, Trace
+from trainables.engine.workspace import Workspace
+from trainables.layers.cohort_layer import CohortLayer, SavedActivations
 from trainables.layers.layer import Layer
 from trainables.layers.model import Model, Recurrent, join_ends
 
@@ -93,7 +93,7 @@ class ForwardPass:
     #: What each model's readout reads, in memory of its own as it is alone.
     features: list[Tensor] = field(default_factory=list)
     projected: list[Tensor] = field(default_factory=list)  #: inputs, where models project them
-    traces: list[list[Trace]] = field(default_factory=list)  #: of each layer's directions
+    saved: list[list[SavedActivations]] = field(default_factory=list)  #: of each layer's directions
     dropouts: list[_OutputDropout | None] = field(default_factory=list)  #: of each layer
     subsets: list[_Subset] = field(default_factory=list)  #: of each layer
 
@@ -107,13 +107,15 @@ class CohortLayers:
     def __init__(self, models: Sequence[Model]) -> None:
         self._models, self._first = models, models[0]
         self._both, self._causal = self._first.bidirectional, self._first.info.causal
-        self._room = Room(self._first.readout.weight.dtype)
+        self._workspace = Workspace(self._first.readout.weight.dtype)
         self._layers: list[list[CohortLayer]] = []
         for depth in range(len(self._first.layers)):
             recurrent = [_recurrent(model, depth) for model in models]
-            layers = [CohortLayer([layer.forwards for layer in recurrent], self._room)]
+            layers = [CohortLayer([layer.forwards for layer in recurrent], self._workspace)]
             if self._both:
-                layers.append(CohortLayer([_backwards(layer) for layer in recurrent], self._room))
+                layers.append(
+                    CohortLayer([_backwards(layer) for layer in recurrent], self._workspace)
+                )
             self._layers.append(layers)
 
     def forward(
@@ -126,21 +128,21 @@ class CohortLayers:
         if self._first.project is not None:
             x = self._project(done, x)
         for depth, layers in enumerate(self._layers):
-            traces = []
+            saved = []
             for layer, backwards in zip(layers, (False, True), strict=False):
                 read = x.index_select(0, rows.reversed) if backwards else x
                 seen = _windowed(rows, read, layer.variant.window)
-                traces.append(layer.forward(rows, models, seen, noises))
-            y = traces[0].y
-            if len(traces) == 2:
-                y = torch.cat([y, traces[1].y.index_select(0, rows.reversed)], dim=1)
+                saved.append(layer.forward(rows, models, seen, noises))
+            y = saved[0].y
+            if len(saved) == 2:
+                y = torch.cat([y, saved[1].y.index_select(0, rows.reversed)], dim=1)
             subset = self._subset(rows, depth)
             dropout = _OutputDropout.draw(rows, noises, y.shape[1])
             y = subset.select(y)
             if dropout is not None:
-                y = dropout.apply(y, self._room.take((depth, "masked"), *y.shape), subset)
+                y = dropout.apply(y, self._workspace.take((depth, "masked"), *y.shape), subset)
             x = subset.select(x) + y if self._first.residual[depth] else y
-            done.traces.append(traces)
+            done.saved.append(saved)
             done.dropouts.append(dropout)
             done.subsets.append(subset)
         done.features = self._readout_features(rows, x)
@@ -160,16 +162,16 @@ class CohortLayers:
             residual = self._first.residual[depth]
             terms = [subset.select_backward(d, len(rows))] if residual else []
             if dropout is not None:
-                d = dropout.apply(d, self._room.take("d", *d.shape), subset)
+                d = dropout.apply(d, self._workspace.take("d", *d.shape), subset)
             d = subset.select_backward(d, len(rows))
             wants_dx = depth > 0 or bool(done.projected)
             width = layers[0].width
             for direction in range(len(layers) - 1, -1, -1):
-                layer, trace = layers[direction], done.traces[depth][direction]
+                layer, activations = layers[direction], done.saved[depth][direction]
                 dy = d[:, direction * width : (direction + 1) * width]
                 if direction:
                     dy = dy.index_select(0, rows.reversed)
-                dx = layer.backward(rows, models, trace, dy, wants_dx=wants_dx)
+                dx = layer.backward(rows, models, activations, dy, wants_dx=wants_dx)
                 if dx is None or not wants_dx:
                     continue
                 parts = _windowed_backward(rows, dx, layer.variant.window)
@@ -177,7 +179,7 @@ class CohortLayers:
             if wants_dx:
                 d = _total(terms)
         if done.projected:
-            torch.autograd.backward(done.projected, rows.pad(d))
+            torch.autograd.backward(done.projected, rows.scatter_each(d))
 
     def _subset(self, rows: Rows, depth: int) -> _Subset:
         """Return the rows of a layer's outputs that the next layer or the readout reads."""
@@ -188,7 +190,7 @@ class CohortLayers:
     def _readout_features(self, rows: Rows, features: Tensor) -> list[Tensor]:
         """Return what each model's readout reads of the last layer's rows."""
         if self._causal:
-            return rows.pad(features)
+            return rows.scatter_each(features)
         if self._both:
             features = join_ends(*features.chunk(2))
         return [part.clone() for part in features.chunk(rows.models)]
@@ -196,7 +198,7 @@ class CohortLayers:
     def _readout_features_backward(self, rows: Rows, gradients: list[Tensor]) -> Tensor:
         """Return the gradient of the last layer's rows."""
         if self._causal:
-            return rows.unpad(gradients)
+            return rows.gather_each(gradients)
         d = torch.cat(gradients)
         if not self._both:
             return d
@@ -207,11 +209,11 @@ class CohortLayers:
 
     def _project(self, done: ForwardPass, x: Tensor) -> Tensor:
         """Return every model's input projection, made of its padded batch as it is alone."""
-        for i, padded in zip(done.active, done.rows.pad(x), strict=True):
+        for i, padded in zip(done.active, done.rows.scatter_each(x), strict=True):
             project = self._models[i].project
             assert project is not None
             done.projected.append(project(padded))
-        return done.rows.unpad([projected.detach() for projected in done.projected])
+        return done.rows.gather_each([projected.detach() for projected in done.projected])
 
 
 def _recurrent(model: Model, depth: int) -> Recurrent:

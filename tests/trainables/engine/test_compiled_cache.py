@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,7 +19,15 @@ from trainables import engine
 from trainables.cache import Cache
 from trainables.cells import find
 from trainables.cells.equations import sigmoid
-from trainables.engine.cpu.compile import KERNELS, Scan, key_of, kind, plan_of, shared_address
+from trainables.engine.cpu.compile import (
+    KERNELS,
+    CompiledScan,
+    key_of,
+    plan_of,
+    shared_address,
+    simd_type,
+    sources_digest,
+)
 from trainables.engine.cpu.plan import Plan
 
 pytestmark = pytest.mark.skipif(
@@ -27,7 +36,7 @@ pytestmark = pytest.mark.skipif(
 
 VARIANT = find("rnn", "tanh")
 
-#: Runs two cells, and says what it compiled, what came out, and where each cell keeps its values.
+#: Runs two cells; prints what it compiled, the results, and where each cell's values are.
 PROGRAM = """
 import json, logging, sys
 import torch
@@ -37,8 +46,9 @@ logger.setLevel(logging.DEBUG)
 handler = logging.Handler()
 handler.emit = lambda record: compiled.append(record.getMessage())
 logger.addHandler(handler)
-from trainables.cells import VARIANTS, Layer, find
+from trainables.cells import VARIANTS, find
 from trainables.engine.cpu.compile import plan_of
+from trainables.layers.layer import Layer
 print("ready", flush=True)
 sys.stdin.readline()
 found = []
@@ -56,7 +66,7 @@ print(json.dumps({"compiled": compiled, "found": found, "places": places}))
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache of the test's own; what all variants share is there already."""
+    """An empty cache of the test's own; the code that all variants share is loaded already."""
     shared_address("product", False)
     monkeypatch.setenv("GATESEARCH_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache" / "kernels"
@@ -64,12 +74,12 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def compiled(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
-    """Return a function that loads a cell's scan and says what had to be compiled for it."""
+    """A function that loads a cell's scan and returns what it had to compile."""
 
     def load() -> list[str]:
         caplog.clear()
         with caplog.at_level(logging.DEBUG, logger="trainables.engine"):
-            scan = Scan(VARIANT, double=False)
+            scan = CompiledScan(VARIANT, double=False)
         assert scan.forward and scan.backward
         return [r.getMessage() for r in caplog.records if r.name.endswith("compile")]
 
@@ -90,9 +100,9 @@ def outcomes(count: int) -> list[dict[str, Any]]:
         assert process.stdin
         process.stdin.write("\n")
         process.stdin.flush()
-    said = [process.communicate()[0] for process in processes]
+    printed = [process.communicate()[0] for process in processes]
     assert [process.returncode for process in processes] == [0] * count
-    return [json.loads(line) for line in said]
+    return [json.loads(line) for line in printed]
 
 
 def test_a_later_process_compiles_nothing_and_gets_the_same_bits(place: Path) -> None:
@@ -133,7 +143,7 @@ def of_another_key(entry: Path, other: bytes) -> None:
 def test_a_damaged_entry_is_compiled_again_and_replaced(
     damage: Callable[[Path, bytes], None], place: Path, compiled: Callable[[], list[str]]
 ) -> None:
-    Scan(find("mgu", "mgu"), double=False)
+    CompiledScan(find("mgu", "mgu"), double=False)
     (other,) = place.iterdir()
     assert compiled() == ["compiling rnn-tanh in float32"]
     (entry,) = set(place.iterdir()) - {other}
@@ -153,7 +163,7 @@ def open_to_others(place: Path) -> None:
     place.chmod(0o755)
 
 
-def somebody_elses(place: Path) -> None:
+def of_another_user(place: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can give a folder away")
     place.mkdir(parents=True, mode=0o700)
@@ -167,8 +177,8 @@ def a_link(place: Path) -> None:
     place.symlink_to(there)
 
 
-@pytest.mark.parametrize("obstacle", [a_file, open_to_others, somebody_elses, a_link])
-def test_a_folder_that_is_not_to_be_trusted_is_neither_read_nor_written(
+@pytest.mark.parametrize("obstacle", [a_file, open_to_others, of_another_user, a_link])
+def test_a_folder_that_others_may_change_is_neither_read_nor_written(
     obstacle: Callable[[Path], None], place: Path, compiled: Callable[[], list[str]]
 ) -> None:
     obstacle(place)
@@ -188,8 +198,8 @@ def test_an_entry_that_others_may_write_is_compiled_again(
 
 
 @contextmanager
-def no_room_for_files() -> Iterator[None]:
-    """Let no file of this process grow, as on a full disk: that of the tests' output neither."""
+def full_disk() -> Iterator[None]:
+    """Let no file of this process grow, as on a full disk."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
     try:
@@ -201,14 +211,14 @@ def no_room_for_files() -> Iterator[None]:
 def test_a_full_disk_leaves_no_part_of_an_entry(
     place: Path, compiled: Callable[[], list[str]]
 ) -> None:
-    with no_room_for_files():
+    with full_disk():
         found = [compiled(), compiled()]
     assert found == [["compiling rnn-tanh in float32"]] * 2
     assert list(place.iterdir()) == []
 
 
-def test_code_has_another_key_when_what_it_follows_from_is_another() -> None:
-    single, double = kind(False), kind(True)
+def test_code_from_another_plan_or_for_other_vectors_has_another_key() -> None:
+    single, double = simd_type(False), simd_type(True)
     half = replace(single, lanes=single.lanes // 2)
 
     def changed(a: Any, s: Any) -> dict[str, Any]:
@@ -216,21 +226,30 @@ def test_code_has_another_key_when_what_it_follows_from_is_another() -> None:
 
     other = Plan(replace(VARIANT, step=changed))
     plans = [Plan(VARIANT), other, Plan(find("rnn", "relu")), None]
-    keys = [key_of(kind, plan) for kind in (single, double, half) for plan in plans]
+    keys = [key_of(simd, plan) for simd in (single, double, half) for plan in plans]
     assert len(set(keys)) == len(keys)
     assert key_of(single, Plan(VARIANT)) == key_of(single, plan_of(VARIANT))
+
+
+@pytest.mark.parametrize("file", ["graph.py", "trace.py", "adjoint.py", "cpu/plan.py", "cpu/ir.py"])
+def test_a_changed_source_file_of_the_engine_changes_the_keys(file: str, tmp_path: Path) -> None:
+    copy = tmp_path / "engine"
+    shutil.copytree(Path(engine.__file__).parent, copy)
+    before = sources_digest(copy)
+    (copy / file).write_text((copy / file).read_text() + "\n#")
+    assert sources_digest(copy) != before
 
 
 def test_a_number_in_the_equations_is_part_of_the_key() -> None:
     def scaled(factor: float) -> Plan:
         return Plan(replace(VARIANT, step=lambda a, s: {"h": sigmoid(factor * a("h"))}))
 
-    keys = [key_of(kind(False), scaled(factor)) for factor in (0.5, 0.25, 0.5)]
+    keys = [key_of(simd_type(False), scaled(factor)) for factor in (0.5, 0.25, 0.5)]
     assert keys[0] != keys[1]
     assert keys[0] == keys[2]
 
 
-def test_the_oldest_entries_make_room(place: Path) -> None:
+def test_the_oldest_entries_are_removed(place: Path) -> None:
     three = Cache("kernels", kept=3)
     for age, key in enumerate("abcde"):
         three.store(key, b"code")
@@ -249,7 +268,7 @@ def test_the_oldest_entries_make_room(place: Path) -> None:
         ({"GATESEARCH_CACHE": "", "XDG_CACHE_HOME": ""}, "/home/u/.cache/gatesearch/kernels"),
     ],
 )
-def test_the_environment_says_where_the_cache_is(
+def test_the_environment_chooses_the_folder(
     environment: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("GATESEARCH_CACHE", "XDG_CACHE_HOME"):

@@ -1,24 +1,18 @@
 """A cohort: each member is, to the bit, what it would be alone, whoever trains beside it."""
 
-import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from spaces.config import TrialConfig
 from spaces.tasks import TaskKind
 from trainables import engine as scan_engine
-from trainables.cells import VARIANTS, Variant
+from trainables.cells import VARIANTS
 from trainables.data.sequences import Data
-from trainables.engine.room import Room
-from trainables.engine.rows import Rows
-from trainables.layers.cohort_layer import CohortLayer
-from trainables.layers.layer import Layer
 from trainables.training import batching
-from trainables.training.batching import UNBATCHABLE, batching_pays
+from trainables.training.batching import batching_pays
 from trainables.training.cohort import OWN, SHARED, Cohort, can_batch
 from trainables.training.trainer import Training
 
@@ -203,66 +197,3 @@ def test_other_shapes_and_other_data_are_refused(make_data: Any) -> None:
         Cohort([first, Training(config(hidden_size=8), data, seed=1)])
     with pytest.raises(ValueError, match="differ in their data"):
         Cohort([first, Training(config(), make_data(count=9), seed=1)])
-
-
-@needs_engine
-@pytest.mark.parametrize(
-    "variant",
-    [v for v in VARIANTS.values() if (v.family, v.gates) not in UNBATCHABLE],
-    ids=lambda variant: variant.name,
-)
-def test_layers_of_a_cohort_in_float64_give_outputs_and_gradients_of_layers_alone(
-    variant: Variant,
-) -> None:
-    """Each model's own lengths, to 1e-12."""
-    inputs = 4 if variant.square else 3
-    draw = torch.Generator().manual_seed(4)
-    layers = [Layer(variant, inputs, 4, draw).double() for _ in range(3)]
-    for layer in layers:
-        with torch.no_grad():  # peepholes and biases too are off their start
-            for parameter in layer.parameters():
-                parameter.add_(torch.randn(parameter.shape, generator=draw), alpha=0.3)
-        _lay_end_to_end(layer)
-    lengths = torch.tensor([[5, 3, 3, 1], [4, 4, 2, 2], [6, 1, 1, 1]])
-    rows = Rows(lengths.numpy())
-    width = variant.window * inputs
-    x = torch.randn(len(rows), width, dtype=torch.float64, generator=draw)
-    dy = torch.randn(len(rows), variant.width(4), dtype=torch.float64, generator=draw)
-    layer_of_all = CohortLayer(layers, _Soiled(torch.float64))
-    who = torch.arange(3).numpy()
-    trace = layer_of_all.forward(rows, who, x)
-    dx = layer_of_all.backward(rows, who, trace, dy, wants_dx=True)
-    assert dx is not None
-    found = [[p.grad for p in layer.parameters()] for layer in layers]
-    padded_x, padded_dy = rows.pad(x), rows.pad(dy)
-    padded_y, padded_dx = rows.pad(trace.y), rows.pad(dx)
-    for k, layer in enumerate(layers):
-        x_TBI = padded_x[k].requires_grad_()
-        parameters = dict(layer.named_parameters())
-        y_TBH = scan_engine.scan(variant, parameters, x_TBI, lengths[k], 4)
-        torch.testing.assert_close(padded_y[k], y_TBH, rtol=0, atol=1e-12)
-        wanted = torch.autograd.grad(
-            y_TBH, [x_TBI, *layer.parameters()], padded_dy[k], allow_unused=True
-        )
-        expected: list[Tensor] = [t for t in wanted if t is not None]
-        given = [padded_dx[k], *(g for g in found[k] if g is not None)]
-        for ours, theirs in zip(given, expected, strict=True):
-            torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
-
-
-class _Soiled(Room):
-    """Memory in which nothing of before can be used."""
-
-    def take(self, name: object, rows: int, columns: int) -> Tensor:
-        return super().take(name, rows, columns).fill_(math.nan)
-
-
-def _lay_end_to_end(layer: Layer) -> None:
-    """Put a layer's parameters into one vector, and its gradients, as a training does."""
-    weights = torch.cat([p.detach().reshape(-1) for p in layer.parameters()])
-    gradient, at = torch.zeros_like(weights), 0
-    for parameter in layer.parameters():
-        part = slice(at, at + parameter.numel())
-        parameter.data = weights[part].view(parameter.shape)
-        parameter.grad = gradient[part].view(parameter.shape)
-        at = part.stop

@@ -1,118 +1,297 @@
 """Writes the backward function of a variant's scan, the gradients of the matrices included."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from llvmlite import ir
 
 from trainables.engine.cpu import product
-from trainables.engine.cpu.function import GIVEN, Function
-from trainables.engine.cpu.ir import Kind
-from trainables.engine.cpu.plan import Plan, Run
+from trainables.engine.cpu.function import COMMON_LEAVES, Chunk, Function, Row, StepRows, Tile
+from trainables.engine.cpu.ir import SimdType
+from trainables.engine.cpu.plan import BlockProduct, Plan
 from trainables.engine.cpu.product import pack_columns
-from trainables.engine.trace import Node
+from trainables.engine.graph import Node
+
+
+@dataclass(frozen=True)
+class BackwardStepRows(StepRows):
+    """The rows of one step, and those of the step after it, none for the last step."""
+
+    later_count: ir.Value
+    later_first: ir.Value
 
 
 class BackwardFunction(Function):
-    def __init__(self, plan: Plan, module: ir.Module, kind: Kind) -> None:
-        super().__init__(plan, module, kind, "backward")
-        code, t = self.code, plan.trace
+    """The backward function: the stages of each step in reverse, then the matrices' gradients."""
+
+    def __init__(self, plan: Plan, module: ir.Module, simd: SimdType) -> None:
+        super().__init__(plan, module, simd, "backward")
+        code, graph = self.code, plan.step
         b, zero, one = code.builder, code.integer(0), code.integer(1)
-        every = [run for source in t.sources if source.word != "input" for run in plan.runs(source)]
-        self.heights = [self.P if run.matrix == "P" else self.H for run in every]
-        sizes = [
-            (height, self.source_width(run.source), len(run.blocks))
-            for run, height in zip(every, self.heights, strict=True)
-        ]
-        panels = dict(zip(every, self.panel_sizes(sizes), strict=True))
-        for run, (height, width, _) in zip(every, sizes, strict=True):
-            matrix, first_rows, ld = self.matrix(run)
-            group = self.word["group"]
-            pack_columns(code, panels[run], matrix, first_rows, ld, height, width, group)
+        self.panels = self._packed_panels()
         self._clear_carry()
-        with code.loop(zero, self.word["T"]) as counter:
-            step = b.sub(b.sub(self.word["T"], one), counter)
-            rows, base = self.whole("n", step), self.whole("off", step)
+        with code.loop(zero, self.argument["T"]) as counter:
+            step = b.sub(b.sub(self.argument["T"], one), counter)
+            count, first = self.int64_at("counts", step), self.int64_at("offsets", step)
             is_first = b.icmp_signed("==", step, zero)
             is_last = b.icmp_signed("==", counter, zero)
-            before = self.whole("off", b.select(is_first, zero, b.sub(step, one)))
-            behind = b.select(is_last, step, b.add(step, one))
-            rows_behind = b.select(is_last, zero, self.whole("n", behind))
-            base_behind = self.whole("off", behind)
+            before = self.int64_at("offsets", b.select(is_first, zero, b.sub(step, one)))
+            later = b.select(is_last, step, b.add(step, one))
+            later_count = b.select(is_last, zero, self.int64_at("counts", later))
+            later_first = self.int64_at("offsets", later)
             previous = self.previous(is_first, before)
-            for stage in range(t.last, t.first - 1, -1):
-                self._stage(stage, rows, base, rows_behind, base_behind, previous, panels)
-        self._whole_products()
+            rows = BackwardStepRows(count, first, is_first, previous, later_count, later_first)
+            for stage in range(graph.last_stage, graph.first_stage - 1, -1):
+                self._stage(stage, rows)
+        self._matrix_gradients()
         b.ret_void()
 
-    def _clear_carry(self) -> None:
-        """Set what flows into the state from behind the last step: nothing."""
-        code, b = self.code, self.code.builder
-        size = b.mul(b.mul(self.word["B"], self.H), code.integer(len(self.plan.fields)))
-        with code.loop(code.integer(0), size, code.integer(self.kind.lanes)) as at:
-            place = code.at(self.word["carry"], at)
-            code.store(code.splat(0.0), place, code.lanes_below(at, size))
+    def _packed_panels(self) -> dict[BlockProduct, ir.Value]:
+        """Pack the matrices of all products but W's, and return where their panels begin."""
+        plan = self.plan
+        sources = [source for source in plan.step.sources if source.op != "input"]
+        products = [product for source in sources for product in plan.block_products(source)]
+        sizes = [
+            (self.block_height(p.matrix), self.source_width(p.source), len(p.blocks))
+            for p in products
+        ]
+        panels = dict(zip(products, self.panel_addresses(sizes), strict=True))
+        for p, (height, width, _) in zip(products, sizes, strict=True):
+            matrix, first_rows, ld = self.matrix(p)
+            group = self.argument["group"]
+            pack_columns(self.code, panels[p], matrix, first_rows, ld, height, width, group)
+        return panels
 
-    def _whole_products(self) -> None:
+    def _clear_carry(self) -> None:
+        """Set the adjoints of the state after the last step to zero."""
+        code, b = self.code, self.code.builder
+        size = b.mul(b.mul(self.argument["B"], self.H), code.integer(len(self.plan.fields)))
+        with code.loop(code.integer(0), size, code.integer(self.simd.lanes)) as index:
+            place = code.address(self.argument["carry"], index)
+            code.store(code.splat(0.0), place, code.lanes_below(index, size))
+
+    def _stage(self, stage: int, step: BackwardStepRows) -> None:
+        """Run one stage of one step backwards."""
+        graph, adjoints = self.plan.step, self.plan.adjoints
+        for index, group in enumerate(self.plan.groups):
+            if max(graph.stages[value] for value in graph.graph.groups[group]) == stage:
+                self._normalise(index, adjoints.groups[group], step)
+        slots = max(len(self.plan.sources_after(stage)), 1)
+        before = partial(self._source_adjoints, stage, step)
+        self.for_each_tile(stage, step.count, slots, before, partial(self._tile, stage, step))
+
+    def _source_adjoints(self, stage: int, step: BackwardStepRows, chunk: Chunk) -> None:
+        """Compute in tmp what a chunk's sources get through their matrices."""
+        code, plan, sources = self.code, self.plan, self.plan.sources_after(stage)
+        b, zero = code.builder, code.integer(0)
+        if not sources:
+            return
+        with code.loop(zero, b.mul(chunk.vectors, code.integer(len(sources)))) as vector:
+            column = b.mul(vector, code.integer(self.simd.lanes))
+            with code.loop(zero, chunk.rows) as row:
+                code.store_all(code.splat(0.0), self.array("tmp", row, chunk.tmp_row, column))
+        for slot, source in enumerate(sources):
+            later = source.op == "state"
+            left = b.sub(step.later_count, chunk.first_row)
+            active = b.select(b.icmp_signed(">", left, zero), left, zero)
+            rows = code.minimum(active, chunk.rows) if later else chunk.rows
+            first_row = b.add(step.later_first if later else step.first, chunk.first_row)
+            for p in plan.block_products(source):
+                K = b.mul(self.block_height(p.matrix), code.integer(len(p.blocks)))
+                column = b.mul(self.H, code.integer(p.first_sum))
+                A = self.array("tape", first_row, self.tape_row, column)
+                skipped = b.mul(b.mul(chunk.first_vector, code.integer(self.simd.lanes)), K)
+                panel = code.address(self.panels[p], skipped)
+                C = self.tmp(chunk, zero, slot, zero)
+                self.multiply(C, chunk.tmp_row, A, self.tape_row, panel, K, rows, chunk.vectors)
+
+    def _tile(self, stage: int, step: BackwardStepRows, tile: Tile) -> None:
+        """Compute a tile's adjoints; add the gradients of the vectors."""
+        code, plan, adjoints = self.code, self.plan, self.plan.adjoints
+        vectors: dict[str, ir.Value] = {
+            name: code.load(self.vector("vectors", name, tile.unit), tile.mask)
+            for name in plan.vectors
+            if name in adjoints.vectors or name in plan.variant.vectors
+        }
+        names = [
+            name for name, node in adjoints.vectors.items() if adjoints.stages.get(node) == stage
+        ]
+        zeros = [code.splat(0.0) for _ in names]
+        rows = tile.chunk.rows
+        with code.loop_carrying(code.integer(0), rows, zeros) as (in_chunk, carried, after):
+            row = self.row(step, tile, in_chunk)
+            leaf = partial(self._leaf, stage, step, tile, row, vectors)
+            memo: dict[Node, ir.Value] = {}
+            stores = self._adjoint_stores(
+                stage, tile, row, partial(self.evaluate, memo=memo, leaf=leaf)
+            )
+            for index, name in enumerate(names):
+                value = self.evaluate(adjoints.vectors[name], memo, leaf)
+                carried[index] = code.builder.fadd(carried[index], value)
+            for value, place in stores:
+                code.store(value, place, tile.mask)
+        for name, total in zip(names, after, strict=True):
+            place = self.vector("dvectors", name, tile.unit)
+            total = code.builder.fadd(code.load(place, tile.mask), total)
+            code.store(total, place, tile.mask)
+
+    def _adjoint_stores(
+        self, stage: int, tile: Tile, row: Row, evaluate: Callable[[Node], ir.Value]
+    ) -> list[tuple[ir.Value, ir.Value]]:
+        """Return the adjoints that a stage computes for a row, each with its address."""
+        code, plan, adjoints, unit = self.code, self.plan, self.plan.adjoints, tile.unit
+        b = code.builder
+        stores: list[tuple[ir.Value, ir.Value]] = []
+
+        def compute(node: Node, address: Callable[[], ir.Value]) -> None:
+            if adjoints.stages.get(node) == stage:
+                stores.append((evaluate(node), address()))
+
+        for index, node in enumerate(adjoints.sums):
+            column = b.add(b.mul(self.H, code.integer(index)), unit)
+            compute(node, partial(self.array, "tape", row.in_scan, self.tape_row, column))
+        for name, node in adjoints.state.items():
+            compute(node, partial(self._carry, name, row.in_step, unit))
+        for node in plan.between_stages:
+            compute(node, partial(self._between_stages, node, row.in_step, unit))
+        if adjoints.input is not None:
+            row_length = self.argument["dx_row"]
+            compute(adjoints.input, partial(self.array, "dx", row.in_scan, row_length, unit))
+        return stores
+
+    def _leaf(
+        self,
+        stage: int,
+        step: StepRows,
+        tile: Tile,
+        row: Row,
+        vectors: dict[str, ir.Value],
+        node: Node,
+    ) -> ir.Value | None:
+        """Return a value that a row of a stage need not compute, or None."""
+        code, plan, graph = self.code, self.plan, self.plan.step
+        if plan.adjoints.stages.get(node, stage) > stage:
+            return code.load(self._between_stages(node, row.in_step, tile.unit), tile.mask)
+        if node.op in COMMON_LEAVES:
+            return self.common_leaf(node, step, tile, row, vectors)
+        if node.op == "adjoint":
+            return self._field_adjoint(stage, tile, row, node.name)
+        if node.op == "product":
+            slot = plan.sources_after(stage).index(graph.sources[int(node.name)])
+            return code.load_all(self.tmp(tile.chunk, row.in_chunk, slot, tile.vector))
+        if node in plan.tape:
+            return code.load(self.on_tape(row.in_scan, node, tile.unit), tile.mask)
+        if node is graph.new_state[plan.variant.output]:
+            return code.load(self.array("y", row.in_scan, self.P, tile.unit), tile.mask)
+        return None
+
+    def _field_adjoint(self, stage: int, tile: Tile, row: Row, name: str) -> ir.Value:
+        """Return the adjoint of a field after the step: from later steps and from the output."""
+        code, plan = self.code, self.plan
+        parts = []
+        if name in plan.fields:
+            parts.append(code.load(self._carry(name, row.in_step, tile.unit), tile.mask))
+        if name == plan.variant.output:
+            parts.append(code.load(self.array("dy", row.in_scan, self.P, tile.unit), tile.mask))
+        for slot, source in enumerate(plan.sources_after(stage)):
+            if source.op == "state" and source.name == name:
+                place = self.tmp(tile.chunk, row.in_chunk, slot, tile.vector)
+                parts.append(code.load_all(place))
+        total = parts[0]
+        for part in parts[1:]:
+            total = code.builder.fadd(total, part)
+        return total
+
+    def _between_stages(self, node: Node, row: ir.Value, unit: ir.Value) -> ir.Value:
+        """Return the address of an adjoint that a later-run stage reads."""
+        b, number = self.code.builder, self.code.integer(self.plan.between_stages[node])
+        first = b.mul(number, self.argument["B"])
+        return self.array("between_stages", b.add(first, row), self.H, unit)
+
+    def _carry(self, name: str, row: ir.Value, unit: ir.Value) -> ir.Value:
+        """Return the address of the adjoint of a field that the step before reads."""
+        b, number = self.code.builder, self.code.integer(self.plan.fields.index(name))
+        first = b.mul(number, self.argument["B"])
+        return self.array("carry", b.add(first, row), self.H, unit)
+
+    def _normalise(self, index: int, pairs: list[tuple[Node, Node]], step: StepRows) -> None:
+        """Write the means of g and of g times the normalised value, for each row."""
+        code, b = self.code, self.code.builder
+        with code.loop(code.integer(0), step.count) as row:
+            in_scan = b.add(step.first, row)
+            mean, scale = (self.row_value(n, row, in_scan) for n in pairs[0][0].arguments[1:])
+
+            def terms(which: int, unit: ir.Value, mask: ir.Value) -> list[ir.Value]:
+                node, adjoint = pairs[which]
+                g = code.load(self._between_stages(adjoint, row, unit), mask)
+                value = code.load(self.on_tape(in_scan, node.arguments[0], unit), mask)
+                return [g, b.fmul(g, b.fmul(b.fsub(value, mean), scale))]
+
+            for offset, found in enumerate(self.means(len(pairs), 2, terms)):
+                b.store(found, self.row_number("row_sums", row, 2 * index + offset))
+
+    def _matrix_gradients(self) -> None:
         """Add the gradients of the matrices, and that of the input through W, over all rows."""
         code, plan = self.code, self.plan
         b, zero = code.builder, code.integer(0)
-        last = b.sub(self.word["T"], code.integer(1))
-        N = b.add(self.whole("off", last), self.whole("n", last))
-        written = self.plan.backward.input is not None  # dx
-        for source in plan.trace.sources:
-            for run in plan.whole_runs(source):
-                height = self.P if run.matrix == "P" else self.H
-                count = b.mul(height, code.integer(run.count))
-                first_row = b.mul(height, code.integer(run.block))
-                column = b.mul(self.H, code.integer(run.first))
-                row_length = self.word[f"d{run.matrix}_row"]
-                C = self.array(f"d{run.matrix}", first_row, row_length, zero)
-                if source.word == "state":
-                    self._over_stretches(source, C, row_length, column, count)
+        last = b.sub(self.argument["T"], code.integer(1))
+        N = b.add(self.int64_at("offsets", last), self.int64_at("counts", last))
+        dx_written = plan.adjoints.input is not None
+        for source in plan.step.sources:
+            for p in plan.gradient_products(source):
+                height = self.block_height(p.matrix)
+                count = b.mul(height, code.integer(p.count))
+                first_row = b.mul(height, code.integer(p.first_block))
+                column = b.mul(self.H, code.integer(p.first_sum))
+                row_length = self.argument[f"d{p.matrix}_row"]
+                C = self.array(f"d{p.matrix}", first_row, row_length, zero)
+                if source.op == "state":
+                    self._recurrent_gradient(source, C, row_length, column, count)
                     continue
                 A = self.array("tape", zero, self.tape_row, column)
-                X, X_row, width = self.word["x"], self.I, self.I
-                if source.word != "input":
-                    X, X_row, width = self.slot(zero, source, zero), self.tape_row, self.H
-                self._many("accumulate", C, row_length, A, X, X_row, N, count, width)
-                if source.word == "input":
+                X, X_row, width = self.argument["x"], self.I, self.I
+                if source.op != "input":
+                    X, X_row, width = self.on_tape(zero, source, zero), self.tape_row, self.H
+                self._over_rows("accumulate", C, row_length, A, X, X_row, N, count, width)
+                if source.op == "input":
                     W = self.array("W", first_row, self.I, zero)
-                    wanted = b.icmp_signed("!=", self.word["wants_dx"], zero)
+                    wanted = b.icmp_signed("!=", self.argument["wants_dx"], zero)
                     with b.if_then(wanted):
-                        dx, dx_row = self.word["dx"], self.word["dx_row"]
-                        fresh = [code.integer(int(not written))]
-                        self._many("apply", dx, dx_row, A, W, self.I, N, count, width, fresh)
-                    written = True
+                        dx, dx_row = self.argument["dx"], self.argument["dx_row"]
+                        fresh = [code.integer(int(not dx_written))]
+                        self._over_rows("apply", dx, dx_row, A, W, self.I, N, count, width, fresh)
+                    dx_written = True
 
-    def _over_stretches(
+    def _recurrent_gradient(
         self, source: Node, C: ir.Value, C_row: ir.Value, column: ir.Value, count: ir.Value
     ) -> None:
         """Add the gradient of a matrix that a field of the state was multiplied with.
 
-        The state before a step is in the rows of one step earlier. Steps go together as long as
-        these are neighbours: up to the first step that a sequence is missing from.
+        The state before a step is in the rows of the step before. Steps go together as long as
+        these rows are neighbours: up to the first step at which a sequence is no longer active.
         """
         code, b = self.code, self.code.builder
         zero, one = code.integer(0), code.integer(1)
-        with code.carrying(one, self.word["T"], [one]) as (step, carried, _):
+        with code.loop_carrying(one, self.argument["T"], [one]) as (step, carried, _):
             first = carried[0]
-            rows, behind = self.whole("n", step), b.add(step, one)
-            fewer = b.icmp_signed("!=", rows, self.whole("n", b.sub(step, one)))
-            ends = b.or_(fewer, b.icmp_signed("==", behind, self.word["T"]))
+            rows, behind = self.int64_at("counts", step), b.add(step, one)
+            fewer = b.icmp_signed("!=", rows, self.int64_at("counts", b.sub(step, one)))
+            ends = b.or_(fewer, b.icmp_signed("==", behind, self.argument["T"]))
             with b.if_then(ends):
-                base, before = self.whole("off", first), self.whole("off", b.sub(first, one))
+                base = self.int64_at("offsets", first)
+                before = self.int64_at("offsets", b.sub(first, one))
                 A = self.array("tape", base, self.tape_row, column)
                 if source.name == self.plan.variant.output:
                     X, X_row, width = self.array("y", before, self.P, zero), self.P, self.P
                 else:
-                    node = self.plan.trace.after[source.name]
-                    X, X_row, width = self.slot(before, node, zero), self.tape_row, self.H
-                N = b.sub(b.add(self.whole("off", step), rows), base)
-                self._many("accumulate", C, C_row, A, X, X_row, N, count, width)
+                    node = self.plan.step.new_state[source.name]
+                    X, X_row, width = self.on_tape(before, node, zero), self.tape_row, self.H
+                N = b.sub(b.add(self.int64_at("offsets", step), rows), base)
+                self._over_rows("accumulate", C, C_row, A, X, X_row, N, count, width)
             carried[0] = b.select(ends, behind, first)
 
-    def _many(
+    def _over_rows(
         self,
         name: str,
         C: ir.Value,
@@ -127,158 +306,9 @@ class BackwardFunction(Function):
     ) -> None:
         """Call accumulate or apply: columns are A's, width is B's."""
         code, b = self.code, self.code.builder
-        lanes, widest = code.integer(self.kind.lanes), code.integer(product.WIDEST)
+        lanes, widest = code.integer(self.simd.lanes), code.integer(product.MAX_VECTORS)
         vectors = b.sdiv(b.add(width, b.sub(lanes, code.integer(1))), lanes)
         groups = b.sdiv(b.add(vectors, b.sub(widest, code.integer(1))), widest)
         group = b.sdiv(b.add(vectors, b.sub(groups, code.integer(1))), groups)
         arguments = [C, C_row, A, self.tape_row, B, B_row, rows, columns, width, group]
-        b.call(self.word[name], [*arguments, self.word["panels"], *more])
-
-    def _stage(
-        self,
-        stage: int,
-        rows: ir.Value,
-        base: ir.Value,
-        rows_behind: ir.Value,
-        base_behind: ir.Value,
-        previous: dict[str, tuple[ir.Value, ir.Value]],
-        panels: dict[Run, ir.Value],
-    ) -> None:
-        code, plan, t, back = self.code, self.plan, self.plan.trace, self.plan.backward
-        b, zero = code.builder, code.integer(0)
-        sources = plan.sources_behind(stage)
-
-        def before(
-            first: ir.Value, vectors: ir.Value, ldc: ir.Value, row: ir.Value, count: ir.Value
-        ) -> None:
-            if not sources:
-                return
-            with code.loop(zero, b.mul(vectors, code.integer(len(sources)))) as place:
-                column = b.mul(place, code.integer(self.kind.lanes))
-                with code.loop(zero, count) as at:
-                    code.store_all(code.splat(0.0), self.array("tmp", at, ldc, column))
-            for slot, source in enumerate(sources):
-                later = source.word == "state"
-                left = b.sub(rows_behind, row)
-                some = b.select(b.icmp_signed(">", left, zero), left, zero)
-                count_now = code.smaller(some, count) if later else count
-                there = b.add(base_behind if later else base, row)
-                for run in plan.runs(source):
-                    height = self.P if run.matrix == "P" else self.H
-                    K = b.mul(height, code.integer(len(run.blocks)))
-                    column = b.mul(self.H, code.integer(run.first))
-                    A = self.array("tape", there, self.tape_row, column)
-                    skip = b.mul(b.mul(first, code.integer(self.kind.lanes)), K)
-                    panel = code.at(panels[run], skip)
-                    to = self.tmp(zero, ldc, slot, vectors, zero)
-                    self.call(to, ldc, A, self.tape_row, panel, K, count_now, vectors)
-
-        def body(
-            first: ir.Value,
-            vectors: ir.Value,
-            vector: ir.Value,
-            unit: ir.Value,
-            mask: ir.Value,
-            ldc: ir.Value,
-            row: ir.Value,
-            count: ir.Value,
-        ) -> None:
-            loaded: dict[str, ir.Value] = {
-                name: code.load(self.vector("vectors", name, unit), mask)
-                for name in plan.vectors
-                if name in back.vectors or name in plan.variant.vectors
-            }
-            totals = [name for name, node in back.vectors.items() if back.stages.get(node) == stage]
-            starts = [code.splat(0.0) for _ in totals]
-            with code.carrying(zero, count, starts) as (at, carried, after):
-                here = b.add(row, at)
-                absolute = b.add(base, here)
-
-                def across(node: Node) -> ir.Value:
-                    index = b.mul(code.integer(plan.across[node]), self.word["B"])
-                    return self.array("across", b.add(index, here), self.H, unit)
-
-                def carry(name: str) -> ir.Value:
-                    index = b.mul(code.integer(plan.fields.index(name)), self.word["B"])
-                    return self.array("carry", b.add(index, here), self.H, unit)
-
-                def leaf(node: Node) -> ir.Value | None:
-                    if back.stages.get(node, stage) > stage:
-                        return code.load(across(node), mask)
-                    if node.word in GIVEN:
-                        return self.given(node, previous, loaded, here, absolute, unit, mask)
-                    match node.word:
-                        case "adjoint":
-                            return adjoint(node.name)
-                        case "product":
-                            slot = sources.index(t.sources[int(node.name)])
-                            return code.load_all(self.tmp(at, ldc, slot, vectors, vector))
-                    if node in plan.tape:
-                        return code.load(self.slot(absolute, node, unit), mask)
-                    if node is t.after[plan.variant.output]:
-                        return code.load(self.array("y", absolute, self.P, unit), mask)
-                    return None
-
-                def adjoint(name: str) -> ir.Value:
-                    parts = []
-                    if name in plan.fields:
-                        parts.append(code.load(carry(name), mask))
-                    if name == plan.variant.output:
-                        parts.append(code.load(self.array("dy", absolute, self.P, unit), mask))
-                    for slot, source in enumerate(sources):
-                        if source.word == "state" and source.name == name:
-                            place = self.tmp(at, ldc, slot, vectors, vector)
-                            parts.append(code.load_all(place))
-                    total = parts[0]
-                    for part in parts[1:]:
-                        total = b.fadd(total, part)
-                    return total
-
-                memo: dict[Node, ir.Value] = {}
-                stores: list[tuple[ir.Value, ir.Value]] = []
-
-                def give(node: Node, place: Callable[[], ir.Value]) -> None:
-                    if back.stages.get(node) == stage:
-                        stores.append((self.evaluate(node, memo, leaf), place()))
-
-                for index, node in enumerate(back.sums):
-                    column = b.add(b.mul(self.H, code.integer(index)), unit)
-                    give(node, partial(self.array, "tape", absolute, self.tape_row, column))
-                for name, node in back.state.items():
-                    give(node, partial(carry, name))
-                for node in plan.across:
-                    give(node, partial(across, node))
-                if back.input is not None:
-                    give(back.input, partial(self.array, "dx", absolute, self.word["dx_row"], unit))
-                for index, name in enumerate(totals):
-                    value = self.evaluate(back.vectors[name], memo, leaf)
-                    carried[index] = b.fadd(carried[index], value)
-                for value, place in stores:
-                    code.store(value, place, mask)
-            for name, total in zip(totals, after, strict=True):
-                place = self.vector("dvectors", name, unit)
-                code.store(b.fadd(code.load(place, mask), total), place, mask)
-
-        for index, group in enumerate(plan.groups):
-            if max(t.stages[value] for value in t.graph.groups[group]) == stage:
-                self._normalise(index, back.groups[group], rows, base)
-        self.rows_of(stage, rows, max(len(sources), 1), before, body)
-
-    def _normalise(
-        self, index: int, pairs: list[tuple[Node, Node]], rows: ir.Value, base: ir.Value
-    ) -> None:
-        """Write the means of g and of g times the normalised value, for each sequence."""
-        code, b, plan = self.code, self.code.builder, self.plan
-        with code.loop(code.integer(0), rows) as row:
-            absolute = b.add(base, row)
-            mean, scale = (self.row_value(n, row, absolute) for n in pairs[0][0].arguments[1:])
-
-            def both(which: int, unit: ir.Value, mask: ir.Value) -> list[ir.Value]:
-                node, adjoint = pairs[which]
-                slot = b.mul(code.integer(plan.across[adjoint]), self.word["B"])
-                g = code.load(self.array("across", b.add(slot, row), self.H, unit), mask)
-                value = code.load(self.slot(absolute, node.arguments[0], unit), mask)
-                return [g, b.fmul(g, b.fmul(b.fsub(value, mean), scale))]
-
-            for offset, found in enumerate(self.means(len(pairs), 2, both)):
-                b.store(found, self.row_number("row_sums", row, 2 * index + offset))
+        b.call(self.argument[name], [*arguments, self.argument["panels"], *more])

@@ -1,4 +1,4 @@
-"""Turns LLVM code into functions that can be called; what is compiled stays in a cache on disk."""
+"""Compilation: from plans to functions that can be called, with a cache of object files on disk."""
 
 import ctypes
 import functools
@@ -16,39 +16,40 @@ from trainables.cache import Cache
 from trainables.cells import equations
 from trainables.cells.variant import Variant
 from trainables.engine.cpu.emit import emit
-from trainables.engine.cpu.ir import Kind
+from trainables.engine.cpu.ir import SimdType
 from trainables.engine.cpu.plan import Plan
 from trainables.engine.cpu.shared import emit_shared
-from trainables.engine.trace import Node, Product, walk
+from trainables.engine.graph import Node, Product, walk
 
-#: Object files. All variants together are about eighty.
+#: Object files. All variants in both float types, with and without zoneout, are about 150.
 KERNELS = Cache("kernels", kept=512)
 
 logger = logging.getLogger(__name__)
 
 
-def _sources() -> str:
-    """Return a digest of the engine's own code, and of the words of equations."""
-    here = sorted(file for file in Path(__file__).parent.glob("*.py*") if file.is_file())
+def sources_digest(engine: Path) -> str:
+    """Return a digest of the code in the engine's folder, and of the vocabulary of equations."""
+    ours = [*engine.glob("*.py*"), *engine.glob("cpu/*.py*")]
+    files = sorted(file for file in ours if file.is_file())
     digest = hashlib.sha256()
-    for file in (*here, Path(equations.__file__)):
+    for file in (*files, Path(equations.__file__)):
         code = file.read_bytes()
         digest.update(f"{file.name} {len(code)} ".encode() + code)
     return digest.hexdigest()
 
 
-#: Taken when the module is imported: of the code that runs, though the files change meanwhile.
-_ENGINE = _sources()
+#: Taken at import, so that it is of the code that runs even if the files change later.
+_SOURCES_DIGEST = sources_digest(Path(__file__).parent.parent)
 
 
 @functools.cache
 def _processor() -> tuple[str, str]:
-    """Return name and features of this processor, as LLVM is told them."""
+    """Return name and features of this processor, as LLVM reads them."""
     return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
 
 
 def _machine() -> llvm.TargetMachine:
-    """Return a machine to compile for, a new one: an execution engine takes its own away."""
+    """Return a new machine to compile for: an execution engine takes ownership of its own."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     cpu, features = _processor()
@@ -58,7 +59,7 @@ def _machine() -> llvm.TargetMachine:
 
 @functools.cache
 def lanes() -> int:
-    """Return the float32 numbers in a register, or 0 where the engine does not run.
+    """Return the number of float32 values in a register, or 0 if the engine does not run here.
 
     The engine needs fused multiply-add and masked loads: AVX2 or AVX-512.
     """
@@ -72,7 +73,7 @@ def _compile(code: str) -> bytes:
     """Return LLVM code as an object file for this processor."""
     module, machine = llvm.parse_assembly(code), _machine()
     options = llvm.create_pipeline_tuning_options(speed_level=2)
-    options.loop_vectorization = options.slp_vectorization = False  # it is vectors already
+    options.loop_vectorization = options.slp_vectorization = False  # the code has vectors already
     options.loop_unrolling = False
     passes = llvm.create_pass_builder(machine, options)
     passes.getModulePassManager().run(module, passes)
@@ -81,14 +82,14 @@ def _compile(code: str) -> bytes:
 
 
 def _loaded(
-    name: str, kind: Kind, plan: Plan | None, emitted: Callable[[], str]
+    name: str, simd: SimdType, plan: Plan | None, emit_code: Callable[[], str]
 ) -> llvm.ExecutionEngine:
-    """Return code ready to be called: from the cache, or compiled now, which is logged."""
-    key = key_of(kind, plan)
+    """Return code ready to be called, from the cache or compiled now; compiling is logged."""
+    key = key_of(simd, plan)
     code = KERNELS.load(key)
     if code is None:
-        logger.debug("compiling %s in float%d", name, 8 * kind.bytes)
-        code = _compile(emitted())
+        logger.debug("compiling %s in float%d", name, 8 * simd.bytes)
+        code = _compile(emit_code())
         KERNELS.store(key, code)
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine())
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
@@ -96,94 +97,93 @@ def _loaded(
     return engine
 
 
-def key_of(kind: Kind, plan: Plan | None) -> str:
-    """Return the name of a plan's compiled code, or without one of what all share.
+def key_of(simd: SimdType, plan: Plan | None) -> str:
+    """Return the key of a plan's compiled code in the cache; without a plan, of the shared code.
 
-    It is a digest of everything that the code follows from, and known before any code is emitted.
+    It is a digest of everything that the code follows from, and is known before code is emitted.
     """
-    made_by = [_ENGINE, llvmlite.__version__, llvm.llvm_version_info]
-    made_for = [llvm.get_default_triple(), *_processor(), asdict(kind)]
-    told = json.dumps([made_by, made_for, plan and _followed(plan)], default=_plain)
-    return hashlib.sha256(told.encode()).hexdigest()
+    made_by = [_SOURCES_DIGEST, llvmlite.__version__, llvm.llvm_version_info]
+    made_for = [llvm.get_default_triple(), *_processor(), asdict(simd)]
+    made_from = plan and _determinants(plan)
+    text = json.dumps([made_by, made_for, made_from], default=_json_value)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _plain(value: object) -> object:
+def _json_value(value: object) -> object:
     if isinstance(value, Node):
         return value.number
     if isinstance(value, Product):
         return value.matrix, value.block, value.source
-    raise TypeError(f"{value!r} in the key of compiled code")
+    raise TypeError(f"the key of compiled code must not contain {value!r}")
 
 
-def _followed(plan: Plan) -> object:
-    """Return what the code of a plan follows from: its row, its graph, and where values are kept.
+def _determinants(plan: Plan) -> object:
+    """Return what the code of a plan follows from: its row, its graph, and the tape.
 
-    The equations are in it as they were traced, so that it does not matter where they stand, nor
-    whether a function that they call has changed.
+    The equations are in it as they were traced, so that neither their place nor a function that
+    they call matters but for its effect.
     """
-    t, variant = plan.trace, plan.variant
+    step, variant = plan.step, plan.variant
     row = [getattr(variant, field.name) for field in fields(Variant) if field.name != "step"]
     row.append(variant.projected)
-    layout = [t.sums, list(plan.tape.items()), list(plan.across.items())]
-    groups = t.graph.groups
+    layout = [step.sums, list(plan.tape.items()), list(plan.between_stages.items())]
+    groups = step.graph.groups
     members = [node for group in groups.values() for node in group]
     parts = [field.name for field in fields(Node) if field.name != "graph"]
-    graph = [
-        [getattr(node, part) for part in parts]
-        for node in walk([*t.after.values(), *members, *t.sums, *plan.tape, *plan.across])
-    ]
-    return [row, t.after, groups, layout, graph]
+    roots = [*step.new_state.values(), *members, *step.sums, *plan.tape, *plan.between_stages]
+    graph = [[getattr(node, part) for part in parts] for node in walk(roots)]
+    return [row, step.new_state, groups, layout, graph]
 
 
 @functools.cache
-def kind(double: bool) -> Kind:
-    """Return the vectors of this machine."""
-    return Kind(double, lanes() // 2 if double else lanes())
+def simd_type(double: bool) -> SimdType:
+    """Return the vectors of this processor."""
+    return SimdType(double, lanes() // 2 if double else lanes())
 
 
 @functools.cache
 def _shared(double: bool) -> llvm.ExecutionEngine:
-    chosen = kind(double)
-    return _loaded("shared", chosen, None, lambda: emit_shared(chosen))
+    simd = simd_type(double)
+    return _loaded("shared", simd, None, lambda: emit_shared(simd))
 
 
 @functools.cache
 def shared_address(name: str, double: bool) -> int:
-    """Return where one of the functions is that all variants share."""
+    """Return the address of one of the functions that all variants share (shared.py)."""
     return int(_shared(double).get_function_address(name))
 
 
-class Scan:
-    """A variant's compiled scan."""
+class CompiledScan:
+    """A variant's compiled scan in one float type, for layers of every size."""
 
     def __init__(self, variant: Variant, double: bool) -> None:
         self.plan = plan_of(variant)
-        self.kind = kind(double)
+        self.simd = simd_type(double)
         self._engine = _loaded(
-            variant.name, self.kind, self.plan, lambda: emit(self.plan, self.kind)
+            variant.name, self.simd, self.plan, lambda: emit(self.plan, self.simd)
         )
-        #: Where both functions are.
+        #: Addresses of both functions.
         self.addresses = {
             name: int(self._engine.get_function_address(name)) for name in ("forward", "backward")
         }
-        one = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
-        self.forward, self.backward = (one(at) for at in self.addresses.values())
+        of_pointer = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+        self.forward, self.backward = (of_pointer(found) for found in self.addresses.values())
 
 
 _PLANS: dict[str, Plan] = {}
-_SCANS: dict[tuple[str, bool], Scan] = {}
+_SCANS: dict[tuple[str, bool], CompiledScan] = {}
 
 
 def plan_of(variant: Variant) -> Plan:
-    """Return the plan of a variant, made once."""
+    """Return the plan of a variant, made once a process."""
     if variant.name not in _PLANS:
         _PLANS[variant.name] = Plan(variant)
     return _PLANS[variant.name]
 
 
-def compiled(variant: Variant, double: bool) -> Scan:
+def compiled(variant: Variant, double: bool) -> CompiledScan:
     """Return the compiled scan of a variant, compiled at its first use in the process."""
     key = (variant.name, double)
     if key not in _SCANS:
-        _SCANS[key] = Scan(variant, double)
+        _SCANS[key] = CompiledScan(variant, double)
     return _SCANS[key]

@@ -1,16 +1,16 @@
-"""Writes a variant's scan as LLVM code."""
+"""The LLVM code of a variant's scan, forward and backward."""
 
 from llvmlite import ir
 
 from trainables.engine.cpu.backward import BackwardFunction
 from trainables.engine.cpu.forward import ForwardFunction
-from trainables.engine.cpu.ir import Kind
+from trainables.engine.cpu.ir import SimdType
 from trainables.engine.cpu.plan import Plan
 
 
-def emit(plan: Plan, kind: Kind) -> str:
+def emit(plan: Plan, simd: SimdType) -> str:
     """Return the LLVM code of a variant's scan."""
     module = ir.Module(plan.variant.name)
-    ForwardFunction(plan, module, kind)
-    BackwardFunction(plan, module, kind)
+    ForwardFunction(plan, module, simd)
+    BackwardFunction(plan, module, simd)
     return str(module)

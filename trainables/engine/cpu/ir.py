@@ -1,8 +1,8 @@
-"""LLVM code by the line: loops, vectors with masks, and the functions that gates are made of.
+"""LLVM code, line by line: loops, masked vectors, and the functions that gates are made of.
 
-Vectors are one register's worth of units. The functions of float32 are rational approximations with
-relative errors near 1e-7, fitted to the function on the interval in which it is not yet constant;
-those of float64 call the C library.
+A vector fills one register with values of neighbouring units. The functions of float32 are rational
+approximations with relative errors near 1e-7, fitted on the interval in which the function is not
+yet constant; those of float64 call the C library.
 """
 
 import math
@@ -27,8 +27,8 @@ EXP_P = tuple(1 / math.factorial(n) for n in range(8))
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A number type with the vectors that hold it."""
+class SimdType:
+    """A float type and the vectors of it that fill a register."""
 
     double: bool
     lanes: int
@@ -51,38 +51,38 @@ class Kind:
 
 
 class Code:
-    """Writes one function."""
+    """A writer of one LLVM function."""
 
-    def __init__(self, function: ir.Function, kind: Kind) -> None:
-        self.function, self.kind = function, kind
+    def __init__(self, function: ir.Function, simd: SimdType) -> None:
+        self.function, self.simd = function, simd
         self.builder = ir.IRBuilder(function.append_basic_block("entry"))
 
     def integer(self, value: int) -> ir.Constant:
         return ir.Constant(I64, value)
 
     def splat(self, value: float) -> ir.Constant:
-        return ir.Constant(self.kind.vector, [value] * self.kind.lanes)
+        return ir.Constant(self.simd.vector, [value] * self.simd.lanes)
 
     @contextmanager
     def loop(
         self, start: ir.Value, stop: ir.Value, step: ir.Value | None = None
     ) -> Iterator[ir.Value]:
         """Count from start to below stop."""
-        with self.carrying(start, stop, [], step) as (counter, _, _):
+        with self.loop_carrying(start, stop, [], step) as (counter, _, _):
             yield counter
 
     @contextmanager
-    def carrying(
+    def loop_carrying(
         self,
         start: ir.Value,
         stop: ir.Value,
         values: Sequence[ir.Value],
         step: ir.Value | None = None,
     ) -> Iterator[tuple[ir.Value, list[ir.Value], list[ir.Value]]]:
-        """Count, and carry values from one round to the next.
+        """Count from start to below stop, and carry values from one iteration to the next.
 
-        The body replaces the entries of the first list; they are the values after the loop too.
-        The second list holds them then.
+        Yields the counter, the carried values, and an empty list. The body replaces entries of the
+        first list; after the loop, the second list holds the last values.
         """
         b = self.builder
         before = b.block
@@ -106,15 +106,15 @@ class Code:
         b.position_at_end(behind)
         after.extend(phis)
 
-    def smaller(self, one: ir.Value, other: ir.Value) -> ir.Value:
+    def minimum(self, one: ir.Value, other: ir.Value) -> ir.Value:
         return self.builder.select(self.builder.icmp_signed("<", one, other), one, other)
 
-    def at(self, pointer: ir.Value, index: ir.Value) -> ir.Value:
-        """Return the address of a number."""
-        return self.builder.gep(pointer, [index], source_etype=self.kind.scalar)
+    def address(self, pointer: ir.Value, index: ir.Value) -> ir.Value:
+        """Return the address of a number of an array."""
+        return self.builder.gep(pointer, [index], source_etype=self.simd.scalar)
 
-    def _masked(self, word: str, result: ir.Type, arguments: Sequence[ir.Value]) -> ir.Value:
-        name = f"llvm.masked.{word}.{self.kind.suffix}.p0"
+    def _masked(self, operation: str, result: ir.Type, arguments: Sequence[ir.Value]) -> ir.Value:
+        name = f"llvm.masked.{operation}.{self.simd.suffix}.p0"
         return self.call(name, result, arguments)
 
     def call(self, name: str, result: ir.Type, arguments: Sequence[ir.Value]) -> ir.Value:
@@ -126,23 +126,23 @@ class Code:
 
     def load(self, pointer: ir.Value, mask: ir.Value) -> ir.Value:
         """Return a vector from memory, zero where the mask is off."""
-        align = ir.Constant(I32, self.kind.bytes)
+        align = ir.Constant(I32, self.simd.bytes)
         arguments = [pointer, align, mask, self.splat(0.0)]
-        return self._masked("load", self.kind.vector, arguments)
+        return self._masked("load", self.simd.vector, arguments)
 
     def store(self, value: ir.Value, pointer: ir.Value, mask: ir.Value) -> None:
-        align = ir.Constant(I32, self.kind.bytes)
+        align = ir.Constant(I32, self.simd.bytes)
         self._masked("store", ir.VoidType(), [value, pointer, align, mask])
 
     def load_all(self, pointer: ir.Value) -> ir.Value:
-        return self.builder.load(pointer, align=self.kind.bytes, typ=self.kind.vector)
+        return self.builder.load(pointer, align=self.simd.bytes, typ=self.simd.vector)
 
     def store_all(self, value: ir.Value, pointer: ir.Value) -> None:
-        self.builder.store(value, pointer, align=self.kind.bytes)
+        self.builder.store(value, pointer, align=self.simd.bytes)
 
-    def total(self, vector: ir.Value) -> ir.Value:
+    def lane_sum(self, vector: ir.Value) -> ir.Value:
         """Return the sum over all lanes."""
-        b, lanes = self.builder, self.kind.lanes
+        b, lanes = self.builder, self.simd.lanes
         while lanes > 1:
             lanes //= 2
             undefined = ir.Constant(vector.type, ir.Undefined)
@@ -154,23 +154,23 @@ class Code:
             vector = b.fadd(*halves)
         return b.extract_element(vector, ir.Constant(I32, 0))
 
-    def spread(self, pointer: ir.Value) -> ir.Value:
-        """Return a vector that holds the number at the address in every lane."""
-        return self.spread_value(self.builder.load(pointer, typ=self.kind.scalar))
+    def load_broadcast(self, pointer: ir.Value) -> ir.Value:
+        """Return a vector with the number at an address in every lane."""
+        return self.broadcast(self.builder.load(pointer, typ=self.simd.scalar))
 
-    def spread_value(self, number: ir.Value) -> ir.Value:
-        """Return a vector that holds the number in every lane."""
+    def broadcast(self, number: ir.Value) -> ir.Value:
+        """Return a vector with a number in every lane."""
         b = self.builder
-        undefined = ir.Constant(self.kind.vector, ir.Undefined)
+        undefined = ir.Constant(self.simd.vector, ir.Undefined)
         one = b.insert_element(undefined, number, ir.Constant(I32, 0))
-        zeros = ir.Constant(ir.VectorType(I32, self.kind.lanes), [0] * self.kind.lanes)
+        zeros = ir.Constant(ir.VectorType(I32, self.simd.lanes), [0] * self.simd.lanes)
         return b.shuffle_vector(one, undefined, zeros)
 
-    def turned(self, rows: Sequence[ir.Value]) -> list[ir.Value]:
-        """Return the columns of a square of as many vectors as there are lanes."""
-        b, lanes, found = self.builder, self.kind.lanes, list(rows)
+    def transpose(self, rows: Sequence[ir.Value]) -> list[ir.Value]:
+        """Return the columns of a square matrix, given its rows: as many vectors as lanes."""
+        b, lanes, found = self.builder, self.simd.lanes, list(rows)
         apart = 1
-        while apart < lanes:  # swap the squares beside the diagonal, of one, then two, then four
+        while apart < lanes:  # swap the squares beside the diagonal: of size 1, then 2, then 4
             low = [lane if not lane & apart else lanes + lane - apart for lane in range(lanes)]
             masks = [
                 ir.Constant(ir.VectorType(I32, lanes), [lane + shift for lane in low])
@@ -186,8 +186,8 @@ class Code:
         return found
 
     def lanes_below(self, first: ir.Value, width: ir.Value) -> ir.Value:
-        """Return the mask of the lanes whose unit, counted from first, is below width."""
-        b, lanes = self.builder, self.kind.lanes
+        """Return the mask of the lanes whose unit is below width; lane 0 is unit `first`."""
+        b, lanes = self.builder, self.simd.lanes
         type_ = ir.VectorType(I64, lanes)
         undefined = ir.Constant(type_, ir.Undefined)
         left = b.insert_element(undefined, b.sub(width, first), ir.Constant(I32, 0))
@@ -196,7 +196,7 @@ class Code:
         return b.icmp_signed("<", ir.Constant(type_, list(range(lanes))), spread)
 
     def fma(self, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
-        return self.call(f"llvm.fma.{self.kind.suffix}", self.kind.vector, [x, y, z])
+        return self.call(f"llvm.fma.{self.simd.suffix}", self.simd.vector, [x, y, z])
 
     def _polynomial(self, x: ir.Value, coefficients: Sequence[float]) -> ir.Value:
         total: ir.Value = self.splat(coefficients[-1])
@@ -205,42 +205,42 @@ class Code:
         return total
 
     def _clamped(self, x: ir.Value, limit: float) -> ir.Value:
-        """Return x between -limit and limit; what is not a number stays so."""
+        """Return x limited to [-limit, limit]; NaN stays NaN."""
         b = self.builder
         high, low = self.splat(limit), self.splat(-limit)
         x = b.select(b.fcmp_ordered(">", x, high), high, x)
         return b.select(b.fcmp_ordered("<", x, low), low, x)
 
-    def _library(self, name: str, x: ir.Value) -> ir.Value:
-        """Return a function of the C library, lane by lane."""
-        b, result = self.builder, ir.Constant(self.kind.vector, ir.Undefined)
-        for lane in range(self.kind.lanes):
-            at = ir.Constant(I32, lane)
-            value = self.call(name, self.kind.scalar, [b.extract_element(x, at)])
-            result = b.insert_element(result, value, at)
+    def _call_libm(self, name: str, x: ir.Value) -> ir.Value:
+        """Return a function of the C library of each lane."""
+        b, result = self.builder, ir.Constant(self.simd.vector, ir.Undefined)
+        for lane in range(self.simd.lanes):
+            index = ir.Constant(I32, lane)
+            value = self.call(name, self.simd.scalar, [b.extract_element(x, index)])
+            result = b.insert_element(result, value, index)
         return result
 
     def exp(self, x: ir.Value) -> ir.Value:
-        if self.kind.double:
-            return self._library("exp", x)
+        if self.simd.double:
+            return self._call_libm("exp", x)
         b = self.builder
         low = self.splat(-87.0)
         tiny = b.fcmp_ordered("<", x, low)
         high = self.splat(88.5)
         x = b.select(tiny, low, b.select(b.fcmp_ordered(">", x, high), high, x))
-        name = f"llvm.rint.{self.kind.suffix}"
+        name = f"llvm.rint.{self.simd.suffix}"
         scaled = b.fmul(x, self.splat(1 / math.log(2)))
-        n = self.call(name, self.kind.vector, [scaled])
+        n = self.call(name, self.simd.vector, [scaled])
         r = self.fma(n, self.splat(-0.693359375), x)  # log(2) in two parts
         r = self.fma(n, self.splat(0.693359375 - math.log(2)), r)
-        whole = b.fptosi(n, ir.VectorType(I32, self.kind.lanes))
-        bits = b.shl(b.add(whole, _ints(127, self.kind.lanes)), _ints(23, self.kind.lanes))
-        power = b.bitcast(bits, self.kind.vector)
+        whole = b.fptosi(n, ir.VectorType(I32, self.simd.lanes))
+        bits = b.shl(b.add(whole, _ints(127, self.simd.lanes)), _ints(23, self.simd.lanes))
+        power = b.bitcast(bits, self.simd.vector)
         return b.select(tiny, self.splat(0.0), b.fmul(self._polynomial(r, EXP_P), power))
 
     def tanh(self, x: ir.Value) -> ir.Value:
-        if self.kind.double:
-            return self._library("tanh", x)
+        if self.simd.double:
+            return self._call_libm("tanh", x)
         b = self.builder
         x = self._clamped(x, 9.0)
         square = b.fmul(x, x)
@@ -257,14 +257,14 @@ class Code:
         b, zero = self.builder, self.splat(0.0)
         negative = b.fcmp_ordered("<", x, zero)
         e = self.exp(b.select(negative, x, b.fneg(x)))
-        if self.kind.double:
-            log = self._library("log1p", e)
+        if self.simd.double:
+            log = self._call_libm("log1p", e)
         else:
             quotient = b.fdiv(self._polynomial(e, LOG1P_P), self._polynomial(e, LOG1P_Q))
             log = b.fmul(e, quotient)
         return b.fsub(b.select(b.fcmp_ordered(">", x, zero), zero, x), log)
 
-    def positive(self, x: ir.Value, value: ir.Value) -> ir.Value:
+    def where_positive(self, x: ir.Value, value: ir.Value) -> ir.Value:
         """Return the value where x > 0, and zero elsewhere."""
         zero = self.splat(0.0)
         return self.builder.select(self.builder.fcmp_ordered(">", x, zero), value, zero)

@@ -176,7 +176,7 @@ def _seen(
 
 
 def _hoist(graph: Graph, prefix: str, layer: Layer, x_TBI: str) -> str:
-    """Add the input's part of all blocks at once, as trainables.cells.scan.hoist does."""
+    """Add the input's part of all blocks at once, as trainables.layers.scan.hoist does."""
     variant = layer.variant
 
     def constant(name: str, value: NDArray[np.float32]) -> Expression:

@@ -1,4 +1,4 @@
-"""Dropout over rows in compiled code: mask and product in one go."""
+"""Dropout over rows in compiled code: mask and product in one pass."""
 
 import ctypes
 import functools
@@ -14,10 +14,10 @@ from trainables.engine.cpu.compile import shared_address
 
 @functools.cache
 def _drop(double: bool) -> Callable[..., None]:
-    """Return the compiled function; its type is as shared.py has it."""
-    pointer, whole = ctypes.c_void_p, ctypes.c_int64
+    """Return the compiled function; shared.py says what its arguments are."""
+    pointer, int64 = ctypes.c_void_p, ctypes.c_int64
     number = ctypes.c_double if double else ctypes.c_float
-    types = [pointer, whole, pointer, whole, pointer, pointer, whole, whole, whole, number]
+    types = [pointer, int64, pointer, int64, pointer, pointer, int64, int64, int64, number]
     return ctypes.CFUNCTYPE(None, *types)(shared_address("drop", double))
 
 
@@ -29,9 +29,9 @@ def drop(
     last: int,
     scale: float,
 ) -> None:
-    """Write to out the values [rows, F] whose levels are `last` at most, times scale; else zero.
+    """Write to `out` the values [rows, F] whose level is at most `last`, times scale; else zero.
 
-    levels: [places · F], of which row n reads the F from places[n] · F on.
+    levels: [places · F]; row n uses the F levels from places[n] · F on.
     """
     assert out.shape == value.shape and out.dtype == value.dtype and len(places) == len(value)
     assert out.stride(1) == value.stride(1) == 1 and places.is_contiguous()

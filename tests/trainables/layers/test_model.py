@@ -1,4 +1,4 @@
-"""What a model must hold to, whichever cell it is made of."""
+"""What every model must satisfy, of whichever cell it is made."""
 
 from typing import Any
 
@@ -28,11 +28,11 @@ def test_the_catalogue_and_the_table_of_cells_name_the_same_variants() -> None:
     assert listed == set(VARIANTS)
 
 
-def test_a_cell_that_adds_its_input_to_units_refuses_another_number_of_inputs() -> None:
+def test_a_square_cell_refuses_another_number_of_inputs_than_units() -> None:
     square = [variant for variant in VARIANTS.values() if variant.square]
     assert {"linear-sru", "gru-mut1"} < {variant.name for variant in square}
     for variant in square:
-        with pytest.raises(ValueError, match="needs 8 inputs, one for each unit, not 16"):
+        with pytest.raises(ValueError, match="must have 8 inputs, one for each unit, not 16"):
             Layer(variant, 16, 8, torch.Generator())
 
 
@@ -55,7 +55,9 @@ def name(config: TrialConfig) -> str:
 
 @pytest.mark.parametrize("config", CONFIGS, ids=name)
 @pytest.mark.parametrize("depth", [1, 3])
-def test_the_number_of_parameters_is_the_formula_s(config: TrialConfig, depth: int) -> None:
+def test_a_model_has_as_many_parameters_as_the_formula_gives(
+    config: TrialConfig, depth: int
+) -> None:
     config = config.model_copy(update={"depth": depth})
     assert Model(config, info()).count == parameters(config, inputs=5, outputs=3)
 
@@ -70,16 +72,16 @@ def test_padding_never_changes_a_result(
     lengths = torch.tensor([4, 9, 1, 6])
     x_TBI = torch.randn(9, 4, 5, dtype=dtype, generator=draw)
     for garbage in (0.0, 50.0):
-        for at, length in enumerate(lengths.tolist()):
-            x_TBI[length:, at] = garbage
+        for b, length in enumerate(lengths.tolist()):
+            x_TBI[length:, b] = garbage
         with torch.no_grad():
             together, steps = model(x_TBI, lengths), model.features(x_TBI, lengths)
-            for at, length in enumerate(lengths.tolist()):
-                x_alone, length_alone = x_TBI[:length, at : at + 1], lengths[at : at + 1]
+            for b, length in enumerate(lengths.tolist()):
+                x_alone, length_alone = x_TBI[:length, b : b + 1], lengths[b : b + 1]
                 alone = model(x_alone, length_alone)
-                torch.testing.assert_close(together[at], alone[0], rtol=0, atol=tolerance)
+                torch.testing.assert_close(together[b], alone[0], rtol=0, atol=tolerance)
                 alone = model.features(x_alone, length_alone)
-                found = steps[:length, at : at + 1]
+                found = steps[:length, b : b + 1]
                 torch.testing.assert_close(found, alone, rtol=0, atol=tolerance)
 
 
