@@ -180,15 +180,15 @@ def results(
     from search.results.read import read_results
 
     found = read_results(_folder(name, root))
-    records = [r for r in found.trials if phase in (ShownPhase.ALL, r.phase)]
+    trials = [trial for trial in found.trials if phase in (ShownPhase.ALL, trial.phase)]
     if as_json:
-        print_json([record.as_dict() for record in records])
+        print_json([trial.as_dict() for trial in trials])
     else:
         from search.cli.tables import trials_table
 
         console = wide_console()
         again = None if found.driven else command("resume", found.folder)
-        console.print(trials_table(records, found.info.metric.name, console.width, again))
+        console.print(trials_table(trials, found.info.metric.name, console.width, again))
 
 
 @app.command()

@@ -117,7 +117,7 @@ def cells_table(width: int) -> Table:
 
 
 def describe_cells() -> list[dict[str, str]]:
-    """Return the catalogue as plain records."""
+    """Return the catalogue as plain values of JSON."""
     return [_plain(cell) for cell in CELLS]
 
 

@@ -54,12 +54,12 @@ class SmallJob:
     folder: Path
     job: JobSpec
     data: Data
-    records: list[TrialResult] = field(default_factory=list)
+    trials: list[TrialResult] = field(default_factory=list)
 
     @property
     def results(self) -> Results:
         """What read_results would return now."""
-        return Results(self.folder, self.job, self.data.info, list(self.records), "done")
+        return Results(self.folder, self.job, self.data.info, list(self.trials), "done")
 
     def add(
         self,
@@ -78,7 +78,7 @@ class SmallJob:
         value: stands for the validation value that it reached.
         test: stands for a replicate's value of the job's metric on test data.
         """
-        own = [r for r in self.records if r.arm == arm and r.phase == phase]
+        own = [r for r in self.trials if r.arm == arm and r.phase == phase]
         cell = parse(arm)
         base = {"depth": 1, "hidden_size": 8, "learning_rate": 0.01, "max_epochs": 3}
         config = TrialConfig(cell=cell.family, gates=cell.gates, **{**base, **choices})
@@ -92,7 +92,7 @@ class SmallJob:
         measured = training.evaluate("test") if confirms else None
         if measured is not None and test is not None:
             measured[self.data.info.metric.name] = test
-        record = TrialResult(
+        result = TrialResult(
             number=number,
             arm=arm,
             phase=phase,
@@ -111,8 +111,8 @@ class SmallJob:
             test=measured,
             checkpoint=name if state == "complete" else None,
         )
-        self.records.append(record)
-        return record
+        self.trials.append(result)
+        return result
 
 
 def small_job(folder: Path, task: str = "classification", arms: str = "lstm, gru") -> SmallJob:

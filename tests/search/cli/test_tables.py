@@ -55,9 +55,9 @@ def test_a_trial_without_a_driver_is_shown_as_interrupted(
 
 
 def test_the_legend_explains_only_what_is_there(tmp_path: Path) -> None:
-    records = made(tmp_path).search
-    assert "control: complete, drawn at random" in shown(trials_table(records, "accuracy", 200))
-    sampled = [record for record in records if not record.control]
+    trials = made(tmp_path).search
+    assert "control: complete, drawn at random" in shown(trials_table(trials, "accuracy", 200))
+    sampled = [trial for trial in trials if not trial.control]
     assert "control" not in shown(trials_table(sampled, "accuracy", 200))
 
 
