@@ -21,6 +21,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +36,14 @@ from optuna.distributions import (
 from optuna.samplers import TPESampler
 from optuna.storages import JournalStorage
 from optuna.study import StudyDirection
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.job.spec import JobSpec
 from search.journal.file import FileJournal
 from search.journal.replay import JobState
 from search.study.arm_study import ArmStudy
 from search.study.journal_backend import JournalBackend
+from search.study.optuna_compat import StoredStudy
 from search.study.sampler_storage import SuggestionStorage
 from search.study.seeds import derive_seed
 from search.study.window import TrialWindow
@@ -92,10 +94,12 @@ def cost(sizes: list[int], asks: int) -> list[dict[str, float]]:
     with tempfile.TemporaryDirectory() as folder, FileJournal(Path(folder) / "j") as journal:
         storage = JournalStorage(JournalBackend(journal, []))
         study = ArmStudy(job, job.arms[0], job_state, storage)
+        stored = StoredStudy(storage, f"{job.name}/{job.arms[0].name}", "maximize")
         trial_ms: list[float] = []
         for number in range(max(sizes)):
-            # At random, to get there soon.
-            config = study.start_trial(number, study.prepare_suggestion(number, control=True)())
+            # Random ones take no time; none is a control trial, so that some are pruned.
+            suggestion = study.prepare_suggestion(number, control=True)()
+            config = study.start_trial(number, replace(suggestion, control=False))
             value = 0.5 - abs(math.log10(config.learning_rate) + 2.5) / 9 - config.dropout / 9
             value += derive_seed(0, number) / 2**32 / 20
             begun = time.process_time()
@@ -103,7 +107,7 @@ def cost(sizes: list[int], asks: int) -> list[dict[str, float]]:
             study.end_trial(number, "pruned" if stopped else "complete", value)
             trial_ms.append(1e3 * (time.process_time() - begun))
             journal.commit()
-            stock.add_trial(plain(study, number))
+            stock.add_trial(plain(stored.trial(number)))
             if number + 1 in sizes:
                 ours = timed(lambda n: suggest(study, n), number + 1, asks)
                 theirs = timed(lambda n: ask_stock(stock, n), number + 1, max(3, asks // 8))
@@ -121,18 +125,17 @@ def cost(sizes: list[int], asks: int) -> list[dict[str, float]]:
     return rows
 
 
-def plain(study: ArmStudy, number: int) -> optuna.trial.FrozenTrial:
+def plain(trial: FrozenTrial) -> FrozenTrial:
     """Return a trial as a stock study has it: with whole numbers as such."""
-    kept = study._stored.trial(number)
-    params, distributions = dict(kept.params), dict(kept.distributions)
+    params, distributions = dict(trial.params), dict(trial.distributions)
     params["hidden_size"] = min(max(round(params["hidden_size"]), 8), 512)
     distributions["hidden_size"] = IntDistribution(8, 512)
     return create_trial(
-        state=kept.state,
-        value=kept.value,
+        state=trial.state,
+        value=trial.value,
         params=params,
         distributions=distributions,
-        intermediate_values=kept.intermediate_values,
+        intermediate_values=trial.intermediate_values,
     )
 
 
@@ -178,11 +181,11 @@ def truth(params: dict[str, Any]) -> float:
 
 def search(seed: int, trials: int, window: bool) -> float:
     """Return the true value of the configuration that measured best."""
-    history = TrialWindow(Metric("loss", "minimize"), fetch=lambda number: asked[number])
+    known = TrialWindow(Metric("loss", "minimize"), fetch=lambda number: asked[number])
     asked: dict[int, Any] = {}
     best = (math.inf, math.inf)
     for number in range(trials):
-        shown = history.window() if window else history.whole()
+        shown = known.window() if window else known.whole()
         storage = SuggestionStorage("synthetic", [StudyDirection.MINIMIZE], shown, number, {})
         trial = storage.ask(tpe(derive_seed(seed, number)))
         for name, distribution in SPACE.items():
@@ -192,7 +195,7 @@ def search(seed: int, trials: int, window: bool) -> float:
         best = min(best, (value, truth(trial.params)))
         ended = create_trial(value=value, params=trial.params, distributions=SPACE)
         ended.number = number
-        history.ended(ended)
+        known.ended(ended)
     return best[1]
 
 

@@ -16,10 +16,9 @@ from typing import Any
 import pytest
 from faults import alike, named, workers
 from installed import begin, gatesearch, kill, records, wait_until
-from optuna.storages import JournalStorage
+from stored_studies import stored_studies
 
-from search.journal.file import FileJournal, FileReader
-from search.study.journal_backend import JournalBackend
+from search.journal.file import FileReader
 
 KILLED = """\
 name: killed
@@ -80,15 +79,13 @@ def strike(folder: Path, target: str, chance: random.Random) -> bool:
 
 def studies(folder: Path) -> dict[str, list[Any]]:
     """Return the trials as Optuna sees them: states, values at rungs and in the end, attributes."""
-    with FileJournal(folder / "runs/killed/job.journal") as journal:
-        storage = JournalStorage(JournalBackend(journal, journal.take_history()))
-        return {
-            study.study_name: [
-                (t.number, t.state, t.params, t.values, t.intermediate_values, t.system_attrs)
-                for t in storage.get_all_trials(study._study_id)
-            ]
-            for study in storage.get_all_studies()
-        }
+    return {
+        name: [
+            (t.number, t.state, t.params, t.values, t.intermediate_values, t.system_attrs)
+            for t in trials
+        ]
+        for name, trials in stored_studies(folder / "runs/killed").items()
+    }
 
 
 def check_whole(folder: Path) -> None:

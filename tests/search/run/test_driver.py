@@ -5,17 +5,15 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import optuna
 import pytest
 from driven import INFO, LATER, Workers, drive, job, told
-from optuna.storages import JournalStorage
 from optuna.trial import TrialState as OptunaState
+from stored_studies import stored_studies
 
 from search.journal.base import encode
 from search.journal.file import FileJournal, FileReader
 from search.journal.replay import JobState, TrialState
 from search.run.driver import Driver
-from search.study.journal_backend import JournalBackend
 from spaces.errors import InputError
 from trainables.worker.messages import TrialReport
 
@@ -28,16 +26,6 @@ def search(job_state: JobState) -> list[TrialState]:
 
 def confirm(job_state: JobState) -> list[TrialState]:
     return [entry for entry in job_state.trials.values() if entry.phase == "confirm"]
-
-
-def studies(folder: Path) -> dict[str, list[optuna.trial.FrozenTrial]]:
-    """Return the trials as Optuna sees them, read from the journal alone."""
-    with FileJournal(folder / "job.journal") as journal:
-        storage = JournalStorage(JournalBackend(journal, journal.take_history()))
-        return {
-            study.study_name: storage.get_all_trials(study._study_id)
-            for study in storage.get_all_studies()
-        }
 
 
 def test_every_arm_gets_its_trials_and_every_finalist_its_seeds(tmp_path: Path) -> None:
@@ -55,7 +43,7 @@ def test_a_pruned_trial_is_never_complete(tmp_path: Path) -> None:
     assert states["pruned"] > 20
     assert all(e.epoch == 9 for e in search(job_state) if e.state == "complete")
     assert all(e.epoch < 9 for e in search(job_state) if e.state == "pruned")
-    for trials in studies(tmp_path).values():
+    for trials in stored_studies(tmp_path).values():
         assert {t.last_step for t in trials if t.state == OptunaState.COMPLETE} == {9}
         assert not [t for t in trials if t.state == OptunaState.RUNNING]
 
@@ -70,7 +58,7 @@ def test_control_trials_are_a_fixed_share_and_never_pruned(tmp_path: Path) -> No
 
 def test_optuna_is_told_the_best_epoch_of_complete_trials(tmp_path: Path) -> None:
     job_state = drive(job(tmp_path), tmp_path)
-    for name, trials in studies(tmp_path).items():
+    for name, trials in stored_studies(tmp_path).items():
         for entry, trial in zip(job_state.arm(name.split("/")[1], "search"), trials, strict=True):
             assert trial.number == entry.number
             assert trial.intermediate_values == {p.epoch: p.value for p in entry.curve}
@@ -85,7 +73,7 @@ def test_a_trial_that_diverges_ends_within_that_report(tmp_path: Path) -> None:
     entry = job_state.trials["search/lstm/3"]
     assert (entry.state, entry.epoch) == ("diverged", 1)
     assert entry.reason == "loss or gradient was not finite in epoch 2"
-    trials = studies(tmp_path)["driven/lstm"]
+    trials = stored_studies(tmp_path)["driven/lstm"]
     assert trials[3].state == OptunaState.PRUNED
     assert not [t for t in trials if t.state == OptunaState.RUNNING]
 
@@ -136,7 +124,9 @@ def comparable(job_state: JobState) -> dict[str, dict[str, Any]]:
 
 
 def rung_tables(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    return {name: [t.system_attrs for t in trials] for name, trials in studies(folder).items()}
+    return {
+        name: [t.system_attrs for t in trials] for name, trials in stored_studies(folder).items()
+    }
 
 
 def test_two_runs_of_one_job_are_the_same(tmp_path: Path) -> None:
@@ -169,7 +159,7 @@ def test_a_failing_trial_is_retried_and_then_failed_with_its_reason(tmp_path: Pa
     entry = job_state.trials["search/gru/1"]
     assert (entry.state, entry.retries) == ("failed", 2)
     assert entry.reason == "RuntimeError: out of luck"
-    assert studies(tmp_path)["driven/gru"][1].state == OptunaState.FAIL
+    assert stored_studies(tmp_path)["driven/gru"][1].state == OptunaState.FAIL
     assert Counter(e.arm for e in search(job_state)) == {"rnn": 8, "lstm": 8, "gru": 8}
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from driven import INFO, Workers, drive, job, told
-from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 from rich.console import Console
+from stored_studies import stored_studies
 
 from search.job.spec import JobSpec
 from search.journal.file import FileJournal
@@ -23,7 +23,6 @@ from search.run import session
 from search.run.budgets import MAX_UNPRODUCTIVE
 from search.run.driver import Driver
 from search.run.warm_start import find
-from search.study.arm_study import open_studies
 from search.study.optuna_compat import LATENCY_CONSTRAINT
 from search.tracking.runs import JobRuns
 from spaces.errors import InputError
@@ -141,19 +140,11 @@ def test_a_resumed_job_goes_on_as_an_undisturbed_one(tmp_path: Path, sampler: st
         assert trials(again) == undisturbed
 
 
-def stored(folder: Path, wanted: JobSpec) -> list[FrozenTrial]:
-    """Return the arm's trials as Optuna has them."""
-    with FileJournal(folder / "job.journal") as journal:
-        history = journal.take_history()
-        (study,) = open_studies(wanted, told(folder), journal, history).values()
-        return study._stored.trials
-
-
 def test_optuna_is_told_pruned_without_a_value_and_the_excess_as_a_constraint(
     tmp_path: Path,
 ) -> None:
     entries = run(tmp_path)
-    trials = stored(tmp_path, limited(tmp_path))
+    (trials,) = stored_studies(tmp_path).values()
     slow = {entry.number for entry in over(entries)}
     for trial, entry in zip(trials, entries, strict=True):
         assert entry.latency_ms is not None

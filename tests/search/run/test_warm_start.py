@@ -51,15 +51,15 @@ def test_a_warm_search_starts_near_the_former_ones_best(tmp_path: Path, sampler:
     for start in ("former", None):
         name = f"new-{start or 'cold'}"
         wanted = warm(tmp_path, sampler, search={"warm_start": start}, name=name)
-        entries = run(wanted, tmp_path).trials.values()
-        average[start] = sum(distance(entry.config) for entry in entries) / len(entries)
+        trials = run(wanted, tmp_path).trials.values()
+        average[start] = sum(distance(trial.config) for trial in trials) / len(trials)
     assert average["former"] < 0.8 * average[None]
 
 
 def test_a_former_jobs_trials_count_for_nothing_else(tmp_path: Path) -> None:
     former(tmp_path)
     job_state = run(warm(tmp_path, search={"pruner": "successive-halving"}), tmp_path)
-    assert [entry.number for entry in job_state.arm("lstm", "search")] == [*range(8)]
+    assert [trial.number for trial in job_state.arm("lstm", "search")] == [*range(8)]
     # The first to reach a rung is the best there: rungs begin empty.
     assert job_state.trials["search/lstm/0"].epoch > 1
 
@@ -71,13 +71,13 @@ def test_a_resume_needs_the_former_job_no_more(tmp_path: Path, sampler: str) -> 
     undisturbed = told_of(run(wanted, tmp_path))
     lines = (tmp_path / "new" / "job.journal").read_bytes().splitlines(keepends=True)
     shutil.rmtree(tmp_path / "former")
-    for kept in (1, len(lines) // 2):
-        (tmp_path / "new" / "job.journal").write_bytes(b"".join(lines[:kept]))
+    for length in (1, len(lines) // 2):
+        (tmp_path / "new" / "job.journal").write_bytes(b"".join(lines[:length]))
         assert told_of(run(wanted, tmp_path)) == undisturbed
 
 
 def test_without_a_former_job_nothing_is_begun(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="there is no job 'former'"):
+    with pytest.raises(InputError, match=r"must name a job in .*, not 'former'"):
         begin(warm(tmp_path), INFO, tmp_path / "job.yaml", tmp_path)
     assert list(tmp_path.iterdir()) == []
 

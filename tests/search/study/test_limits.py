@@ -33,7 +33,7 @@ def test_no_configuration_is_over_the_limit_and_the_budget_is_spent_whole(
     wanted = limited(tmp_path, 30_000, search={"sampler": sampler})
     job_state = drive(wanted.check(INFO), tmp_path, slots=2)
     assert len(job_state.trials) == 3 * 24
-    assert max(count(entry.config) for entry in job_state.trials.values()) <= 30_000
+    assert max(count(trial.config) for trial in job_state.trials.values()) <= 30_000
 
 
 def test_where_chance_finds_nothing_the_smallest_model_is_taken(tmp_path: Path) -> None:
@@ -41,10 +41,10 @@ def test_where_chance_finds_nothing_the_smallest_model_is_taken(tmp_path: Path) 
     least, _ = smallest(limited(tmp_path, 10**9).arms[0], INFO.inputs, INFO.outputs)
     wanted = limited(tmp_path, least, arms=["rnn"])
     job_state = drive(wanted.check(INFO), tmp_path)
-    entries = list(job_state.trials.values())
-    assert len(entries) == 24
-    assert {count(entry.config) for entry in entries} == {least}
-    assert len({entry.config.learning_rate for entry in entries}) == 24
+    trials = list(job_state.trials.values())
+    assert len(trials) == 24
+    assert {count(trial.config) for trial in trials} == {least}
+    assert len({trial.config.learning_rate for trial in trials}) == 24
 
 
 def test_an_arm_that_cannot_keep_the_limit_is_refused(tmp_path: Path) -> None:
@@ -101,6 +101,6 @@ def test_capacity_matched_arms_keep_to_their_number_of_parameters(
         confirm={"seeds": 0},
     )
     job_state = drive(wanted.check(INFO), tmp_path, slots=2)
-    sizes = [count(entry.config) for entry in job_state.trials.values()]
+    sizes = [count(trial.config) for trial in job_state.trials.values()]
     assert len(sizes) == 4 * 16
     assert all(abs(size - 20_000) <= 0.03 * 20_000 for size in sizes)

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from stored_studies import stored_studies
 
 from search.job.samplers import SAMPLERS
 from search.job.spec import JobSpec
@@ -20,6 +21,7 @@ from search.journal.replay import JobState
 from search.run.session import begin
 from search.study.arm_study import ArmStudy
 from search.study.journal_backend import JournalBackend
+from search.study.optuna_compat import OPERATION
 from search.study.samplers import choose
 from search.study.seeds import derive_seed
 from search.study.window import BEST, LATEST, RUNNING, TrialWindow
@@ -77,8 +79,8 @@ def test_a_resumed_search_suggests_what_an_undisturbed_one_does(
     whole.mkdir(), again.mkdir()
     undisturbed = told_of(drive(wanted, whole))
     lines = (whole / "job.journal").read_bytes().splitlines(keepends=True)
-    for kept in range(3, len(lines), len(lines) // 4):
-        (again / "job.journal").write_bytes(b"".join(lines[:kept]))
+    for length in range(3, len(lines), len(lines) // 4):
+        (again / "job.journal").write_bytes(b"".join(lines[:length]))
         assert told_of(drive(wanted, again)) == undisturbed
 
 
@@ -87,11 +89,11 @@ def test_suggestions_stay_in_the_space_and_are_not_repeated(tmp_path: Path, samp
     wanted = made(tmp_path, sampler, control_fraction=0.0)
     job_state = drive(wanted, tmp_path, slots=3)
     for arm in wanted.arms:
-        entries = job_state.arm(arm.name, "search")
-        for entry in entries:
+        trials = job_state.arm(arm.name, "search")
+        for trial in trials:
             for name, domain in arm.space.items():
-                assert getattr(entry.config, name) in domain, (name, entry.config)
-        repeats = len(entries) - len({str(entry.config) for entry in entries})
+                assert getattr(trial.config, name) in domain, (name, trial.config)
+        repeats = len(trials) - len({str(trial.config) for trial in trials})
         # Twelve configurations are in the small space of one cell.
         assert repeats == (4 if sampler == "brute-force" and arm.name == "lstm" else 0)
 
@@ -109,8 +111,8 @@ def test_a_sampler_that_learns_is_better_than_chance(
         folder.mkdir()
         search = {"sampler": name, "trials": trials, "control_fraction": 0, "pruner": pruner}
         wanted = job(folder, arms=["lstm"], space=BOWL, search=search, confirm={"seeds": 0})
-        entries = list(drive(wanted, folder, value=bowl).trials.values())
-        total[name] = sum(distance(entry.config) for entry in entries[trials // 2 :])
+        trials = list(drive(wanted, folder, value=bowl).trials.values())
+        total[name] = sum(distance(trial.config) for trial in trials[trials // 2 :])
     assert total[sampler] < 0.8 * total["random"]
 
 
@@ -143,50 +145,39 @@ def test_up_to_a_windows_size_suggestions_are_the_stock_samplers(tmp_path: Path)
     )
     drive(wanted, tmp_path)
     stock = optuna.create_study(direction="maximize")
-    for kept in stored(tmp_path):
-        stock.sampler = choose(wanted, "lstm", derive_seed(0, "lstm", kept.number)).sampler
-        trial = stock.ask(kept.distributions)
-        assert trial.params == kept.params
-        for epoch, value in kept.intermediate_values.items():
-            trial.report(value, epoch)
-        stock.tell(trial, kept.value, kept.state)
-
-
-def stored(folder: Path) -> list[optuna.trial.FrozenTrial]:
-    """Return the trials of a job's only arm as Optuna sees them, from the journal alone."""
-    with FileJournal(folder / "job.journal") as journal:
-        storage = JournalStorage(JournalBackend(journal, journal.take_history()))
-        return optuna.load_study(study_name=None, storage=storage).get_trials()
+    (trials,) = stored_studies(tmp_path).values()
+    for trial in trials:
+        stock.sampler = choose(wanted, "lstm", derive_seed(0, "lstm", trial.number)).sampler
+        asked = stock.ask(trial.distributions)
+        assert asked.params == trial.params
+        for epoch, value in trial.intermediate_values.items():
+            asked.report(value, epoch)
+        stock.tell(asked, trial.value, trial.state)
 
 
 CREATE_TRIAL, SET_TRIAL_PARAM = 4, 5  #: operations of Optuna's journal
 
 
-def records(folder: Path) -> list[dict[str, Any]]:
-    """Return Optuna's records in a job's journal."""
-    groups = FileReader(folder / "job.journal").groups()
-    return [record for group in groups for record in group if "op_code" in record]
-
-
 def test_a_new_trial_is_one_record_of_the_study(tmp_path: Path) -> None:
-    """Not one a parameter, each of which would be checked against the trials before it."""
+    """Not one a parameter, each of which Optuna would check against the trials before it."""
     drive(made(tmp_path, "tpe"), tmp_path)
-    kinds = Counter(record["op_code"] for record in records(tmp_path))
-    assert kinds[CREATE_TRIAL] == 32
-    assert kinds[SET_TRIAL_PARAM] == 0
+    groups = FileReader(tmp_path / "job.journal").groups()
+    operations = Counter(record.get(OPERATION) for group in groups for record in group)
+    assert operations[CREATE_TRIAL] == 32
+    assert operations[SET_TRIAL_PARAM] == 0
 
 
 def test_a_sampler_is_shown_no_more_trials_than_a_window_holds(tmp_path: Path) -> None:
-    history = TrialWindow(METRIC, fetch=lambda number: trial_of(number, TrialState.RUNNING))
+    window = TrialWindow(METRIC, fetch=lambda number: trial_of(number, TrialState.RUNNING))
     for number in range(2000):
         if number % 5 == 4:
-            history.started(number)
+            window.started(number)
         else:
-            history.ended(trial_of(number, TrialState.COMPLETE, (number * 7919) % 1000))
-    shown = history.window()
+            window.ended(trial_of(number, TrialState.COMPLETE, (number * 7919) % 1000))
+    shown = window.window()
     assert len(shown) <= BEST + LATEST + RUNNING
     assert [trial.number for trial in shown] == sorted(trial.number for trial in shown)
-    values = sorted((t.value for t in history.trials if t.value is not None), reverse=True)
+    values = sorted((t.value for t in window.trials if t.value is not None), reverse=True)
     assert values[:BEST] == sorted((t.value or 0 for t in shown), reverse=True)[:BEST]
     assert {n for n in range(1900, 2000) if n % 5 != 4} <= {trial.number for trial in shown}
 
@@ -197,11 +188,11 @@ def test_what_is_shown_does_not_depend_on_the_order_of_the_ends(
 ) -> None:
     shown = []
     for numbers in (range(12), order):
-        history = TrialWindow(METRIC, fetch=lambda number: fail(), best=3, latest=4)
+        window = TrialWindow(METRIC, fetch=lambda number: fail(), best=3, latest=4)
         for number in numbers:
             state = TrialState.PRUNED if number in pruned else TrialState.COMPLETE
-            history.ended(trial_of(number, state, number // 3))
-        shown.append([trial.number for trial in history.window()])
+            window.ended(trial_of(number, state, number // 3))
+        shown.append([trial.number for trial in window.window()])
     assert shown[0] == shown[1]
 
 
@@ -258,10 +249,10 @@ def test_a_small_space_is_tried_whole_before_anything_is_repeated(tmp_path: Path
     )
     job_state = drive(wanted, tmp_path, slots=2)
     for arm, size in (("lstm", 12), ("any", 36)):
-        configs = [str(entry.config) for entry in job_state.arm(arm, "search")]
+        configs = [str(trial.config) for trial in job_state.arm(arm, "search")]
         assert len(set(configs[:size])) == size
         assert len(configs) == 40  # and then it goes on: another seed is another measurement
-    seeds = {entry.seed for entry in job_state.arm("lstm", "search")}
+    seeds = {trial.seed for trial in job_state.arm("lstm", "search")}
     assert len(seeds) == 40
 
 
@@ -273,8 +264,8 @@ def test_control_trials_are_independent_draws_even_if_they_repeat(tmp_path: Path
         search={"trials": 12, "control_fraction": 1.0},
         confirm={"seeds": 0},
     )
-    entries = drive(wanted, tmp_path).arm("lstm", "search")
-    assert Counter(str(entry.config) for entry in entries).most_common(1)[0][1] > 1
+    trials = drive(wanted, tmp_path).arm("lstm", "search")
+    assert Counter(str(trial.config) for trial in trials).most_common(1)[0][1] > 1
 
 
 REFUSED = [
