@@ -1,13 +1,13 @@
-"""What costs time to make and is the same every time, kept on disk for later processes.
+"""What takes long to make and is always the same, stored on disk for later processes.
 
     $GATESEARCH_CACHE, or $XDG_CACHE_HOME/gatesearch, or ~/.cache/gatesearch
         <kind>/<key>    a checksum, then the content
 
-Trust: some of what is read here is run, so that whoever may write here may run code as this user.
-Folder and files therefore have to belong to this user, and the folder has to be closed to everybody
-else; any other is neither read nor written, for instance one that somebody laid out first in a
-shared place. The checksum finds files that are cut off, damaged, or of another key. It is no
-defence against this user's own processes, which need no cache to do harm.
+Trust: some of what is read here is run. Whoever may write here may run code as this user. So folder
+and files must belong to this user, and the folder must be closed to everybody else; any other is
+neither read nor written, for instance one that somebody made first in a shared place. The checksum
+finds files that are cut off, damaged, or of another key. It is no defence against this user's own
+processes, which need no cache to do harm.
 
 The cache only saves time: where it cannot be used, everything goes on as if it were empty.
 """
@@ -29,9 +29,9 @@ logger = logging.getLogger(__name__)
 class Cache:
     """Entries of one kind, found by their keys, which must say all that an entry depends on."""
 
-    def __init__(self, kind: str, kept: int) -> None:
-        """Name the folder; of more than `kept` entries the oldest go."""
-        self._kind, self._kept = kind, kept
+    def __init__(self, kind: str, max_entries: int) -> None:
+        """Name the folder; of more than max_entries the oldest are removed."""
+        self._kind, self._max_entries = kind, max_entries
 
     @property
     def folder(self) -> Path:
@@ -44,43 +44,46 @@ class Cache:
         return caches / "gatesearch" / self._kind
 
     def load(self, key: str) -> bytes | None:
-        """Return what was stored under a key; None where there is nothing, or nothing whole."""
+        """Return what was stored under a key; None where there is nothing whole."""
         try:
-            with self._opened() as where, os.fdopen(_open(where, key, os.O_RDONLY), "rb") as file:
+            with (
+                self._folder_open() as where,
+                os.fdopen(_open(where, key, os.O_RDONLY), "rb") as file,
+            ):
                 _check(file.fileno(), others=0o022)
                 entry = file.read()
         except FileNotFoundError:
             return None
         except (OSError, RuntimeError) as error:
-            _unused(str(error))
+            _log_once(str(error))
             return None
         content = entry[_CHECKSUM:]
         return content if entry[:_CHECKSUM] == _checksum(key, content) else None
 
     def store(self, key: str, content: bytes) -> None:
-        """Keep content under a key. Where that is impossible, nothing is kept."""
-        # Written aside and renamed: other processes see a whole entry or none.
-        part = f".{secrets.token_hex(8)}"
+        """Store content under a key, or nothing where that is impossible."""
+        # Written to a draft and renamed: other processes see a whole entry or none.
+        draft = f".{secrets.token_hex(8)}"
         try:
-            with self._opened() as where:
+            with self._folder_open() as where:
                 try:
-                    to = _open(where, part, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+                    to = _open(where, draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
                     with os.fdopen(to, "wb") as file:
                         file.write(_checksum(key, content) + content)
-                    os.replace(part, key, src_dir_fd=where, dst_dir_fd=where)
+                    os.replace(draft, key, src_dir_fd=where, dst_dir_fd=where)
                 except OSError:
                     with suppress(OSError):
-                        os.unlink(part, dir_fd=where)
+                        os.unlink(draft, dir_fd=where)
                     raise
-                self._forget(where)
+                self._remove_oldest(where)
         except (OSError, RuntimeError) as error:
-            _unused(str(error))
+            _log_once(str(error))
 
     @contextmanager
-    def _opened(self) -> Iterator[int]:
+    def _folder_open(self) -> Iterator[int]:
         """Open the folder, made where it is missing; OSError where it is not this user's alone.
 
-        Files are opened relative to it, so that they are in the very folder that was looked at.
+        Files are opened relative to it: they are in the very folder that was checked.
         """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         where = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -90,11 +93,11 @@ class Cache:
         finally:
             os.close(where)
 
-    def _forget(self, where: int) -> None:
-        """Remove the oldest entries beyond `kept`, and what writers that were killed have left."""
+    def _remove_oldest(self, where: int) -> None:
+        """Remove the oldest entries beyond max_entries, and drafts of writers that were killed."""
         with os.scandir(where) as files, suppress(FileNotFoundError):  # others tidy up as well
             ages = sorted((file.stat().st_mtime_ns, file.name) for file in files)
-            for _, name in ages[: -self._kept]:
+            for _, name in ages[: -self._max_entries]:
                 os.unlink(name, dir_fd=where)
 
 
@@ -114,6 +117,6 @@ def _check(opened: int, others: int) -> None:
 
 
 @functools.cache
-def _unused(reason: str) -> None:
-    """Say once why the cache is not used."""
+def _log_once(reason: str) -> None:
+    """Log once why the cache is not used."""
     logger.debug("nothing is cached: %s", reason)

@@ -157,6 +157,6 @@ def _export_one(results: Results, candidate: Candidate, data: Data, folder: Path
         )
     exported = Exported(results, candidate, data, config, scaling, best, comparison)
     write_new(folder / CONFIG, job_file(results, trial, best.epoch).encode())
-    write_new(folder / WEIGHTS, weights.packed(model, metadata))
+    write_new(folder / WEIGHTS, weights.pack_model(model, metadata))
     write_new(folder / MODEL, proto.SerializeToString())
     write_new(folder / CARD, card(exported).encode())

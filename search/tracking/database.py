@@ -16,7 +16,7 @@ LOCAL_URI = f"sqlite:///{DATABASE}"
 
 #: Databases in which nothing is logged yet, one for each version of MLflow. MLflow takes seconds
 #: to bring one through all its schemas up to the present one.
-_EMPTY = Cache("mlflow", kept=2)
+_EMPTY = Cache("mlflow", max_entries=2)
 
 
 def prepare(root: Path) -> None:

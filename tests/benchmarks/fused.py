@@ -1,11 +1,11 @@
-"""Ten seeds of each of the quickstart's finalists: one after the other, and fused.
+"""Ten seeds of each of the quickstart's finalists: one after the other, and as a cohort.
 
     python tests/benchmarks/fused.py [--rounds N] [--out bench-fused.json]
 
-Three ways in turn, a new order each round: one after the other on one core, fused on one core, and
-fused in two processes of half the seeds each, as the confirm phase does on two cores. Times are
-medians over rounds, of wall-clock time and of processor time (of the slower process), the second of
-which tells most on a machine that does other things too. Every way ends with the same weights.
+Three ways in turn, a new order each round: one after the other on one core, a cohort on one core,
+and two cohorts of half the seeds in two processes, as the confirm phase does on two cores. Times
+are medians over rounds, of wall-clock time and of processor time (of the slower process). On a
+machine that does other work, compare processor times. Every way ends with the same weights.
 """
 
 import argparse
@@ -31,12 +31,12 @@ FINALISTS: dict[str, dict[str, Any]] = {
     "lstm": {"gates": "standard", "depth": 1, "hidden_size": 64, "dropout": 0.44},
     "gru": {"gates": "reset-after", "depth": 2, "hidden_size": 64, "dropout": 0.07},
 }
-WAYS = ("alone", "fused", "two cores")
-RATIOS = {"one_core": "fused", "two_cores": "two cores"}
+WAYS = ("alone", "cohort", "two cores")
+RATIOS = {"one_core": "cohort", "two_cores": "two cores"}
 
 
 def serve(orders: Any) -> None:
-    """Train what is ordered and return times and digests, until the order is None."""
+    """Train each order and send back times and digests, until the order is None."""
     import torch
 
     from search.job.spec import JobSpec
@@ -49,11 +49,11 @@ def serve(orders: Any) -> None:
     job = JobSpec.load(JOB)
     data = tasks.load(job.task, JOB.parent)
     while (order := orders.recv()) is not None:
-        cell, seeds, fused, epochs = order
+        cell, seeds, as_cohort, epochs = order
         config = TrialConfig(cell=cell, learning_rate=0.005, max_epochs=epochs, **FINALISTS[cell])
         cpu, wall = time.process_time(), time.perf_counter()
         trainings = [Training(config, data, seed=seed) for seed in seeds]
-        if fused:
+        if as_cohort:
             Cohort(trainings).advance(epochs)
         else:
             for training in trainings:
@@ -112,7 +112,7 @@ def main() -> None:
     asked = arguments.parse_args()
     trainers, order, rows = Trainers(), random.Random(0), []
     print(
-        f"{'finalist':28} {'alone':>8} {'fused':>8} {'two':>8}   {'one core':>15}{'two cores':>16}"
+        f"{'finalist':28} {'alone':>8} {'cohort':>8} {'two':>8}   {'one core':>15}{'two cores':>16}"
     )
     for cell, finalist in FINALISTS.items():
         for way in WAYS:

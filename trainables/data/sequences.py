@@ -57,9 +57,9 @@ def fingerprint(*splits: Sequences) -> str:
 
 
 def scale_notes(data: Data) -> list[str]:
-    """Return what about the training data's scale will hinder learning, in words for the user.
+    """Return sentences about a scale of the training data that hinders learning.
 
-    Inputs and targets of a network learn well near mean 0 and deviation 1. Nothing is changed.
+    A network learns well from inputs and targets near mean 0 and deviation 1. Nothing is changed.
     """
     arrays = {"x": data.train.x, "y": data.train.y if data.info.kind == "regression" else None}
     notes = []
@@ -76,7 +76,7 @@ def scale_notes(data: Data) -> list[str]:
             notes.append(
                 f"{name}: feature {column}{more} has mean {mean[column]:.3g} and deviation "
                 f"{deviation[column]:.3g} in the training part; standardise it with these, or "
-                "training may get nowhere"
+                "the model may learn nothing"
             )
         if len(flat):
             more = f" and {len(flat) - 1} more" if len(flat) > 1 else ""

@@ -1,4 +1,4 @@
-"""Cutting data into training, validation and test parts, and series into windows."""
+"""Cuts data into training, validation and test parts, and series into windows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Parts:
     test: Sequences
 
 
-def take(
+def select(
     x: NDArray[np.generic],
     lengths: NDArray[np.int64],
     y: NDArray[np.generic] | None,
@@ -41,10 +41,10 @@ def stratified(
 ) -> list[NDArray[np.int64]]:
     """Return, for each share, the sorted positions of the labels that are dealt to it.
 
-    Every class is shuffled and dealt out in turn, each member to the part that lags furthest
-    behind its share, so the parts keep their shares of the whole and, to a member or two, of
-    each class. The first member of each class goes to the first part: a class that is rare may be
-    missing in validation, never in training.
+    Every class is shuffled and dealt in turn, each member to the part that lags furthest behind its
+    share: the parts have their shares of the whole and, to a member or two, of each class. The
+    first member of each class goes to the first part: a rare class may be missing in validation,
+    never in training.
     """
     parts: list[list[int]] = [[] for _ in shares]
     lag = np.zeros(len(shares))

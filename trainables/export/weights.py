@@ -1,7 +1,7 @@
 """A trained model's weights in one file, with all that is needed to build the model again.
 
-safetensors; its metadata hold one key, "gatesearch": JSON with "config" (a TrialConfig) and "task"
-(a TaskInfo), and whatever else the writer knew.
+The format is safetensors. Its metadata has one key, "gatesearch": JSON with "config" (a
+TrialConfig), "task" (a TaskInfo), and what else the writer adds.
 """
 
 import json
@@ -19,7 +19,7 @@ from trainables.layers.model import Model
 KEY = "gatesearch"
 
 
-def packed(model: Model, metadata: dict[str, Any]) -> bytes:
+def pack_model(model: Model, metadata: dict[str, Any]) -> bytes:
     """Return the content of a weights file. metadata: plain JSON with "config" and "task"."""
     tensors = {
         name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()
@@ -28,14 +28,14 @@ def packed(model: Model, metadata: dict[str, Any]) -> bytes:
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """Return what was said about the model. Raises InputError where the file holds no model."""
+    """Return the metadata of a weights file. Raises InputError where the file holds no model."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = json.loads((file.metadata() or {})[KEY])
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise InputError.of(
             str(path),
-            f"weights come from an export of gatesearch; these cannot be read: {error}",
+            f"the file must hold the weights of an export; it cannot be read: {error}",
             "give the weights.safetensors of an exported folder",
         ) from error
     assert isinstance(metadata, dict)

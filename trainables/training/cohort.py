@@ -3,7 +3,7 @@
 What depends on the size of a whole batch (matrix products, sums, norms) is computed for each member
 by itself, exactly as it is alone; the rest (gathering, masks, gates, elementwise work) and all
 bookkeeping around it is done once for all members. Each gets the very bits that it gets alone: a
-result does not depend on who trains with whom.
+result does not depend on the other members.
 """
 
 import math
@@ -117,7 +117,7 @@ class Cohort:
             self.members[i].record_epoch(losses[i], metrics.get(i, {}), share)
 
     def _train_epoch(self, active: list[int]) -> list[float | None]:
-        """Train one epoch of each active member; return mean losses, None for who diverged."""
+        """Train one epoch of each active member; return mean losses, None for diverged ones."""
         members = [self.members[i] for i in active]
         noises = [member.noise(member.epoch + 1) for member in members]
         choices = [

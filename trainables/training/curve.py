@@ -1,4 +1,4 @@
-"""The learning curve: what training returns and the job journal keeps. Knows no torch."""
+"""A point of the learning curve: training returns it, the journal stores it. Knows no torch."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +12,7 @@ class Epoch:
     train_loss: float
     value: float  #: the job's metric on validation data
     seconds: float  #: training and validation time of this epoch alone
-    time: int = 0  #: Unix time in milliseconds at which the point was made, frozen
+    time: int = 0  #: Unix time in milliseconds at the end of the epoch
     metrics: dict[str, float] = field(default_factory=dict)  #: all metrics on validation data
 
     def as_dict(self) -> dict[str, Any]:

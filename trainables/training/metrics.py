@@ -13,15 +13,15 @@ from trainables.data.batches import Batch
 
 @dataclass(frozen=True)
 class Scored:
-    """What a batch adds: the summed loss, which can be differentiated, and how much of it."""
+    """What one batch adds to the sums: its summed loss, which can be differentiated, and counts."""
 
     loss: Tensor
-    count: int  #: sequences, or steps where every step has a target
-    classes: tuple[Tensor, Tensor] | None = None  #: outputs and right classes, where there are some
+    count: int  #: of targets: sequences, or steps where every step has one
+    classes: tuple[Tensor, Tensor] | None = None  #: outputs and true classes
 
     @property
     def correct(self) -> int | None:
-        """How many targets were met, where that means something."""
+        """How many targets were predicted correctly; None where a task has no classes."""
         if self.classes is None:
             return None
         outputs, targets = self.classes
@@ -74,14 +74,14 @@ SCORES: dict[TaskKind, Callable[[Tensor, Batch], Scored]] = {
 
 
 class Totals:
-    """Adds up what batches score and gives the metrics of a kind of task over all of them."""
+    """Sums over batches, and the metrics of a kind of task over all of them."""
 
     def __init__(self, kind: TaskKind) -> None:
         self._kind = kind
         self._loss, self._correct, self._count = 0.0, 0, 0
 
     def add(self, scored: Scored) -> None:
-        """Take in one batch."""
+        """Add one batch."""
         self._loss += float(scored.loss.detach())
         self._count += scored.count
         self._correct += scored.correct or 0

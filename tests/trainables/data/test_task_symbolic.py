@@ -131,9 +131,9 @@ def test_a_complexity_out_of_reach_is_refused_with_the_range_that_is_not() -> No
 
 
 def test_a_length_too_short_for_a_window_in_each_part_names_one_that_is_enough() -> None:
-    told = refusal(complexity=10, length=300)
-    assert told.startswith("task.length: ")
-    enough = int(told.split("length of at least ")[1].split(",")[0])
+    message = refusal(complexity=10, length=300)
+    assert message.startswith("task.length: ")
+    enough = int(message.split("length of at least ")[1].split(",")[0])
     load(Symbolic(name="symbolic", complexity=10, length=enough), Path())
 
 

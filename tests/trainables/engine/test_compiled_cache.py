@@ -250,7 +250,7 @@ def test_a_number_in_the_equations_is_part_of_the_key() -> None:
 
 
 def test_the_oldest_entries_are_removed(place: Path) -> None:
-    three = Cache("kernels", kept=3)
+    three = Cache("kernels", max_entries=3)
     for age, key in enumerate("abcde"):
         three.store(key, b"code")
         os.utime(place / key, (1000 + age, 1000 + age))

@@ -11,7 +11,7 @@ from spaces.config import TrialConfig
 from spaces.errors import InputError
 from spaces.tasks import METRICS, TaskInfo
 from trainables.cells import VARIANTS
-from trainables.export.weights import load_model, packed, read_metadata
+from trainables.export.weights import load_model, pack_model, read_metadata
 from trainables.layers.model import Model
 
 INFO = TaskInfo("tiny", "classification", 3, 2, 9, METRICS["classification"][0], "ab")
@@ -28,7 +28,7 @@ def test_a_model_is_the_same_after_a_round_trip(name: tuple[str, str], tmp_path:
         tensor.uniform_(0.1, 0.9, generator=draw)
     metadata = {"config": config.model_dump(mode="json"), "task": asdict(INFO), "extra": [1.5]}
     path = tmp_path / "weights.safetensors"
-    path.write_bytes(packed(model, metadata))
+    path.write_bytes(pack_model(model, metadata))
     again = load_model(path)
     assert again.config == config
     assert again.info == INFO

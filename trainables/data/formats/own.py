@@ -20,7 +20,7 @@ from spaces.errors import InputError
 from spaces.tasks import OwnData, TaskInfo, TaskKind
 from trainables.data.formats.archive import read_arrays
 from trainables.data.sequences import Sequences
-from trainables.data.splits import Parts, stratified, take
+from trainables.data.splits import Parts, select, stratified
 
 SHARES = (0.6, 0.2, 0.2)
 MIN_SEQUENCES = 5  # that can be dealt 60/20/20
@@ -57,7 +57,7 @@ def load(spec: OwnData, base: Path) -> Parts:
     elif spec.kind == "next-step":
         outputs = x.shape[1]
     inputs = outputs if spec.kind == "next-token" else x.shape[1]
-    train, validation, test = (take(x, lengths, y, part) for part in chosen)
+    train, validation, test = (select(x, lengths, y, part) for part in chosen)
     return Parts(Path(spec.data).stem, spec.kind, inputs, outputs, train, validation, test)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from spaces.errors import InputError
 from spaces.tasks import JapaneseVowels
 from trainables.data.sequences import Sequences
-from trainables.data.splits import Parts, stratified, take
+from trainables.data.splits import Parts, select, stratified
 
 FEATURES = 12
 SPEAKERS = 9
@@ -46,7 +46,11 @@ def scaling(spec: JapaneseVowels) -> tuple[NDArray[np.float32], NDArray[np.float
 def _unscaled(seed: int) -> tuple[Sequences, Sequences, Sequences]:
     x, lengths, y = _read("TRAIN")
     training, held_out = stratified(y, SHARES, np.random.default_rng(seed))
-    return take(x, lengths, y, training), take(x, lengths, y, held_out), Sequences(*_read("TEST"))
+    return (
+        select(x, lengths, y, training),
+        select(x, lengths, y, held_out),
+        Sequences(*_read("TEST")),
+    )
 
 
 def _moments(train: Sequences) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

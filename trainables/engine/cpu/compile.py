@@ -22,7 +22,7 @@ from trainables.engine.cpu.shared import emit_shared
 from trainables.engine.graph import Node, Product, walk
 
 #: Object files. All variants in both float types, with and without zoneout, are about 150.
-KERNELS = Cache("kernels", kept=512)
+KERNELS = Cache("kernels", max_entries=512)
 
 logger = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ convert.py     a model as a graph, and its comparison with torch
 operators.py   cells that are one of ONNX's own operators: a table row each
 loop.py        every other cell: a Scan over its equations
 transformer.py the baseline that is no cell
-graph.py, expression.py, steps.py   what these are written with
+graph.py, expression.py, steps.py   nodes, arithmetic and values that these files share
 """
 
 from trainables.export.onnx.convert import (

@@ -1,4 +1,4 @@
-"""A trained model as an ONNX graph, and the check that both give the same outputs."""
+"""Converts a trained model to an ONNX graph, and checks that both give the same outputs."""
 
 import json
 from collections.abc import Iterable
@@ -38,7 +38,7 @@ Scaling = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 class ExportError(GatesearchError):
-    """An exported model does not do what the trained one does; it must not be used."""
+    """An exported model gives other outputs than the trained one; it must not be used."""
 
 
 def convert(
@@ -47,12 +47,12 @@ def convert(
     """Return the model as ONNX, for batches of any size and sequences of any length.
 
     Inputs: x [batch, time, features] float32, or [batch, time] int64 symbols; lengths [batch]
-    int64, each from 1 to time. What stands behind a sequence's length changes nothing.
+    int64, each from 1 to time. Values behind a sequence's length change no output.
     Output: by OUTPUTS, [batch, outputs] (classification, regression: at each sequence's last valid
-    step) or [batch, time, outputs] (next-token, next-step; nothing is said about padding).
+    step) or [batch, time, outputs] (next-token, next-step; outputs on padding mean nothing).
 
     scaling: mean and deviation [features] of the raw data; the graph then takes raw features.
-    metadata: plain JSON values, kept in the file under the key "gatesearch".
+    metadata: plain JSON values, stored in the file under the key "gatesearch".
     """
     info = model.info
     symbols = info.kind == "next-token"
@@ -144,7 +144,7 @@ class Comparison:
     """How far onnxruntime's outputs are from torch's."""
 
     error: float  #: largest difference
-    largest: float  #: largest output in size, as torch gives it
+    largest: float  #: largest absolute output of torch
     sequences: int
 
     @property
@@ -159,7 +159,7 @@ def compare(
     """Run both on batches of the task (features scaled as for training) and compare the outputs.
 
     The ONNX graph gets the features as they were before scaling. Padding is filled with numbers
-    that would be noticed.
+    that would change outputs if they were read.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -175,8 +175,8 @@ def compare(
         valid_BT = np.arange(len(batch.x)) < lengths[:, None]
         scaled = batch.x.numpy().swapaxes(0, 1)
         raw = scaled if scaling is None else scaled * scaling[1] + scaling[0]
-        noise = 1 if model.info.kind == "next-token" else 7.0
-        raw = np.where(valid_BT.reshape(valid_BT.shape + (1,) * (raw.ndim - 2)), raw, noise)
+        filler = 1 if model.info.kind == "next-token" else 7.0
+        raw = np.where(valid_BT.reshape(valid_BT.shape + (1,) * (raw.ndim - 2)), raw, filler)
         (ours,) = session.run(None, {"x": raw.astype(scaled.dtype), "lengths": lengths})
         if scaling is not None:  # what the graph makes of the raw values, to the last bit
             raw = ((raw.astype(np.float32) - scaling[0]) / scaling[1]).astype(np.float32)

@@ -37,12 +37,12 @@ class Graph:
         inner.initializers, inner._taken = self.initializers, self._taken
         return inner
 
-    def name(self, wish: str) -> str:
-        """Take the name `wish`, or the first of wish_1, wish_2 … that is free, and return it."""
-        name, number = wish, 0
+    def name(self, wanted: str) -> str:
+        """Take the name `wanted`, or the first of wanted_1, wanted_2 … that is free; return it."""
+        name, number = wanted, 0
         while name in self._taken:
             number += 1
-            name = f"{wish}_{number}"
+            name = f"{wanted}_{number}"
         self._taken.add(name)
         return name
 
@@ -112,20 +112,20 @@ class Graph:
         return model
 
     def _needed(self, names: set[str]) -> list[onnx.NodeProto]:
-        kept = []
+        needed = []
         for node in reversed(self.nodes):
             if names.isdisjoint(node.output):
                 continue
-            kept.append(node)
+            needed.append(node)
             names.update(node.input)
             for attribute in node.attribute:  # a loop's body reads outer values by name
                 for inner in attribute.g.node:
                     names.update(inner.input)
-        return kept[::-1]
+        return needed[::-1]
 
 
 def tensor(name: str, element: int, shape: Sequence[int | str]) -> onnx.ValueInfoProto:
-    """Return the type of a graph's input or output; a dimension given by a word is dynamic."""
+    """Return the type of a graph's input or output; a dimension given by a name is dynamic."""
     return helper.make_tensor_value_info(name, element, list(shape))
 
 

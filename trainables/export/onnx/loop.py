@@ -1,4 +1,4 @@
-"""Any recurrent cell as an ONNX Scan: its equations are run once, on values that write nodes."""
+"""Any recurrent cell as an ONNX Scan: its equations run once, on values that add nodes."""
 
 from collections.abc import Mapping, Sequence
 
@@ -80,17 +80,17 @@ class _Terms:
         return self._constants[name]
 
     def _parts(
-        self, word: str, stacked_BK: Expression, blocks: Sequence[str]
+        self, name: str, stacked_BK: Expression, blocks: Sequence[str]
     ) -> Mapping[str, Expression]:
         """Return the blocks of a stacked value; they are cut once."""
-        if word not in self._made:
-            names = [stacked_BK.name]
+        if name not in self._made:
+            parts = [stacked_BK.name]
             if len(blocks) > 1:
-                outputs = [f"{self._prefix}/{word}_{block}" for block in blocks]
-                names = self._body.add_many("Split", names, outputs, axis=-1)
-            parts = [Expression(self._body, name) for name in names]
-            self._made[word] = dict(zip(blocks, parts, strict=True))
-        return self._made[word]
+                outputs = [f"{self._prefix}/{name}_{block}" for block in blocks]
+                parts = self._body.add_many("Split", parts, outputs, axis=-1)
+            values = [Expression(self._body, part) for part in parts]
+            self._made[name] = dict(zip(blocks, values, strict=True))
+        return self._made[name]
 
 
 def add_loop(
@@ -98,8 +98,8 @@ def add_loop(
 ) -> str:
     """Add one layer in one direction and return its outputs y_TBH.
 
-    On padding the state stands still: read backwards, it is still the initial state where a
-    sequence's own end is reached.
+    On padding the state does not change: a layer that reads backwards reaches a sequence's own end
+    in the initial state.
     """
     variant, hidden = layer.variant, layer.hidden
     widths = {

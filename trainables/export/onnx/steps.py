@@ -1,4 +1,4 @@
-"""What all layers of a graph need to know about its batch."""
+"""Values of a graph that all its layers read: lengths, step numbers, padding."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Splitting: shares are kept, classes are spread, nothing is lost."""
+"""Splits: parts have their shares, classes are spread, nothing is lost."""
 
 from itertools import pairwise
 

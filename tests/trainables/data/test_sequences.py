@@ -1,4 +1,4 @@
-"""Claims about what a user is told of data that is hard to learn from."""
+"""Claims about the notes on data that is hard to learn from."""
 
 import numpy as np
 import pytest
