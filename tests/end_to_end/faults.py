@@ -1,10 +1,10 @@
-"""Faults on purpose: which processes a job has, what its journal says, how its results compare."""
+"""Faults on purpose: a job to hit, its processes, and what its journal says."""
 
 import subprocess
 from pathlib import Path
 from typing import Any
 
-from installed import _name, _session
+from installed import process_name, session
 
 from search.journal.file import FileReader
 
@@ -37,7 +37,7 @@ def workers(process: "subprocess.Popen[bytes]") -> list[int]:
 
 def named(process: "subprocess.Popen[bytes]", *names: str) -> list[int]:
     """Return the processes of a command's session that have one of these names."""
-    return [pid for pid in _session(process.pid) if _name(pid) in names]
+    return [pid for pid in session(process.pid) if process_name(pid) in names]
 
 
 def report_counts(folder: Path) -> dict[str, int]:
@@ -49,20 +49,10 @@ def report_counts(folder: Path) -> dict[str, int]:
 
 
 def checkpointed(folder: Path) -> bool:
-    """Return whether both trials of CALM are in hand and have two checkpoints at least."""
+    """Return whether both trials of CALM train and have two checkpoints at least."""
     counts = report_counts(folder)
     assert not journal(folder, "end"), "a trial has ended already: train longer"
     return len(counts) == 2 and min(counts.values()) >= 2
-
-
-def alike(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return records without what differs between runs: times, run ids, checkpoint names."""
-    kept = []
-    for record in listed:
-        curve = [(p["epoch"], p["train_loss"], p["value"], p["metrics"]) for p in record["curve"]]
-        dropped = ("train_seconds", "mlflow_run_id", "checkpoint", "curve")
-        kept.append({k: v for k, v in record.items() if k not in dropped} | {"points": curve})
-    return kept
 
 
 def ended(pid: int) -> bool:

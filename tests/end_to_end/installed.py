@@ -1,12 +1,13 @@
-"""The installed command, run as a user runs it, and what is left of it when it was killed."""
+"""The installed command, run as a user runs it; what it answers; which processes it has."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,33 +34,52 @@ def gatesearch(
 
 
 def records(cwd: Path, name: str, phase: str = "all") -> list[dict[str, Any]]:
-    """Return what `gatesearch results --json` says."""
+    """Return what `gatesearch results --json` says about a job."""
     listed: list[dict[str, Any]] = json.loads(
         gatesearch("results", name, "--json", "--phase", phase, cwd=cwd)
     )
     return listed
 
 
-def begin(*arguments: str | Path, cwd: Path) -> "subprocess.Popen[bytes]":
-    """Start a command in a session of its own, so that all of its processes can be found."""
+def alike(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return records without what differs between runs: times, run ids, checkpoint names."""
+    of_one_run = ("train_seconds", "mlflow_run_id", "checkpoint", "curve")
+    return [
+        {name: value for name, value in record.items() if name not in of_one_run}
+        | {
+            "points": [
+                (point["epoch"], point["train_loss"], point["value"], point["metrics"])
+                for point in record["curve"]
+            ]
+        }
+        for record in listed
+    ]
+
+
+@contextlib.contextmanager
+def running(*arguments: str | Path, cwd: Path) -> "Iterator[subprocess.Popen[bytes]]":
+    """Start a command, which writes to output.log; on leaving, kill -9 what is left of it.
+
+    The command has a session of its own, so that all of its processes can be found.
+    """
     with (cwd / "output.log").open("ab") as log:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [GATESEARCH, *map(str, arguments)],
             cwd=cwd,
             stdout=log,
             stderr=log,
             start_new_session=True,
         )
-
-
-def kill(process: "subprocess.Popen[bytes]") -> None:
-    """kill -9 the command, then what of its session outlives it: Ray's agents take a minute."""
-    process.kill()
-    process.wait()
-    wait_until(lambda: not _raylets(process.pid), "Ray's node has noticed its driver's death")
-    for pid in _session(process.pid):
-        os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not _session(process.pid), "nothing of the session is left")
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        # Ray's agents outlive a driver by a minute.
+        wait_until(lambda: not _raylets(process.pid), "Ray's node has noticed its driver's death")
+        for pid in session(process.pid):
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not session(process.pid), "nothing of the session is left")
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:
@@ -70,7 +90,7 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.05)
 
 
-def _session(leader: int) -> list[int]:
+def session(leader: int) -> list[int]:
     """Return the live processes of a session."""
     found = []
     for path in Path("/proc").glob("[0-9]*/stat"):
@@ -84,11 +104,11 @@ def _session(leader: int) -> list[int]:
 
 
 def _raylets(leader: int) -> list[int]:
-    names = {pid: _name(pid) for pid in _session(leader)}
-    return [pid for pid, name in names.items() if name in ("raylet", "gcs_server")]
+    return [pid for pid in session(leader) if process_name(pid) in ("raylet", "gcs_server")]
 
 
-def _name(pid: int) -> str:
+def process_name(pid: int) -> str:
+    """Return a process's name as /proc/PID/comm shows it, or "" if it has ended."""
     try:
         return Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:

@@ -1,4 +1,4 @@
-"""Claims about faults below a running job: dead, hung, starved workers, a lost node, a full disk.
+"""Claims about faults below a job in progress: dead, hung, starved workers, lost node, full disk.
 
 Each job is hit on a real Ray and must end with what a calm one ends with.
 """
@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from faults import CALM, alike, checkpointed, ended, journal, named, report_counts, workers
-from installed import begin, gatesearch, kill, records, wait_until
+from faults import CALM, checkpointed, ended, journal, named, report_counts, workers
+from installed import alike, gatesearch, records, running, wait_until
 
 TWO_NODES = Path(__file__).with_name("two_nodes.py")
 HOPELESS = """\
@@ -36,121 +36,110 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_killed_and_a_hung_worker_cost_no_trial(calm: Path, tmp_path: Path) -> None:
-    """kill -9 of one worker and SIGSTOP of the other in the middle of a trial; a second driver."""
+@pytest.fixture
+def job(tmp_path: Path) -> Path:
+    """A folder with the same job file, to hit the job in."""
     (tmp_path / "calm.yaml").write_text(CALM)
-    process = begin("run", "calm.yaml", cwd=tmp_path)
-    folder = tmp_path / "runs/calm"
-    try:
+    return tmp_path
+
+
+def test_a_killed_and_a_hung_worker_cost_no_trial(calm: Path, job: Path) -> None:
+    """kill -9 of one worker and SIGSTOP of the other in the middle of a trial; a second driver."""
+    folder = job / "runs/calm"
+    with running("run", "calm.yaml", cwd=job) as process:
         wait_until(lambda: len(report_counts(folder)) == 2, "both trials have reported")
         killed, hung = workers(process)
         os.kill(killed, signal.SIGKILL)
         os.kill(hung, signal.SIGSTOP)
-        second = gatesearch("run", "calm.yaml", cwd=tmp_path, code=1)
+        second = gatesearch("run", "calm.yaml", cwd=job, code=1)
         assert f"is being run by process {process.pid}" in second
-        assert process.wait(240) == 0, (tmp_path / "output.log").read_text()[-3000:]
-    finally:
-        kill(process)
-    assert ended(hung), "the hung worker was left behind"
+        assert process.wait(240) == 0, (job / "output.log").read_text()[-3000:]
+        wait_until(lambda: ended(hung), "the hung worker has been ended")
     reasons = " ".join(record["reason"] for record in journal(folder, "retry"))
     assert "worker process has died" in reasons
     assert "no report for 10 s (search.report_timeout)" in reasons
-    assert alike(records(tmp_path, "calm")) == alike(records(calm, "calm"))
+    assert alike(records(job, "calm")) == alike(records(calm, "calm"))
 
 
 @pytest.mark.slow
-def test_a_killed_raylet_ends_the_job_with_a_message_and_it_resumes(
-    calm: Path, tmp_path: Path
-) -> None:
+def test_a_killed_raylet_ends_the_job_with_a_message_and_it_resumes(calm: Path, job: Path) -> None:
     """On resuming, one trial's latest checkpoint is found damaged, and both of the other's."""
-    (tmp_path / "calm.yaml").write_text(CALM)
-    process = begin("run", "calm.yaml", cwd=tmp_path)
-    folder = tmp_path / "runs/calm"
-    try:
+    folder = job / "runs/calm"
+    with running("run", "calm.yaml", cwd=job) as process:
         wait_until(lambda: checkpointed(folder), "both trials have two checkpoints")
         os.kill(named(process, "raylet")[0], signal.SIGKILL)
         assert process.wait(120) == 1
-    finally:
-        kill(process)
-    said = (tmp_path / "output.log").read_text()
+    said = (job / "output.log").read_text()
     assert "was ended from outside. Nothing is lost: resume the job." in said
     assert "Traceback" not in said
     for tensors in sorted((folder / "checkpoints").glob("search-rnn-0-*/model.safetensors"))[-1:]:
         tensors.write_bytes(tensors.read_bytes()[:1000])
     for state in (folder / "checkpoints").glob("search-rnn-1-*/state.json"):
         state.write_text("{")
-    gatesearch("resume", "calm", cwd=tmp_path)
-    assert alike(records(tmp_path, "calm")) == alike(records(calm, "calm"))
+    gatesearch("resume", "calm", cwd=job)
+    assert alike(records(job, "calm")) == alike(records(calm, "calm"))
 
 
 def test_a_configuration_that_cannot_be_trained_ends_no_job(tmp_path: Path) -> None:
     """Its weights alone would take 36 terabytes."""
     (tmp_path / "hopeless.yaml").write_text(HOPELESS)
     gatesearch("run", "hopeless.yaml", cwd=tmp_path)
-    states = {r["config"]["hidden_size"]: r["state"] for r in records(tmp_path, "hopeless")}
+    listed = records(tmp_path, "hopeless")
+    states = {record["config"]["hidden_size"]: record["state"] for record in listed}
     assert states == {8: "complete", 3000000: "failed"}
-    for record in records(tmp_path, "hopeless"):
+    for record in listed:
         assert (record["state"] == "failed") == ("allocate" in (record["reason"] or "")), record
 
 
 @pytest.mark.slow
-def test_a_full_disk_ends_the_job_with_a_message_and_it_resumes(calm: Path, tmp_path: Path) -> None:
-    (tmp_path / "calm.yaml").write_text(CALM)
-    process = begin("run", "calm.yaml", cwd=tmp_path)
-    folder = tmp_path / "runs/calm"
-    try:
+def test_a_full_disk_ends_the_job_with_a_message_and_it_resumes(calm: Path, job: Path) -> None:
+    folder = job / "runs/calm"
+    with running("run", "calm.yaml", cwd=job) as process:
         wait_until(lambda: len(report_counts(folder)) == 2, "both trials have reported")
         room = (folder / "job.journal").stat().st_size + 100
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (room, room))
         assert process.wait(120) == 1
-    finally:
-        kill(process)
-    said = (tmp_path / "output.log").read_text()
+    said = (job / "output.log").read_text()
     assert "make room, then resume the job" in said
     assert "Traceback" not in said
-    gatesearch("resume", "calm", cwd=tmp_path)
-    assert alike(records(tmp_path, "calm")) == alike(records(calm, "calm"))
+    gatesearch("resume", "calm", cwd=job)
+    assert alike(records(job, "calm")) == alike(records(calm, "calm"))
 
 
 @pytest.mark.slow
 def test_a_disk_that_takes_no_checkpoint_ends_the_job_and_fails_no_trial(
-    calm: Path, tmp_path: Path
+    calm: Path, job: Path
 ) -> None:
-    (tmp_path / "calm.yaml").write_text(CALM)
-    process = begin("run", "calm.yaml", cwd=tmp_path)
-    folder = tmp_path / "runs/calm"
-    try:
+    folder = job / "runs/calm"
+    with running("run", "calm.yaml", cwd=job) as process:
         wait_until(lambda: len(report_counts(folder)) == 2, "both trials have reported")
         for worker in workers(process):
             resource.prlimit(worker, resource.RLIMIT_FSIZE, (1000, 1000))
         assert process.wait(120) == 1
-    finally:
-        kill(process)
-    said = (tmp_path / "output.log").read_text()
+    said = (job / "output.log").read_text()
     assert "no checkpoint could be written" in said
     assert "Traceback" not in said
     assert not journal(folder, "end")
-    gatesearch("resume", "calm", cwd=tmp_path)
-    assert alike(records(tmp_path, "calm")) == alike(records(calm, "calm"))
+    gatesearch("resume", "calm", cwd=job)
+    assert alike(records(job, "calm")) == alike(records(calm, "calm"))
 
 
 @pytest.mark.slow
 def test_workers_that_ray_ends_for_want_of_memory_are_failed_with_that_reason(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    job: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every process is too much for a node that counts as full from 1% on."""
     monkeypatch.setenv("RAY_memory_usage_threshold", "0.01")
     monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "100")
-    (tmp_path / "calm.yaml").write_text(CALM)
-    gatesearch("run", "calm.yaml", cwd=tmp_path, code=1)
-    listed = records(tmp_path, "calm")
+    gatesearch("run", "calm.yaml", cwd=job, code=1)
+    listed = records(job, "calm")
     assert [record["state"] for record in listed] == ["failed", "failed"]
     assert all("memory" in record["reason"] for record in listed)
 
 
 @pytest.mark.slow
 def test_a_lost_node_costs_no_trial_and_no_retry(
-    calm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    calm: Path, job: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {
         "RAY_AUTH_MODE": "token",
@@ -160,23 +149,18 @@ def test_a_lost_node_costs_no_trial_and_no_retry(
         "RAY_health_check_period_ms": "500",
     }.items():
         monkeypatch.setenv(name, value)
-    (tmp_path / "calm.yaml").write_text(CALM)
-    folder = tmp_path / "runs/calm"
+    folder = job / "runs/calm"
     cluster = subprocess.Popen(
         [sys.executable, TWO_NODES], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert cluster.stdin is not None and cluster.stdout is not None
     with cluster:
         monkeypatch.setenv("RAY_ADDRESS", cluster.stdout.readline().strip())
-        process = begin("run", "calm.yaml", cwd=tmp_path)
-        try:
+        with running("run", "calm.yaml", cwd=job) as process:
             wait_until(lambda: checkpointed(folder), "both trials have two checkpoints")
             cluster.stdin.write("\n")
             cluster.stdin.flush()
-            assert process.wait(240) == 0, (tmp_path / "output.log").read_text()[-3000:]
-        finally:
-            kill(process)
-            cluster.stdin.close()
+            assert process.wait(240) == 0, (job / "output.log").read_text()[-3000:]
     (retry,) = journal(folder, "retry")
     assert not retry["counted"], retry["reason"]
-    assert alike(records(tmp_path, "calm")) == alike(records(calm, "calm"))
+    assert alike(records(job, "calm")) == alike(records(calm, "calm"))

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults import alike, named, workers
-from installed import begin, gatesearch, kill, records, wait_until
+from faults import named, workers
+from installed import alike, gatesearch, records, running, wait_until
 from stored_studies import stored_studies
 
 from search.journal.file import FileReader
@@ -60,8 +60,7 @@ def strike(folder: Path, target: str, chance: random.Random) -> bool:
 
     Returns False if the job was faster and has come to its end.
     """
-    process = begin("run", "killed.yaml", cwd=folder)
-    try:
+    with running("run", "killed.yaml", cwd=folder) as process:
         until = groups(folder) + chance.randrange(16)
         wait_until(lambda: groups(folder) >= until or process.poll() is not None, "it works")
         time.sleep(chance.uniform(0, 0.5))  # between two groups, or before Ray is there
@@ -73,8 +72,6 @@ def strike(folder: Path, target: str, chance: random.Random) -> bool:
             os.kill(raylet[0], signal.SIGKILL)
             process.wait(120)
         return process.poll() != 0
-    finally:
-        kill(process)
 
 
 def studies(folder: Path) -> dict[str, list[Any]]:

@@ -3,13 +3,11 @@
 import json
 import signal
 import sqlite3
-import subprocess
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from installed import begin, gatesearch, kill, records, wait_until
+from installed import alike, gatesearch, records, running, wait_until
 
 from search.job.spec import JobSpec
 from search.journal.file import FileReader
@@ -37,16 +35,6 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "small.yaml").write_text(SMALL)
     gatesearch("run", "small.yaml", cwd=folder)
     return folder
-
-
-def alike(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return records without what differs between runs: times, run ids, checkpoint names."""
-    kept = []
-    for record in listed:
-        curve = [(p["epoch"], p["train_loss"], p["value"], p["metrics"]) for p in record["curve"]]
-        dropped = ("train_seconds", "mlflow_run_id", "checkpoint", "curve")
-        kept.append({k: v for k, v in record.items() if k not in dropped} | {"points": curve})
-    return kept
 
 
 def test_a_job_leaves_its_results_report_and_export(ran: Path) -> None:
@@ -149,7 +137,7 @@ def test_refused_input_creates_nothing(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"bad.yaml"}
 
 
-def test_an_arm_that_only_diverges_is_told_with_exit_code_1(tmp_path: Path) -> None:
+def test_an_arm_that_only_diverges_is_reported_with_exit_code_1(tmp_path: Path) -> None:
     hot = SMALL.replace("{low: 1e-3, high: 3e-2, log: true}", "3e38").replace(
         "max_epochs: 9", "max_epochs: 9, gradient_clip: null"
     )
@@ -179,16 +167,16 @@ def test_a_package_that_comes_before_ours_is_refused(tmp_path: Path) -> None:
     assert "PYTHONPATH" in said
 
 
+def journal_groups(folder: Path) -> int:
+    path = folder / "runs/small/job.journal"
+    return len(FileReader(path).read()) if path.exists() else 0
+
+
 @pytest.mark.parametrize("groups", [3, 12, 30])
 def test_a_killed_job_resumes_to_the_same_results(ran: Path, tmp_path: Path, groups: int) -> None:
     (tmp_path / "small.yaml").write_text(SMALL)
-    killed = begin("run", "small.yaml", cwd=tmp_path)
-    journal = tmp_path / "runs/small/job.journal"
-    wait_until(
-        lambda: journal.exists() and len(FileReader(journal).read()) >= groups,
-        f"the journal has {groups} groups",
-    )
-    kill(killed)
+    with running("run", "small.yaml", cwd=tmp_path):
+        wait_until(lambda: journal_groups(tmp_path) >= groups, f"the journal has {groups} groups")
     gatesearch("resume", "small", cwd=tmp_path)
     assert alike(records(tmp_path, "small")) == alike(records(ran, "small"))
 
@@ -196,15 +184,10 @@ def test_a_killed_job_resumes_to_the_same_results(ran: Path, tmp_path: Path, gro
 @pytest.mark.parametrize("by", ["SIGTERM", "SIGINT"])
 def test_an_interrupted_job_ends_cleanly_and_resumes(ran: Path, tmp_path: Path, by: str) -> None:
     (tmp_path / "small.yaml").write_text(SMALL)
-    process = begin("run", "small.yaml", cwd=tmp_path)
-    journal = tmp_path / "runs/small/job.journal"
-    wait_until(lambda: journal.exists() and len(FileReader(journal).read()) >= 5, "it works")
-    process.send_signal(getattr(signal, by))
-    try:
+    with running("run", "small.yaml", cwd=tmp_path) as process:
+        wait_until(lambda: journal_groups(tmp_path) >= 5, "the job trains")
+        process.send_signal(getattr(signal, by))
         assert process.wait(timeout=60) == 130
-    except subprocess.TimeoutExpired:
-        kill(process)
-        raise
     said = (tmp_path / "output.log").read_text()
     assert "gatesearch resume" in said
     assert "Traceback" not in said

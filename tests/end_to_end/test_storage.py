@@ -5,10 +5,9 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-from installed import begin, gatesearch, kill, records, wait_until
+from installed import alike, gatesearch, records, running, wait_until
 from servers import S3, Postgres
 
 from search.journal.postgres import PostgresReader
@@ -34,16 +33,6 @@ def job_file(folder: Path, study: str | None = None, bucket: str | None = None) 
         "checkpoints": None if bucket is None else f"s3://{bucket}/team",
     }
     (folder / "stored.yaml").write_text(f"{SMALL}storage: {json.dumps(storage)}\n")
-
-
-def alike(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return records without what differs between runs: times, run ids, checkpoint names."""
-    kept = []
-    for record in listed:
-        curve = [(p["epoch"], p["train_loss"], p["value"], p["metrics"]) for p in record["curve"]]
-        dropped = ("train_seconds", "mlflow_run_id", "checkpoint", "curve")
-        kept.append({k: v for k, v in record.items() if k not in dropped} | {"points": curve})
-    return kept
 
 
 @dataclass(frozen=True)
@@ -79,9 +68,10 @@ def ran(
     job_file(here)
     gatesearch("run", "stored.yaml", cwd=here)
     job_file(there, url, bucket)
-    killed = begin("run", "stored.yaml", cwd=there)
-    wait_until(lambda: len(PostgresReader(url, "stored").read()) >= 15, "the journal has 15 groups")
-    kill(killed)
+    with running("run", "stored.yaml", cwd=there):
+        wait_until(
+            lambda: len(PostgresReader(url, "stored").read()) >= 15, "the journal has 15 groups"
+        )
     gatesearch("resume", "stored", cwd=there)
     return Ran(here, there, url, bucket)
 
@@ -104,9 +94,9 @@ def test_a_bucket_holds_the_checkpoints_of_use_below_a_folder_of_the_job(
     (job,) = {key[1] for key in keys}
     assert job.startswith("stored-")
     complete = [r for r in records(ran.there, "stored") if r["state"] == "complete"]
-    kept = {key[2] for key in keys if key[3] == "manifest.json"}
-    assert {record["checkpoint"] for record in complete} <= kept
-    assert len(kept) <= 2 * len(complete), "those of pruned trials are gone"
+    stored = {key[2] for key in keys if key[3] == "manifest.json"}
+    assert {record["checkpoint"] for record in complete} <= stored
+    assert len(stored) <= 2 * len(complete), "those of pruned trials are gone"
 
 
 def test_a_lost_machine_loses_nothing(ran: Ran, tmp_path: Path) -> None:
@@ -118,7 +108,7 @@ def test_a_lost_machine_loses_nothing(ran: Ran, tmp_path: Path) -> None:
     assert (tmp_path / "exported" / "config.yaml").is_file()
 
 
-def test_a_database_that_is_away_is_told_and_costs_nothing(
+def test_a_database_that_is_away_is_reported_and_costs_nothing(
     ran: Ran, server_of_databases: Postgres
 ) -> None:
     before = records(ran.there, "stored")
