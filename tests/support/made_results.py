@@ -7,11 +7,12 @@ two_finalists(folder)  a job whose arm is not led by its best search trial
 
 import math
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from search.job.spec import JobSpec
-from search.journal.trial import TrialResult
+from search.journal.trial import State, TrialResult
 from search.results.read import Results
 from spaces.config import TrialConfig
 from spaces.tasks import METRICS, TaskInfo
@@ -81,22 +82,24 @@ def made(
     (folder / "job.yaml").write_text(text)
     job = JobSpec.loads(text, "job.yaml")
     draw = random.Random(seed)
-    records: list[TrialResult] = []
+    each = job.search.trials if trials is None else trials
+    assert each is not None
+    found: list[TrialResult] = []
     for arm in job.arms:
         cells = [branch.name for branch in arm.branches]
-        number = job.search.trials if trials is None else trials
-        assert number is not None
-        records += [_trial(arm.name, cells, each, info, draw) for each in range(number)]
-    results = Results(folder, job, info, records, phase)
+        found += [_trial(arm.name, cells, number, info, draw) for number in range(each)]
+    results = Results(folder, job, info, found, phase)
     if phase != "search":
         for arm in job.arms:
-            best = results.ranked(arm.name)[: job.confirm.finalists]
-            pairs = [(each, seed) for each in best for seed in range(job.confirm.seeds)]
-            records += [
-                _replicate(each, seed, number, info, draw)
-                for number, (each, seed) in enumerate(pairs)
+            finalists = results.ranked(arm.name)[: job.confirm.finalists]
+            pairs = [
+                (finalist, seed) for finalist in finalists for seed in range(job.confirm.seeds)
             ]
-    return Results(folder, job, info, records, phase)
+            found += [
+                _replicate(finalist, seed, number, info, draw)
+                for number, (finalist, seed) in enumerate(pairs)
+            ]
+    return Results(folder, job, info, found, phase)
 
 
 def trial_result(number: int, value: float | None = 0.5, **changes: Any) -> TrialResult:
@@ -177,35 +180,29 @@ def _trial(
     }
     config = TrialConfig(**chosen)
     control = number % 4 == 0
-    state = "complete" if control or draw.random() < 0.45 else "pruned"
+    state: State = "complete" if control or draw.random() < 0.45 else "pruned"
     epochs = 27 if state == "complete" else draw.choice([1, 3, 9])
     if draw.random() < 0.04 and not control:
         state, epochs = "diverged", 2
-    return _record(arm, config, number, "search", state, control, epochs, info, draw)
+    reason = "loss or gradient was not finite in epoch 3" if state == "diverged" else None
+    trained = _trained(arm, config, number, epochs, info, draw)
+    return replace(trained, state=state, control=control, reason=reason)
 
 
 def _replicate(
-    best: TrialResult, replicate: int, number: int, info: TaskInfo, draw: random.Random
+    finalist: TrialResult, replicate: int, number: int, info: TaskInfo, draw: random.Random
 ) -> TrialResult:
-    made = _record(best.arm, best.config, number, "confirm", "complete", False, 27, info, draw)
-    assert made.value is not None
+    result = _trained(finalist.arm, finalist.config, number, 27, info, draw)
+    assert result.value is not None
     gap = -0.01 if info.metric.maximize else 0.02
-    test = {info.metric.name: made.value + gap + draw.gauss(0, 0.004), "loss": 0.21}
-    return TrialResult(
-        **{**vars(made), "finalist": best.number, "replicate": replicate, "test": test}
+    test = {info.metric.name: result.value + gap + draw.gauss(0, 0.004), "loss": 0.21}
+    return replace(
+        result, phase="confirm", finalist=finalist.number, replicate=replicate, test=test
     )
 
 
-def _record(
-    arm: str,
-    config: TrialConfig,
-    number: int,
-    phase: Any,
-    state: Any,
-    control: bool,
-    epochs: int,
-    info: TaskInfo,
-    draw: random.Random,
+def _trained(
+    arm: str, config: TrialConfig, number: int, epochs: int, info: TaskInfo, draw: random.Random
 ) -> TrialResult:
     rate, width = config.learning_rate, config.hidden_size
     miss = _QUALITY.get(config.cell, 0.03) + 0.05 * abs(math.log10(rate) + 2.4)
@@ -219,19 +216,15 @@ def _record(
         seconds = (0.05 + parameters / 400_000) * draw.uniform(0.9, 1.2)
         time = _START + 1000 * (number * 30 + epoch)
         curve.append(Epoch(epoch, 2.2 * abs(left), value, seconds, time, {info.metric.name: value}))
-    return TrialResult(
-        number=number,
+    return trial_result(
+        number,
+        info.metric.best(epoch.value for epoch in curve),
         arm=arm,
-        phase=phase,
-        state=state,
-        control=control,
         config=config,
         seed=draw.randrange(2**32),
         epochs=epochs,
         metric=info.metric,
-        value=info.metric.best(each.value for each in curve),
         curve=curve,
         parameters=parameters,
-        train_seconds=sum(each.seconds for each in curve),
-        reason="loss or gradient was not finite in epoch 3" if state == "diverged" else None,
+        train_seconds=sum(epoch.seconds for epoch in curve),
     )

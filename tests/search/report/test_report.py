@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,7 +17,6 @@ from search.report.curves_figure import CURVES
 from search.report.frame import COLOURS
 from search.report.marks import sample
 from search.report.page import write_report
-from search.results.importance import FEWEST, importance
 from search.results.read import Results
 from search.results.summarise import compare
 from spaces.tasks import Metric
@@ -33,6 +33,7 @@ class Page(HTMLParser):
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.texts: list[str] = []
         self.scripts: list[str] = []
+        self.styles: list[str] = []
         self.rows: list[list[str]] = []
         self._inside: list[str] = []
         self.feed(text)
@@ -54,8 +55,7 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if self._inside:
-            if self._inside[-1] == "script":
-                self.scripts.append(data)
+            (self.scripts if self._inside[-1] == "script" else self.styles).append(data)
             return
         self.texts.append(data)
         if self.rows and self.rows[-1]:
@@ -358,41 +358,29 @@ def test_a_minimised_metric_is_reported_like_a_maximised_one(tmp_path: Path) -> 
     assert "lower is better" in page.text and "bits-per-token" in page.text
 
 
-def test_importance_finds_what_the_values_follow(tmp_path: Path) -> None:
-    results = made(tmp_path, job_text(arms="[lstm]", trials=60))
-    found = importance(results.search)
-    assert found.shares[0].name == "learning_rate"
-    assert all(0 <= each.low <= each.mean <= each.high <= 1 for each in found.shares)
-    assert sum(each.mean for each in found.shares) == pytest.approx(1)
-    assert importance(results.search) == found
-
-
-def test_importance_is_of_complete_trials_only(tmp_path: Path) -> None:
-    results = made(tmp_path, job_text(arms="[lstm]", trials=60))
-    complete = [each for each in results.search if each.state == "complete"]
-    assert importance(complete) == importance(results.search)
-
-
-def test_too_few_trials_give_a_reason_and_no_numbers(tmp_path: Path) -> None:
-    complete = made(tmp_path, job_text(arms="[lstm]", trials=60)).ranked("lstm")
-    few = importance(complete[: FEWEST - 1])
-    assert few.shares == () and f"{FEWEST} are needed" in (few.reason or "")
+def test_an_arm_without_importance_says_why(tmp_path: Path) -> None:
     page = written(made(tmp_path, trials=5, phase="search"), tmp_path)
     assert "no importance is shown" in page.text
 
 
-def test_equal_values_and_equal_configurations_have_no_importance(tmp_path: Path) -> None:
-    complete = made(tmp_path, job_text(arms="[lstm]", trials=60)).ranked("lstm")
-    flat = importance([replace(each, value=0.5) for each in complete])
-    assert flat.shares == () and "same value" in (flat.reason or "")
-    same = importance([replace(each, config=complete[0].config) for each in complete])
-    assert same.shares == () and "same configuration" in (same.reason or "")
+def test_every_colour_that_is_used_is_defined_for_light_and_dark_pages(
+    finished: tuple[Results, Page],
+) -> None:
+    _, page = finished
+    style = "".join(page.styles)
+    classes = " ".join(attributes.get("class") or "" for _, attributes in page.elements)
+    used = set(re.findall(r"arm-\d", json.dumps(data(page)["figures"]) + classes))
+    assert used == {"arm-0", "arm-1", "arm-2"}
+    for name in used:
+        assert len(re.findall(rf"--{name}: #[0-9a-f]{{6}};", style)) == 2
+        assert f".{name} {{ --c: var(--{name}); }}" in style
 
 
-def test_importance_takes_settings_of_any_kind(tmp_path: Path) -> None:
-    complete = made(tmp_path, job_text(arms="[lstm]", trials=60)).ranked("lstm")
-    mixed = []
-    for rank, each in enumerate(complete):
-        odd = {"gradient_clip": [None, 1.0][rank % 2], "residual": rank > 5}
-        mixed.append(replace(each, config=each.config.model_copy(update=odd)))
-    assert {"gradient_clip", "residual"} <= {each.name for each in importance(mixed).shares}
+def test_the_page_s_files_are_part_of_the_package() -> None:
+    root = Path(__file__).resolve().parents[3]
+    patterns = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]
+    packaged = {
+        path for p in patterns["package-data"]["search"] for path in root.glob(f"search/{p}")
+    }
+    files = [path for path in (root / "search" / "report").iterdir() if path.is_file()]
+    assert {path for path in files if path.suffix != ".py"} <= packaged

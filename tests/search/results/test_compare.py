@@ -36,14 +36,14 @@ def printed(renderable: Any) -> str:
     return text.getvalue()
 
 
-def said(figures: Comparison) -> str:
+def sentences(figures: Comparison) -> str:
     return "\n".join([*figures.findings, *figures.cautions, *figures.not_claimed])
 
 
 def test_best_is_the_best_complete_trial_and_never_an_early_score(tmp_path: Path) -> None:
-    def early_star(record: TrialResult) -> TrialResult:
-        star = record.phase == "search" and record.state != "complete"
-        return replace(record, value=0.9999) if star else record
+    def early_star(trial: TrialResult) -> TrialResult:
+        star = trial.phase == "search" and trial.state != "complete"
+        return replace(trial, value=0.9999) if star else trial
 
     results = changed(made(tmp_path), early_star)
     for arm in compare(results).arms:
@@ -64,8 +64,8 @@ def test_spent_budget_is_the_sum_over_the_arms_trials(tmp_path: Path) -> None:
 
 
 def test_a_running_trial_is_not_counted_as_ended(tmp_path: Path) -> None:
-    def running(record: TrialResult) -> TrialResult:
-        return replace(record, state="running") if record.number == 3 else record
+    def running(trial: TrialResult) -> TrialResult:
+        return replace(trial, state="running") if trial.number == 3 else trial
 
     results = changed(made(tmp_path, trials=5, phase="search"), running)
     assert [arm.trials for arm in compare(results).arms] == [4, 4, 4]
@@ -88,15 +88,15 @@ def test_one_replicate_has_a_mean_and_no_deviation(tmp_path: Path) -> None:
     spreads = [arm.leading.test for arm in figures.arms if arm.leading]
     assert [each.deviation for each in spreads if each] == [None, None, None]
     assert all(each.difference.deviation is None for each in figures.differences)
-    assert "None" not in said(figures) + printed(comparison(figures))
+    assert "None" not in sentences(figures) + printed(comparison(figures))
 
 
 def test_differences_are_taken_over_the_replicates_that_both_arms_finished(tmp_path: Path) -> None:
-    def uneven(record: TrialResult) -> TrialResult | None:
-        if record.phase != "confirm" or record.replicate is None:
-            return record
-        gone = {"rnn": (0, 1), "lstm": (9,), "gru": ()}[record.arm]
-        return None if record.replicate in gone else record
+    def uneven(trial: TrialResult) -> TrialResult | None:
+        if trial.phase != "confirm" or trial.replicate is None:
+            return trial
+        gone = {"rnn": (0, 1), "lstm": (9,), "gru": ()}[trial.arm]
+        return None if trial.replicate in gone else trial
 
     results = changed(made(tmp_path), uneven)
     found = {(each.first, each.second): each for each in compare(results).differences}
@@ -123,8 +123,8 @@ def test_a_difference_favours_the_better_arm_in_either_direction(
 
 
 def test_equal_means_favour_neither(tmp_path: Path) -> None:
-    def same(record: TrialResult) -> TrialResult:
-        return replace(record, test={"accuracy": 0.5}) if record.phase == "confirm" else record
+    def same(trial: TrialResult) -> TrialResult:
+        return replace(trial, test={"accuracy": 0.5}) if trial.phase == "confirm" else trial
 
     figures = compare(changed(made(tmp_path), same))
     assert {each.favours for each in figures.differences} == {None}
@@ -134,10 +134,10 @@ def test_equal_means_favour_neither(tmp_path: Path) -> None:
 def test_the_leading_finalist_is_chosen_without_test_data(tmp_path: Path) -> None:
     results = made(tmp_path, job_text(trials=20, finalists=3))
 
-    def upside_down(record: TrialResult) -> TrialResult:
-        if record.test is None:
-            return record
-        return replace(record, test={"accuracy": 1 - record.test["accuracy"]})
+    def upside_down(trial: TrialResult) -> TrialResult:
+        if trial.test is None:
+            return trial
+        return replace(trial, test={"accuracy": 1 - trial.test["accuracy"]})
 
     before, after = compare(results), compare(changed(results, upside_down))
     for arm, other in zip(before.arms, after.arms, strict=True):
@@ -149,10 +149,10 @@ def test_the_leading_finalist_is_chosen_without_test_data(tmp_path: Path) -> Non
 
 
 def test_a_lost_replicate_is_left_out_and_announced(tmp_path: Path) -> None:
-    def lost(record: TrialResult) -> TrialResult:
-        if record.phase == "confirm" and record.arm == "gru" and record.replicate == 4:
-            return replace(record, state="diverged", test=None)
-        return record
+    def lost(trial: TrialResult) -> TrialResult:
+        if trial.phase == "confirm" and trial.arm == "gru" and trial.replicate == 4:
+            return replace(trial, state="diverged", test=None)
+        return trial
 
     figures = compare(changed(made(tmp_path), lost))
     leader = figures.arm("gru").leading
@@ -163,24 +163,24 @@ def test_a_lost_replicate_is_left_out_and_announced(tmp_path: Path) -> None:
 
 
 def test_an_arm_without_a_complete_trial_takes_no_part(tmp_path: Path) -> None:
-    def fails(record: TrialResult) -> TrialResult | None:
-        if record.arm != "rnn":
-            return record
-        failed = replace(record, state="failed", value=None, curve=[], reason="out of memory")
-        return failed if record.phase == "search" else None
+    def fails(trial: TrialResult) -> TrialResult | None:
+        if trial.arm != "rnn":
+            return trial
+        failed = replace(trial, state="failed", value=None, curve=[], reason="out of memory")
+        return failed if trial.phase == "search" else None
 
     figures = compare(changed(made(tmp_path), fails))
     assert figures.arm("rnn").best is None and figures.arm("rnn").finalists == ()
     assert [(each.first, each.second) for each in figures.differences] == [("lstm", "gru")]
-    assert "rnn has no complete trial" in said(figures)
-    assert "12 failed of 12 trials" in said(figures)
+    assert "rnn has no complete trial" in sentences(figures)
+    assert "12 failed of 12 trials" in sentences(figures)
 
 
 def test_a_skipped_confirmation_leaves_nothing_confirmed(tmp_path: Path) -> None:
     figures = compare(made(tmp_path, job_text(seeds=0)))
     assert figures.differences == ()
     assert all(arm.leading is None for arm in figures.arms)
-    assert "no test data has been used and nothing here is confirmed" in said(figures)
+    assert "no test data has been used and nothing here is confirmed" in sentences(figures)
 
 
 @pytest.mark.parametrize("phase, word", [("search", "searching"), ("confirm", "confirming")])
@@ -193,7 +193,7 @@ def test_an_unfinished_job_says_so(tmp_path: Path, phase: str, word: str) -> Non
 def test_a_job_without_any_trial_can_be_compared(tmp_path: Path) -> None:
     figures = compare(made(tmp_path, trials=0, phase="search"))
     assert [arm.trials for arm in figures.arms] == [0, 0, 0]
-    assert "nothing to say" in said(figures)
+    assert "nothing to say" in sentences(figures)
     printed(comparison(figures))
 
 
@@ -202,14 +202,18 @@ def test_a_search_that_ended_early_did_not_give_equal_chances(tmp_path: Path) ->
     assert any("before its budget of 12 trials" in each for each in figures.cautions)
 
 
-@pytest.mark.parametrize("factor, told", [(1.0, False), (4.0, True)])
-def test_equal_trials_at_unequal_cost_are_told(tmp_path: Path, factor: float, told: bool) -> None:
-    def costs(record: TrialResult) -> TrialResult:
-        slow = factor if record.arm == "gru" else 1.0
-        return replace(record, epochs=10, train_seconds=slow)
+@pytest.mark.parametrize("factor, mentioned", [(1.0, False), (4.0, True)])
+def test_equal_trials_at_unequal_cost_are_mentioned(
+    tmp_path: Path, factor: float, mentioned: bool
+) -> None:
+    def costs(trial: TrialResult) -> TrialResult:
+        slow = factor if trial.arm == "gru" else 1.0
+        return replace(trial, epochs=10, train_seconds=slow)
 
     figures = compare(changed(made(tmp_path), costs))
-    assert any("12.0 s and gru 120 epochs in 48.0 s" in each for each in figures.cautions) == told
+    assert (
+        any("12.0 s and gru 120 epochs in 48.0 s" in each for each in figures.cautions) == mentioned
+    )
 
 
 def test_an_extended_job_shows_the_budget_it_ended_with(tmp_path: Path) -> None:
@@ -226,7 +230,7 @@ def test_it_claims_no_verdict(tmp_path: Path) -> None:
     figures = compare(made(tmp_path))
     assert any(each.startswith("No verdict") for each in figures.not_claimed)
     assert any("best of many tries" in each for each in figures.not_claimed)
-    assert "significant" not in said(figures)
+    assert "significant" not in sentences(figures)
 
 
 def test_every_form_is_strict_json(tmp_path: Path) -> None:
