@@ -38,7 +38,8 @@ class TrialResult:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as plain JSON types."""
-        return as_json(self)  # type: ignore[no-any-return]
+        plain: dict[str, Any] = as_json(self)
+        return plain
 
 
 def as_json(value: Any) -> Any:

@@ -80,11 +80,11 @@
   };
 
   const fill = () => {
-    let kept = rows.filter((row) => [...chosen].every(([column, value]) => row[column] === value));
-    if (order.column >= 0) kept = kept.slice().sort((a, b) => compare(a[order.column], b[order.column]));
-    const last = Math.max(0, Math.ceil(kept.length / size) - 1);
+    let matching = rows.filter((row) => [...chosen].every(([column, value]) => row[column] === value));
+    if (order.column >= 0) matching = matching.slice().sort((a, b) => compare(a[order.column], b[order.column]));
+    const last = Math.max(0, Math.ceil(matching.length / size) - 1);
     page = Math.min(page, last);
-    table.tBodies[0].replaceChildren(...kept.slice(page * size, (page + 1) * size).map((row) => {
+    table.tBodies[0].replaceChildren(...matching.slice(page * size, (page + 1) * size).map((row) => {
       const made = element("tr");
       if (row[early] !== "complete") made.className = "early";
       row.forEach((value, column) => {
@@ -105,9 +105,9 @@
     on.disabled = page === last;
     back.onclick = () => { page -= 1; fill(); };
     on.onclick = () => { page += 1; fill(); };
-    const first = kept.length ? page * size + 1 : 0;
+    const first = matching.length ? page * size + 1 : 0;
     document.getElementById("pages").replaceChildren(
-      back, on, element("span", `${first} to ${Math.min(kept.length, (page + 1) * size)} of ${kept.length}`));
+      back, on, element("span", `${first} to ${Math.min(matching.length, (page + 1) * size)} of ${matching.length}`));
   };
 
   const top = element("tr");

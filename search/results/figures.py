@@ -136,7 +136,8 @@ class Comparison:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON types; no value is NaN or infinite."""
-        return as_json(self)  # type: ignore[no-any-return]
+        plain: dict[str, Any] = as_json(self)
+        return plain
 
     def arm(self, name: str) -> ArmSummary:
         """Return the arm of that name."""
