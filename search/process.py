@@ -1,4 +1,4 @@
-"""Processes of this machine: whether one still lives, and how ours is interrupted."""
+"""Processes of this machine: whether one still lives, and how SIGTERM interrupts this one."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ _DEAD = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
 
 
 def watch(pid: int) -> Callable[[], bool]:
-    """Return a function that says whether the process that has this pid now still lives.
+    """Return a function that returns whether the process that has this pid now still lives.
 
     A zombie is dead, and so is a process whose pid a later process has.
     """

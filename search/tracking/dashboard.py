@@ -1,4 +1,4 @@
-"""The dashboard: MLflow's own pages over the runs folder's database, until they are closed."""
+"""The dashboard: MLflow's own pages over the runs folder's database, until it is interrupted."""
 
 import os
 import signal

@@ -6,7 +6,7 @@ from typing import Any
 
 from search.journal.file import FileJournal
 
-HOST = "elsewhere"  # where the drivers of these journals ran, unless a test says otherwise
+HOST = "elsewhere"  # where the drivers of these journals ran, unless a test names another host
 START = 1_790_000_000_000  # Unix time in milliseconds
 INFO = {
     "name": "japanese-vowels",
@@ -30,7 +30,7 @@ class WrittenJob:
         pid: int = 1,
         host: str = HOST,
         more: dict[str, Any] | None = None,
-    ):
+    ) -> None:
         """Begin a job; more: further entries of its specification."""
         folder.mkdir(parents=True)
         (folder / "job.yaml").write_text(f"name: {name}\n")

@@ -233,18 +233,18 @@ def test_results_and_report_tell_latency_and_reason(tmp_path: Path) -> None:
     assert "took longer than 2 ms for one sequence and were not trained" in page
 
 
-def test_mlflow_is_told_latency_and_reason(tmp_path: Path) -> None:
+def test_mlflow_gets_latency_and_reason(tmp_path: Path) -> None:
     entries = run(tmp_path)
     runs = JobRuns()
     for group in open_reader(tmp_path).groups():
         runs.apply(group)
     for entry in entries:
-        told_run = runs.changed[entry.key]
-        (point,) = (point for point in told_run.points if point.name == "latency_ms")
+        mlflow_run = runs.changed[entry.key]
+        (point,) = (point for point in mlflow_run.points if point.name == "latency_ms")
         assert (point.value, point.step) == (entry.latency_ms, 0)
         if entry in over(entries):
-            assert told_run.tags["state"] == "pruned" and told_run.status == "FINISHED"
-            assert told_run.tags["reason"] == entry.reason
+            assert mlflow_run.tags["state"] == "pruned" and mlflow_run.status == "FINISHED"
+            assert mlflow_run.tags["reason"] == entry.reason
 
 
 def test_a_warm_start_takes_over_what_was_too_slow(tmp_path: Path) -> None:

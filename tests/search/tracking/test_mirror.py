@@ -47,7 +47,7 @@ def driver() -> Iterator["subprocess.Popen[bytes]"]:
 
 @contextmanager
 def running_mirror(job: WrittenJob, uri: str | None, driver_pid: int) -> Iterator[Mirror]:
-    """A mirror that is not left behind, whatever the test says."""
+    """A mirror that ends with the block, also when the test fails."""
     mirror = start_mirror(job.folder, uri, driver_pid)
     try:
         yield mirror
