@@ -3,7 +3,7 @@
 From this table follow the keys of a job file's `space` and `training` (spaces/space.py,
 search/job/sections.py), the bounds and defaults of TrialConfig (spaces/config.py), what an arm may
 set (spaces/arms.py, Cell.reads), the smallest model (spaces/min_size.py), the exported job file
-(search/export/export.py) and what a training cohort shares (trainables/training/cohort.py).
+(search/export/job_file.py) and what a training cohort shares (trainables/training/cohort.py).
 """
 
 from collections.abc import Callable

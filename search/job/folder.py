@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from search.job.commands import command
 from search.job.spec import JobSpec
 from search.job.yaml_lines import read_text
 from spaces.errors import InputError
@@ -58,7 +59,7 @@ def check_same_job(folder: Path, job: JobSpec) -> None:
         raise InputError.of(
             str(folder / JOB_FILE),
             f"job {job.name!r} must be the one that is stored here: {shown}",
-            "choose another name, or another --root; `gatesearch extend` adds budget to a job",
+            f"choose another name, or another --root; `{command('extend', folder)}` adds budget",
         )
 
 

@@ -53,8 +53,9 @@ def test_another_job_in_the_folder_is_refused_with_the_differences(
     store_job(tmp_path, source)
     check_same_job(tmp_path, JobSpec.load(source))
     other = JobSpec.loads(TEXT + "training: {max_epochs: 20}\n", base=source.parent)
-    with pytest.raises(InputError, match=r"training\.max_epochs was 27 and is 20"):
+    with pytest.raises(InputError, match=r"training\.max_epochs was 27 and is 20") as refused:
         check_same_job(tmp_path, other)
+    assert f"`gatesearch extend {tmp_path.name}" in str(refused.value)
 
 
 def test_what_differs_between_two_jobs_is_named() -> None:
