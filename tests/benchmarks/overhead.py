@@ -55,7 +55,7 @@ resources: {{max_concurrent: {slots}}}
 
 
 class Empty(tune.Trainable):
-    """Stands in for trainables.tune.Worker: takes the same work and trains nothing.
+    """Stands in for trainables.worker.tune.Worker: takes the same trials and trains nothing.
 
     All trials have the same curve, so that none is pruned: ten reports each.
     """

@@ -57,7 +57,7 @@ def timed(do: Callable[[], object]) -> float:
     return 1000 * (time.perf_counter() - began)
 
 
-def told(times: list[float]) -> dict[str, float]:
+def percentiles(times: list[float]) -> dict[str, float]:
     ordered = sorted(times)
     return {
         "median": round(statistics.median(ordered), 2),
@@ -71,7 +71,7 @@ def journal_times(journal: BaseJournal, groups: int) -> dict[str, float]:
         journal.commit()
 
     with journal:
-        return told([timed(commit) for _ in range(groups)])
+        return percentiles([timed(commit) for _ in range(groups)])
 
 
 def store_times(place: str, number: int) -> dict[str, object]:
@@ -89,9 +89,9 @@ def store_times(place: str, number: int) -> dict[str, object]:
     write("first")
     names = [f"search-lstm-{number}-g1-e9" for number in range(number)]
     return {
-        "write": told([timed(lambda name=name: write(name)) for name in names]),
-        "read": told([timed(lambda name=name: read(name)) for name in names]),
-        "delete": told([timed(lambda name=name: store.delete(name)) for name in names]),
+        "write": percentiles([timed(lambda name=name: write(name)) for name in names]),
+        "read": percentiles([timed(lambda name=name: read(name)) for name in names]),
+        "delete": percentiles([timed(lambda name=name: store.delete(name)) for name in names]),
     }
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from time_to_best import against, best, clocked, interval, kept, row, summary, time_to
+from time_to_best import against, best, clocked, interval, row, stored_rows, summary, time_to
 
 BUDGET = 40.0
 
@@ -102,8 +102,8 @@ def test_figures_over_all_seeds() -> None:
 
 def test_parts_are_joined_only_where_nothing_else_differs(tmp_path: Path) -> None:
     out = tmp_path / "bench.json"
-    assert kept(out, {"seconds": 40.0}) == []
+    assert stored_rows(out, {"seconds": 40.0}) == []
     out.write_text(json.dumps({"seconds": 40.0, "rows": rows((4, 20))}))
-    assert len(kept(out, {"seconds": 40.0})) == 1
+    assert len(stored_rows(out, {"seconds": 40.0})) == 1
     with pytest.raises(SystemExit, match="other seconds"):
-        kept(out, {"seconds": 20.0})
+        stored_rows(out, {"seconds": 20.0})

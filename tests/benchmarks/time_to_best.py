@@ -4,7 +4,7 @@
 
 Each seed is one string, one space and three searches of equal length, one after the other, in an
 order that changes from seed to seed (time_to_best_search.py says what they are). Everything runs on
-one Ray head of one processor, which this script starts and ends. Rows are kept in the file that
+one Ray head of one processor, which this script starts and ends. Rows are stored in the file that
 --out names: a run adds its seeds to those that are there, if nothing else differs.
 
 Time is slot-seconds: slots times the time on the wall since the first epoch of the search began,
@@ -13,7 +13,7 @@ counts: training, validation, suggestions, starts of further workers. What ends 
 counts for nobody. A seed's target is the best validation value of random search within --seconds.
 
 Random search often finds that value long before its end, by luck that nobody could wait for. So our
-time is also told as a share of the budget, which is what random search took to end with the value.
+time is also given as a share of the budget, which is what random search took to end with the value.
 
 A search that does not reach the target is taken to reach it at --seconds, which flatters it. So the
 second median takes our own misses for infinitely late, and counts of misses stand beside it.
@@ -45,7 +45,7 @@ from time_to_best_search import JOB, SLOTS
 
 SEARCH = Path(__file__).with_name("time_to_best_search.py")
 WAYS = ("ours", "random", "stock")
-OTHERS = ("random", "stock", "budget")  #: what our time is held against
+OTHERS = ("random", "stock", "budget")  #: what our time is compared with
 ORDERS = list(itertools.permutations(WAYS))
 CLAIMED = 0.5  #: our time over the other's, at most
 RESAMPLES = 10_000
@@ -168,14 +168,14 @@ def about(seconds: float) -> dict[str, Any]:
     }
 
 
-def kept(out: Path, settings: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the rows of former runs with the same settings."""
+def stored_rows(out: Path, settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows of earlier runs with the same settings."""
     if not out.exists():
         return []
-    former = json.loads(out.read_text())
-    if changed := [name for name, value in settings.items() if former.get(name) != value]:
+    earlier = json.loads(out.read_text())
+    if changed := [name for name, value in settings.items() if earlier.get(name) != value]:
         sys.exit(f"{out} holds rows of other {', '.join(changed)}: give another --out")
-    rows: list[dict[str, Any]] = former["rows"]
+    rows: list[dict[str, Any]] = earlier["rows"]
     return rows
 
 
@@ -215,7 +215,7 @@ def main() -> None:
     asked = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that head and search are ended too
     settings = about(asked.seconds)
-    rows = {row["seed"]: row for row in kept(asked.out, settings)}
+    rows = {row["seed"]: row for row in stored_rows(asked.out, settings)}
     print(f"{'seed':>4}{'target':>9}   time and trials: ours, random, stock (x: missed)")
     with running_head(SLOTS) as head:
         for way in WAYS:

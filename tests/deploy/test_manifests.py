@@ -47,7 +47,7 @@ def pods() -> Iterator[dict[str, Any]]:
 
 
 def secrets_in(value: Any) -> Iterator[tuple[str, str]]:
-    """Yield every value whose key, or whose variable's name, tells that it is a secret."""
+    """Yield every value whose key, or whose variable's name, says that it is a secret."""
     if isinstance(value, dict):
         for name, inner in [*value.items(), (value.get("name"), value.get("value"))]:
             if isinstance(inner, str) and re.search("(?i)password|secret_.*key|token$", str(name)):
