@@ -1,8 +1,8 @@
-"""Which hyperparameters the spread of an arm's values comes from (fANOVA, by Optuna).
+"""Which hyperparameters explain the spread of an arm's values (fANOVA, by Optuna).
 
 Functional ANOVA of a random forest fitted to the complete trials (Hutter, Hoos, Leyton-Brown, ICML
-2014). The share of one parameter is repeated on random subsets of the trials, since a few dozen
-trials leave it uncertain, and a single number would not show that.
+2014). Each share is computed on several random subsets of the trials: a few dozen trials leave it
+uncertain, and a single number would not show that.
 """
 
 import random
@@ -15,19 +15,21 @@ from typing import Any
 from search.journal.trial import TrialResult
 from spaces.config import TrialConfig
 
-#: With fewer complete trials than this a forest has nothing to learn from.
-FEWEST = 8
-#: The forest's work grows with the square of the trials; more are sampled evenly.
-MOST = 96
-_SUBSETS, _SHARE, _TREES = 6, 0.8, 24
+#: With fewer complete trials a forest has nothing to learn from.
+MIN_TRIALS = 8
+#: The forest's cost grows with the square of the trials; of more than these, some are left out.
+MAX_TRIALS = 96
+_SUBSETS = 6
+_SUBSET_SHARE = 0.8  #: of the trials, in each subset
+_TREES = 24
 
 
 @dataclass(frozen=True)
 class Share:
-    """One hyperparameter's share of the spread of values, between 0 and 1."""
+    """One hyperparameter's share of the variance of values, between 0 and 1."""
 
     name: str
-    mean: float  #: over random subsets of the trials
+    mean: float  #: over random subsets of the trials, as are low and high
     low: float
     high: float
 
@@ -36,49 +38,50 @@ class Share:
 class Importance:
     """Shares, largest first; or the reason why there are none."""
 
-    trials: int  #: complete trials there are
-    used: int  #: those that the shares come from
+    trials: int  #: complete trials
+    used: int  #: trials that the shares are computed from
     shares: tuple[Share, ...] = ()
     reason: str | None = None
 
 
-def importance(records: Sequence[TrialResult]) -> Importance:
-    """Return the importance of what varies over one arm's complete search trials."""
+def importance(trials: Sequence[TrialResult]) -> Importance:
+    """Return the importance of the hyperparameters that vary over one arm's complete trials.
+
+    trials: of the arm's search phase.
+    """
     complete = sorted(
-        (each for each in records if each.state == "complete" and each.value is not None),
-        key=lambda each: each.number,
+        (trial for trial in trials if trial.state == "complete" and trial.value is not None),
+        key=lambda trial: trial.number,
     )
-    names = varying([each.config for each in complete])
+    names = varying([trial.config for trial in complete])
     number = len(complete)
-    if number < FEWEST:
-        return Importance(
-            number, 0, reason=f"{number} complete trials are too few: {FEWEST} are needed"
-        )
+    if number < MIN_TRIALS:
+        reason = f"{number} complete trials are too few: {MIN_TRIALS} are needed"
+        return Importance(number, 0, reason=reason)
     if not names:
         return Importance(number, 0, reason="all complete trials have the same configuration")
-    if len({each.value for each in complete}) == 1:
+    if len({trial.value for trial in complete}) == 1:
         return Importance(number, 0, reason="all complete trials have the same value")
     used = complete
-    if number > MOST:
-        used = [complete[index * number // MOST] for index in range(MOST)]
-    drawn = random.Random(0)
-    subsets = [
-        drawn.sample(used, max(FEWEST - 2, round(_SHARE * len(used)))) for _ in range(_SUBSETS)
-    ]
-    found = [each for subset in subsets if (each := _shares(subset, names)) is not None]
+    if number > MAX_TRIALS:
+        used = [complete[index * number // MAX_TRIALS] for index in range(MAX_TRIALS)]
+    generator = random.Random(0)
+    size = max(MIN_TRIALS - 2, round(_SUBSET_SHARE * len(used)))
+    subsets = [generator.sample(used, size) for _ in range(_SUBSETS)]
+    found = [shares for subset in subsets if (shares := _shares(subset, names)) is not None]
     if not found:
         return Importance(number, 0, reason="the values differ too little for a model of them")
-    shares = [_share(name, [each[name] for each in found]) for name in names]
-    ordered = sorted(shares, key=lambda share: -share.mean)
+    shares_by_name = [_share(name, [shares[name] for shares in found]) for name in names]
+    ordered = sorted(shares_by_name, key=lambda share: -share.mean)
     return Importance(number, len(used), tuple(ordered))
 
 
 def varying(configs: Sequence[TrialConfig]) -> tuple[str, ...]:
-    """Return the fields that differ between configurations."""
+    """Return the fields of TrialConfig that differ between configurations."""
     return tuple(
         name
         for name in TrialConfig.model_fields
-        if any(getattr(each, name) != getattr(configs[0], name) for each in configs)
+        if any(getattr(config, name) != getattr(configs[0], name) for config in configs)
     )
 
 
@@ -86,37 +89,38 @@ def _share(name: str, over_subsets: list[float]) -> Share:
     return Share(name, statistics.fmean(over_subsets), min(over_subsets), max(over_subsets))
 
 
-def _shares(records: list[TrialResult], names: Sequence[str]) -> dict[str, float] | None:
+def _shares(trials: list[TrialResult], names: Sequence[str]) -> dict[str, float] | None:
+    """Return each hyperparameter's share in some trials, or None where no model can be fitted."""
     import optuna
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
-    configs = [each.config for each in records]
-    inside = varying(configs)
-    if not inside or len({each.value for each in records}) == 1:
+    configs = [trial.config for trial in trials]
+    varied = varying(configs)
+    if not varied or len({trial.value for trial in trials}) == 1:
         return None
     distributions = {
-        name: _distribution([getattr(each, name) for each in configs]) for name in inside
+        name: _distribution([getattr(config, name) for config in configs]) for name in varied
     }
-    # A study logs a line when it is made; this one is nobody's business.
+    # Optuna logs every new study, and this one means nothing to the user.
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        study = optuna.create_study(direction=records[0].metric.direction)
+        study = optuna.create_study(direction=trials[0].metric.direction)
         study.add_trials(
             [
                 optuna.trial.create_trial(
-                    params={name: getattr(each.config, name) for name in inside},
+                    params={name: getattr(trial.config, name) for name in varied},
                     distributions=distributions,
-                    value=each.value,
+                    value=trial.value,
                 )
-                for each in records
+                for trial in trials
             ]
         )
         evaluator = FanovaImportanceEvaluator(n_trees=_TREES, seed=0)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # scikit-learn's remarks are about its own forest
+            warnings.simplefilter("ignore")  # scikit-learn's warnings concern its own forest
             shares = get_param_importances(study, evaluator=evaluator)
-    except RuntimeError:  # every tree came out without a split
+    except RuntimeError:  # no tree has a split
         return None
     finally:
         optuna.logging.set_verbosity(verbosity)
@@ -124,7 +128,7 @@ def _shares(records: list[TrialResult], names: Sequence[str]) -> dict[str, float
 
 
 def _distribution(values: list[Any]) -> Any:
-    """Return a distribution that holds the values; wide positive ones by their logarithm."""
+    """Return a distribution that contains the values; logarithmic for a wide positive range."""
     from optuna.distributions import (
         CategoricalDistribution,
         FloatDistribution,

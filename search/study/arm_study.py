@@ -61,7 +61,7 @@ class ArmStudy:
         storage: BaseStorage,
         prior_trials: Sequence[FrozenTrial] = (),
     ) -> None:
-        """prior_trials: trials of another job that the sampler learns from as well."""
+        """prior_trials: trials of a prior job that the sampler learns from as well."""
         assert job_state.info is not None
         self._metric = job_state.info.metric
         self._last_epoch = arm.max_epochs

@@ -39,7 +39,7 @@ class CmaEs:
     ) -> None:
         """seed: of the arm. rank: the key that sorts ended trials, best first.
 
-        prior_trials: of another job; the first generation is drawn around the best of them.
+        prior_trials: of a prior job; the first generation is drawn around the best of them.
         """
         self._space = {name: distribution(domain) for name, domain in arm.domains().items()}
         self._seed = seed

@@ -1,6 +1,6 @@
-"""What a warm start hands over: trials of another job, stored in studies of their own.
+"""What a warm start hands over: trials of a prior job, stored in studies of their own.
 
-They are copied into the journal when the job starts, so that a resume does not need the other job.
+They are copied into the journal when the job starts, so that a resume does not need the prior job.
 Samplers learn from them; they are in no budget, no rung and no result.
 """
 
@@ -20,13 +20,13 @@ from spaces.arms import Arm
 
 @dataclass(frozen=True)
 class PriorTrial:
-    """What a sampler can learn from one trial of another job."""
+    """What a sampler can learn from one trial of a prior job."""
 
     answers: dict[str, Any]  #: to the questions of the new arm
     state: Literal["complete", "pruned"]
     value: float | None  #: the best value of a complete trial
     last: tuple[int, float] | None  #: the last epoch, and the value there
-    latency_ms: float | None = None  #: where the other job measured it
+    latency_ms: float | None = None  #: where the prior job measured it
 
 
 #: Returns the prior trials of each arm; called where the journal does not hold them yet.

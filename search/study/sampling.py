@@ -1,4 +1,4 @@
-"""How one configuration of an arm is sampled, and how all of a small space are listed."""
+"""How one configuration of an arm is sampled, and how a small space is listed."""
 
 import json
 import math

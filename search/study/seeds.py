@@ -1,4 +1,4 @@
-"""Derived randomness: every random decision of a job has a seed of its own, never a running state.
+"""Derived randomness: every random decision of a job has a seed of its own, and no state goes on.
 
 A resumed job therefore draws what an undisturbed one would have drawn.
 """

@@ -10,9 +10,10 @@ from search.job.objectives import dominates
 from search.study.optuna_compat import with_outcome
 from spaces.tasks import Metric
 
-BEST = 50  #: trials that a window keeps for their values; 30 with 100 others stalled in trials
-LATEST = 150  #: trials that a window keeps because they are the latest
-RUNNING = 200  #: running trials that a window shows; the latest
+#: Trials that a window shows for their values. With 30, and 100 latest ones, searches stalled.
+BEST = 50
+LATEST = 150  #: trials that a window shows because they are the latest
+RUNNING = 200  #: running trials that a window shows; the latest of them
 
 #: Returns a trial's values in several objectives, less is better; None where it has none.
 ObjectiveValues = Callable[[FrozenTrial], list[float] | None]
@@ -117,24 +118,24 @@ def with_estimates(trials: Iterable[FrozenTrial], metric: Metric) -> list[Frozen
 
     Where most trials are pruned, such a model would learn from few. The estimate of a pruned trial
     is its last value, but no better than the median of the complete ones: it was not among the
-    best. A trial over a limit has no value; its estimate is the median, since the limit itself
-    speaks against it.
+    best. A trial over a limit has no value; its estimate is the median, since its excess is what
+    samplers learn from.
     """
     shown = list(trials)
     known = [t.values for t in shown if t.state == TrialState.COMPLETE]
     if not known:
         return shown
-    middle = [median(values) for values in zip(*known, strict=True)]
+    medians = [median(values) for values in zip(*known, strict=True)]
 
     def estimate(trial: FrozenTrial) -> list[float] | None:
         if trial.state != TrialState.PRUNED:
             return None
         if violation(trial):
-            return middle
+            return medians
         step = trial.last_step
         if step is None:
             return None
-        return [max(trial.intermediate_values[step], middle[0], key=metric.cost)]
+        return [max(trial.intermediate_values[step], medians[0], key=metric.cost)]
 
     estimates = [(trial, estimate(trial)) for trial in shown]
     return [t if e is None else with_outcome(t, TrialState.COMPLETE, e) for t, e in estimates]

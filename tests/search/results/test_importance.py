@@ -6,7 +6,7 @@ import pytest
 from made_results import job_text, made
 
 from search.journal.trial import TrialResult
-from search.results.importance import FEWEST, importance
+from search.results.importance import MIN_TRIALS, importance
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +30,8 @@ def test_importance_is_of_complete_trials_only(complete: list[TrialResult]) -> N
 
 
 def test_too_few_trials_give_a_reason_and_no_numbers(complete: list[TrialResult]) -> None:
-    few = importance(complete[: FEWEST - 1])
-    assert few.shares == () and f"{FEWEST} are needed" in (few.reason or "")
+    few = importance(complete[: MIN_TRIALS - 1])
+    assert few.shares == () and f"{MIN_TRIALS} are needed" in (few.reason or "")
 
 
 def test_equal_values_and_equal_configurations_have_no_importance(

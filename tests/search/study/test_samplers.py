@@ -8,10 +8,8 @@ import optuna
 import pytest
 from bowl import BOWL, bowl, distance, told_of
 from driven import INFO, drive, job
-from hypothesis import given
-from hypothesis import strategies as st
 from optuna.storages import JournalStorage
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial
 from stored_studies import stored_studies
 
 from search.job.samplers import SAMPLERS
@@ -24,7 +22,6 @@ from search.study.journal_backend import JournalBackend
 from search.study.optuna_compat import OPERATION
 from search.study.samplers import choose
 from search.study.seeds import derive_seed
-from search.study.window import BEST, LATEST, RUNNING, TrialWindow
 from spaces.errors import InputError
 from spaces.tasks import Metric
 
@@ -165,48 +162,6 @@ def test_a_new_trial_is_one_record_of_the_study(tmp_path: Path) -> None:
     operations = Counter(record.get(OPERATION) for group in groups for record in group)
     assert operations[CREATE_TRIAL] == 32
     assert operations[SET_TRIAL_PARAM] == 0
-
-
-def test_a_sampler_is_shown_no_more_trials_than_a_window_holds(tmp_path: Path) -> None:
-    window = TrialWindow(METRIC, fetch=lambda number: trial_of(number, TrialState.RUNNING))
-    for number in range(2000):
-        if number % 5 == 4:
-            window.started(number)
-        else:
-            window.ended(trial_of(number, TrialState.COMPLETE, (number * 7919) % 1000))
-    shown = window.window()
-    assert len(shown) <= BEST + LATEST + RUNNING
-    assert [trial.number for trial in shown] == sorted(trial.number for trial in shown)
-    values = sorted((t.value for t in window.trials if t.value is not None), reverse=True)
-    assert values[:BEST] == sorted((t.value or 0 for t in shown), reverse=True)[:BEST]
-    assert {n for n in range(1900, 2000) if n % 5 != 4} <= {trial.number for trial in shown}
-
-
-@given(st.permutations(range(12)), st.sets(st.integers(0, 11)))
-def test_what_is_shown_does_not_depend_on_the_order_of_the_ends(
-    order: list[int], pruned: set[int]
-) -> None:
-    shown = []
-    for numbers in (range(12), order):
-        window = TrialWindow(METRIC, fetch=lambda number: fail(), best=3, latest=4)
-        for number in numbers:
-            state = TrialState.PRUNED if number in pruned else TrialState.COMPLETE
-            window.ended(trial_of(number, state, number // 3))
-        shown.append([trial.number for trial in window.window()])
-    assert shown[0] == shown[1]
-
-
-def fail() -> FrozenTrial:
-    raise AssertionError("no trial is running")
-
-
-def trial_of(number: int, state: TrialState, value: float = 0.0) -> FrozenTrial:
-    complete = state == TrialState.COMPLETE
-    trial = create_trial(
-        state=state, value=value if complete else None, intermediate_values={1: value}
-    )
-    trial.number = number
-    return trial
 
 
 class Counting(JournalStorage):

@@ -1,4 +1,4 @@
-"""Slow suggestions: nobody waits for them but the slot that they are for, and they are the same."""
+"""Slow suggestions: only the slot that they are for waits for them, and they are the same."""
 
 import time
 from collections.abc import Iterator
@@ -64,7 +64,7 @@ def test_reports_are_taken_in_while_a_suggestion_is_made(driver: Driver, tmp_pat
     assert second.key == "search/lstm/1" and not driver.suggestion_pending
 
 
-def test_a_suggestion_knows_what_was_told_when_it_was_asked_for(driver: Driver) -> None:
+def test_a_suggestion_knows_what_was_reported_before_it_was_prepared(driver: Driver) -> None:
     workers = Workers(driver)
     first = patiently(driver)
     workers.epoch[first.key] = 0
