@@ -15,9 +15,7 @@ from written_jobs import WrittenJob
 from search.tracking.database import DATABASE
 from search.tracking.follower import ExitCode, Follower
 from search.tracking.mlflow_compat import environment, open_client
-from search.tracking.runs import DataSet, MlflowRun
-from search.tracking.server import RefusedError, Server
-from search.tracking.state import JOB_KEY, StateFile, mirror_state, run_ids
+from search.tracking.state import mirror_state, run_ids
 from spaces.config import completed
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:(mlflow|pydantic|alembic).*")
@@ -397,25 +395,3 @@ def test_results_find_the_run_ids(root: Path) -> None:
     assert run_ids(folder) == {key: run["run_id"] for key, run in stored(root).items()}
     assert (state.complete, state.error) == (True, None)
     assert state.server == uri(root)
-
-
-@pytest.mark.parametrize(
-    ("address", "location", "reason"),
-    [
-        ("http://host", "file:///etc", "--serve-artifacts"),
-        ("http://host", "/etc", "--serve-artifacts"),
-        ("http://host", "./mlruns", "--serve-artifacts"),
-        ("sqlite:///mlflow.db", "file:///etc", "must store its files in"),
-    ],
-)
-def test_places_that_the_server_chose_are_never_written_to(
-    root: Path, address: str, location: str, reason: str
-) -> None:
-    client = open_client(uri(root))
-    client.create_experiment("gatesearch/vowels", location)
-    server = Server(address, root, StateFile(root), lambda _: client)
-    server.connect("vowels", "id")
-    server.send(MlflowRun(JOB_KEY, "vowels", 1, {}, {}), DataSet("data", "digest", "{}", "{}"))
-    (root / "job.yaml").write_text("name: vowels\n")
-    with pytest.raises(RefusedError, match=reason):
-        server.store_file(root / "job.yaml")
