@@ -120,7 +120,7 @@ class S3Store(Store):
         except (BotoCoreError, ClientError) as error:
             code, message = _code_and_message(error)
             unknown = "see the message" if isinstance(error, ClientError) else _UNREACHABLE
-            rule = f"{self._url} must take the job's checkpoints; the server answers: {message}"
+            rule = f"{self._url} must take the job's checkpoints ({message})"
             return [Fault(rule, _REMEDIES.get(code, unknown))]
         return []
 

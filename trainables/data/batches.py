@@ -50,10 +50,6 @@ class Batches:
         self._lengths = sequences.lengths - self._shifted
         self._usable = np.flatnonzero(self._lengths > 0)
 
-    def __len__(self) -> int:
-        """Return the number of sequences that hold a target."""
-        return len(self._usable)
-
     @property
     def longest(self) -> int:
         """Return how many steps of the longest sequence are read."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from small_trainings import points, small_config
 
 from spaces.config import TrialConfig
 from spaces.tasks import TaskKind
@@ -21,16 +22,6 @@ CELLS = [*VARIANTS, ("transformer", "encoder")]
 needs_engine = pytest.mark.skipif(
     not scan_engine.available(), reason="the scan engine does not run on this processor"
 )
-
-
-def config(cell: str = "gru", gates: str = "reset-after", **changes: Any) -> TrialConfig:
-    fields = {"depth": 2, "hidden_size": 6, "dropout": 0.2, "learning_rate": 0.02}
-    fields |= {"batch_size": 7, "max_epochs": 40, "heads": 2}
-    return TrialConfig(cell=cell, gates=gates, **{**fields, **changes})
-
-
-def points(training: Training) -> list[tuple[int, float, dict[str, float]]]:
-    return [(p.epoch, p.train_loss, p.metrics) for p in training.curve]
 
 
 def assert_same(member: Training, alone: Training) -> None:
@@ -57,14 +48,14 @@ def assert_each_is_as_alone(configs: list[TrialConfig], data: Data, epochs: int 
 @pytest.mark.parametrize("cell", CELLS, ids="-".join)
 def test_cells_that_the_scan_holds_whole_are_trained_together(cell: tuple[str, str]) -> None:
     whole = cell in VARIANTS and VARIANTS[cell].norm != "batch"
-    assert can_batch(config(*cell)) == whole
-    assert batching_pays(config(*cell), longest=29) == whole
+    assert can_batch(small_config(*cell)) == whole
+    assert batching_pays(small_config(*cell), longest=29) == whole
 
 
 def test_batching_does_not_pay_where_one_batch_fills_the_caches() -> None:
-    assert batching_pays(config(hidden_size=64, batch_size=32), longest=29)
-    assert batching_pays(config(hidden_size=128, batch_size=32, depth=3), longest=29)
-    assert not batching_pays(config(hidden_size=128, batch_size=256), longest=100)
+    assert batching_pays(small_config(hidden_size=64, batch_size=32), longest=29)
+    assert batching_pays(small_config(hidden_size=128, batch_size=32, depth=3), longest=29)
+    assert not batching_pays(small_config(hidden_size=128, batch_size=256), longest=100)
 
 
 def test_every_setting_is_either_shared_or_a_members_own() -> None:
@@ -77,7 +68,7 @@ def test_every_setting_is_either_shared_or_a_members_own() -> None:
 def test_every_cell_trains_in_a_cohort_as_alone(
     cell: tuple[str, str], changes: dict[str, Any], make_data: Any
 ) -> None:
-    assert_each_is_as_alone([config(*cell, **changes)] * 3, make_data())
+    assert_each_is_as_alone([small_config(*cell, **changes)] * 3, make_data())
 
 
 @pytest.mark.parametrize("kind", ["classification", "regression", "next-token", "next-step"])
@@ -88,7 +79,7 @@ def test_every_cell_trains_in_a_cohort_as_alone(
 def test_every_kind_of_task_trains_in_a_cohort_as_alone(
     kind: TaskKind, residual: bool, cell: tuple[str, str], make_data: Any
 ) -> None:
-    assert_each_is_as_alone([config(*cell, residual=residual)] * 3, make_data(kind))
+    assert_each_is_as_alone([small_config(*cell, residual=residual)] * 3, make_data(kind))
 
 
 @pytest.mark.parametrize("hidden_size", [5, 16])
@@ -101,7 +92,7 @@ def test_both_directions_train_in_a_cohort_as_alone(
     hidden_size: int, cell: tuple[str, str], make_data: Any
 ) -> None:
     shape = {"bidirectional": True, "residual": True, "depth": 3, "hidden_size": hidden_size}
-    chosen = config(*cell, **shape, weight_drop=0.3, zoneout=0.1)
+    chosen = small_config(*cell, **shape, weight_drop=0.3, zoneout=0.1)
     assert_each_is_as_alone([chosen] * 3, make_data())
 
 
@@ -109,7 +100,7 @@ def test_both_directions_train_in_a_cohort_as_alone(
 def test_the_first_step_may_be_the_last_in_both_directions(residual: bool, make_data: Any) -> None:
     data = make_data(shortest=1, longest=3)
     assert (data.train.lengths == 1).any()
-    both = config(bidirectional=True, residual=residual, depth=3)
+    both = small_config(bidirectional=True, residual=residual, depth=3)
     dropouts = ({"dropout": 0.4}, {"dropout": 0.0})
     assert_each_is_as_alone([both.model_copy(update=changes) for changes in dropouts], data)
 
@@ -125,22 +116,22 @@ def test_members_may_differ_in_all_that_is_not_their_shape(make_data: Any) -> No
         {"optimizer": "adamw", "gradient_clip": 0.01},
         {"max_epochs": 2},
     ]
-    assert_each_is_as_alone([config(**change) for change in changes], make_data(), epochs=3)
+    assert_each_is_as_alone([small_config(**change) for change in changes], make_data(), epochs=3)
 
 
 def test_sequences_of_one_length_need_no_padding(make_data: Any) -> None:
-    assert_each_is_as_alone([config()] * 2, make_data(longest=2))
+    assert_each_is_as_alone([small_config()] * 2, make_data(longest=2))
 
 
 def test_members_that_do_not_fit_into_memory_at_once_take_turns(
     make_data: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batching, "MAX_COHORT_NUMBERS", 2 * 9 * 7 * 6 * 2)  # two members' batches
-    assert_each_is_as_alone([config()] * 5, make_data())
+    assert_each_is_as_alone([small_config()] * 5, make_data())
 
 
 def test_a_diverged_member_leaves_and_changes_nothing_for_the_others(make_data: Any) -> None:
-    steady = config("rnn", "relu", optimizer="sgd", gradient_clip=None)
+    steady = small_config("rnn", "relu", optimizer="sgd", gradient_clip=None)
     wild = steady.model_copy(update={"learning_rate": 1e12})
     configs = [steady, wild, steady]
     together = assert_each_is_as_alone(configs, make_data("regression"), epochs=4)
@@ -150,14 +141,14 @@ def test_a_diverged_member_leaves_and_changes_nothing_for_the_others(make_data: 
 
 def test_a_first_member_that_diverges_within_an_epoch_changes_no_mean_loss(make_data: Any) -> None:
     """Members' batches differ in their number of targets where every step has one."""
-    steady = config("rnn", "relu", optimizer="sgd", gradient_clip=None)
+    steady = small_config("rnn", "relu", optimizer="sgd", gradient_clip=None)
     wild = steady.model_copy(update={"learning_rate": 1e12})
     together = assert_each_is_as_alone([wild, steady, steady], make_data("next-token"))
     assert [member.diverged for member in together.members] == [True, False, False]
 
 
 def test_members_may_all_diverge_in_one_epoch(make_data: Any) -> None:
-    wild = config("rnn", "relu", optimizer="sgd", gradient_clip=None, learning_rate=1e12)
+    wild = small_config("rnn", "relu", optimizer="sgd", gradient_clip=None, learning_rate=1e12)
     together = assert_each_is_as_alone([wild] * 3, make_data("regression"))
     assert all(member.diverged for member in together.members)
 
@@ -165,7 +156,7 @@ def test_members_may_all_diverge_in_one_epoch(make_data: Any) -> None:
 def test_what_a_member_saves_is_continued_alone_or_in_another_cohort(
     make_data: Any, tmp_path: Path
 ) -> None:
-    data, chosen = make_data(), config()
+    data, chosen = make_data(), small_config()
     first = Cohort([Training(chosen, data, seed=seed) for seed in range(3)])
     first.advance(2)
     for seed, member in enumerate(first.members):
@@ -185,15 +176,15 @@ def test_what_a_member_saves_is_continued_alone_or_in_another_cohort(
 
 
 def test_time_that_is_up_ends_an_advance_for_all(make_data: Any) -> None:
-    together = Cohort([Training(config(), make_data(), seed=seed) for seed in range(2)])
+    together = Cohort([Training(small_config(), make_data(), seed=seed) for seed in range(2)])
     assert [len(found) for found in together.advance(5, seconds=0.0)] == [1, 1]
     assert all(point.seconds > 0 for member in together.members for point in member.curve)
 
 
 def test_other_shapes_and_other_data_are_refused(make_data: Any) -> None:
     data = make_data()
-    first = Training(config(), data, seed=0)
+    first = Training(small_config(), data, seed=0)
     with pytest.raises(ValueError, match="differ in hidden_size: 6 and 8"):
-        Cohort([first, Training(config(hidden_size=8), data, seed=1)])
+        Cohort([first, Training(small_config(hidden_size=8), data, seed=1)])
     with pytest.raises(ValueError, match="differ in their data"):
-        Cohort([first, Training(config(), make_data(count=9), seed=1)])
+        Cohort([first, Training(small_config(), make_data(count=9), seed=1)])

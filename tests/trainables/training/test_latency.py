@@ -1,27 +1,18 @@
 """Latency: of a typical sequence, alone, and without an effect on the training that follows."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from small_trainings import small_config
 
-from spaces.config import TrialConfig
 from trainables.data.sequences import Data, Sequences
 from trainables.layers.model import Model
 from trainables.training import latency
 from trainables.training.latency import latency_ms, typical_sequence
 from trainables.training.trainer import Training
-from trainables.worker.messages import TrialAssignment
-from trainables.worker.tune import Worker
 
 CELLS = [("lstm", "standard"), ("gru", "light"), ("transformer", "encoder")]
-
-
-def config(cell: str, gates: str, **changes: Any) -> TrialConfig:
-    known: dict[str, Any] = {"cell": cell, "gates": gates, "depth": 2, "hidden_size": 8}
-    known |= {"learning_rate": 0.01, "dropout": 0.2, "max_epochs": 3}
-    return TrialConfig(**{**known, **changes})
 
 
 @pytest.mark.parametrize("kind", ["classification", "regression", "next-token", "next-step"])
@@ -76,7 +67,7 @@ def test_the_shortest_of_many_passes_counts_and_warming_up_does_not(
 def test_a_far_larger_model_takes_longer(make_data: Any) -> None:
     data: Data = make_data(longest=40)
     small, large = (
-        latency_ms(Model(config("lstm", "standard", hidden_size=n), data.info), data.train)
+        latency_ms(Model(small_config("lstm", "standard", hidden_size=n), data.info), data.train)
         for n in (4, 512)
     )
     assert large > 4 * small > 0
@@ -89,25 +80,9 @@ def test_a_training_is_the_same_whether_it_was_measured_or_not(
     data = make_data()
     weights = []
     for measured in (False, True):
-        training = Training(config(cell, gates), data, seed=3)
+        training = Training(small_config(cell, gates), data, seed=3)
         if measured:
             latency_ms(training.model, data.train)
         training.advance(3)
         weights.append(training.weights.detach().clone())
     assert torch.equal(*weights)
-
-
-def test_a_worker_tells_latency_first_and_trains_only_when_asked_again(
-    make_data: Any, tmp_path: Path
-) -> None:
-    gru = config("gru", "reset-after")
-    work = TrialAssignment("search/gru/0", 1, gru, seed=0, rungs=[], measure_latency=True)
-    worker = Worker.__new__(Worker)
-    given = {"work": [work.as_dict()]}
-    worker.setup(given, data=make_data(), checkpoints=str(tmp_path), threads=1, device="cpu")
-    (first,) = worker.step()["report"]
-    assert first["latency_ms"] > 0 and first["parameters"] > 0
-    assert (first["epochs"], first["checkpoint"]) == ([], None)
-    assert not list(tmp_path.iterdir())
-    (second,) = worker.step()["report"]
-    assert second["latency_ms"] is None and second["epochs"][0]["epoch"] == 1

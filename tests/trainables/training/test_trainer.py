@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small_trainings import points, small_config
 
 from spaces.config import TrialConfig
 from spaces.tasks import METRICS, TaskKind
@@ -20,31 +21,16 @@ from trainables.training.trainer import Training
 KINDS: tuple[TaskKind, ...] = ("classification", "regression", "next-token", "next-step")
 
 
-def config(cell: str = "gru", gates: str = "reset-after", **changes: Any) -> TrialConfig:
-    fields = {
-        "depth": 2,
-        "hidden_size": 8,
-        "dropout": 0.2,
-        "learning_rate": 0.01,
-        "batch_size": 7,
-        "max_epochs": 40,
-        "heads": 2,
-    }
-    return TrialConfig(cell=cell, gates=gates, **{**fields, **changes})
-
-
-def trail(training: Training) -> list[tuple[int, float, float]]:
-    return [(p.epoch, p.train_loss, p.value) for p in training.curve]
-
-
-CELL_CONFIGS = [config(*variant) for variant in VARIANTS] + [config("transformer", "encoder")]
+CELL_CONFIGS = [small_config(*variant) for variant in VARIANTS] + [
+    small_config("transformer", "encoder")
+]
 CONFIGS = CELL_CONFIGS + [
-    config(optimizer=optimizer, weight_decay=decay)
+    small_config(optimizer=optimizer, weight_decay=decay)
     for optimizer in ("adam", "adamw", "sgd", "rmsprop")
     for decay in (0.0, 0.01)
 ]
 CONFIGS += [
-    config(*cell, weight_drop=0.4, zoneout=0.2, bidirectional=both)
+    small_config(*cell, weight_drop=0.4, zoneout=0.2, bidirectional=both)
     for cell in (("lstm", "peephole"), ("gru", "light"), ("linear", "mingru"))
     for both in (False, True)
 ]
@@ -72,7 +58,7 @@ def test_stopped_and_restored_is_never_stopped(
     rest = Training.restore(tmp_path / "checkpoint", config, data, seed=3)
     assert rest.epoch == 2
     assert [point.epoch for point in rest.advance(4)] == [3, 4]
-    assert trail(rest) == trail(whole)
+    assert points(rest) == points(whole)
     assert torch.equal(rest.weights, whole.weights)
     assert rest.evaluate("test") == whole.evaluate("test")
     assert rest.best is not None
@@ -85,17 +71,17 @@ def test_the_same_seed_gives_the_same_run_and_another_does_not(
     kind: TaskKind, make_data: Any
 ) -> None:
     data = make_data(kind)
-    first, again, other = (Training(config(), data, seed=seed) for seed in (0, 0, 1))
+    first, again, other = (Training(small_config(), data, seed=seed) for seed in (0, 0, 1))
     for training in (first, again, other):
         training.advance(2)
-    assert trail(first) == trail(again)
+    assert points(first) == points(again)
     assert torch.equal(first.weights, again.weights)
-    assert trail(first) != trail(other)
+    assert points(first) != points(other)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_task_reports_all_its_metrics(kind: TaskKind, make_data: Any) -> None:
-    training = Training(config(), make_data(kind), seed=0)
+    training = Training(small_config(), make_data(kind), seed=0)
     (point,) = training.advance(1)
     assert set(point.metrics) == {metric.name for metric in METRICS[kind]}
     assert point.value == point.metrics[METRICS[kind][0].name]
@@ -117,7 +103,7 @@ def test_something_is_learned(
 ) -> None:
     cell, _, gates = gates.partition("-")
     data = make_data(kind, count=64, longest=5)
-    chosen = config(cell, gates, dropout=0.0, depth=1, hidden_size=16, learning_rate=0.03)
+    chosen = small_config(cell, gates, dropout=0.0, depth=1, hidden_size=16, learning_rate=0.03)
     training = Training(chosen, data, seed=0)
     training.advance(40)
     assert training.best is not None
@@ -126,12 +112,12 @@ def test_something_is_learned(
 
 
 def test_a_batch_larger_than_the_data_is_all_of_it(make_data: Any) -> None:
-    training = Training(config(batch_size=1000), make_data(), seed=0)
+    training = Training(small_config(batch_size=1000), make_data(), seed=0)
     assert len(training.advance(2)) == 2
 
 
 def test_advance_stops_at_the_last_epoch_and_when_time_is_up(make_data: Any) -> None:
-    training = Training(config(max_epochs=3), make_data(), seed=0)
+    training = Training(small_config(max_epochs=3), make_data(), seed=0)
     assert len(training.advance(100, seconds=0.0)) == 1
     assert len(training.advance(100)) == 2
     assert training.advance(100) == []
@@ -140,7 +126,7 @@ def test_advance_stops_at_the_last_epoch_and_when_time_is_up(make_data: Any) -> 
 
 def test_the_best_epoch_follows_the_metric_s_direction(make_data: Any) -> None:
     for kind, choose in (("classification", max), ("regression", min)):
-        training = Training(config(learning_rate=0.05), make_data(kind), seed=0)
+        training = Training(small_config(learning_rate=0.05), make_data(kind), seed=0)
         training.advance(6)
         assert training.best is not None
         assert training.best.value == choose(point.value for point in training.curve)
@@ -150,19 +136,19 @@ def test_evaluate_uses_the_best_epoch_s_weights_and_training_goes_on_from_the_la
     make_data: Any,
 ) -> None:
     data = make_data("regression")
-    chosen = config(dropout=0.0, learning_rate=0.1)
+    chosen = small_config(dropout=0.0, learning_rate=0.1)
     training, undisturbed = Training(chosen, data, seed=0), Training(chosen, data, seed=0)
     training.advance(8)
     assert training.best is not None
     assert training.evaluate("validation") == training.best.metrics
     training.advance(10)
     undisturbed.advance(10)
-    assert trail(training) == trail(undisturbed)
+    assert points(training) == points(undisturbed)
 
 
 def test_the_best_model_is_a_copy_that_gives_the_best_value(make_data: Any) -> None:
     data: Data = make_data("regression")
-    training = Training(config(), data, seed=0)
+    training = Training(small_config(), data, seed=0)
     training.advance(3)
     model = training.best_model()
     assert training.best is not None
@@ -177,7 +163,7 @@ def test_the_best_model_is_a_copy_that_gives_the_best_value(make_data: Any) -> N
 
 
 def test_a_diverged_run_ends_at_once_and_keeps_its_best(make_data: Any, tmp_path: Path) -> None:
-    chosen = config("rnn", "relu", optimizer="sgd", gradient_clip=None, learning_rate=1e12)
+    chosen = small_config("rnn", "relu", optimizer="sgd", gradient_clip=None, learning_rate=1e12)
     data = make_data("regression")
     training = Training(chosen, data, seed=0)
     points = training.advance(40)
@@ -197,7 +183,7 @@ def test_one_batch_that_is_not_a_number_is_divergence(make_data: Any) -> None:
     poisoned = Data(
         data.info, type(data.train)(x, data.train.lengths, data.train.y), *[data.test] * 2
     )
-    training = Training(config(), poisoned, seed=0)
+    training = Training(small_config(), poisoned, seed=0)
     assert training.advance(5) == []
     assert training.diverged
     assert training.epoch == 0
@@ -209,33 +195,33 @@ def test_no_warning_and_no_write_reaches_shared_read_only_data(make_data: Any) -
     data = make_data("next-token")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        Training(config(), data, seed=0).advance(1)
+        Training(small_config(), data, seed=0).advance(1)
     assert not data.train.x.flags.writeable
 
 
 def test_training_leaves_the_global_generators_alone(make_data: Any) -> None:
     before = torch.get_rng_state()
-    Training(config(), make_data(), seed=0).advance(1)
+    Training(small_config(), make_data(), seed=0).advance(1)
     assert torch.equal(before, torch.get_rng_state())
 
 
 def test_a_checkpoint_of_another_trial_is_refused(make_data: Any, tmp_path: Path) -> None:
     data = make_data()
     folder = tmp_path / "checkpoint"
-    Training(config(), data, seed=0).save(folder)
-    Training.restore(folder, config(max_epochs=99), data, seed=0)
+    Training(small_config(), data, seed=0).save(folder)
+    Training.restore(folder, small_config(max_epochs=99), data, seed=0)
     with pytest.raises(CheckpointError, match="another config"):
-        Training.restore(folder, config(hidden_size=9), data, seed=0)
+        Training.restore(folder, small_config(hidden_size=9), data, seed=0)
     with pytest.raises(CheckpointError, match="another seed"):
-        Training.restore(folder, config(), data, seed=1)
+        Training.restore(folder, small_config(), data, seed=1)
     with pytest.raises(CheckpointError, match="another data"):
-        Training.restore(folder, config(), make_data(count=9), seed=0)
+        Training.restore(folder, small_config(), make_data(count=9), seed=0)
 
 
 def test_a_checkpoint_of_an_earlier_version_is_continued(make_data: Any, tmp_path: Path) -> None:
     """It was written before some settings were there, and so with their defaults."""
     data, folder = make_data(), tmp_path / "checkpoint"
-    whole = Training(config(), data, seed=0)
+    whole = Training(small_config(), data, seed=0)
     whole.advance(1)
     whole.save(folder)
     path = folder / "state.json"
@@ -243,4 +229,4 @@ def test_a_checkpoint_of_an_earlier_version_is_continued(make_data: Any, tmp_pat
     for name in ("forget_bias", "recurrent_init", "weight_drop", "zoneout"):
         del state["config"][name]
     path.write_text(json.dumps(state))
-    assert trail(Training.restore(folder, config(), data, seed=0)) == trail(whole)
+    assert points(Training.restore(folder, small_config(), data, seed=0)) == points(whole)

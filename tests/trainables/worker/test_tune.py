@@ -1,6 +1,7 @@
 """The worker: what it reports of one trial, of several at once, and of what goes wrong."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -107,3 +108,16 @@ def test_a_worker_without_a_trial_reports_nothing_until_it_has_one(
     made.take([work(1).as_dict()])
     (report,) = made.step()["report"]
     assert report["key"] == "confirm/gru/1"
+
+
+def test_a_worker_reports_the_latency_before_it_trains_anything(
+    make_data: Any, tmp_path: Path
+) -> None:
+    measured = replace(work(0), measure_latency=True)
+    made = worker(tmp_path, make_data(), measured)
+    (first,) = made.step()["report"]
+    assert first["latency_ms"] > 0 and first["parameters"] > 0
+    assert (first["epochs"], first["checkpoint"]) == ([], None)
+    assert not list(tmp_path.iterdir())
+    (second,) = made.step()["report"]
+    assert second["latency_ms"] is None and second["epochs"][0]["epoch"] == 1
