@@ -1,6 +1,7 @@
 """What is private or undocumented in Optuna and is relied on: each claim says what would break."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
 from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from search.journal.file import Journal, JournalReader
+from search.journal.file import FileJournal, FileReader
 from search.study import optuna_compat
 from search.study.journal_backend import JournalBackend
 from search.study.optuna_compat import StoredStudy
@@ -70,11 +71,11 @@ def test_operations_have_the_codes_of_stored_journals() -> None:
 def test_every_record_of_optunas_has_its_key_and_no_record_of_ours_has_it(tmp_path: Path) -> None:
     """Otherwise Optuna's records would not be found in a job's journal, or ours taken for them."""
     drive(job(tmp_path, arms=["lstm"], search={"trials": 2}, confirm={"seeds": 0}), tmp_path)
-    records = [r for group in JournalReader(tmp_path / "job.journal").groups() for r in group]
+    records = [r for group in FileReader(tmp_path / "job.journal").groups() for r in group]
     assert all(("record" in each) != (optuna_compat.OPERATION in each) for each in records)
     codes = {each[optuna_compat.OPERATION] for each in records if "record" not in each}
     assert codes and codes <= set(OPERATIONS.values())
-    with Journal(tmp_path / "job.journal") as journal:
+    with FileJournal(tmp_path / "job.journal") as journal:
         storage = JournalStorage(JournalBackend(journal, journal.take_history()))
         assert [study.n_trials for study in optuna.get_all_study_summaries(storage)] == [2]
 
@@ -221,3 +222,18 @@ def test_another_number_leaves_the_original_as_it_was(study: StoredStudy) -> Non
     assert isinstance(changed, FrozenTrial)
     assert (changed.number, trial.number) == (-1, 0)
     assert changed.params == trial.params
+
+
+#: Names of Optuna's that are private, and methods of its storages, which are undocumented.
+PRIVATE = re.compile(
+    r"\b_(trial|study)_id\b|\b[sg]et_(trial|study)_\w*attrs?\b|\bset_trial_\w+|relative_params"
+    r"|completed_rung_|constraints:|op_code|\boptuna(\.\w+)*\._"
+)
+ALLOWED = {"search/study/optuna_compat.py", "search/study/sampler_storage.py"}
+
+
+def test_private_names_stand_in_the_compatibility_module_alone() -> None:
+    root = Path(optuna_compat.__file__).parents[2]
+    files = {path.relative_to(root).as_posix(): path for path in root.glob("search/**/*.py")}
+    found = {name for name, path in files.items() if PRIVATE.search(path.read_text())}
+    assert found == ALLOWED
