@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spaces.tasks import TaskKind
+from spaces.tasks import TaskKind, is_causal
 from trainables.data.sequences import Sequences
 
 #: Padded steps in a batch of an evaluation, at most (a single sequence may be longer).
@@ -46,7 +46,7 @@ class Batches:
 
     def __init__(self, sequences: Sequences, kind: TaskKind) -> None:
         self._sequences = sequences
-        self._shifted = kind in ("next-token", "next-step")  # targets are x, one step on
+        self._shifted = is_causal(kind)  # targets are x, one step on
         self._lengths = sequences.lengths - self._shifted
         self._usable = np.flatnonzero(self._lengths > 0)
 
@@ -84,16 +84,12 @@ class Batches:
     def batch(self, chosen: NDArray[np.int64]) -> Batch:
         """Return a batch of the chosen sequences, which must stand longest first."""
         lengths = self._lengths[chosen]
-        x, y = self._sequences.x, self._sequences.y
+        x = self._sequences.x
         steps_T1 = np.arange(lengths[0])[:, None]
         padding_TB = steps_T1 >= lengths
         at_TB = self._sequences.starts[chosen] + np.minimum(steps_T1, lengths - 1)
         padded = _padded(x, at_TB, padding_TB)
-        if self._shifted:
-            targets = _padded(x, at_TB + 1, padding_TB)
-        else:
-            assert y is not None
-            targets = torch.from_numpy(y[chosen])
+        targets = _padded(x, at_TB + 1, padding_TB) if self._shifted else self.targets(chosen)
         return Batch(padded, torch.from_numpy(lengths), targets)
 
     def lengths(self, chosen: NDArray[np.int64]) -> NDArray[np.int64]:

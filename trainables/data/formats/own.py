@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
-from spaces.tasks import OwnData, TaskInfo, TaskKind
+from spaces.tasks import OwnData, TaskInfo, TaskKind, is_causal
 from trainables.data.formats.archive import read_arrays
 from trainables.data.sequences import Sequences
 from trainables.data.splits import Parts, select, stratified
@@ -102,7 +102,7 @@ def _lengths(lengths: Array, steps: int, kind: TaskKind | None, place: str) -> N
             "the data must hold at least one sequence; this array is empty",
             "check how the file was written",
         )
-    least = 2 if kind in ("next-token", "next-step") else 1
+    least = 2 if kind is not None and is_causal(kind) else 1
     at = _first((lengths < least) | (lengths > steps))
     if at is not None:
         reason = "to have a step to predict " if least == 2 else ""
