@@ -226,8 +226,8 @@ def test_another_number_leaves_the_original_as_it_was(study: StoredStudy) -> Non
 
 #: Names of Optuna's that are private, and methods of its storages, which are undocumented.
 PRIVATE = re.compile(
-    r"\b_(trial|study)_id\b|\b[sg]et_(trial|study)_\w*attrs?\b|\bset_trial_\w+|relative_params"
-    r"|completed_rung_|constraints:|op_code|\boptuna(\.\w+)*\._"
+    r"\b_(trial|study)_id\b|\b[sg]et_(trial|study)_\w*attrs?\b|\bset_trial_(param|state|inter)"
+    r"|relative_params|completed_rung_|\"constraints:|op_code|\boptuna(\.\w+)*\._"
 )
 ALLOWED = {"search/study/optuna_compat.py", "search/study/sampler_storage.py"}
 
