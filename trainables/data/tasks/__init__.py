@@ -11,13 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spaces.tasks import METRICS, TASKS, JapaneseVowels, OwnData, TaskInfo, TaskSpec
+from spaces.tasks import METRICS, TASKS, OwnData, TaskInfo, TaskSpec
 from trainables.data.formats import own
 from trainables.data.sequences import Data, fingerprint
 from trainables.data.splits import Parts
 from trainables.data.tasks import adding, characters, japanese_vowels, symbolic
 
 __all__ = ["LOADERS", "Loader", "describe", "load", "scaling"]
+
+#: Mean and deviation of each feature, [features] each.
+Moments = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class Loader:
     load: Callable[[Any, Path], Parts]  #: takes its section of the job file and the job's folder
     split: str  #: which sequences are for training, validation and test
     source: str  #: what to cite
+    #: Mean and deviation by which `load` scales the features, where it does; see scaling().
+    scaling: Callable[[Any], Moments] | None = None
 
 
 #: One row for each built-in task of spaces.tasks.TASKS.
@@ -35,6 +40,7 @@ LOADERS: dict[str, Loader] = {
         japanese_vowels.load,
         "180 training and 90 validation of the official 270, stratified; the official 370 for test",
         "Kudo, Toyama & Shimbo 1999, Pattern Recognition Letters 20; UCI; files of aeon (BSD-3)",
+        japanese_vowels.scaling,
     ),
     "symbolic": Loader(
         symbolic.load,
@@ -78,12 +84,13 @@ def load(spec: TaskSpec, base: Path) -> Data:
     )
 
 
-def scaling(spec: TaskSpec) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+def scaling(spec: TaskSpec) -> Moments | None:
     """Return mean and deviation [features] by which the task scaled its features, if it did.
 
     A model of this task takes raw features as (x - mean) / deviation.
     """
-    return japanese_vowels.scaling(spec) if isinstance(spec, JapaneseVowels) else None
+    found = None if isinstance(spec, OwnData) else LOADERS[spec.name].scaling
+    return None if found is None else found(spec)
 
 
 def describe() -> list[dict[str, Any]]:
