@@ -50,58 +50,44 @@ class Rows:
         self.models, self.batch = lengths_KB.shape
         self._order_KB: Int64s | None = None  # None: the longest sequences come first already
         if (lengths_KB[:, 1:] > lengths_KB[:, :-1]).any():
-            self._order_KB = np.argsort(-lengths_KB, axis=1, kind="stable")
-            lengths_KB = np.take_along_axis(lengths_KB, self._order_KB, axis=1)
+            self._order_KB = (-lengths_KB).argsort(axis=1, kind="stable")
+            lengths_KB = lengths_KB[np.arange(self.models)[:, None], self._order_KB]
         self._lengths_KB = lengths_KB
         self.steps: Int64s = lengths_KB[:, 0]  #: [K] of each model's longest sequence
-        self._padded_steps: Int64s = self.steps
-        if steps is not None:
-            self._padded_steps = np.full(self.models, steps)
-        self.counts: Int64s = self._active().sum(axis=2)  #: [K, T] sequences active at a step
+        self._padded_steps = steps
+        active_KTB = np.arange(self.steps.max())[:, None] < lengths_KB[:, None]
+        self.counts: Int64s = active_KTB.sum(axis=2)  #: [K, T] sequences active at a step
         ends_KT = self.counts.cumsum(axis=1)
         self.offsets: Int64s = ends_KT - self.counts  #: [K, T] a step's first row in its model's
         self.sizes: Int64s = ends_KT[:, -1]  #: [K] rows of each model
         self.starts: Int64s = self.sizes.cumsum() - self.sizes  #: [K] each model's first row
-        self._size = int(self.sizes.sum())
         self._first_KT = self.starts[:, None] + self.offsets
-        #: Whether no model's padded batch has any padding.
-        self.whole = bool((lengths_KB == self._padded_steps[:, None]).all())
+        #: [N] The model of a row, the step of its sequence, and the sequence's rank by length.
+        self.model, self.step, self._rank = active_KTB.nonzero()
 
     def __len__(self) -> int:
-        return self._size
-
-    def _active(self) -> NDArray[np.bool_]:
-        """Return which sequences, by rank, are active at which step."""
-        return np.arange(int(self.steps.max()))[:, None] < self._lengths_KB[:, None]
-
-    @cached_property
-    def _indices(self) -> tuple[Int64s, Int64s, Int64s]:
-        """[N] Model, step, and rank among the model's sequences by length, of each row."""
-        model, step, rank = np.nonzero(self._active())
-        return model, step, rank
+        return len(self.model)
 
     @property
-    def model(self) -> Int64s:
-        """[N] The model that a row belongs to."""
-        return self._indices[0]
-
-    @property
-    def step(self) -> Int64s:
-        """[N] The step of its sequence that a row holds."""
-        return self._indices[1]
-
-    @cached_property
     def place(self) -> Int64s:
         """[N] The place in its model's batch, below B, of the sequence that a row belongs to."""
-        model, _, rank = self._indices
-        return rank if self._order_KB is None else self._order_KB[model, rank]
+        if self._order_KB is None:
+            return self._rank
+        place: Int64s = self._order_KB.ravel()[self.model * self.batch + self._rank]
+        return place
+
+    @property
+    def _ranks(self) -> Int64s:
+        """[K or 1, B] The rank by length of each sequence."""
+        if self._order_KB is None:
+            return np.arange(self.batch)[None]
+        return self._order_KB.argsort(axis=1)
 
     @cached_property
-    def _ranks(self) -> Int64s:
-        """[K, B] The rank by length of each sequence."""
-        if self._order_KB is None:
-            return np.broadcast_to(np.arange(self.batch), self._lengths_KB.shape)
-        return self._order_KB.argsort(axis=1)
+    def whole(self) -> bool:
+        """Whether the one model's padded batch has no padding."""
+        steps = self.steps[0] if self._padded_steps is None else self._padded_steps
+        return len(self) == int(steps) * self.batch
 
     def slices(self) -> list[slice]:
         """Return where each model's rows are."""
@@ -127,16 +113,15 @@ class Rows:
     @cached_property
     def reversed(self) -> Tensor:
         """[N] The row of the same sequence as far from its end as the row is from its start."""
-        model, step, rank = self._indices
-        mirrored_N = self._lengths_KB[model, rank] - 1 - step
-        return torch.from_numpy(self._first_KT[model, mirrored_N] + rank)
+        mirrored_N = self._lengths_KB[self.model, self._rank] - 1 - self.step
+        return torch.from_numpy(self._first_KT[self.model, mirrored_N] + self._rank)
 
     @cached_property
     def last(self) -> Tensor:
         """[K, B] The row of each sequence's last step."""
-        lengths_KB = np.take_along_axis(self._lengths_KB, self._ranks, axis=1)
-        first_KB = np.take_along_axis(self._first_KT, lengths_KB - 1, axis=1)
-        return torch.from_numpy(first_KB + self._ranks)
+        models_K1, ranks_KB = np.arange(self.models)[:, None], self._ranks
+        last_KB = self._lengths_KB[models_K1, ranks_KB] - 1
+        return torch.from_numpy(self._first_KT[models_K1, last_KB] + ranks_KB)
 
     @cached_property
     def first(self) -> Tensor:
@@ -145,9 +130,9 @@ class Rows:
 
     def earlier(self, steps: int) -> tuple[Tensor, Tensor]:
         """Return the rows that have so many steps before them, and the rows that far back."""
-        model, step, rank = self._indices
-        later = np.flatnonzero(step >= steps)
-        back = self._first_KT[model[later], step[later] - steps] + rank[later]
+        later = np.flatnonzero(self.step >= steps)
+        before = self.step[later] - steps
+        back = self._first_KT[self.model[later], before] + self._rank[later]
         return torch.from_numpy(later), torch.from_numpy(back)
 
     @cached_property
@@ -184,7 +169,7 @@ class Rows:
         ]
 
     def _scattered(self, model: int, rows_NF: Tensor, padded_N: Tensor) -> Tensor:
-        steps, width = int(self._padded_steps[model]), rows_NF.shape[1]
+        steps, width = self._padded_steps or int(self.steps[model]), rows_NF.shape[1]
         zeros = rows_NF.new_zeros(steps * self.batch, width)
         return zeros.index_copy_(0, padded_N, rows_NF).view(steps, self.batch, width)
 
