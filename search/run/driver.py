@@ -59,7 +59,7 @@ class Driver:
     ) -> None:
         """Take the job over. Raises InputError when the journal holds another job.
 
-        prior_trials: returns the trials of a former job to learn from, if the journal lacks them.
+        prior_trials: returns the trials of a prior job to learn from, if the journal lacks them.
         """
         self.job = job
         self._journal = journal

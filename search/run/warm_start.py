@@ -1,10 +1,10 @@
-"""Trials of a former job that the samplers of a new one learn from: `search: {warm_start: NAME}`.
+"""Trials of a prior job that the samplers of a new one learn from: `search: {warm_start: NAME}`.
 
-The former job is in the same root and has an arm of the same name for each of the new job's; it
+The prior job is in the same root and has an arm of the same name for each of the new job's; it
 measures the same metric. Its trials count for nothing else: they are in no budget, no rung and no
 result. They are copied into the new job's journal when it is begun, and never read again.
 
-A former trial is of use where its configuration lies in the new arm's space: every searched value
+A prior trial is of use where its configuration lies in the new arm's space: every searched value
 in its domain, every fixed one the same. Only the number of epochs may differ.
 """
 
@@ -27,7 +27,7 @@ _PLACE = ("search", "warm_start")  # in the job file
 
 
 def find(job: JobSpec, info: TaskInfo, root: Path) -> dict[str, list[PriorTrial]]:
-    """Return the trials of the former job that each arm learns from; nothing without a warm start.
+    """Return the trials of the prior job that each arm learns from; nothing without a warm start.
 
     Raises InputError where there is no such job or arm, where it measures something else, and where
     none of an arm's trials lies in its space.
@@ -35,16 +35,16 @@ def find(job: JobSpec, info: TaskInfo, root: Path) -> dict[str, list[PriorTrial]
     name = job.search.warm_start
     if name is None:
         return {}
-    former = _read(job, name, info, root)
+    prior = _read(job, name, info, root)
     limit = job.search.constraints.latency_ms
     faults: list[Fault] = []
     found = {}
     for arm in job.arms:
-        trials = [t for t in former.search if t.arm == arm.name and _is_informative(t, limit)]
+        trials = [t for t in prior.search if t.arm == arm.name and _is_informative(t, limit)]
         if not trials:
-            has = f"has {listed(former.arms)}" if arm.name not in former.arms else "ended none"
+            has = f"has {listed(prior.arms)}" if arm.name not in prior.arms else "ended none"
             rule = f"job {name} must have trials of an arm {arm.name}; it {has}"
-            remedy = "name each arm as in the former job, or leave warm_start out"
+            remedy = "name each arm as in the prior job, or leave warm_start out"
             faults.append(Fault(rule, remedy, _PLACE))
             continue
         found[arm.name], misfits = _fitting(arm, trials)
@@ -62,21 +62,21 @@ def find(job: JobSpec, info: TaskInfo, root: Path) -> dict[str, list[PriorTrial]
 
 
 def _read(job: JobSpec, name: str, info: TaskInfo, root: Path) -> Results:
-    """Return the former job's results. Raises InputError where they cannot be learned from."""
+    """Return the prior job's results. Raises InputError where they cannot be learned from."""
     if not (root / name).is_dir():
         rule = f"warm_start must name a job in {root}, not {show(name)}"
         jobs = sorted(path.parent.name for path in root.glob("*/job.yaml"))
         remedy = suggestion(name, jobs) if jobs else "leave warm_start out, or give another --root"
         raise job.refusal([Fault(rule, remedy, _PLACE)])
-    former = read_results(root / name)
-    theirs, ours = former.info.metric, info.metric
+    prior = read_results(root / name)
+    theirs, ours = prior.info.metric, info.metric
     if theirs != ours:
         rule = (
             f"job {name} must have measured {ours.name} ({ours.direction}), as this one does, "
             f"not {theirs.name} ({theirs.direction})"
         )
         raise job.refusal([Fault(rule, "name a job with the same metric", _PLACE)])
-    return former
+    return prior
 
 
 def _is_informative(trial: TrialResult, latency_limit: float | None) -> bool:

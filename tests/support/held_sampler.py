@@ -9,7 +9,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 go = threading.Event()  #: suggestions wait for it
-seen: list[list[tuple[int, str, int | None]]] = []  #: of each: number, state, last step of trials
+shown: list[list[tuple[int, str, int | None]]] = []  #: of each: number, state, last step of trials
 
 
 class Held(RandomSampler):
@@ -21,7 +21,7 @@ class Held(RandomSampler):
         """Wait, look, and leave all to independent draws."""
         assert go.wait(60)
         trials = study.get_trials(deepcopy=False)
-        seen.append([(t.number, t.state.name, t.last_step) for t in trials])
+        shown.append([(t.number, t.state.name, t.last_step) for t in trials])
         return {}
 
 

@@ -1,4 +1,4 @@
-"""A job that starts warm learns from a former one, once, and only learns."""
+"""A job that starts warm learns from a prior one, once, and only learns."""
 
 import shutil
 from dataclasses import replace
@@ -21,7 +21,7 @@ from spaces.tasks import Metric
 POOLED = {"name": "any", "cells": ["lstm", {"cell": "gru", "gates": ["reset-after", "light"]}]}
 
 
-def former(root: Path, name: str = "former", **changes: Any) -> None:
+def run_prior(root: Path, name: str = "prior", **changes: Any) -> None:
     plain = {"space": BOWL, "arms": ["lstm"], "confirm": {"seeds": 0}, "name": name} | changes
     (root / name).mkdir()
     (root / name / "job.yaml").touch()
@@ -29,7 +29,7 @@ def former(root: Path, name: str = "former", **changes: Any) -> None:
 
 
 def warm(root: Path, sampler: str = "tpe", **changes: Any) -> JobSpec:
-    search = {"sampler": sampler, "warm_start": "former", "trials": 8, "control_fraction": 0.0}
+    search = {"sampler": sampler, "warm_start": "prior", "trials": 8, "control_fraction": 0.0}
     plain = {"space": BOWL, "arms": ["lstm"], "confirm": {"seeds": 0}, "name": "new"} | changes
     search |= plain.pop("search", {})
     return job(root, **plain, search=search)
@@ -45,19 +45,19 @@ def run(wanted: JobSpec, root: Path, most_reports: int = 100_000) -> JobState:
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes"])
-def test_a_warm_search_starts_near_the_former_ones_best(tmp_path: Path, sampler: str) -> None:
-    former(tmp_path)
+def test_a_warm_search_starts_near_the_prior_ones_best(tmp_path: Path, sampler: str) -> None:
+    run_prior(tmp_path)
     average = {}
-    for start in ("former", None):
+    for start in ("prior", None):
         name = f"new-{start or 'cold'}"
         wanted = warm(tmp_path, sampler, search={"warm_start": start}, name=name)
         trials = run(wanted, tmp_path).trials.values()
         average[start] = sum(distance(trial.config) for trial in trials) / len(trials)
-    assert average["former"] < 0.8 * average[None]
+    assert average["prior"] < 0.8 * average[None]
 
 
-def test_a_former_jobs_trials_count_for_nothing_else(tmp_path: Path) -> None:
-    former(tmp_path)
+def test_a_prior_jobs_trials_count_for_nothing_else(tmp_path: Path) -> None:
+    run_prior(tmp_path)
     job_state = run(warm(tmp_path, search={"pruner": "successive-halving"}), tmp_path)
     assert [trial.number for trial in job_state.arm("lstm", "search")] == [*range(8)]
     # The first to reach a rung is the best there: rungs begin empty.
@@ -65,25 +65,25 @@ def test_a_former_jobs_trials_count_for_nothing_else(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "cmaes"])
-def test_a_resume_needs_the_former_job_no_more(tmp_path: Path, sampler: str) -> None:
-    former(tmp_path)
+def test_a_resume_does_not_need_the_prior_job(tmp_path: Path, sampler: str) -> None:
+    run_prior(tmp_path)
     wanted = warm(tmp_path, sampler)
     undisturbed = told_of(run(wanted, tmp_path))
     lines = (tmp_path / "new" / "job.journal").read_bytes().splitlines(keepends=True)
-    shutil.rmtree(tmp_path / "former")
+    shutil.rmtree(tmp_path / "prior")
     for length in (1, len(lines) // 2):
         (tmp_path / "new" / "job.journal").write_bytes(b"".join(lines[:length]))
         assert told_of(run(wanted, tmp_path)) == undisturbed
 
 
-def test_without_a_former_job_nothing_is_begun(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"must name a job in .*, not 'former'"):
+def test_without_a_prior_job_nothing_is_begun(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"must name a job in .*, not 'prior'"):
         begin(warm(tmp_path), INFO, tmp_path / "job.yaml", tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_lies_outside_the_new_space_is_left_out(tmp_path: Path) -> None:
-    former(tmp_path)
+    run_prior(tmp_path)
     narrow = {**BOWL, "dropout": {"low": 0.0, "high": 0.3}}
     found = find(warm(tmp_path, space=narrow), INFO, tmp_path)["lstm"]
     everything = find(warm(tmp_path), INFO, tmp_path)["lstm"]
@@ -94,7 +94,7 @@ def test_what_lies_outside_the_new_space_is_left_out(tmp_path: Path) -> None:
 
 
 def test_a_pooled_arm_learns_which_cell_it_was(tmp_path: Path) -> None:
-    former(tmp_path, arms=[POOLED])
+    run_prior(tmp_path, arms=[POOLED])
     found = find(warm(tmp_path, arms=[POOLED]), INFO, tmp_path)["any"]
     assert {trial.answers["cell"] for trial in found} == {"lstm", "gru"}
     gates = {trial.answers.get("gates[gru]") for trial in found}
@@ -103,14 +103,14 @@ def test_a_pooled_arm_learns_which_cell_it_was(tmp_path: Path) -> None:
 
 
 def test_another_number_of_epochs_is_no_obstacle(tmp_path: Path) -> None:
-    former(tmp_path)
+    run_prior(tmp_path)
     longer = warm(tmp_path, training={"max_epochs": 27})
     assert len(find(longer, INFO, tmp_path)["lstm"]) == 40
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"search": {"warm_start": "formr"}}, "must name a job .*, not 'formr'.*did you mean former"),
-    ({"arms": ["lstm", "gru"]}, "job former must have trials of an arm gru; it has lstm"),
+    ({"search": {"warm_start": "prio"}}, "must name a job .*, not 'prio'.*did you mean prior"),
+    ({"arms": ["lstm", "gru"]}, "job prior must have trials of an arm gru; it has lstm"),
     (
         {"space": {**BOWL, "hidden_size": 32}},
         "must lie in this arm's space; none of 40 does: hidden_size",
@@ -119,10 +119,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         {"search": {"sampler": "random"}},
         "a sampler must learn from trials of a prior job; 'random' does not",
     ),
-    ({"name": "former"}, "must not start warm from itself"),
+    ({"name": "prior"}, "must not start warm from itself"),
     (
         {"task": {"name": "japanese-vowels", "metric": "loss"}},
-        "job former must have measured loss .minimize., as this one does, not accuracy",
+        "job prior must have measured loss .minimize., as this one does, not accuracy",
     ),
 ]
 
@@ -131,7 +131,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 def test_a_warm_start_that_cannot_be_is_refused(
     tmp_path: Path, changes: dict[str, Any], rule: str
 ) -> None:
-    former(tmp_path)
+    run_prior(tmp_path)
     with pytest.raises(InputError, match=f"(?s){rule}") as refused:
         wanted = warm(tmp_path, **changes)
         info = INFO

@@ -28,7 +28,7 @@ def slow(folder: Path, sampler: str = "held_sampler.Held", **search: Any) -> Job
 @pytest.fixture(autouse=True)
 def held() -> Iterator[None]:
     """Let suggestions go unless a test holds them."""
-    held_sampler.seen.clear()
+    held_sampler.shown.clear()
     held_sampler.go.set()
     yield
     held_sampler.go.set()
@@ -75,7 +75,7 @@ def test_a_suggestion_knows_what_was_reported_before_it_was_prepared(driver: Dri
         pass
     held_sampler.go.set()
     patiently(driver), patiently(driver)
-    nothing, second, third = held_sampler.seen
+    nothing, second, third = held_sampler.shown
     assert nothing == [(0, "RUNNING", None)]
     assert second == [(0, "RUNNING", 1), (1, "RUNNING", None)]
     assert third == [(0, "COMPLETE", 9), (1, "RUNNING", None), (2, "RUNNING", None)]
