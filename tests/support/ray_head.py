@@ -4,12 +4,10 @@
 """
 
 import contextlib
-import ctypes
 import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,10 +18,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from server_process import end_with_parent, free_ports
+
 MARK = "GATESEARCH_TEST_HEAD"  # in the environment of every process of the head
 READY_SECONDS = 120
 END_SECONDS = 30
-PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -37,18 +36,6 @@ class RayHead:
     home: Path  #: HOME of the cluster's user; job folders are in home/gatesearch/runs
     programs: Path  #: the first folder on the PATH of jobs, empty at first
     pid: int
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports that nobody uses, below the kernel's ephemeral ones and above Ray's workers'."""
-    found: list[int] = []
-    while len(found) < count:
-        port = 20_000 + secrets.randbelow(12_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            if port not in found:
-                found.append(port)
-    return found
 
 
 @contextlib.contextmanager
@@ -72,7 +59,7 @@ def running_head(cpus: int = 2) -> Iterator[RayHead]:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+                preexec_fn=end_with_parent(signal.SIGTERM),
             )
         try:
             head = RayHead(
@@ -144,11 +131,6 @@ def _environment(folder: Path, programs: Path, token_file: Path) -> dict[str, st
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "2",
     }
-
-
-def _end_with_parent() -> None:
-    """Have the kernel end the head if the test run is killed."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _answers(head: RayHead) -> bool:

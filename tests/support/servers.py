@@ -5,7 +5,6 @@ Tests take the `postgres` and `s3` fixtures of tests/conftest.py.
 """
 
 import contextlib
-import ctypes
 import json
 import os
 import pwd
@@ -26,10 +25,9 @@ from typing import Any
 
 import boto3
 import psycopg2
-from ray_head import free_ports
+from server_process import end_with_parent, free_ports
 
 READY_SECONDS = 60
-PR_SET_PDEATHSIG = 1
 
 
 def wait_until(holds: Callable[[], bool], what: str) -> None:
@@ -84,7 +82,7 @@ class Postgres:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=_end_with_parent,
+                preexec_fn=end_with_parent(signal.SIGINT),
                 **run_as,
             )
         wait_until(self._answers, "PostgreSQL answers")
@@ -221,7 +219,7 @@ def running_s3() -> Iterator[S3]:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=_end_with_parent,
+                preexec_fn=end_with_parent(signal.SIGINT),
             )
         endpoint = f"http://127.0.0.1:{ports['s3.port']}"
         server = S3(
@@ -264,9 +262,3 @@ def _account(name: str, actions: list[str]) -> tuple[dict[str, Any], dict[str, s
         "AWS_DEFAULT_REGION": "us-east-1",
     }
     return {**identity, "actions": actions}, environment
-
-
-def _end_with_parent() -> None:
-    """Have the kernel end the server if the test run is killed."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)

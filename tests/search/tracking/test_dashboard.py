@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 from mlflow_server import start_dashboard
-from ray_head import free_ports
+from server_process import free_ports
 
 from search.tracking.dashboard import address, serve
 from spaces.errors import InputError

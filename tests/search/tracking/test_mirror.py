@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from mlflow_content import comparable, curve, database
 from mlflow_server import running_server
-from ray_head import free_ports
+from server_process import free_ports
 from written_jobs import WrittenJob
 
 from search.tracking.database import DATABASE

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mlflow_server import running_server
-from ray_head import free_ports
+from server_process import free_ports
 
 from search.tracking import mlflow_compat
 from search.tracking.database import DATABASE
