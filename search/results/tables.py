@@ -16,9 +16,9 @@ from search.results.figures import ArmSummary, Comparison, Finalist
 #:     long      str, of any length          signed    float | None, a difference
 #:     setting   str                         spread    Spread | None
 #:                                           seconds   float | None
-Words = Literal["arm", "pair", "text", "long"]  #: set to the left
-Figures = Literal["setting", "count", "done", "value", "signed", "spread", "seconds"]
-Kind = Words | Figures
+TextKind = Literal["arm", "pair", "text", "long"]  #: set to the left
+FigureKind = Literal["setting", "count", "done", "value", "signed", "spread", "seconds"]
+Kind = TextKind | FigureKind
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Column:
     @property
     def numeric(self) -> bool:
         """Whether its cells are figures, which are set to the right."""
-        return self.kind not in get_args(Words)
+        return self.kind not in get_args(TextKind)
 
     def text(self, cell: Any) -> str:
         """Return a cell as text."""
