@@ -9,7 +9,7 @@ from rich.table import Table
 
 from search.journal.trial import TrialResult
 from search.results import format
-from search.results.importance import varying
+from search.results.settings import varying
 from spaces.cells import CELLS, Cell
 
 WIDE = 120  #: columns of a terminal on which configurations are shown too

@@ -10,7 +10,7 @@ from search.report.frame import Figure, Style, empty, layout, legend_only, style
 from search.report.marks import POINTS, complete, marks, of_arm, sample, sampled
 from search.results.figures import Comparison
 from search.results.format import count, plural
-from search.results.importance import varying
+from search.results.settings import varying
 from spaces.text import listed
 
 

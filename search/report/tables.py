@@ -9,8 +9,8 @@ from typing import Any
 from search.journal.trial import TrialResult
 from search.results.figures import Comparison
 from search.results.format import ABSENT, count, plain
-from search.results.importance import varying
 from search.results.read import Results
+from search.results.settings import varying
 from search.results.tables import Column, Marked, Table
 from spaces.config import TrialConfig
 from spaces.tasks import TaskInfo

@@ -9,7 +9,7 @@ from search.report.axes import CLIPPED, clipped, logarithmic
 from search.report.frame import Figure, Style, empty, highlighted, layout, legend_only, styles
 from search.report.marks import POINTS, complete, marks, of_arm, sample, sampled
 from search.results.figures import Comparison
-from search.results.importance import varying
+from search.results.settings import varying
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from search.journal.trial import TrialResult
-from spaces.config import TrialConfig
+from search.results.settings import varying
 
 #: With fewer complete trials a forest has nothing to learn from.
 MIN_TRIALS = 8
@@ -74,15 +74,6 @@ def importance(trials: Sequence[TrialResult]) -> Importance:
     shares_by_name = [_share(name, [shares[name] for shares in found]) for name in names]
     ordered = sorted(shares_by_name, key=lambda share: -share.mean)
     return Importance(number, len(used), tuple(ordered))
-
-
-def varying(configs: Sequence[TrialConfig]) -> tuple[str, ...]:
-    """Return the fields of TrialConfig that differ between configurations."""
-    return tuple(
-        name
-        for name in TrialConfig.model_fields
-        if any(getattr(config, name) != getattr(configs[0], name) for config in configs)
-    )
 
 
 def _share(name: str, over_subsets: list[float]) -> Share:
