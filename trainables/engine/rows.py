@@ -87,7 +87,7 @@ class Rows:
     def whole(self) -> bool:
         """Whether the one model's padded batch has no padding."""
         steps = self.steps[0] if self._padded_steps is None else self._padded_steps
-        return len(self) == int(steps) * self.batch
+        return bool(len(self) == int(steps) * self.batch)
 
     def slices(self) -> list[slice]:
         """Return where each model's rows are."""
