@@ -101,15 +101,15 @@ def test_a_sampler_that_learns_is_better_than_chance(
     tmp_path: Path, sampler: str, pruner: str
 ) -> None:
     """The later half of the suggestions is nearer to the optimum than draws at random are."""
-    trials = 24 if sampler == "gp" else 60
+    budget = 24 if sampler == "gp" else 60
     total = {}
     for name in (sampler, "random"):
         folder = tmp_path / name
         folder.mkdir()
-        search = {"sampler": name, "trials": trials, "control_fraction": 0, "pruner": pruner}
+        search = {"sampler": name, "trials": budget, "control_fraction": 0, "pruner": pruner}
         wanted = job(folder, arms=["lstm"], space=BOWL, search=search, confirm={"seeds": 0})
         trials = list(drive(wanted, folder, value=bowl).trials.values())
-        total[name] = sum(distance(trial.config) for trial in trials[trials // 2 :])
+        total[name] = sum(distance(trial.config) for trial in trials[budget // 2 :])
     assert total[sampler] < 0.8 * total["random"]
 
 
