@@ -87,7 +87,7 @@ class Rows:
     def whole(self) -> bool:
         """Whether the one model's padded batch has no padding."""
         steps = self.steps[0] if self._padded_steps is None else self._padded_steps
-        return bool(len(self) == int(steps) * self.batch)
+        return len(self) == int(steps * self.batch)
 
     def slices(self) -> list[slice]:
         """Return where each model's rows are."""
@@ -142,16 +142,17 @@ class Rows:
             return torch.from_numpy(self.step * self.batch + self.place)
 
     def gather(self, padded_TBF: Tensor) -> Tensor:
-        """Return the rows [N, F] of the one model's padded batch."""
+        """Return the rows of the one model's padded batch: [N, F], or [T, B, F] if it is whole.
+
+        A whole batch is in the order of rows already, and is not copied.
+        """
         if self.whole:
-            return padded_TBF.contiguous().flatten(0, 1)
+            return padded_TBF.contiguous()
         return padded_TBF.flatten(0, 1).index_select(0, self.padded)
 
-    def scatter(self, rows_NF: Tensor) -> Tensor:
-        """Return the one model's padded batch [T, B, F], zero in the padding, of its rows."""
-        if self.whole:
-            return rows_NF.view(-1, self.batch, rows_NF.shape[1])
-        return self._scattered(0, rows_NF, self.padded)
+    def scatter(self, rows: Tensor) -> Tensor:
+        """Return the one model's padded batch [T, B, F], zero in the padding; undoes gather."""
+        return rows if self.whole else self._scattered(0, rows, self.padded)
 
     def gather_each(self, padded: list[Tensor]) -> Tensor:
         """Return the rows of the models' padded batches, in memory of their own."""

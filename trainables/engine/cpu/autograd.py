@@ -34,7 +34,7 @@ class _CompiledScanFunction(torch.autograd.Function):
         x = rows.gather(x_TBI)
         parts = tensors[len(program.matrices) :]
         vectors = parts[0] if len(parts) == 1 else torch.cat(parts) if parts else x
-        y = x.new_empty(len(rows), program.width)
+        y = x.new_empty(*x.shape[:-1], program.width)
         tape = Buffer(len(rows) * program.tape_row, program.dtype)
         memory = {"x": x.data_ptr(), "y": y.data_ptr(), "vectors": vectors.data_ptr()}
         for name, matrix in zip(program.matrices, tensors, strict=False):
@@ -90,11 +90,11 @@ def _restore_tape(
 
 
 def _whole_vectors(program: Program, shape: Sequence[int], new: Any) -> tuple[Tensor, int]:
-    """Return a new matrix whose rows take up whole vectors in memory, and the length of a row."""
-    height, width = shape
+    """Return a new array whose rows take up whole vectors in memory, and the length of a row."""
+    *outer, width = shape
     row = program.whole_vectors(width)
-    matrix: Tensor = new(height, row, dtype=program.dtype)
-    return matrix if row == width else matrix[:, :width], row
+    array: Tensor = new(*outer, row, dtype=program.dtype)
+    return array if row == width else array[..., :width], row
 
 
 def available() -> bool:
