@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, TypeVar
 
-import torch
 from torch import Tensor
 
 from spaces.config import TrialConfig
@@ -60,8 +59,8 @@ def update(learners: Sequence[Learner], losses: Sequence[Tensor]) -> list[float]
     A learner whose loss or gradient norm is not finite takes no step, and its loss comes back as
     NaN: it has diverged.
     """
-    norms = torch.stack(torch_compat.norms([learner.gradient for learner in learners])).tolist()
-    found: list[float] = torch.stack([loss.detach() for loss in losses]).tolist()
+    norms = [norm.item() for norm in torch_compat.norms([one.gradient for one in learners])]
+    found: list[float] = [loss.item() for loss in losses]
     groups: dict[tuple[object, ...], list[Learner]] = defaultdict(list)
     for at, (learner, norm) in enumerate(zip(learners, norms, strict=True)):
         if not (math.isfinite(norm) and math.isfinite(found[at])):
