@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -168,8 +169,8 @@ def test_compose_publishes_nothing_beyond_this_machine_and_needs_passwords() -> 
 
 
 def test_compose_starts_mlflow_with_what_the_image_has() -> None:
-    project = (REPOSITORY / "pyproject.toml").read_text()
-    named = {Requirement(text).name for text in re.findall(r'^    "([a-z].*)",$', project, re.M)}
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    named = {Requirement(text).name for text in project["dependencies"]}
     assert {"mlflow", "psycopg2-binary", "boto3"} <= named
     mlflow = COMPOSE["services"]["mlflow"]
     uri = mlflow["environment"]["MLFLOW_BACKEND_STORE_URI"]

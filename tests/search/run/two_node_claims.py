@@ -28,6 +28,8 @@ def two_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         folder = tempfile.mkdtemp(prefix="gs-", dir="/tmp")
         options = {"num_cpus": 1, "object_store_memory": 80_000_000, "node_ip_address": "127.0.0.1"}
         options["temp_dir"] = folder
+        patch.setenv("RAY_TMPDIR", folder)  # or Ray notes its address in /tmp/ray, if that exists
+        Path(folder, "ray").mkdir()
         cluster = Cluster(
             initialize_head=True, head_node_args={**options, "include_dashboard": False}
         )
