@@ -55,18 +55,48 @@ class Rows:
         self._lengths_KB = lengths_KB
         self.steps: Int64s = lengths_KB[:, 0]  #: [K] of each model's longest sequence
         self._padded_steps = steps
-        active_KTB = np.arange(self.steps.max())[:, None] < lengths_KB[:, None]
-        self.counts: Int64s = active_KTB.sum(axis=2)  #: [K, T] sequences active at a step
+        self._active_KTB = np.arange(self.steps.max())[:, None] < lengths_KB[:, None]
+        self.counts: Int64s = self._active_KTB.sum(axis=2)  #: [K, T] sequences active at a step
         ends_KT = self.counts.cumsum(axis=1)
         self.offsets: Int64s = ends_KT - self.counts  #: [K, T] a step's first row in its model's
         self.sizes: Int64s = ends_KT[:, -1]  #: [K] rows of each model
-        self.starts: Int64s = self.sizes.cumsum() - self.sizes  #: [K] each model's first row
-        self._first_KT = self.starts[:, None] + self.offsets
-        #: [N] The model of a row, the step of its sequence, and the sequence's rank by length.
-        self.model, self.step, self._rank = active_KTB.nonzero()
+        self._length = int(self.sizes.sum())
 
     def __len__(self) -> int:
-        return len(self.model)
+        return self._length
+
+    # One model's scan needs none of these; every batch of a training has rows of its own.
+
+    @cached_property
+    def starts(self) -> Int64s:
+        """[K] Each model's first row."""
+        starts: Int64s = self.sizes.cumsum() - self.sizes
+        return starts
+
+    @cached_property
+    def _first_rows(self) -> Int64s:
+        first: Int64s = self.starts[:, None] + self.offsets
+        return first
+
+    @cached_property
+    def _places(self) -> tuple[Int64s, Int64s, Int64s]:
+        """Each [N]: the model of a row, the step of its sequence, the sequence's rank by length."""
+        model, step, rank = self._active_KTB.nonzero()
+        return model, step, rank
+
+    @property
+    def model(self) -> Int64s:
+        """[N] The model of each row."""
+        return self._places[0]
+
+    @property
+    def step(self) -> Int64s:
+        """[N] The step of its sequence that each row is."""
+        return self._places[1]
+
+    @property
+    def _rank(self) -> Int64s:
+        return self._places[2]
 
     @property
     def place(self) -> Int64s:
@@ -114,14 +144,14 @@ class Rows:
     def reversed(self) -> Tensor:
         """[N] The row of the same sequence as far from its end as the row is from its start."""
         mirrored_N = self._lengths_KB[self.model, self._rank] - 1 - self.step
-        return torch.from_numpy(self._first_KT[self.model, mirrored_N] + self._rank)
+        return torch.from_numpy(self._first_rows[self.model, mirrored_N] + self._rank)
 
     @cached_property
     def last(self) -> Tensor:
         """[K, B] The row of each sequence's last step."""
         models_K1, ranks_KB = np.arange(self.models)[:, None], self._ranks
         last_KB = self._lengths_KB[models_K1, ranks_KB] - 1
-        return torch.from_numpy(self._first_KT[models_K1, last_KB] + ranks_KB)
+        return torch.from_numpy(self._first_rows[models_K1, last_KB] + ranks_KB)
 
     @cached_property
     def first(self) -> Tensor:
@@ -132,13 +162,15 @@ class Rows:
         """Return the rows that have so many steps before them, and the rows that far back."""
         later = np.flatnonzero(self.step >= steps)
         before = self.step[later] - steps
-        back = self._first_KT[self.model[later], before] + self._rank[later]
+        back = self._first_rows[self.model[later], before] + self._rank[later]
         return torch.from_numpy(later), torch.from_numpy(back)
 
     @cached_property
     def padded(self) -> Tensor:
         """[N] The index of each row in its model's padded batch, flattened to [T · B]."""
         with torch.inference_mode(False):  # training must be able to use a cached one as well
+            if self.models == 1 and self._order_KB is None:
+                return torch.from_numpy(np.flatnonzero(self._active_KTB))
             return torch.from_numpy(self.step * self.batch + self.place)
 
     def gather(self, padded_TBF: Tensor) -> Tensor:
