@@ -39,7 +39,7 @@ def run_trials(
 ) -> threading.Thread:
     """Run everything that the job still asks for; return when all of it has ended.
 
-    worker: what trains, made and called like trainables.tune.Worker, which it is by default.
+    worker: what trains, made and called like trainables.worker.tune.Worker, which it is by default.
 
     Returns the thread in which Ray shuts down, to be joined. That takes a second or two, in which
     the caller can go on.

@@ -1,7 +1,7 @@
 """From a job file to a finished job, in steps each of which may be the last before a crash.
 
 job.yaml        written first, as the user wrote it, with a line that says where it came from
-job.journal     everything that happens; `resume` goes on from here (or a database: storage.py)
+job.journal     everything that happens; `resume` goes on from here (or a database)
 results.parquet, report.html, best/     written anew at the end
 """
 

@@ -15,7 +15,7 @@ _SECONDS = 60.0  # for a node to answer
 def check_shared(job: JobSpec, folder: Path) -> None:
     """Raise InputError where trials of the job could not reach each other's checkpoints.
 
-    To be called when Ray is connected. Nodes that join later find out by themselves (store.py).
+    To be called when Ray is connected. Nodes that join later find out by themselves.
     """
     if job.storage.checkpoints is not None:
         return
