@@ -5,7 +5,11 @@ ends the cluster at the end of its input. It is a process of its own since Ray r
 for authentication once, when it is imported.
 """
 
+import os
+import shutil
 import sys
+import tempfile
+from pathlib import Path
 
 from ray.cluster_utils import Cluster
 
@@ -13,15 +17,23 @@ NODE = {"num_cpus": 1, "object_store_memory": 100_000_000, "node_ip_address": "1
 
 
 def main() -> None:
-    cluster = Cluster(initialize_head=True, head_node_args={**NODE, "num_cpus": 0})
+    # Ray's Unix sockets lie deep below its folder and their paths may have 107 characters.
+    folder = tempfile.mkdtemp(prefix="gs-", dir="/tmp")
+    os.environ["RAY_TMPDIR"] = folder  # or Ray notes the cluster's address in /tmp/ray
+    Path(folder, "ray").mkdir()
+    node = {**NODE, "temp_dir": folder}
     try:
-        nodes = [cluster.add_node(**NODE) for _ in range(2)]
-        print(cluster.address, flush=True)
-        for _ in sys.stdin:
-            cluster.remove_node(nodes.pop(), allow_graceful=False)
-            print("killed", flush=True)
+        cluster = Cluster(initialize_head=True, head_node_args={**node, "num_cpus": 0})
+        try:
+            nodes = [cluster.add_node(**node) for _ in range(2)]
+            print(cluster.address, flush=True)
+            for _ in sys.stdin:
+                cluster.remove_node(nodes.pop(), allow_graceful=False)
+                print("killed", flush=True)
+        finally:
+            cluster.shutdown()
     finally:
-        cluster.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -30,16 +30,18 @@ def two_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         options["temp_dir"] = folder
         patch.setenv("RAY_TMPDIR", folder)  # or Ray notes its address in /tmp/ray, if that exists
         Path(folder, "ray").mkdir()
-        cluster = Cluster(
-            initialize_head=True, head_node_args={**options, "include_dashboard": False}
-        )
         try:
-            cluster.add_node(**options)
-            ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
-            yield
+            cluster = Cluster(
+                initialize_head=True, head_node_args={**options, "include_dashboard": False}
+            )
+            try:
+                cluster.add_node(**options)
+                ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+                yield
+            finally:
+                ray.shutdown()
+                cluster.shutdown()
         finally:
-            ray.shutdown()
-            cluster.shutdown()
             shutil.rmtree(folder)
 
 
