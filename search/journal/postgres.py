@@ -23,7 +23,6 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from typing import Any
 
-import psycopg2
 from psycopg2 import errors
 
 from search.journal.base import (
@@ -35,7 +34,7 @@ from search.journal.base import (
     JournalFencedError,
     decode,
 )
-from search.journal.postgres_connection import TABLE, connect, patiently
+from search.journal.postgres_connection import TABLE, connect, disconnect, patiently
 from spaces.text import mask
 
 PATIENCE = 120.0  #: seconds for which a driver or a follower waits for a server that has gone
@@ -85,10 +84,8 @@ class PostgresReader(BaseReader):
         return patiently(fetch, self._drop, self._patience, self._url)
 
     def _drop(self) -> None:
-        if self._connection is not None:
-            with suppress(psycopg2.Error):
-                self._connection.close()
-            self._connection = None
+        disconnect(self._connection)
+        self._connection = None
 
     def close(self) -> None:
         """Close the connection; the next look opens another."""
@@ -195,10 +192,8 @@ class PostgresJournal(BaseJournal):
         )
 
     def _drop(self) -> None:
-        if self._connection is not None:
-            with suppress(psycopg2.Error):
-                self._connection.close()
-            self._connection = None
+        disconnect(self._connection)
+        self._connection = None
 
     def close(self) -> None:
         """Release the job. What was not committed is dropped."""

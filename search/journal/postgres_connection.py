@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any, TypeVar
 
 import psycopg2
@@ -69,6 +69,13 @@ def connect(url: str, name: str) -> Any:
             " WHERE current_setting('synchronous_commit') = 'off'"
         )
     return connection
+
+
+def disconnect(connection: Any) -> None:
+    """Close a connection that may be broken, or None."""
+    if connection is not None:
+        with suppress(psycopg2.Error):
+            connection.close()
 
 
 def patiently(do: Callable[[], _T], drop: Callable[[], None], patience: float, url: str) -> _T:
