@@ -57,6 +57,13 @@ def validate(job_file: JobFile) -> None:
         f"{len(data.test)} test sequences), decided by {info.metric.name}.",
         soft_wrap=True,
     )
+    if job.resources.packed:
+        also = " Nodes without a GPU take trials too." if job.resources.cpu_trials else ""
+        Console().print(
+            "Each worker has a GPU of its own and takes as many trials at once as memory and speed "
+            f"allow (gpus_per_trial: auto).{also}",
+            soft_wrap=True,
+        )
 
 
 @app.command()

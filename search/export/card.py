@@ -143,11 +143,13 @@ def _configuration(exported: Exported) -> str:
         if cell.reads(name)
     ]
     rows += [f"| training seed | {trial.seed} |"]
-    device = "GPU" if exported.results.job.resources.gpus_per_trial else "CPU"
+    resources = exported.results.job.resources
+    share = ", as its share of a worker that trained several at once" if resources.packed else ""
     return (
         "## Configuration and training\n\n| setting | value |\n| --- | --- |\n"
         + "\n".join(rows)
-        + f"\n\nTraining took {trial.train_seconds:.1f} s for {trial.epochs} epochs on a {device}, "
+        + f"\n\nTraining took {trial.train_seconds:.1f} s for {trial.epochs} epochs on a "
+        f"{resources.devices}{share}, "
         "validation included. `config.yaml` trains it again."
     )
 

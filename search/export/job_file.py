@@ -54,13 +54,14 @@ def _task(results: Results) -> dict[str, Any]:
 
 def _comment(results: Results, trial: TrialResult, best_epoch: int) -> str:
     job, info = results.job, results.info
+    devices = job.resources.devices
     lines = [
         f"Trains one configuration again: trial {trial.number} of arm {trial.arm}, "
         f"job {job.name} (gatesearch {version('gatesearch')}).",
         f"There {info.metric.name} on validation data was {trial.value!r}, at epoch {best_epoch} "
         f"of {trial.epochs}; with the same",
         "versions, processor and cpus_per_trial it is the same again on a CPU"
-        + (" (the trial itself ran on a GPU)." if job.resources.gpus_per_trial else "."),
+        + ("." if devices == "CPU" else f" (the trial itself ran on a {devices})."),
         f"Data: sha256 {info.fingerprint}.",
     ]
     if isinstance(job.task, OwnData):

@@ -18,6 +18,7 @@ from pydantic import (
 from search.job.feasibility import sampler_faults
 from search.job.objectives import Objective
 from search.job.pruner_sections import PrunerSection, SuccessiveHalvingSection
+from search.job.resources_section import ResourcesSection
 from search.job.samplers import SAMPLERS, sampler_name
 from search.job.urls import Url
 from spaces.arm_section import ArmSection, ArmWritten
@@ -160,27 +161,6 @@ class ConfirmSection(Section):
 
     finalists: Integer = Field(1, ge=0, description="Best configurations of each arm.")
     seeds: Integer = Field(10, ge=0, description="Replicates of each finalist.")
-
-
-class ResourcesSection(Section):
-    """What a trial takes of the machine or cluster."""
-
-    cpus_per_trial: Number = Field(1.0, gt=0, description="CPU cores; a fraction shares a core.")
-    gpus_per_trial: Number = Field(0.0, ge=0, description="GPUs; a fraction shares one.")
-    max_concurrent: Integer | None = Field(
-        None, ge=1, description="Trials at a time; null is as many as fit."
-    )
-
-    @field_validator("cpus_per_trial", "gpus_per_trial")
-    @classmethod
-    def _check_fraction(cls, amount: float) -> float:
-        if amount > 1 and amount != int(amount):
-            rule = f"must be whole above 1, not {show(amount)}"
-            raise refusal([Fault(rule, f"write {int(amount)} or {int(amount) + 1}")])
-        if 0 < amount < 1e-4:
-            rule = f"must be 0 or at least 0.0001, not {show(amount)}"
-            raise refusal([Fault(rule, "write 0.0001 or more")])
-        return amount
 
 
 class TrackingSection(Section):

@@ -9,10 +9,10 @@ from pydantic import ValidationError
 
 from search.job.feasibility import limit_faults
 from search.job.messages import problem_of, problems_of
+from search.job.resources_section import ResourcesSection
 from search.job.sections import (
     ConfirmSection,
     JobFile,
-    ResourcesSection,
     SearchSection,
     StorageSection,
     TrackingSection,

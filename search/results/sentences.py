@@ -272,3 +272,13 @@ def _not_claimed(figures: Comparison) -> Iterator[str]:
         "Training times are those of this software on this machine, not properties of a cell: "
         "cells take different code paths."
     )
+    if figures.shared_workers:
+        yield (
+            "Workers trained several trials at once: a trial's training time is its share of the "
+            "worker's time, not what it would take alone."
+        )
+    if figures.mixed_devices:
+        yield (
+            "Some trials may have trained on GPUs and others on CPUs: their training times are not "
+            "comparable."
+        )

@@ -43,6 +43,8 @@ def compare(results: Results) -> Comparison:
         progress=progress,
         budget=_budget(results),
         latency_limit_ms=results.job.search.constraints.latency_ms,
+        shared_workers=results.job.resources.packed,
+        mixed_devices=results.job.resources.cpu_trials,
         arms=arms,
         differences=tuple(_differences(arms, metric)),
         front=tuple(_front(results)),

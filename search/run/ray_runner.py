@@ -165,9 +165,9 @@ def _fit(
         data=data,
         checkpoints=checkpoints,
         threads=max(1, int(need.cpus_per_trial)),
-        device="cuda" if need.gpus_per_trial else "cpu",
+        gpus=need.gpus,
     )
-    resources = {"cpu": need.cpus_per_trial, "gpu": need.gpus_per_trial}
+    resources = {"cpu": need.cpus_per_trial, "gpu": need.gpus}
     trainable = tune.with_resources(trainable, resources)
     slots = _Slots(driver.job)
     failures = 0
@@ -236,8 +236,8 @@ def slots(job: JobSpec, resources: dict[str, float]) -> int:
     room = float("inf") if need.max_concurrent is None else need.max_concurrent
     if need.cpus_per_trial:
         room = min(room, resources.get("CPU", 0.0) // need.cpus_per_trial)
-    if need.gpus_per_trial:
-        room = min(room, resources.get("GPU", 0.0) / need.gpus_per_trial + 1e-6)
+    if need.gpus:
+        room = min(room, resources.get("GPU", 0.0) / need.gpus + 1e-6)
     return max(1, int(min(room, 1e6)))
 
 

@@ -61,7 +61,7 @@ class Empty(tune.Trainable):
     """
 
     def setup(  # type: ignore[override]
-        self, config: dict[str, Any], data: Any, checkpoints: str, threads: int, device: str
+        self, config: dict[str, Any], data: Any, checkpoints: str, threads: int, gpus: float
     ) -> None:
         self.take(config["work"])
 

@@ -186,6 +186,8 @@ _SECTIONS: dict[str, st.SearchStrategy[Any]] = {
         },
     ),
     "confirm": st.fixed_dictionaries({}, optional={"finalists": st.integers(0, 9)}),
-    "resources": st.fixed_dictionaries({}, optional={"gpus_per_trial": st.sampled_from([0, 0.5])}),
+    "resources": st.fixed_dictionaries(
+        {}, optional={"gpus_per_trial": st.sampled_from([0, 0.5, "auto"])}
+    ),
     "tracking": st.fixed_dictionaries({"uri": st.sampled_from([None, "http://127.0.0.1:5000"])}),
 }

@@ -19,6 +19,7 @@ from trainables.training.cohort import Cohort
 from trainables.training.curve import Epoch
 from trainables.training.latency import latency_ms
 from trainables.training.trainer import Training
+from trainables.worker.device import choose_device
 from trainables.worker.messages import TrialAssignment, TrialReport
 
 SLICE_SECONDS = 1.0  #: train at least this long between two reports, unless a rung comes first
@@ -103,13 +104,13 @@ class Worker(tune.Trainable):
     """Trains the trials that its config holds under "work": one, or replicates of one finalist."""
 
     def setup(  # type: ignore[override]
-        self, config: dict[str, Any], data: Data, checkpoints: str, threads: int, device: str
+        self, config: dict[str, Any], data: Data, checkpoints: str, threads: int, gpus: float
     ) -> None:
-        """Take the data (shared, read-only), the place of checkpoints and the trial's device."""
+        """Take the data (shared, read-only), the place of checkpoints and a share of GPUs."""
         torch.set_num_threads(threads)
         self._data = data
         self._store = open_store(checkpoints)
-        self._device = device
+        self._device = choose_device(gpus)
         self.take(config["work"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:

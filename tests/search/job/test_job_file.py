@@ -89,6 +89,19 @@ storage: {study: "postgresql://user@host:5432/db?sslmode=require", checkpoints: 
 
 
 @pytest.mark.parametrize(
+    ("written", "gpus", "packed"),
+    [("0", 0, False), ("0.5", 0.5, False), ("2", 2, False), ("auto", 1, True)],
+)
+def test_a_worker_takes_gpus_by_number_or_one_whole_by_the_word_auto(
+    written: str, gpus: float, packed: bool
+) -> None:
+    job = loads(SMALLEST + f"resources: {{gpus_per_trial: {written}}}\n")
+    assert (job.resources.gpus, job.resources.packed) == (gpus, packed)
+    assert JobSpec.from_dump(job.dump(), job.base).dump() == job.dump()
+    assert SCHEMA.is_valid(job.dump())
+
+
+@pytest.mark.parametrize(
     ("written", "expected"),
     [
         ("1e-4", 1e-4),
@@ -238,6 +251,7 @@ def test_the_quickstart_and_its_companions_are_shipped() -> None:
         {"tracking": {"uri": "file:///tmp"}},
         {"storage": {"study": "mysql://host/db"}},
         {"resources": {"gpus_per_trial": -1}},
+        {"resources": {"gpus_per_trial": "all"}},
         {"extra": 1},
     ],
     ids=json.dumps,

@@ -99,6 +99,30 @@ REFUSED: list[tuple[str, str, str, str]] = [
     (HEAD + "search: {control_fraction: 2}\n", "job.yaml:4: search.control_fraction", "1", "most"),
     (HEAD + "training: {optimizer: Adam}\n", "job.yaml:4: training.optimizer", "'Adam'", "adam?"),
     (HEAD + "resources: {gpus_per_trial: 1.5}\n", "job.yaml:4: resources.gpus_per_trial", "", "2"),
+    (
+        HEAD + "resources: {gpus_per_trial: all}\n",
+        "job.yaml:4: resources.gpus_per_trial",
+        "must be a number or auto, not 'all'",
+        "write auto",
+    ),
+    (
+        HEAD + "resources: {gpus_per_trial: true}\n",
+        "job.yaml:4: resources.gpus_per_trial",
+        "",
+        "number",
+    ),
+    (
+        HEAD + "resources: {gpus_per_trial: -1}\n",
+        "job.yaml:4: resources.gpus_per_trial",
+        "at le",
+        "0",
+    ),
+    (
+        HEAD + "resources: {cpu_trials: true}\n",
+        "job.yaml:4: resources.cpu_trials",
+        "must come with gpus_per_trial: auto, not 0",
+        "gpus_per_trial: auto, or remove",
+    ),
     # task
     (TASK + "adding\n", "job.yaml:3: task", "mapping, not 'adding'", "{name: adding}"),
     (TASK + "{name: vowels}\n", "job.yaml:3: task", "a built-in task, not 'vowels'", "kind: …"),

@@ -29,7 +29,7 @@ def worker(folder: Path, data: Data, *given: TrialAssignment) -> Worker:
     """Return a worker as Ray Tune would set it up."""
     made = Worker.__new__(Worker)
     config = {"work": [piece.as_dict() for piece in given]}
-    made.setup(config, data=data, checkpoints=str(folder), threads=1, device="cpu")
+    made.setup(config, data=data, checkpoints=str(folder), threads=1, gpus=0.0)
     return made
 
 

@@ -1,0 +1,105 @@
+"""What a trial takes of the machine or cluster: the job file's section resources."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    StrictBool,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import CoreSchema, core_schema
+
+from spaces.fields import Fault, Integer, Number, Section, refusal
+from spaces.text import show
+
+AUTO: Literal["auto"] = "auto"
+
+
+@dataclass(frozen=True, eq=False)
+class _NumberOrAuto:
+    """Has a key take a number that is at least 0, or the word auto; a fault is told once."""
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        number = handler.generate_schema(Annotated[Number, Field(ge=0)])
+        as_it_is = core_schema.plain_serializer_function_ser_schema(lambda value: value)
+        return core_schema.no_info_wrap_validator_function(
+            self._read, number, serialization=as_it_is
+        )
+
+    def __get_pydantic_json_schema__(
+        self, core: Any, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"anyOf": [{"const": AUTO}, handler(core["schema"])]}
+
+    def _read(self, written: Any, number: core_schema.ValidatorFunctionWrapHandler) -> Any:
+        if not isinstance(written, str):
+            return number(written)
+        if written == AUTO:
+            return AUTO
+        rule = f"must be a number or auto, not {show(written)}"
+        raise refusal([Fault(rule, "write auto, or how many GPUs a trial takes: 0, 0.5, 1")])
+
+
+class ResourcesSection(Section):
+    """What a trial takes of the machine or cluster."""
+
+    cpus_per_trial: Number = Field(1.0, gt=0, description="CPU cores; a fraction shares a core.")
+    gpus_per_trial: Annotated[float | Literal["auto"], _NumberOrAuto()] = Field(
+        0.0,
+        description="GPUs; a fraction shares one. auto: a worker has a GPU of its own and trains "
+        "as many trials at once as memory and speed allow.",
+    )
+    cpu_trials: StrictBool = Field(
+        False,
+        description="With gpus_per_trial: auto, nodes without a GPU take trials too.",
+    )
+    max_concurrent: Integer | None = Field(
+        None, ge=1, description="Trials at a time; null is as many as fit."
+    )
+
+    @field_validator("cpus_per_trial", "gpus_per_trial")
+    @classmethod
+    def _check_fraction(cls, amount: float | Literal["auto"]) -> float | Literal["auto"]:
+        if amount == AUTO:
+            return amount
+        if amount > 1 and amount != int(amount):
+            rule = f"must be whole above 1, not {show(amount)}"
+            raise refusal([Fault(rule, f"write {int(amount)} or {int(amount) + 1}")])
+        if 0 < amount < 1e-4:
+            rule = f"must be 0 or at least 0.0001, not {show(amount)}"
+            raise refusal([Fault(rule, "write 0.0001 or more")])
+        return amount
+
+    @model_validator(mode="after")
+    def _check_cpu_trials(self) -> Self:
+        if self.cpu_trials and not self.packed:
+            rule = (
+                "cpu_trials must come with gpus_per_trial: auto, not "
+                f"{show(self.gpus_per_trial)}: it says what nodes without a GPU do"
+            )
+            remedy = "write gpus_per_trial: auto, or remove the key"
+            raise refusal([Fault(rule, remedy, ("cpu_trials",))])
+        return self
+
+    @property
+    def packed(self) -> bool:
+        """Whether a worker takes several trials of the search at once."""
+        return self.gpus_per_trial == AUTO
+
+    @property
+    def devices(self) -> str:
+        """What trials train on: "GPU", "CPU", or both words."""
+        if self.cpu_trials:
+            return "GPU or CPU"
+        return "GPU" if self.gpus_per_trial else "CPU"
+
+    @property
+    def gpus(self) -> float:
+        """GPUs that a worker is given: a share of one, some, or none."""
+        return 1.0 if self.gpus_per_trial == AUTO else self.gpus_per_trial
