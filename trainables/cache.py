@@ -16,12 +16,16 @@ import functools
 import hashlib
 import logging
 import os
+import re
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _CHECKSUM = hashlib.sha256().digest_size
+_DRAFT = re.compile(r"\.[0-9a-f]{16}")
+_DRAFT_SECONDS = 3600  # after which nobody writes to a draft any more
 
 logger = logging.getLogger(__name__)
 
@@ -94,11 +98,30 @@ class Cache:
             os.close(where)
 
     def _remove_oldest(self, where: int) -> None:
-        """Remove the oldest entries beyond max_entries, and drafts of writers that were killed."""
+        """Remove the oldest entries beyond max_entries, and drafts of writers that were killed.
+
+        Somebody may have chosen a folder in which other things are: these stay.
+        """
+        now = time.time_ns()
+        entries: list[tuple[int, str]] = []
         with os.scandir(where) as files, suppress(FileNotFoundError):  # others tidy up as well
-            ages = sorted((file.stat().st_mtime_ns, file.name) for file in files)
-            for _, name in ages[: -self._max_entries]:
-                os.unlink(name, dir_fd=where)
+            for file in files:
+                age = file.stat(follow_symlinks=False).st_mtime_ns
+                if _DRAFT.fullmatch(file.name):
+                    if now - age > _DRAFT_SECONDS * 10**9:
+                        os.unlink(file.name, dir_fd=where)
+                elif file.is_file(follow_symlinks=False):
+                    entries.append((age, file.name))
+            for _, name in sorted(entries)[: -self._max_entries]:
+                if _is_entry(where, name):
+                    os.unlink(name, dir_fd=where)
+
+
+def _is_entry(where: int, name: str) -> bool:
+    """Return whether a file is an entry: no other begins with the checksum of its name and rest."""
+    with suppress(OSError), os.fdopen(_open(where, name, os.O_RDONLY), "rb") as file:
+        return file.read(_CHECKSUM) == _checksum(name, file.read())
+    return False
 
 
 def _checksum(key: str, content: bytes) -> bytes:

@@ -1,12 +1,24 @@
-"""Files and folders that are on disk whole or not at all, whenever the process is killed."""
+"""Files and folders that are on disk whole or not at all, whenever the process is killed.
 
+What is new is written to a draft beside its place and renamed. A writer holds a lock on its draft.
+So the next writer of the place knows the drafts of writers that were killed, and removes them:
+
+    .report.html.<32 hex digits>        a draft
+    .best.<32 hex digits>.old           the folder that a new one takes the place of
+"""
+
+import fcntl
 import os
+import re
 import shutil
-import tempfile
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+_DRAFT = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{32}(?P<old>\.old)?")
+_OLD = ".old"
 
 
 def sync_folder(folder: Path) -> None:
@@ -36,20 +48,60 @@ def replace_file(path: Path, content: bytes) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """Give a draft beside `path` to write to; at the end it takes the file's place.
 
-    After an error the draft is removed and `path` is as it was.
+    After an error the draft is removed and `path` is as it was. The file has the permissions that
+    the user's umask leaves.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    draft = Path(name)
-    try:
-        os.fchmod(handle, 0o644)  # mkstemp keeps its files to their owner; a report is to be shared
+    remove_stale_drafts(path)
+    with draft_file(path) as (draft, handle):
         yield draft
         os.fsync(handle)
         draft.replace(path)
         sync_folder(path.parent)  # or the name may be lost where the content is not
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
+
+
+@contextmanager
+def draft_file(path: Path) -> Iterator[tuple[Path, int]]:
+    """Give an empty draft of a file and a descriptor of it; it is gone when the block ends."""
+    while True:
+        draft = beside(path)
+        handle = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        if _hold(handle, draft):
+            break
+        os.close(handle)
+    try:
+        yield draft, handle
     finally:
+        draft.unlink(missing_ok=True)
+        os.close(handle)
+
+
+@contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """Give an empty draft beside `folder`; at the end it takes the folder's place.
+
+    The files in it must be on disk by then. A reader meets the former folder, none, or all of the
+    new one. After an error the draft is removed and `folder` is as it was.
+    """
+    with draft_folder(folder) as draft:
+        yield draft
+        _replace_folder(draft, folder)
+
+
+@contextmanager
+def draft_folder(folder: Path) -> Iterator[Path]:
+    """Give an empty draft of a folder; it is gone when the block ends."""
+    while True:
+        draft = beside(folder)
+        draft.mkdir()
+        with suppress(FileNotFoundError):
+            handle = os.open(draft, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            if _hold(handle, draft):
+                break
+            os.close(handle)
+    try:
+        yield draft
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
         os.close(handle)
 
 
@@ -58,22 +110,89 @@ def beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{uuid.uuid4().hex}")
 
 
-def replace_folder(draft: Path, folder: Path) -> None:
-    """Rename a draft, whose files are on disk, to `folder`; what is there already is removed.
+def drafted(name: str) -> str | None:
+    """Return the name of the file or folder that a name is a draft's of; None if it is none's."""
+    found = _DRAFT.fullmatch(name)
+    return found and found["name"]
 
-    A reader meets the former folder, none, or all of the new one.
+
+def remove_stale_drafts(path: Path) -> None:
+    """Remove drafts of a path that killed writers have left; what cannot be judged stays.
+
+    A folder whose writer was killed between two renames comes back to its place first.
     """
+    with suppress(OSError):
+        for draft in list(path.parent.iterdir()):
+            if drafted(draft.name) == path.name:
+                if draft.suffix == _OLD and not os.path.lexists(path):
+                    draft.rename(path)
+                else:
+                    remove_if_unheld(draft)
+
+
+def remove_if_unheld(path: Path) -> bool:
+    """Remove a file or folder of this user's unless somebody holds its lock; return whether.
+
+    Nothing is followed and nothing raised: what cannot be looked at, or locked, stays.
+    """
+    with suppress(OSError), locked_if_free(path) as mode:
+        if stat.S_ISDIR(mode):
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()
+        return not os.path.lexists(path)
+    return False
+
+
+@contextmanager
+def locked_if_free(path: Path) -> Iterator[int]:
+    """Hold the lock of a file or folder of this user's and give its mode. Raises OSError if not."""
+    about = path.lstat()
+    is_folder, is_file = stat.S_ISDIR(about.st_mode), stat.S_ISREG(about.st_mode)
+    if about.st_uid != os.geteuid() or not (is_folder or is_file):
+        raise PermissionError(path)
+    flags = os.O_RDONLY if is_folder else os.O_RDWR
+    handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield about.st_mode
+    finally:
+        os.close(handle)
+
+
+def _hold(handle: int, path: Path) -> bool:
+    """Lock what was just made; return False where somebody has removed it as a stale one."""
+    with suppress(OSError):  # a file system without locks: nobody takes it for a stale one either
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    return is_at(path, handle)
+
+
+def is_at(path: Path, handle: int) -> bool:
+    """Return whether a path still leads to what a descriptor has open."""
+    try:
+        there, opened = path.lstat(), os.fstat(handle)
+    except FileNotFoundError:
+        return False
+    return (there.st_dev, there.st_ino) == (opened.st_dev, opened.st_ino)
+
+
+def _replace_folder(draft: Path, folder: Path) -> None:
     with suppress(OSError):
         folder.rmdir()  # an empty one
     if not folder.exists():
         draft.rename(folder)
     else:
-        aside = beside(folder)
-        folder.rename(aside)
+        aside = Path(f"{beside(folder)}{_OLD}")
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            draft.rename(folder)
-        except BaseException:
-            aside.rename(folder)
-            raise
-        shutil.rmtree(aside, ignore_errors=True)
+            _hold(handle, folder)
+            folder.rename(aside)
+            try:
+                draft.rename(folder)
+            except BaseException:
+                aside.rename(folder)
+                raise
+            shutil.rmtree(aside, ignore_errors=True)
+        finally:
+            os.close(handle)
     sync_folder(folder.parent)

@@ -1,13 +1,14 @@
 """An exported folder: its files, what an export may replace, and how it is replaced whole."""
 
+import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from spaces.errors import InputError
-from trainables.files import beside, replace_folder
+from trainables.files import remove_stale_drafts, replacing_folder
 
 CONFIG, WEIGHTS, MODEL, CARD = "config.yaml", "weights.safetensors", "model.onnx", "card.md"
 FILES = (CONFIG, WEIGHTS, MODEL, CARD)
@@ -29,7 +30,7 @@ def check_free(out: Path, *, force: bool) -> None:
         raise InputError.of(str(out), "an export must go to a folder, not a file", "name another")
     if not any(out.iterdir()):
         return
-    if not _exported_names(out):
+    if not is_export(out) and not _exported_folders(out):
         raise InputError.of(
             str(out),
             "an export must go to a new folder, an empty one or a former export; this folder holds "
@@ -51,39 +52,55 @@ def replacing_export(out: Path) -> Iterator[Path]:
     The files that the block writes must be on disk when it ends. After an error `out` is as it was.
     """
     out = out.resolve()
-    draft = beside(out)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        draft.mkdir()
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise InputError.of(
-            str(out), f"must be a folder that you may make ({reason})", "name another folder"
-        ) from error
-    try:
+    with ExitStack() as stack:
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            remove_stale_drafts(out)
+            draft = stack.enter_context(replacing_folder(out))
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise InputError.of(
+                str(out), f"must be a folder that you may make ({reason})", "name another folder"
+            ) from error
         yield draft
         if out.exists():
             _copy_others(out, draft)
-        replace_folder(draft, out)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
 
 
-def _exported_names(out: Path) -> set[str]:
-    """Return the names in `out` that an export has made: its files, or folders of several."""
-    if is_export(out):
-        return set(FILES)
-    return {p.name for p in out.iterdir() if _ONE_OF_SEVERAL.fullmatch(p.name) and is_export(p)}
+def _exported_folders(out: Path) -> list[Path]:
+    """Return the folders in `out` that an export of several has made."""
+    return [path for path in out.iterdir() if _is_one_of_several(path)]
+
+
+def _is_one_of_several(path: Path) -> bool:
+    return (
+        _ONE_OF_SEVERAL.fullmatch(path.name) is not None
+        and not path.is_symlink()
+        and is_export(path)
+    )
 
 
 def _copy_others(out: Path, draft: Path) -> None:
-    """Copy what is in `out` and was made by no export."""
-    exported = _exported_names(out)
+    """Copy what is in `out`, or in one of its exported folders, and was made by no export."""
+    one = is_export(out)
     for path in out.iterdir():
-        if path.name in exported:
+        if one and path.name in FILES:
             continue
-        if path.is_dir() and not path.is_symlink():
-            shutil.copytree(path, draft / path.name, symlinks=True)
+        if not one and _is_one_of_several(path):
+            for file in path.iterdir():
+                if file.name not in FILES:
+                    (draft / path.name).mkdir(exist_ok=True)
+                    _copy(file, draft / path.name / file.name)
         else:
-            shutil.copy2(path, draft / path.name, follow_symlinks=False)
+            _copy(path, draft / path.name)
+
+
+def _copy(path: Path, to: Path) -> None:
+    """Copy something of the user's. Raises InputError where the export has its name."""
+    if os.path.lexists(to):
+        rule = "must not have the name of something that is exported, since no export made it"
+        raise InputError.of(str(path), rule, "move it away, or name another folder")
+    if path.is_dir() and not path.is_symlink():
+        shutil.copytree(path, to, symlinks=True)
+    else:
+        shutil.copy2(path, to, follow_symlinks=False)

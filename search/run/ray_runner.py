@@ -4,7 +4,6 @@ import gc
 import importlib
 import logging
 import os
-import shutil
 import signal
 import tempfile
 import threading
@@ -22,6 +21,7 @@ from search.run.shared_folder import check_shared
 from trainables.checkpoints.base import StoreError
 from trainables.checkpoints.open import open_store
 from trainables.data.sequences import Data, Sequences
+from trainables.scratch import ScratchFolder, remove_stale_folders
 
 if TYPE_CHECKING:
     from ray.tune import Trainable, Tuner
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 #: Imported while Ray starts; pandas and pyarrow are most of what Tune needs.
 _SLOW_IMPORTS = ("trainables.training.trainer", "pandas", "pyarrow")
-_TEMP_PREFIX = "gatesearch-"
 MAX_TUNE_FAILURES = 5  #: of Tune itself, one after the other and without a report between them
 
 
@@ -52,14 +51,13 @@ def run_trials(
         (folder / CHECKPOINTS).mkdir(exist_ok=True)
     _clean(driver, checkpoints)
     ray_settings.set_defaults()
-    _remove_stale_folders()
-    # Short, since Ray keeps its sockets in it and their paths are limited to 107 bytes.
-    scratch = Path(tempfile.mkdtemp(prefix=f"{_TEMP_PREFIX}{os.getpid()}-"))
+    remove_stale_folders()  # of drivers that were killed: Ray never removes its session folders
+    scratch = ScratchFolder()
     try:
         with _elsewhere(folder):
-            _join_ray({} if _of_a_cluster() else _own_cluster(driver.job, data, scratch))
+            _join_ray({} if _of_a_cluster() else _own_cluster(driver.job, data, scratch.path))
             check_shared(driver.job, folder)
-            _fit(driver, data, checkpoints, scratch, worker)
+            _fit(driver, data, checkpoints, scratch.path, worker)
     except BaseException:
         _leave(scratch)
         raise
@@ -72,7 +70,7 @@ def run_trials(
     return leaving
 
 
-def _leave(scratch: Path) -> None:
+def _leave(scratch: ScratchFolder) -> None:
     """Leave the cluster, end it if it is this job's own, and remove what it wrote."""
     import ray
 
@@ -80,7 +78,7 @@ def _leave(scratch: Path) -> None:
         ray.shutdown()
     finally:
         gc.enable()
-        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.remove()
 
 
 def _clean(driver: Driver, checkpoints: str) -> None:
@@ -246,11 +244,3 @@ def _bytes(data: Data) -> int:
         return split.x.nbytes + split.lengths.nbytes + (0 if split.y is None else split.y.nbytes)
 
     return size(data.train) + size(data.validation) + size(data.test)
-
-
-def _remove_stale_folders() -> None:
-    """Remove scratch folders of drivers that were killed: Ray never removes its session folders."""
-    for path in Path(tempfile.gettempdir()).glob(f"{_TEMP_PREFIX}[0-9]*-*"):
-        pid = path.name.removeprefix(_TEMP_PREFIX).partition("-")[0]
-        if path.stat().st_uid == os.getuid() and not Path("/proc", pid).exists():
-            shutil.rmtree(path, ignore_errors=True)

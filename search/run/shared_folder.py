@@ -1,6 +1,5 @@
 """Whether all nodes of a Ray cluster see the folder that the job's trials write to."""
 
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,9 @@ from search.job.folder import CHECKPOINTS
 from search.job.spec import JobSpec
 from spaces.fields import Fault
 from spaces.text import listed
+from trainables.files import draft_file, remove_stale_drafts
 
+_MARK = "seen"  # a draft of a file that never comes about
 _SECONDS = 60.0  # for a node to answer
 
 
@@ -43,9 +44,8 @@ def blind_nodes(folder: Path) -> list[str]:
     others = [node for node in ray.nodes() if node["Alive"] and node["NodeID"] != here]  # type: ignore[no-untyped-call]
     if not others:
         return []
-    mark = folder / f".seen-{uuid.uuid4().hex}"
-    mark.touch()
-    try:
+    remove_stale_drafts(folder / _MARK)
+    with draft_file(folder / _MARK) as (mark, _):
         look = ray.remote(num_cpus=0)(_exists)
         answers: dict[Any, str] = {}
         for node in others:
@@ -56,8 +56,6 @@ def blind_nodes(folder: Path) -> list[str]:
         for answer in late:
             ray.cancel(answer, force=True)
         return [answers[answer] for answer in done if not _true(answer)]
-    finally:
-        mark.unlink(missing_ok=True)
 
 
 def _exists(path: str) -> bool:

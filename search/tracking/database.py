@@ -2,11 +2,10 @@
 
 import fcntl
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from search.tracking.mlflow_compat import database_version, make_database
 from trainables.cache import Cache
-from trainables.files import replace_file
+from trainables.files import draft_folder, remove_stale_drafts, replace_file
 
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlartifacts"
@@ -38,8 +37,9 @@ def _empty_database(root: Path) -> bytes:
     key = database_version()
     if (stored := _EMPTY.load(key)) is not None:
         return stored
-    with TemporaryDirectory(prefix=f".{DATABASE}-", dir=root, ignore_cleanup_errors=True) as folder:
-        path = Path(folder) / DATABASE
+    remove_stale_drafts(root / DATABASE)
+    with draft_folder(root / DATABASE) as folder:
+        path = folder / DATABASE
         make_database(f"sqlite:///{path.relative_to(root)}")
         made = path.read_bytes()
     _EMPTY.store(key, made)

@@ -86,7 +86,7 @@ class SmallJob:
         training.advance(config.max_epochs)
         assert training.best is not None
         number = len(own)
-        name = f"{phase}-{arm}-{number}"
+        name = f"{phase}-{arm}-{number}-g1-e{training.epoch}"
         training.save(self.folder / "checkpoints" / name)
         confirms = phase == "confirm"
         measured = training.evaluate("test") if confirms else None

@@ -1,18 +1,27 @@
 """What a store of checkpoints does; local.py and s3.py are stores, open.py chooses one.
 
-A checkpoint is a folder of files (format.py says which). A store has all of it or nothing. Names
-are letters, digits and dashes: trainables.worker.tune.checkpoint_name makes them.
+A checkpoint is a folder of files (format.py says which). A store has all of it or nothing. Its name
+says which trial, driver and epoch it is of: trainables.worker.tune.checkpoint_name makes it. A
+store removes nothing whose name has another form.
 
     StoreError         the store cannot be used; its text says where and why, without credentials
     CheckpointError    what is in the store is no whole checkpoint
 """
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from spaces.errors import GatesearchError
+
+_NAME = re.compile(r"(search|confirm)-[\w.-]+-\d+-g\d+-\w+", re.ASCII)
+
+
+def is_checkpoint_name(name: str) -> bool:
+    """Return whether a name is of the form that checkpoints have; such a name is no path."""
+    return _NAME.fullmatch(name) is not None
 
 
 class StoreError(GatesearchError):
@@ -50,4 +59,4 @@ class Store(ABC):
 
     @abstractmethod
     def clean(self, keep: Collection[str]) -> None:
-        """Remove all other checkpoints, and what writers that died have left."""
+        """Remove all other checkpoints, and what writers that died have left; nothing else."""

@@ -6,7 +6,6 @@ digest of the tensors' file, so that a copy that was cut short is recognised too
 
 import hashlib
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from trainables.checkpoints.base import CheckpointError
-from trainables.files import beside, replace_folder, sync_folder, write_new
+from trainables.files import replacing_folder, sync_folder, write_new
 
 FORMAT = 1
 TENSORS, STATE = "model.safetensors", "state.json"
@@ -28,19 +27,13 @@ def write_checkpoint(folder: Path, tensors: dict[str, Tensor], state: dict[str, 
     Raises OSError where the disk does; nothing is left of the attempt then.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = beside(folder)
-    draft.mkdir()
-    try:
+    with replacing_folder(folder) as draft:
         content = save(tensors)
         write_new(draft / TENSORS, content)
         digest = hashlib.sha256(content).hexdigest()
         described = {"format": FORMAT, "tensors_sha256": digest, **state}
         write_new(draft / STATE, json.dumps(described, allow_nan=False).encode())
         sync_folder(draft)
-        replace_folder(draft, folder)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
 
 
 def read_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

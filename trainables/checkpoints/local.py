@@ -1,12 +1,13 @@
 """Checkpoints in a folder that all nodes share."""
 
+import os
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from trainables.checkpoints.base import CheckpointError, Store, StoreError
-from trainables.files import beside, replace_folder
+from trainables.checkpoints.base import CheckpointError, Store, StoreError, is_checkpoint_name
+from trainables.files import beside, drafted, remove_if_unheld, replacing_folder
 
 
 class LocalStore(Store):
@@ -23,39 +24,55 @@ class LocalStore(Store):
                 f"{self._folder} is not on this node: the job's folder must be on a volume that "
                 "all nodes share, or the job file say `storage: {checkpoints: s3://…}`"
             )
-        draft = beside(self._folder / name)
-        draft.mkdir()
-        try:
+        with replacing_folder(self._path(name)) as draft:
             yield draft
-            replace_folder(draft, self._folder / name)
-        except BaseException:
-            shutil.rmtree(draft, ignore_errors=True)
-            raise
 
     @contextmanager
     def reading(self, name: str) -> Iterator[Path]:
         """Give the checkpoint itself."""
-        if not (self._folder / name).is_dir():
+        path = self._path(name)
+        if path.is_symlink() or not path.is_dir():
             raise CheckpointError(f"there is no checkpoint {name} in {self._folder}")
-        yield self._folder / name
+        yield path
 
     def names(self) -> list[str]:
         """Return the names of the folders."""
-        if not self._folder.is_dir():
-            return []
-        return sorted(path.name for path in self._folder.iterdir() if path.name[0] != ".")
+        return [path.name for path in self._folders() if drafted(path.name) is None]
 
     def delete(self, name: str) -> None:
         """Rename the folder out of the way, then remove it: half of one is never found."""
-        aside = beside(self._folder / name)
+        path = self._path(name)
+        if path.is_symlink():
+            return
+        aside = beside(path)
         try:
-            (self._folder / name).rename(aside)
+            path.rename(aside)
         except FileNotFoundError:
             return
         shutil.rmtree(aside, ignore_errors=True)
 
     def clean(self, keep: Collection[str]) -> None:
-        """Remove everything but the folders of these names."""
-        for path in self._folder.iterdir() if self._folder.is_dir() else ():
-            if path.name not in keep:
+        """Remove the folders of other checkpoints, and drafts that nobody writes to any more."""
+        for path in self._folders():
+            if drafted(path.name) is not None:
+                remove_if_unheld(path)
+            elif path.name not in keep:
                 shutil.rmtree(path, ignore_errors=True)
+
+    def _folders(self) -> list[Path]:
+        """Return the folders that stores have made here, drafts too, by name."""
+        if not self._folder.is_dir():
+            return []
+        with os.scandir(self._folder) as found:
+            return sorted(
+                self._folder / entry.name
+                for entry in found
+                if entry.is_dir(follow_symlinks=False)
+                and is_checkpoint_name(drafted(entry.name) or entry.name)
+            )
+
+    def _path(self, name: str) -> Path:
+        """Return a checkpoint's folder. Raises CheckpointError where it is no name of one."""
+        if not is_checkpoint_name(name):
+            raise CheckpointError(f"no checkpoint can have the name {name!r}")
+        return self._folder / name

@@ -14,9 +14,7 @@ AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL, ~/.aws, the role of the machine. Every 
 import contextlib
 import hashlib
 import json
-import os
-import shutil
-import tempfile
+import re
 import uuid
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -29,10 +27,12 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from spaces.fields import Fault
-from trainables.checkpoints.base import CheckpointError, Store, StoreError
+from trainables.checkpoints.base import CheckpointError, Store, StoreError, is_checkpoint_name
+from trainables.scratch import ScratchFolder
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+_FILE = re.compile(r"[0-9a-f]{12}-[^/]+")
 _TRIES = 8  # of a request, with growing pauses: about a minute in all
 _MISSING = ("NoSuchKey", "404", "NotFound")
 _UNSUPPORTED = ("NotImplemented", "MethodNotAllowed", "405", "501")
@@ -64,7 +64,8 @@ class S3Store(Store):
     @contextmanager
     def writing(self, name: str) -> Iterator[Path]:
         """Give a folder on this machine, whose files are uploaded at the end."""
-        with _temporary_folder() as folder:
+        with ScratchFolder() as scratch:
+            folder = scratch.path
             yield folder
             stored: list[str] = []  # keys
             try:
@@ -78,25 +79,29 @@ class S3Store(Store):
     @contextmanager
     def reading(self, name: str) -> Iterator[Path]:
         """Give a folder on this machine with the files, checked against the manifest."""
-        with _temporary_folder() as folder:
+        with ScratchFolder() as scratch:
             with self._as_store_error():
-                self._download(name, folder)
-            yield folder
+                self._download(name, scratch.path)
+            yield scratch.path
 
     def names(self) -> list[str]:
         """Return the names that have a manifest."""
         keys = (key.split("/") for key in self._list(""))
-        return sorted(parts[0] for parts in keys if parts[1:] == [MANIFEST])
+        return sorted(
+            parts[0] for parts in keys if parts[1:] == [MANIFEST] and is_checkpoint_name(parts[0])
+        )
 
     def delete(self, name: str) -> None:
         """Remove the manifest, and then the files."""
         manifest = f"{name}/{MANIFEST}"
-        self._remove(sorted(self._list(f"{name}/"), key=lambda key: key != manifest))
+        ours = filter(_is_ours, self._list(f"{name}/"))
+        self._remove(sorted(ours, key=lambda key: key != manifest))
 
     def clean(self, keep: Collection[str]) -> None:
-        """Remove what belongs to other names, and files of these that no manifest names."""
+        """Remove files of checkpoints of other names, and of these what no manifest names."""
         old: list[str] = []
-        for name, found in groupby(self._list(""), key=lambda key: key.split("/")[0]):
+        ours = (key for key in self._list("") if _is_ours(key))
+        for name, found in groupby(ours, key=lambda key: key.split("/")[0]):
             keys = list(found)
             manifest = f"{name}/{MANIFEST}"
             used: set[str] = set()
@@ -226,14 +231,10 @@ class S3Store(Store):
         return self._cached_client
 
 
-@contextmanager
-def _temporary_folder() -> Iterator[Path]:
-    """Give an empty folder; the next driver on this machine removes it if we are killed."""
-    folder = Path(tempfile.mkdtemp(prefix=f"gatesearch-{os.getpid()}-"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+def _is_ours(key: str) -> bool:
+    """Return whether a key, without the prefix, is one that a store writes."""
+    name, _, file = key.partition("/")
+    return is_checkpoint_name(name) and (file == MANIFEST or _FILE.fullmatch(file) is not None)
 
 
 def _code_and_message(error: BotoCoreError | ClientError) -> tuple[str, str]:

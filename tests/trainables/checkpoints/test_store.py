@@ -17,6 +17,8 @@ from trainables.checkpoints.local import LocalStore
 from trainables.checkpoints.open import open_store
 from trainables.checkpoints.s3 import MANIFEST, S3Store
 
+A, B, C, X, Y = (f"search-{arm}-0-g1-e9" for arm in "abcxy")  # names of checkpoints
+
 
 @dataclass
 class StoreCase:
@@ -90,23 +92,23 @@ def test_what_is_written_is_read(case: StoreCase) -> None:
 
 
 def test_names_are_whole_and_no_one_s_beginning(case: StoreCase) -> None:
-    for name in ("search-lstm-1", "search-lstm-10", "search-lstm-1-g1"):
+    for name in ("search-lstm-1-g1-e1", "search-lstm-1-g1-e10", "search-lstm-1-g10-e1"):
         write(case.store, name, state=name.encode())
-    case.store.delete("search-lstm-1")
-    assert case.store.names() == ["search-lstm-1-g1", "search-lstm-10"]
-    assert read(case.store, "search-lstm-10") == {"state": b"search-lstm-10"}
+    case.store.delete("search-lstm-1-g1-e1")
+    assert case.store.names() == ["search-lstm-1-g1-e10", "search-lstm-1-g10-e1"]
+    assert read(case.store, "search-lstm-1-g1-e10") == {"state": b"search-lstm-1-g1-e10"}
 
 
 def test_what_is_not_there_is_no_checkpoint(case: StoreCase) -> None:
-    with pytest.raises(CheckpointError, match="there is no checkpoint none"):
-        read(case.store, "none")
-    case.store.delete("none")
+    with pytest.raises(CheckpointError, match="there is no checkpoint confirm-"):
+        read(case.store, "confirm-none-0-g1-e1")
+    case.store.delete("confirm-none-0-g1-e1")
     case.store.clean(set())
     assert case.store.names() == []
 
 
 def test_a_writer_that_fails_leaves_nothing(case: StoreCase) -> None:
-    with pytest.raises(ZeroDivisionError), case.store.writing("a") as folder:
+    with pytest.raises(ZeroDivisionError), case.store.writing(A) as folder:
         (folder / "state").write_bytes(b"half")
         raise ZeroDivisionError
     assert case.store.names() == []
@@ -114,47 +116,47 @@ def test_a_writer_that_fails_leaves_nothing(case: StoreCase) -> None:
 
 
 def test_a_writer_that_fails_leaves_the_one_before(case: StoreCase) -> None:
-    write(case.store, "a", state=b"1")
-    with pytest.raises(ZeroDivisionError), case.store.writing("a") as folder:
+    write(case.store, A, state=b"1")
+    with pytest.raises(ZeroDivisionError), case.store.writing(A) as folder:
         (folder / "state").write_bytes(b"half")
         raise ZeroDivisionError
-    assert read(case.store, "a") == {"state": b"1"}
+    assert read(case.store, A) == {"state": b"1"}
 
 
 def test_one_of_the_same_name_is_replaced_whole(case: StoreCase) -> None:
-    write(case.store, "a", state=b"1", old=b"1")
-    write(case.store, "a", state=b"2", new=b"2")
-    assert read(case.store, "a") == {"state": b"2", "new": b"2"}
-    case.store.clean({"a"})
-    assert read(case.store, "a") == {"state": b"2", "new": b"2"}
+    write(case.store, A, state=b"1", old=b"1")
+    write(case.store, A, state=b"2", new=b"2")
+    assert read(case.store, A) == {"state": b"2", "new": b"2"}
+    case.store.clean({A})
+    assert read(case.store, A) == {"state": b"2", "new": b"2"}
     assert len(case.everything()) == (2 if "://" not in case.place else 3)
 
 
 def test_a_deleted_one_is_gone(case: StoreCase) -> None:
-    write(case.store, "a", state=b"1")
-    write(case.store, "b", state=b"2")
-    case.store.delete("a")
-    assert case.store.names() == ["b"]
+    write(case.store, A, state=b"1")
+    write(case.store, B, state=b"2")
+    case.store.delete(A)
+    assert case.store.names() == [B]
     with pytest.raises(CheckpointError):
-        read(case.store, "a")
+        read(case.store, A)
 
 
 def test_cleaning_leaves_what_is_named_and_nothing_else(case: StoreCase) -> None:
-    for name in ("a", "b", "c"):
+    for name in (A, B, C):
         write(case.store, name, state=name.encode())
-    case.store.clean({"b", "not-there"})
-    assert case.store.names() == ["b"]
-    assert read(case.store, "b") == {"state": b"b"}
+    case.store.clean({B, "not-there"})
+    assert case.store.names() == [B]
+    assert read(case.store, B) == {"state": b"b"}
     case.store.clean(set())
     assert case.everything() == []
 
 
 @pytest.mark.parametrize("what", ["damage", "lose"])
 def test_half_a_checkpoint_is_none(case: StoreCase, what: str) -> None:
-    write(case.store, "a", state=b"content", tensors=b"content")
-    getattr(case, what)("a")
+    write(case.store, A, state=b"content", tensors=b"content")
+    getattr(case, what)(A)
     with pytest.raises(CheckpointError):
-        read(case.store, "a")
+        read(case.store, A)
 
 
 def test_a_killed_writer_leaves_what_the_next_cleaning_removes(case: StoreCase) -> None:
@@ -162,27 +164,27 @@ def test_a_killed_writer_leaves_what_the_next_cleaning_removes(case: StoreCase) 
         "import json, os, sys, signal\n"
         "from trainables.checkpoints.open import open_store\n"
         "def die(*arguments): os.kill(os.getpid(), signal.SIGKILL)\n"
-        "with open_store(sys.argv[1]).writing('b') as folder:\n"
+        "with open_store(sys.argv[1]).writing('search-b-0-g1-e9') as folder:\n"
         "    (folder / 'state').write_bytes(b'half')\n"
         "    if '://' not in sys.argv[1]: die()\n"
         "    json.dumps = die\n"  # in S3: after the files, when the manifest is made
     )
-    write(case.store, "a", state=b"1")
+    write(case.store, A, state=b"1")
     before = sorted(case.everything())
     done = subprocess.run([sys.executable, "-c", program, case.place], check=False)
     assert done.returncode == -9
     assert sorted(case.everything()) != before
-    assert case.store.names() == ["a"]
+    assert case.store.names() == [A]
     with pytest.raises(CheckpointError):
-        read(case.store, "b")
-    case.store.clean({"a", "b"} if "://" in case.place else {"a"})
+        read(case.store, B)
+    case.store.clean({A, B} if "://" in case.place else {A})
     assert sorted(case.everything()) == before
 
 
 def test_a_store_that_is_not_on_this_node_is_never_made_here(tmp_path: Path) -> None:
     store = LocalStore(tmp_path / "elsewhere" / "checkpoints")
     with pytest.raises(StoreError, match=r"storage: \{checkpoints: s3://"):
-        write(store, "a", state=b"1")
+        write(store, A, state=b"1")
     assert list(tmp_path.iterdir()) == []
     assert store.names() == []
 
@@ -193,23 +195,25 @@ def test_a_store_that_is_not_on_this_node_is_never_made_here(tmp_path: Path) -> 
 def test_prefixes_of_one_bucket_never_mix(s3: S3) -> None:
     name = s3.bucket()
     first, second, root = (open_store(f"s3://{name}{path}") for path in ("/jobs/a", "/jobs/ab", ""))
-    write(first, "x", state=b"1")
-    write(second, "x", state=b"2")
+    write(first, X, state=b"1")
+    write(second, X, state=b"2")
     first.clean(set())
-    assert (first.names(), second.names(), root.names()) == ([], ["x"], [])
-    write(root, "y", state=b"3")
-    assert read(root, "y") == {"state": b"3"}
+    assert (first.names(), second.names(), root.names()) == ([], [X], [])
+    write(root, Y, state=b"3")
+    assert read(root, Y) == {"state": b"3"}
 
 
 def test_more_checkpoints_than_a_server_lists_or_deletes_at_once(s3: S3) -> None:
     name = s3.bucket()
     client = s3.client()
     for number in range(1_050):
-        client.put_object(Bucket=name, Key=f"job/left-{number}/file", Body=b"")
+        client.put_object(
+            Bucket=name, Key=f"job/search-left-{number}-g1-e1/0123456789ab-file", Body=b""
+        )
     store = open_store(f"s3://{name}/job")
-    write(store, "a", state=b"1")
-    store.clean({"a"})
-    assert store.names() == ["a"]
+    write(store, A, state=b"1")
+    store.clean({A})
+    assert store.names() == [A]
     assert len(s3.keys(name)) == 2
 
 
@@ -219,21 +223,21 @@ def test_errors_of_a_server_that_is_away_hold_no_credentials(
     with linked(int(s3.endpoint.rpartition(":")[2])) as link:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{link.port}")
         place = f"s3://{s3.bucket()}/jobs"
-        write(open_store(place), "a", state=b"1")
+        write(open_store(place), A, state=b"1")
         link.cut(for_good=True)
         store = S3Store(place, tries=1)
         for attempt in (
-            lambda: write(store, "b", state=b"2"),
-            lambda: read(store, "a"),
+            lambda: write(store, B, state=b"2"),
+            lambda: read(store, A),
             store.names,
-            lambda: store.delete("a"),
+            lambda: store.delete(A),
             lambda: store.clean(set()),
         ):
             with pytest.raises(StoreError, match="s3://bucket-") as raised:
                 attempt()
             assert s3.environment["AWS_SECRET_ACCESS_KEY"] not in str(raised.value)
         link.mend()
-        assert read(store, "a") == {"state": b"1"}
+        assert read(store, A) == {"state": b"1"}
 
 
 def test_a_request_that_is_cut_is_made_again(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,9 +245,9 @@ def test_a_request_that_is_cut_is_made_again(s3: S3, monkeypatch: pytest.MonkeyP
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{link.port}")
         store = S3Store(f"s3://{s3.bucket()}/jobs")
         link.cut_when(b"PUT ", "after")
-        write(store, "a", state=b"1")
+        write(store, A, state=b"1")
         link.cut_when(b"GET ", "before")
-        assert read(store, "a") == {"state": b"1"}
+        assert read(store, A) == {"state": b"1"}
         assert link.cuts == 2
 
 

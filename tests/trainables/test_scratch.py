@@ -1,0 +1,86 @@
+"""Scratch folders: a killed process's goes, everybody else's stays."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from trainables.scratch import ScratchFolder, remove_stale_folders
+
+_USER = """
+import sys
+from pathlib import Path
+from trainables.scratch import ScratchFolder
+folder = ScratchFolder().path
+(folder / "ray").mkdir()
+print(folder, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The temporary directory of this process and of those that it starts."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    return tmp_path
+
+
+@contextmanager
+def user() -> Iterator[tuple["subprocess.Popen[str]", Path]]:
+    """A process with a scratch folder."""
+    command = [sys.executable, "-c", _USER]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        yield process, Path(process.stdout.readline().strip())
+        process.kill()
+
+
+def test_a_folder_and_its_lock_go_with_the_block(temporary: Path) -> None:
+    with ScratchFolder() as scratch:
+        (scratch.path / "some").mkdir()
+        assert scratch.path.stat().st_mode & 0o777 == 0o700
+    parent = scratch.path.parent
+    assert parent == temporary / f"gatesearch-{os.geteuid()}"
+    assert parent.stat().st_mode & 0o777 == 0o700
+    assert list(parent.iterdir()) == []
+
+
+def test_a_living_process_keeps_its_folder_and_a_killed_one_s_goes() -> None:
+    with user() as (process, folder):
+        remove_stale_folders()
+        assert (folder / "ray").is_dir()
+        process.kill()
+        process.wait()
+        assert (folder / "ray").is_dir()
+        remove_stale_folders()
+        assert list(folder.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("taken", ["a file", "a link", "open to others"])
+def test_where_somebody_else_has_the_parent_s_name_another_folder_is_made(
+    taken: str, temporary: Path
+) -> None:
+    parent, other = temporary / f"gatesearch-{os.geteuid()}", temporary / "other"
+    other.mkdir(mode=0o700)
+    match taken:
+        case "a file":
+            parent.touch()
+        case "a link":
+            parent.symlink_to(other)
+        case _:
+            parent.mkdir()
+            parent.chmod(0o777)
+    with ScratchFolder() as scratch:
+        remove_stale_folders()
+        assert scratch.path.parent == temporary
+        assert scratch.path.stat().st_mode & 0o777 == 0o700
+    assert sorted(temporary.iterdir()) == [parent, other]
+    assert list(other.iterdir()) == []
