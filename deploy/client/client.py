@@ -26,6 +26,7 @@ from deploy.client.auth import Token
 from deploy.client.cluster_job import ClusterJob, Submission, metadata
 from deploy.client.commands import run_command, send_command, shell_root
 from deploy.client.connection import Connection, find_address, last_line, segment
+from deploy.client.nodes import LIST, Node, nodes_of
 from deploy.client.package import Package, pack
 from deploy.errors import ClusterError
 
@@ -87,7 +88,7 @@ class Client:
         package = pack(job_yaml, data_files)
         digest = submission_ids.digest_of(package.digest, root)
         first = submission_ids.first_id(name, digest)
-        self._check_head()
+        self.ray_version()
         everything = self.jobs(every=True)
         latest = submission_ids.latest(first, everything)
         submission_ids.refuse_name_in_use(name, root, digest, everything)
@@ -110,15 +111,6 @@ class Client:
             return Submission(new, False, self._job(new).state)
         return Submission(new, True, "pending", None if latest is None else latest.id)
 
-    def _check_head(self) -> None:
-        version = self._http.json("GET", "/api/version")
-        if not isinstance(version, dict) or "ray_version" not in version:
-            raise ClusterError.refused(
-                self.address,
-                "the address must be that of a Ray head (its /api/version names no Ray)",
-                "give the address of the Ray dashboard (port 8265 unless changed)",
-            )
-
     def _upload(self, package: Package) -> None:
         path = f"/api/packages/gcs/{package.name}"
         if self._http.request("GET", path, accept=(404,)).status_code == 404:
@@ -136,6 +128,29 @@ class Client:
             f"the cluster refused the job: {last_line(text)}",
             "look at the head's dashboard_agent.log",
         )
+
+    # Look
+
+    def ray_version(self) -> str:
+        """Return the version of Ray on the head. ClusterError if the address is that of no head."""
+        version = self._http.json("GET", "/api/version")
+        if not isinstance(version, dict) or "ray_version" not in version:
+            raise ClusterError.refused(
+                self.address,
+                "the address must be that of a Ray head (its /api/version names no Ray)",
+                "give the address of the Ray dashboard (port 8265 unless changed)",
+            )
+        return str(version["ray_version"])
+
+    def nodes(self) -> list[Node]:
+        """Return the nodes that are up, the head first."""
+        try:
+            found = nodes_of(self._http.json("GET", LIST))
+        except (KeyError, TypeError) as error:
+            raise ClusterError(
+                self.address, "the list of nodes cannot be read", "check the cluster's Ray version"
+            ) from error
+        return sorted(found, key=lambda node: (not node.head, node.address))
 
     # Watch
 

@@ -1,4 +1,7 @@
-"""Commands on a cluster. The only file outside of deploy/ that imports deploy."""
+"""Commands on a cluster, and what this machine or a cluster has for jobs.
+
+The only file outside of deploy/ that imports deploy.
+"""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -19,7 +22,8 @@ from search.job.commands import RUNS
 from spaces.errors import GatesearchError, InputError
 
 if TYPE_CHECKING:
-    from deploy.client import Client, ClusterJob
+    from deploy.client import Client, ClusterJob, Node
+    from search.run.doctor import Diagnosis
 
 app = typer.Typer()
 
@@ -178,3 +182,70 @@ def fetch(
     """
     with _cluster(address, token_file) as cluster:
         print(below_here(cluster.fetch(submission, root.resolve(), checkpoints=checkpoints)))
+
+
+@app.command()
+def doctor(address: Address = None, token_file: TokenFile = None, as_json: AsJson = False) -> None:
+    """Say what this machine has for jobs, or with --address a cluster; start nothing.
+
+    Exits with 1 and the reason if no job can run here.
+
+    Example: gatesearch doctor --json
+    """
+    if address is not None:
+        _examine_cluster(address, token_file, as_json)
+        return
+    from search.run.doctor import examine
+
+    found = examine()
+    if as_json:
+        print_json(found.as_dict())
+    else:
+        _print_diagnosis(found)
+    if not found.ready:
+        reasons = "\n".join(str(problem) for problem in found.reasons)
+        raise GatesearchError(f"No job can run here.\n{reasons}")
+
+
+def _print_diagnosis(found: "Diagnosis") -> None:
+    from search.cli.tables import machine_table, paths_table
+    from search.results.format import plural
+
+    console = Console()
+    console.print(machine_table(found))
+    if found.paths:
+        console.print(paths_table(found))
+    for problem in found.missing:
+        console.print(f"missing: {problem.place}: {problem.rule}; {problem.remedy}", markup=False)
+    if found.ready:
+        cards = len(found.machine.torch.usable_cards)
+        on_cards = f" and {plural(cards, 'card')}" if cards else ", without a card"
+        console.print(f"Jobs run here, on {plural(found.machine.cores.usable, 'core')}{on_cards}.")
+
+
+def _examine_cluster(address: str, token_file: Path | None, as_json: bool) -> None:
+    with _cluster(address, token_file) as cluster:
+        version, nodes = cluster.ray_version(), cluster.nodes()
+    if as_json:
+        found = {"ray_version": version, "nodes": [asdict(node) for node in nodes]}
+        print_json(found)
+        return
+    console = Console()
+    console.print(_nodes_table(nodes))
+    console.print(f"The cluster takes jobs; it has Ray {version}.")
+    if not any(node.cores for node in nodes):
+        print_note("no node for trials is up; a cluster that scales starts one for a job")
+
+
+def _nodes_table(nodes: "Iterable[Node]") -> Table:
+    from search.cli.tables import compact_table
+    from search.results.format import memory
+
+    table = compact_table()
+    for name in ("node", "cores", "memory", "cards"):
+        table.add_column(name, no_wrap=True)
+    for node in nodes:
+        cards = f"{node.cards:g} {node.card or ''}".rstrip()
+        where = f"{node.address} (head)" if node.head else node.address
+        table.add_row(escape(where), f"{node.cores:g}", memory(node.memory_bytes), escape(cards))
+    return table

@@ -1,4 +1,4 @@
-"""Tables of the commands that list: trials, tasks and cells."""
+"""Tables of the commands that list: trials, tasks, cells, what a machine has."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -10,6 +10,7 @@ from rich.table import Table
 from search.journal.trial import TrialResult
 from search.results import format
 from search.results.settings import varying
+from search.run.doctor import WORDS, Diagnosis, capability
 from spaces.cells import CELLS, Cell
 
 WIDE = 120  #: columns of a terminal on which configurations are shown too
@@ -129,3 +130,48 @@ def _plain(cell: Cell) -> dict[str, str]:
         "equations": cell.equations,
         "source": cell.source,
     }
+
+
+def machine_table(found: Diagnosis) -> Table:
+    """Return a table of what a machine has, one thing a row."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    has = found.machine
+    quota = "no quota" if has.cores.quota is None else f"quota {has.cores.quota:g}"
+    table.add_row(
+        "cores",
+        f"{has.cores.usable} to use (machine {has.cores.machine}, affinity {has.cores.affinity}, "
+        f"{quota})",
+    )
+    table.add_row("memory", format.memory(has.memory_bytes))
+    for card in has.cards:
+        unusable = "" if card in has.torch.usable_cards else ", not usable"
+        table.add_row(
+            "card",
+            f"{escape(card.name)}, {format.memory(card.memory_bytes)}, compute capability "
+            f"{capability(card)}{unusable}",
+        )
+    if not has.cards:
+        table.add_row("card", "none")
+    table.add_row("driver", has.driver.version or format.ABSENT)
+    for name, version in has.versions.items():
+        built = f" (CUDA {has.torch.cuda})" if name == "torch" and has.torch.cuda else ""
+        table.add_row(name, f"{escape(version or format.ABSENT)}{built}")
+    return table
+
+
+def paths_table(found: Diagnosis) -> Table:
+    """Return a table of the paths that cells take, the cells of equal paths in one row."""
+    table = compact_table()
+    table.add_column("on the CPU", no_wrap=True)
+    table.add_column("on the card", no_wrap=True)
+    table.add_column("cells", overflow="fold")
+    alike: dict[tuple[str, str], list[str]] = {}
+    for paths in found.paths:
+        card = format.ABSENT if paths.card is None else WORDS.get(paths.card, paths.card)
+        key = (WORDS.get(paths.cpu, paths.cpu), card)
+        alike.setdefault(key, []).append(paths.cell)
+    for (cpu, card), names in alike.items():
+        table.add_row(cpu, card, f"{len(names)}: {', '.join(names)}")
+    return table

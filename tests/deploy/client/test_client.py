@@ -7,12 +7,14 @@ import secrets
 import socket
 import subprocess
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import ray
 from ray_head import RayHead
 
 from deploy.client import Client, Submission, Token, find_token
@@ -90,6 +92,17 @@ def test_a_wrong_token_is_refused_and_not_shown(ray_head: RayHead, job: Path, na
             with pytest.raises(ClusterError, match="refuses the token from the-file") as refusal:
                 request()
             assert "0123456789abcdef" not in str(refusal.value)
+
+
+def test_the_nodes_are_listed_with_what_they_offer_to_trials(cluster: Client) -> None:
+    # A head that answers has not always counted itself yet.
+    deadline = time.monotonic() + ENOUGH
+    while not (nodes := cluster.nodes()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    [node] = nodes
+    assert (node.head, node.cores, node.cards, node.card) == (True, 2, 0, None)
+    assert node.memory_bytes > 2**30
+    assert cluster.ray_version() == ray.__version__
 
 
 def test_a_job_finds_its_file_and_data_and_is_followed_to_its_end(

@@ -169,3 +169,13 @@ def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(
         with Client(address) as client:
             assert client.jobs() == []
         assert asked == []
+
+
+@pytest.mark.parametrize("answer", ["[]", "{}", '{"data": null}', '{"data": {"result": {}}}'])
+def test_another_list_of_nodes_is_an_error_that_names_the_cluster(answer: str) -> None:
+    with (
+        server(200, answer) as (address, _),
+        pytest.raises(ClusterError, match="list of nodes cannot be read") as failure,
+    ):
+        Client(address).nodes()
+    assert failure.value.place == address

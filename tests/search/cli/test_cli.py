@@ -24,6 +24,7 @@ COMMANDS = (
     *("results", "compare", "report", "export", "mirror", "dashboard"),
     *("predict", "tasks", "cells"),
     *("submit", "jobs", "status", "logs", "stop", "fetch"),
+    "doctor",
 )
 
 
@@ -51,6 +52,7 @@ def call(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         ["extend", "nothing", "--trials", "3"],
         ["predict", "nowhere", "nothing.npz"],
         ["jobs", "--address", "nonsense"],
+        ["doctor", "--address", "nonsense"],
     ],
     ids=" ".join,
 )
