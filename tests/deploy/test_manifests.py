@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 import ray
 import yaml
 from packaging.requirements import Requirement
+from ray._private import ray_constants
+from ray.scripts.scripts import start
 
 from deploy.client import Client
 from deploy.client.connection import DEFAULT_ADDRESS
@@ -21,8 +24,10 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 DEPLOY = REPOSITORY / "deploy"
 MANIFESTS = sorted(DEPLOY.rglob("*.yaml"))
 DOCKERFILE = (DEPLOY / "image" / "Dockerfile").read_text()
-COMPOSE = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text())
+COMPOSE_FILES = sorted((DEPLOY / "compose").glob("*.yaml"))
+COMPOSE, GPU_COMPOSE = (yaml.safe_load(path.read_text()) for path in COMPOSE_FILES)
 CONSTRAINTS = (REPOSITORY / "constraints.txt").read_text()
+GPU = "nvidia.com/gpu"
 PINS = dict(line.strip().split("==") for line in CONSTRAINTS.splitlines() if "==" in line)
 
 
@@ -45,6 +50,17 @@ def pods() -> Iterator[dict[str, Any]]:
     for spec in cluster_specs():
         for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
             yield group["template"]["spec"]
+
+
+def gpu_groups() -> Iterator[dict[str, Any]]:
+    for spec in cluster_specs():
+        [group] = [group for group in spec["workerGroupSpecs"] if group["groupName"] == "gpu"]
+        yield group
+
+
+def gibibytes(text: str) -> int:
+    """Return bytes of "12Gi" (Kubernetes) or "5gb" (Compose, where it is the same unit)."""
+    return int(text.removesuffix("Gi").removesuffix("gb")) * 2**30
 
 
 def secrets_in(value: Any) -> Iterator[tuple[str, str]]:
@@ -86,7 +102,9 @@ def test_the_image_carries_what_it_copies_and_runs_as_nobody_special() -> None:
 
 @pytest.mark.parametrize("tag", ["", "+cpu"])
 def test_torch_s_build_is_chosen_by_its_local_version(tag: str) -> None:
-    assert re.findall("^ARG TORCH_(.+)$", DOCKERFILE, re.M) == ["INDEX", "BUILD=cpu"]
+    assert re.findall("^ARG (.+)$", DOCKERFILE, re.M) == [
+        *("TORCH_INDEX", "TORCH_BUILD=cpu", "DEVICE=cpu")
+    ]
     [pin] = [line for line in CONSTRAINTS.splitlines() if line.startswith("torch==")]
     assert Requirement(pin).specifier.contains(f"{PINS['torch']}{tag}")
 
@@ -124,7 +142,8 @@ def test_the_kubernetes_cluster_is_of_the_ray_version_that_is_locked() -> None:
     for pod in pods():
         assert pod["securityContext"]["runAsNonRoot"]
         for container in pod["containers"]:
-            assert container["image"] == f"gatesearch:{version}"
+            build = "-cuda" if GPU in container["resources"]["limits"] else ""
+            assert container["image"] == f"gatesearch:{version}{build}"
             # Ray reads a container's limits as what it may give away.
             assert container["resources"]["limits"] == container["resources"]["requests"]
     policy = kuberay("NetworkPolicy")["spec"]
@@ -158,12 +177,16 @@ def test_the_ray_up_file_follows_rays_schema_and_is_closed() -> None:
 
 
 def test_compose_publishes_nothing_beyond_this_machine_and_needs_passwords() -> None:
-    for name, service in COMPOSE["services"].items():
-        for port in service.get("ports", []):
-            assert port.startswith("127.0.0.1:"), name
-    text = (DEPLOY / "compose" / "compose.yaml").read_text()
-    needed = set(re.findall(r"\$\{(\w+)", text))
-    assert set(re.findall(r"\$\{(\w+):\?", text)) == needed  # each stops the start if it is not set
+    needed = set()
+    for path in COMPOSE_FILES:
+        text = path.read_text()
+        for name, service in yaml.safe_load(text)["services"].items():
+            for port in service.get("ports", []):
+                assert port.startswith("127.0.0.1:"), name
+        variables = set(re.findall(r"\$\{(\w+)", text))
+        # Each of them stops the start if it is not set.
+        assert set(re.findall(r"\$\{(\w+):\?", text)) == variables
+        needed |= variables
     example = (DEPLOY / "compose" / "example.env").read_text()
     assert set(re.findall(r"^(\w+)=$", example, re.M)) == needed
 
@@ -186,3 +209,86 @@ def test_the_addresses_in_the_instructions_are_the_client_s_own() -> None:
     for path in ("kuberay/cluster.yaml", "ray/cluster.yaml"):
         assert f"--address {DEFAULT_ADDRESS}" in (DEPLOY / path).read_text()
     assert Client(DEFAULT_ADDRESS).address == DEFAULT_ADDRESS
+
+
+@pytest.mark.parametrize(("device", "compiler"), [("cpu", ""), ("cuda", "gcc libc6-dev")])
+def test_the_image_for_cards_has_the_compiler_that_triton_needs(device: str, compiler: str) -> None:
+    [added] = re.findall(r"^ +(\$\(test .*\)) \\$", DOCKERFILE, re.M)
+    done = subprocess.run(
+        ["sh", "-c", f"echo {added}"], env={"DEVICE": device}, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == compiler
+
+
+def test_the_build_of_the_image_ends_where_no_job_could_run_in_it() -> None:
+    [install] = re.findall(r"^RUN pip install .* \.(?:.*\\\n)+.*$", DOCKERFILE, re.M)
+    assert "&& gatesearch doctor" in install
+    assert "import torch, triton; assert torch.version.cuda" in install
+
+
+def test_the_libraries_of_torch_s_cuda_build_are_pinned_once() -> None:
+    assert {"triton", "cuda-toolkit", "nvidia-cublas", "nvidia-cudnn-cu13"} <= set(PINS)
+    names = [line.split("==")[0].lower() for line in CONSTRAINTS.splitlines() if "==" in line]
+    assert len(set(names)) == len(names)
+
+
+def test_gpu_workers_start_when_a_trial_asks_and_only_on_nodes_with_cards() -> None:
+    for group in gpu_groups():
+        assert group["replicas"] == group["minReplicas"] == 0 < group["maxReplicas"]
+        pod = group["template"]["spec"]
+        assert pod["runtimeClassName"] == "nvidia"
+        assert pod["nodeSelector"] == {f"{GPU}.present": "true"}
+        assert pod["tolerations"][0]["key"] == GPU
+        [container] = pod["containers"]
+        assert int(container["resources"]["limits"][GPU]) >= 1
+
+
+def test_shared_memory_holds_the_object_store_of_every_gpu_worker() -> None:
+    for group in gpu_groups():
+        pod = group["template"]["spec"]
+        [container] = pod["containers"]
+        [volume] = [volume for volume in pod["volumes"] if volume["name"] == "shm"]
+        assert volume["emptyDir"]["medium"] == "Memory"
+        assert {"name": "shm", "mountPath": "/dev/shm"} in container["volumeMounts"]
+        memory = gibibytes(container["resources"]["limits"]["memory"])
+        store = memory * ray_constants.DEFAULT_OBJECT_STORE_MEMORY_PROPORTION
+        assert store < gibibytes(volume["emptyDir"]["sizeLimit"]) < memory
+    for service in GPU_COMPOSE["services"].values():
+        [store] = [word for word in service["command"] if word.startswith("--object-store")]
+        assert int(store.split("=")[1]) < gibibytes(service["shm_size"])
+
+
+def test_the_cluster_of_compose_gives_cards_to_its_worker_and_no_trial_to_its_head() -> None:
+    head, worker = (GPU_COMPOSE["services"][name] for name in ("head", "gpu-worker"))
+    assert {"--head", "--num-cpus=0", "--num-gpus=0"} <= set(head["command"])
+    [port] = [word.split("=")[1] for word in head["command"] if word.startswith("--port")]
+    assert f"--address=head:{port}" in worker["command"]
+    [device] = worker["deploy"]["resources"]["reservations"]["devices"]
+    assert device == {"driver": "nvidia", "count": "all", "capabilities": ["gpu"]}
+    assert worker["depends_on"] == {"head": {"condition": "service_healthy"}}
+    root = Path(image_environment()["GATESEARCH_ROOT"])
+    for service in (head, worker):
+        assert service["volumes"] == [f"runs:{root.parent}"]
+        assert "RAY_AUTH_TOKEN" in service["environment"]
+
+
+def test_every_option_of_ray_start_is_one_that_ray_has() -> None:
+    known = {name for option in start.params for name in option.opts}
+    text = "\n".join(path.read_text() for path in MANIFESTS)
+    commands = re.findall(r"ray start (.*(?:\n +--.*)*)", text)
+    words = [word for command in commands for word in command.split()]
+    words += [word for service in GPU_COMPOSE["services"].values() for word in service["command"]]
+    options = {word.split("=")[0] for word in words if word.startswith("--")}
+    assert len(options) > 5 and options <= known
+
+
+@pytest.mark.parametrize("path", sorted((DEPLOY / "jobs").glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_job_to_start_from_is_valid(path: Path) -> None:
+    job = JobSpec.load(path)
+    assert (job.resources.gpus > 0) is (path.stem == "gpu")
+
+
+def test_the_ray_up_file_examines_every_machine() -> None:
+    setup = yaml.safe_load((DEPLOY / "ray" / "cluster.yaml").read_text())["setup_commands"]
+    assert setup[-1].endswith("bin/gatesearch doctor")
+    assert setup[-1].split("/bin/")[0] in setup[-2]
