@@ -185,7 +185,13 @@ def fetch(
 
 
 @app.command()
-def doctor(address: Address = None, token_file: TokenFile = None, as_json: AsJson = False) -> None:
+def doctor(
+    address: Annotated[
+        str | None, typer.Option(help="Say it of the cluster whose Jobs API is there.")
+    ] = None,
+    token_file: TokenFile = None,
+    as_json: AsJson = False,
+) -> None:
     """Say what this machine has for jobs, or with --address a cluster; start nothing.
 
     Exits with 1 and the reason if no job can run here.
@@ -216,7 +222,8 @@ def _print_diagnosis(found: "Diagnosis") -> None:
     if found.paths:
         console.print(paths_table(found))
     for problem in found.missing:
-        console.print(f"missing: {problem.place}: {problem.rule}; {problem.remedy}", markup=False)
+        line = f"missing: {problem.place}: {problem.rule}; {problem.remedy}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     if found.ready:
         cards = len(found.machine.torch.usable_cards)
         on_cards = f" and {plural(cards, 'card')}" if cards else ", without a card"
@@ -227,8 +234,7 @@ def _examine_cluster(address: str, token_file: Path | None, as_json: bool) -> No
     with _cluster(address, token_file) as cluster:
         version, nodes = cluster.ray_version(), cluster.nodes()
     if as_json:
-        found = {"ray_version": version, "nodes": [asdict(node) for node in nodes]}
-        print_json(found)
+        print_json({"ray_version": version, "nodes": [asdict(node) for node in nodes]})
         return
     console = Console()
     console.print(_nodes_table(nodes))

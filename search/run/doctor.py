@@ -155,10 +155,9 @@ def _missing_for_cards(found: Machine) -> Iterator[Problem]:
     for card in dict.fromkeys(torch.cards):
         if card not in torch.usable_cards:
             known = ", ".join(torch.architectures) or "none"
-            rule = (
-                f"torch must have code for compute capability {capability(card)}, not for {known}"
-            )
-            remedy = "install a build of torch that has, or run on the CPU (gpus_per_trial: 0)"
+            ours = capability(card)
+            rule = f"torch must have code for compute capability {ours}, not only for {known}"
+            remedy = "install a build of torch that has, or hide the card (CUDA_VISIBLE_DEVICES)"
             yield Problem(card.name, rule, remedy)
     if torch.usable_cards and found.versions.get("triton") is None:
         rule = "it must be installed for kernels to be generated for the card"
