@@ -68,6 +68,11 @@ def test_the_quickstart_runs_on_a_cluster_and_its_results_come_home(
     status = json.loads(laptop.gatesearch("status", submission, "--json"))
     assert (status["state"], status["exit_code"]) == ("succeeded", 0), log
 
+    nodes = json.loads(laptop.gatesearch("doctor", "--address", ray_head.address, "--json"))[
+        "nodes"
+    ]
+    assert [(node["head"], node["cores"]) for node in nodes] == [(True, 2)]
+
     # Nothing of it lies where Ray removes it.
     there = ray_head.home / "gatesearch" / "runs" / "quickstart"
     assert (there / "job.journal").is_file()

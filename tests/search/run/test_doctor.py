@@ -1,6 +1,7 @@
 """What is said of a machine: whether jobs run there, on which paths, what is missing."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from search.run.doctor import WORDS, CellPaths, Diagnosis, cell_paths, diagnose, examine, unmet
+from search.run.doctor import WORDS, CellPaths, cell_paths, diagnose, unmet
 from spaces.cells import CELLS
 from spaces.errors import Problem
 from trainables.machine import Card, Cores, Driver, Machine, Torch
@@ -169,6 +170,15 @@ def test_a_package_whose_import_fails_is_why_no_job_can_run(program: str, reason
     assert "cores" in done.stdout
 
 
-def test_this_machine_runs_jobs() -> None:
-    found: Diagnosis = examine()
-    assert found.ready and found.paths
+def test_this_machine_runs_jobs_on_the_one_core_that_it_is_given(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [Path(sys.executable).with_name("gatesearch"), "doctor", "--json"],
+        cwd=tmp_path,
+        preexec_fn=lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}),
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    assert found["ready"] and found["paths"] and found["cores"]["usable"] == 1
+    assert not list(tmp_path.iterdir())
