@@ -2,7 +2,6 @@
 
 GatesearchError             exit code 1; its text says what happened and what to do
     InputError                  exit code 2; carries one Problem or several: place, rule, remedy
-    JobInterruptedError         search/cli/local.py
     JournalError                search/journal/base.py, which derives four of its own
     RunError                    search/run/tune_bridge.py
     StoreError                  trainables/checkpoints/base.py

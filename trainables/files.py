@@ -7,6 +7,7 @@ So the next writer of the place knows the drafts of writers that were killed, an
     .best.<32 hex digits>.old           the folder that a new one takes the place of
 """
 
+import errno
 import fcntl
 import os
 import re
@@ -30,9 +31,23 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Give an OSError of the block the name of the file that was to be written.
+
+    A write that fails for lack of space has none, and one of a draft's would tell nobody anything.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None and Path(error.filename).parent != path.parent:
+            raise
+        raise OSError(error.errno or errno.EIO, error.strerror or str(error), str(path)) from error
+
+
 def write_new(path: Path, content: bytes) -> None:
     """Write a file that does not exist yet and wait until its content is on disk."""
-    with path.open("xb") as file:
+    with named(path), path.open("xb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
@@ -52,7 +67,7 @@ def replacing(path: Path) -> Iterator[Path]:
     the user's umask leaves.
     """
     remove_stale_drafts(path)
-    with draft_file(path) as (draft, handle):
+    with named(path), draft_file(path) as (draft, handle):
         yield draft
         os.fsync(handle)
         draft.replace(path)

@@ -11,11 +11,14 @@ from rich.markup import escape
 from search.cli.options import AsJson, JobFile, JobName, Root
 from search.cli.terminal import (
     below_here,
+    check_output_taken,
+    outlast_readers,
     print_json,
     print_note,
     wide_console,
 )
 from search.job.commands import RUNS, command, root_option
+from search.supervisor import continue_in_child, tell_how_to_go_on
 from spaces.errors import GatesearchError, InputError
 
 if TYPE_CHECKING:
@@ -31,12 +34,6 @@ class ShownPhase(StrEnum):
     SEARCH = "search"
     CONFIRM = "confirm"
     ALL = "all"
-
-
-class JobInterruptedError(GatesearchError):
-    """The user stopped a job (Ctrl-C, SIGTERM); `gatesearch resume` continues it."""
-
-    exit_code = 130  # as shells have it
 
 
 @app.command()
@@ -83,6 +80,7 @@ def run(job_file: JobFile, root: Root = RUNS) -> None:
 
     Example: gatesearch run deploy/jobs/quickstart.yaml
     """
+    continue_in_child()
     from search.run import session
 
     job, data = session.load(job_file)
@@ -118,9 +116,11 @@ def extend(
 
 
 def _continue(folder: Path, *, trials: int = 0, seeds: int = 0) -> None:
+    continue_in_child()
     from search.job.folder import stored_job
     from trainables.data import tasks
 
+    tell_how_to_go_on(_how_to_go_on(folder))
     job = stored_job(folder)
     data = tasks.load(job.task, job.base)
     _execute(job.check(data.info), data, folder, trials=trials, seeds=seeds)
@@ -130,18 +130,19 @@ def _execute(
     job: "JobSpec", data: "Data", folder: Path, *, trials: int = 0, seeds: int = 0
 ) -> None:
     from search.job.folder import BEST, REPORT
-    from search.process import interruptible
     from search.run import session
 
+    go_on = _how_to_go_on(folder)
+    tell_how_to_go_on(go_on)
+    outlast_readers()
     console = Console()
     try:
-        with interruptible():
-            succeeded = session.execute(job, data, folder, console, trials=trials, seeds=seeds)
-    except KeyboardInterrupt:
-        again = command("resume", folder)
-        raise JobInterruptedError(
-            f"Interrupted; nothing is lost. `{again}` continues the job."
-        ) from None
+        succeeded = session.execute(job, data, folder, console, trials=trials, seeds=seeds)
+    except OSError as error:
+        if not error.strerror:
+            raise
+        message = f"{error.filename or folder}: {error.strerror}; {go_on}"
+        raise GatesearchError(message) from error
     places = [f"report     {below_here(folder / REPORT)}"]
     if (folder / BEST).is_dir():
         places.append(f"export     {below_here(folder / BEST)}")
@@ -150,6 +151,11 @@ def _execute(
     console.print("\n".join(places), markup=False, highlight=False, soft_wrap=True)
     if not succeeded:
         raise GatesearchError("An arm has no complete trial, or nothing could be exported.")
+    check_output_taken()
+
+
+def _how_to_go_on(folder: Path) -> str:
+    return f"nothing is lost. `{command('resume', folder)}` continues the job."
 
 
 def _print_warnings(job: "JobSpec", data: "Data") -> None:

@@ -18,6 +18,7 @@ from search.job.spec import JobSpec
 from search.run import ray_settings
 from search.run.driver import Driver
 from search.run.shared_folder import check_shared
+from search.supervisor import tell_scratch
 from trainables.checkpoints.base import StoreError
 from trainables.checkpoints.open import open_store
 from trainables.data.sequences import Data, Sequences
@@ -53,6 +54,7 @@ def run_trials(
     ray_settings.set_defaults()
     remove_stale_folders()  # of drivers that were killed: Ray never removes its session folders
     scratch = ScratchFolder()
+    tell_scratch(scratch.path)
     try:
         with _elsewhere(folder):
             _join_ray({} if _of_a_cluster() else _own_cluster(driver.job, data, scratch.path))

@@ -6,17 +6,23 @@ results.parquet, report.html, best/     written anew at the end
 """
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from search.job.commands import command
 from search.job.folder import BEST, REPORT, RESULTS, check_same_job, has_job, store_job
 from search.job.spec import JobSpec
+from search.supervisor import uninterrupted
 from spaces.errors import InputError
 from spaces.tasks import TaskInfo
 from trainables.data import tasks
 from trainables.data.sequences import Data
+
+if TYPE_CHECKING:
+    from search.results.figures import Comparison
 
 MIRROR_SECONDS = 60.0  #: how long a finished job waits for the tracking server
 
@@ -47,7 +53,8 @@ def begin(job: JobSpec, info: TaskInfo, path: Path, root: Path) -> Path:
         from search.study.samplers import check_sampler
 
         check_sampler(job)
-    store_job(folder, path)
+    with uninterrupted():
+        store_job(folder, path)
     return folder
 
 
@@ -87,10 +94,15 @@ def execute(
             if not driver.finished:
                 with shown(driver, console):
                     leaving = run_trials(driver, data, folder)
-            exported = conclude(folder, console)
-            if leaving is not None:
-                leaving.join()
+            try:
+                with uninterrupted():
+                    written = conclude(folder)
+            finally:  # Ray that is left alone ends the process before the error is told
+                if leaving is not None:
+                    leaving.join()
             driver.done()
+            exported = written.problem is None
+            show(written, console)
             console.print("Waiting for the last figures to reach MLflow ...")
             if not mirror.wait(MIRROR_SECONDS):
                 console.print(
@@ -102,19 +114,25 @@ def execute(
         return exported and all(driver.confirmation.best(arm.name, 1) for arm in job.arms)
 
 
-def conclude(folder: Path, console: Console) -> bool:
-    """Write results.parquet, report.html and best/ from the journal, and show the final table.
+@dataclass(frozen=True)
+class Conclusion:
+    """What is written at the end of a job, to be shown once the job is recorded as done."""
 
-    Returns whether the best configuration could be exported, or there is none. What stands in the
-    way of an export (a checkpoint that was deleted, say) is reported and ends nothing.
+    figures: "Comparison"
+    problem: str | None  #: why the best configuration, where there is one, was not exported
+
+
+def conclude(folder: Path) -> Conclusion:
+    """Write results.parquet, report.html and best/ from the journal.
+
+    What stands in the way of an export (a checkpoint that was deleted, say) is reported and ends
+    nothing. Raises OSError, with the file's name, where one cannot be written.
     """
     from search.export.export import export
     from search.report.page import write_report
-    from search.results import sentences
     from search.results.parquet import write_parquet
     from search.results.read import read_results
     from search.results.summarise import compare
-    from search.results.terminal import final_table
     from trainables.export.onnx import ExportError
 
     found = read_results(folder)
@@ -126,11 +144,19 @@ def conclude(folder: Path, console: Console) -> bool:
             export(found, folder / BEST, force=True)
         except (InputError, ExportError) as error:
             problem = str(error)
-    figures = compare(found)
+    return Conclusion(compare(found), problem)
+
+
+def show(conclusion: Conclusion, console: Console) -> None:
+    """Show the final table and what is to be known beside it."""
+    from search.results import sentences
+    from search.results.terminal import final_table
+
+    figures = conclusion.figures
     console.print(final_table(figures))
     for arm in figures.arms:
         if arm.best is None and arm.too_slow:
             console.print(sentences.too_slow(figures, arm), markup=False, highlight=False)
-    if problem is not None:
-        console.print(f"The best configuration was not exported.\n{problem}", markup=False)
-    return problem is None
+    if conclusion.problem is not None:
+        message = f"The best configuration was not exported.\n{conclusion.problem}"
+        console.print(message, markup=False)

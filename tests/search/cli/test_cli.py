@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import search.cli
+from search.cli import app
 from search.journal.base import JournalError
 from search.run.tune_bridge import RunError
 from spaces.errors import InputError
@@ -138,10 +139,8 @@ def test_an_exception_for_people_becomes_its_message_and_exit_code(
     def fail(*, standalone_mode: bool) -> None:
         raise error
 
-    monkeypatch.setattr(search.cli, "app", fail)
-    with pytest.raises(SystemExit) as ended:
-        search.cli.main()
-    assert ended.value.code == code
+    monkeypatch.setattr(app, "app", fail)
+    assert app.run_command() == code
     assert message in capsys.readouterr().err
 
 
@@ -152,9 +151,9 @@ def test_a_fault_of_the_program_stays_an_exception(
     def fail(*, standalone_mode: bool) -> None:
         raise error
 
-    monkeypatch.setattr(search.cli, "app", fail)
+    monkeypatch.setattr(app, "app", fail)
     with pytest.raises(type(error)):
-        search.cli.main()
+        app.run_command()
 
 
 #: Exceptions that are caught in the room that raises them and never reach a user. A private class
