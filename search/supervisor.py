@@ -24,9 +24,10 @@ from typing import NoReturn
 from trainables.scratch import remove_stale_folders
 
 INTERRUPTED = 130  #: exit code, as shells have it
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 PATIENCE = 10.0  #: seconds that a block which must not be cut short may take after a signal
 
-_STOPPING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
+
 _SET_DEATH_SIGNAL, _SET_SUBREAPER = 1, 36  # of prctl(2)
 _GO_ON, _SCRATCH, _ENDED = b"G", b"S", b"E"  # what a line to the supervisor is about
 
@@ -50,7 +51,7 @@ def continue_in_child() -> None:
     """
     global _line
     line = _Line()
-    taken = {number for number in _STOPPING if signal.getsignal(number) != signal.SIG_IGN}
+    taken = {number for number in STOPPING if signal.getsignal(number) != signal.SIG_IGN}
     sys.stdout.flush()
     sys.stderr.flush()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -18,7 +18,7 @@ from typing import NoReturn
 
 def main() -> NoReturn:
     """Run the command line."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup's and a shell's `&` stay
             signal.signal(number, _leave)
     from search.cli.app import interrupt_by_exception, run_command

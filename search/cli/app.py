@@ -10,7 +10,7 @@ import typer
 
 from search.cli import cluster, local
 from search.cli.terminal import print_message
-from search.supervisor import INTERRUPTED, tell_ended
+from search.supervisor import INTERRUPTED, STOPPING, tell_ended
 from spaces.errors import GatesearchError, InputError
 
 app = typer.Typer(
@@ -68,7 +68,7 @@ _interrupted = False
 
 
 def interrupt_by_exception() -> None:
-    """Have SIGINT and SIGTERM end a command by KeyboardInterrupt, so that it clears up.
+    """Have signals end a command by KeyboardInterrupt, so that it clears up.
 
     A command that starts Ray is supervised instead: see search/supervisor.py.
     """
@@ -78,7 +78,7 @@ def interrupt_by_exception() -> None:
         _interrupted = True
         raise KeyboardInterrupt
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOPPING:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, interrupt)
 
