@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from spaces.errors import InputError
+
 _DRAFT = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{32}(?P<old>\.old)?")
 _OLD = ".old"
 
@@ -118,6 +120,30 @@ def draft_folder(folder: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(draft, ignore_errors=True)
         os.close(handle)
+
+
+def open_own(path: Path, flags: int) -> int:
+    """Open a plain file, with the permissions that the umask leaves where the flags make one.
+
+    Nothing is followed: the target of a link, a device or the like would be written to or waited
+    for. Raises InputError for these, and OSError.
+    """
+    try:
+        handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENXIO):
+            raise
+    else:
+        if stat.S_ISREG(os.fstat(handle).st_mode):
+            return handle
+        os.close(handle)
+    rule = "must be a plain file here, not a link or a device"
+    raise InputError.of(str(path), rule, "put the file itself here, or remove what is here")
+
+
+def is_inside(path: Path, folder: Path) -> bool:
+    """Return whether a path is a plain file in a folder, and no link leads it out of there."""
+    return path.is_file() and path.resolve().is_relative_to(folder.resolve())
 
 
 def beside(path: Path) -> Path:

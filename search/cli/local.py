@@ -169,7 +169,9 @@ def _print_warnings(job: "JobSpec", data: "Data") -> None:
 def _folder(name: str, root: Path) -> Path:
     """Return a job's folder. Raises InputError, naming the jobs that there are."""
     folder = root.resolve() / name
-    if not (folder / "job.yaml").is_file():
+    from search.job.folder import has_job
+
+    if not has_job(folder):
         from spaces.text import listed
 
         names = sorted(path.parent.name for path in root.glob("*/job.yaml"))

@@ -1,6 +1,8 @@
 """A job's folder: the names of its files, the stored job file, and the place of its checkpoints."""
 
 import json
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,9 @@ from search.job.spec import JobSpec
 from search.job.yaml_lines import read_text
 from spaces.errors import InputError
 from trainables.checkpoints.base import Store
+from trainables.checkpoints.local import LocalStore
 from trainables.checkpoints.open import open_store
-from trainables.files import replace_file
+from trainables.files import is_inside, replace_file, write_new
 
 JOB_FILE = "job.yaml"  #: as the user wrote it, below a line that says where it came from
 JOURNAL = "job.journal"  #: what happened, unless the job's journal is in a database
@@ -19,14 +22,15 @@ RESULTS = "results.parquet"  #: written from the journal at the end, as the next
 REPORT = "report.html"
 BEST = "best"  #: the exported best configuration
 
+_OWNER = ".gatesearch-job"  # in a folder of checkpoints elsewhere: the id of the job whose it is
 _ORIGIN = "# gatesearch job file from "
 _LONGEST = 60  # characters of a value that a difference quotes
 _SHOWN = 3  # differences that a message lists
 
 
 def has_job(folder: Path) -> bool:
-    """Return whether a folder has a stored job file."""
-    return (folder / JOB_FILE).is_file()
+    """Return whether a folder has a stored job file; a link that leads out of it is none."""
+    return is_inside(folder / JOB_FILE, folder)
 
 
 def store_job(folder: Path, source: Path) -> None:
@@ -42,13 +46,51 @@ def store_job(folder: Path, source: Path) -> None:
 def stored_job(folder: Path) -> JobSpec:
     """Return the job of a folder. Raises InputError where there is none."""
     file = folder / JOB_FILE
-    if not file.is_file():
+    if not has_job(folder):
         remedy = "`gatesearch run JOB.yaml` starts a job; --root says where jobs are"
         raise InputError.of(str(folder), f"the folder must hold a job ({JOB_FILE})", remedy)
-    text = file.read_text(encoding="utf-8")
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        rule = f"the stored job file must be UTF-8 text; byte {error.start + 1} is not"
+        raise InputError.of(str(file), rule, "restore it from a copy") from None
     first = text.partition("\n")[0]
     origin = Path(first.removeprefix(_ORIGIN)) if first.startswith(_ORIGIN) else file
     return JobSpec.loads(text, str(file), base=origin.parent)
+
+
+def check_unused(folder: Path) -> None:
+    """Raise InputError where a folder that holds no job has files that a job would replace."""
+    for name in () if os.path.lexists(folder / JOURNAL) else (RESULTS, REPORT):
+        if os.path.lexists(folder / name):
+            rule = f"a new job's folder must not hold a {name}, which the job would replace"
+            remedy = "move it away, or choose another name or another --root"
+            raise InputError.of(str(folder), rule, remedy)
+
+
+def claim_checkpoints(folder: Path, job_id: str, *, begun: bool) -> None:
+    """Make the folder of a job's checkpoints, or mark as the job's the one that a link leads to.
+
+    begun: whether the job has checkpoints already. Raises InputError where the folder is another
+    job's, since two would replace each other's checkpoints.
+    """
+    place = folder / CHECKPOINTS
+    try:
+        place.mkdir(exist_ok=True)
+        if not place.is_symlink():
+            return
+        mark = place / _OWNER
+        if begun or not LocalStore(place).names():
+            with suppress(FileExistsError):
+                write_new(mark, job_id.encode())
+        owner = mark.read_text() if is_inside(mark, place) else ""
+    except OSError as error:
+        rule = f"must be a folder, or a link to one, that you may write to ({error.strerror})"
+        remedy = "make the folder that it leads to, or remove the link"
+        raise InputError.of(str(place), rule, remedy) from error
+    if owner != job_id:
+        rule = f"must lead to a folder of this job's own, and {place.resolve()} is another job's"
+        raise InputError.of(str(place), rule, "let it lead to an empty folder")
 
 
 def check_same_job(folder: Path, job: JobSpec) -> None:

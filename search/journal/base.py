@@ -63,9 +63,10 @@ def decode(line: bytes) -> Group | None:
         if int(line[:8], 16) != zlib.crc32(body):
             return None
         group = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    return group if isinstance(group, list) else None
+    is_group = isinstance(group, list) and all(isinstance(record, dict) for record in group)
+    return group if is_group else None
 
 
 class BaseReader(ABC):

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -18,7 +19,11 @@ from search.journal.base import (
     JournalFullError,
     decode,
 )
-from trainables.files import sync_folder
+from trainables.files import open_own, sync_folder
+
+#: What a writer that died in the first group leaves: its beginning, without an end.
+_TORN_FIRST = re.compile(rb"[0-9a-f]{0,8}|[0-9a-f]{8} (\[.*)?")
+_HOLDER = b"process "  # with which a lock's text begins
 
 
 class FileReader(BaseReader):
@@ -30,21 +35,28 @@ class FileReader(BaseReader):
         self.offset = 0  #: bytes of whole groups read so far
 
     def exists(self) -> bool:
-        """Return whether the file is there."""
-        return self._path.is_file()
+        """Return whether the file is there; something else of its name counts as one."""
+        return os.path.lexists(self._path)
 
     def groups(self) -> Iterator[Group]:
         """Yield the groups that are new since the last call, up to the first unfinished line.
 
-        Raises JournalError where a damaged line has whole lines behind it.
+        Raises JournalError where a damaged line has whole lines behind it, and where the file is no
+        journal; InputError where it is no plain file.
         """
         if not self.exists():
             return
-        with self._path.open("rb") as file:
+        with os.fdopen(open_own(self._path, os.O_RDONLY), "rb") as file:
             file.seek(self.offset)
             for line in file:
                 group = decode(line)
                 if group is None:
+                    if self.offset == 0 and not _TORN_FIRST.fullmatch(line):
+                        raise JournalError(
+                            f"{self._path}:1: a journal must begin with a whole group, and this "
+                            "file does not: it is something else, or was damaged. It is left as it "
+                            "is; move it away, or restore the journal from a copy."
+                        )
                     if any(decode(later) is not None for later in file):
                         raise JournalError(
                             f"{self._path}:{self._line + 1}: this line is damaged and whole lines "
@@ -67,10 +79,10 @@ class FileJournal(BaseJournal):
         try:
             reader = FileReader(path)
             created = not reader.exists()
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+            super().__init__(str(path.parent), reader.read())
+            self._file = open_own(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
             if created:
                 sync_folder(path.parent)
-            super().__init__(str(path.parent), reader.read())
             self._size = reader.offset
             os.ftruncate(self._file, self._size)  # a torn last line would swallow the next group
         except BaseException:
@@ -107,7 +119,7 @@ class FileJournal(BaseJournal):
 
 def _lock(path: Path) -> int:
     """Return an open descriptor that holds the lock; the kernel frees it when the driver dies."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    descriptor = open_own(path, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -117,6 +129,12 @@ def _lock(path: Path) -> int:
             f"The job in {path.parent} is being run by {holder}. Wait for it or stop it first; "
             "`gatesearch results` and `gatesearch compare` may be used meanwhile."
         ) from error
+    if os.pread(descriptor, len(_HOLDER), 0) not in (b"", _HOLDER):
+        os.close(descriptor)
+        raise JournalError(
+            f"{path} must be the lock of the job's journal, not something else. It is left as it "
+            "is; move it away."
+        )
     os.ftruncate(descriptor, 0)
     started = time.strftime("%Y-%m-%d %H:%M:%S")
     holder = f"process {os.getpid()} on {socket.gethostname()} since {started}"

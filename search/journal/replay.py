@@ -18,18 +18,22 @@ record twice changes nothing.
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from pydantic import ValidationError
 
 from search.job.spec import JobSpec
 from search.journal.base import JournalError
+from search.journal.records import REMEDY, check_record
 from search.journal.trial import Phase, State, TrialResult
 from spaces.config import TrialConfig
 from spaces.errors import InputError
 from spaces.tasks import Metric, TaskInfo
+from spaces.text import listed, show
 from trainables.training.curve import Epoch
+
+_EPOCH = tuple(field.name for field in fields(Epoch))  # what this version knows of one
 
 
 def trial_key(phase: str, arm: str, number: int) -> str:
@@ -143,11 +147,30 @@ class JobState:
         self._last_time: int | None = None
 
     def apply_all(self, groups: Iterable[list[dict[str, Any]]]) -> None:
-        """Apply groups of records in order."""
+        """Apply groups of records in order. Raises JournalError where one is not sound."""
         for group in groups:
             for record in group:
                 if "record" in record:
-                    self.apply(record)
+                    self.apply_checked(record)
+
+    def apply_checked(self, record: dict[str, Any]) -> None:
+        """Apply one record that was read. Raises JournalError where it is not sound."""
+        check_record(record)
+        key = record.get("key")
+        match record["record"]:
+            case "trial" if self.info is None:
+                raise JournalError(
+                    f"Trial {show(key)} must follow the journal's record of the job."
+                )
+            case "trial" if key != trial_key(record["phase"], record["arm"], record["number"]):
+                raise JournalError(
+                    f"The key of a trial must tell its arm and number, not {show(key)}."
+                )
+            case "report" | "retry" | "end" if key not in self.trials:
+                raise JournalError(
+                    f"The journal must begin a trial before it reports on {show(key)}."
+                )
+        self.apply(record)
 
     def apply(self, record: dict[str, Any]) -> None:
         """Apply one record; one of an unknown kind is of a later version and is skipped."""
@@ -215,7 +238,10 @@ class JobState:
         for point in record["epochs"]:
             if point["epoch"] <= trial.epoch:
                 continue  # reported before, or trained again from an older checkpoint
-            epoch = Epoch(**point)
+            epoch = Epoch(**{name: point[name] for name in _EPOCH if name in point})
+            if epoch.epoch > trial.config.max_epochs:
+                last = trial.config.max_epochs
+                raise _unsound(f"trial {trial.key} must end with epoch {last}, not {epoch.epoch}")
             trial.curve.append(epoch)
             trial.epoch = epoch.epoch
             trial.seconds += epoch.seconds
@@ -248,11 +274,21 @@ class JobState:
             for name in trial.checkpoints
         }
 
+    def check_arms(self, job: JobSpec) -> None:
+        """Raise JournalError unless all trials are of arms of the job."""
+        arms = {arm.name for arm in job.arms}
+        for trial in self.trials.values():
+            if trial.arm not in arms:
+                raise JournalError(
+                    f"Trial {trial.key} must be of an arm of the job: {listed(arms)}."
+                )
+
     def check_is_of(self, job: JobSpec, info: TaskInfo, place: str) -> None:
         """Raise InputError unless this is the state of that job on that data.
 
-        place: the journal's, for the message.
+        place: the journal's, for the message. Raises JournalError for trials of arms it has not.
         """
+        self.check_arms(job)
         assert self.spec is not None and self.info is not None
         remedy = "give the changed job another name"
         same = self.spec == job.dump()
@@ -264,6 +300,10 @@ class JobState:
         if self.info.fingerprint != info.fingerprint:
             rule = "the data must be as it was when the job was started; it has changed"
             raise InputError.of(place, rule, f"restore the data, or {remedy}")
+
+
+def _unsound(rule: str) -> JournalError:
+    return JournalError(f"The journal is not as gatesearch writes it: {rule}. {REMEDY}")
 
 
 def _config(record: dict[str, Any]) -> TrialConfig:

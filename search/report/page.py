@@ -10,7 +10,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from search.job.folder import JOB_FILE
+from search.job.folder import JOB_FILE, has_job
 from search.report import (
     confirm_figure,
     curves_figure,
@@ -119,9 +119,8 @@ def _when(results: Results) -> str:
 
 
 def _job_file(results: Results) -> str:
-    path = results.folder / JOB_FILE
-    if path.is_file():
-        return path.read_text()
+    if has_job(results.folder):
+        return (results.folder / JOB_FILE).read_text(encoding="utf-8", errors="replace")
     return yaml.safe_dump(results.job.dump(), sort_keys=False)
 
 

@@ -81,11 +81,16 @@ def read_results(folder: Path) -> Results:
         raise InputError.of(str(folder), str(error), "see the message") from error
     if job_state.spec is None or job_state.info is None:
         raise InputError.of(str(folder), "the job must have begun its first trial", remedy)
+    job = JobSpec.from_dump(job_state.spec, Path(job_state.base))
+    try:
+        job_state.check_arms(job)
+    except JournalError as error:
+        raise InputError.of(str(folder), str(error), "see the message") from error
     ids = run_ids(folder)
     metric = job_state.info.metric
     return Results(
         folder=folder,
-        job=JobSpec.from_dump(job_state.spec, Path(job_state.base)),
+        job=job,
         info=job_state.info,
         trials=[trial.result(metric, ids.get(key)) for key, trial in job_state.trials.items()],
         phase=job_state.phase,

@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from search.job.commands import command
-from search.job.folder import BEST, REPORT, RESULTS, check_same_job, has_job, store_job
+from search.job.folder import (
+    BEST,
+    REPORT,
+    RESULTS,
+    check_same_job,
+    check_unused,
+    claim_checkpoints,
+    has_job,
+    store_job,
+)
 from search.job.spec import JobSpec
 from search.supervisor import uninterrupted
 from spaces.errors import InputError
@@ -47,6 +56,7 @@ def begin(job: JobSpec, info: TaskInfo, path: Path, root: Path) -> Path:
     if has_job(folder):
         check_same_job(folder, job)
         return folder
+    check_unused(folder)
     check(job)
     warm_start.find(job, info, root)
     if "." in job.search.sampler:  # one of the user's own
@@ -89,6 +99,9 @@ def execute(
             again = command("extend", folder)
             console.print(f"{job.name} is finished: `{again}` adds budget.", markup=False)
         else:
+            if not driver.finished and job.storage.checkpoints is None:
+                state = driver.job_state
+                claim_checkpoints(folder, state.job_id, begun=bool(state.used_checkpoints()))
             mirror = start_mirror(folder, job.tracking.uri, os.getpid())
             leaving = None
             if not driver.finished:

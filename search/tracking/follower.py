@@ -29,6 +29,7 @@ from search.tracking.database import LOCAL_URI, prepare
 from search.tracking.runs import JobRuns
 from search.tracking.server import LostError, RefusedError, Server, UnavailableError
 from search.tracking.state import StateFile
+from trainables.files import is_inside, open_own
 
 LOCK = "tracking.lock"
 LINGER = 600.0  #: seconds that a mirror goes on trying after its driver has ended
@@ -231,7 +232,7 @@ class Follower:
         """Store the job file and, at the end, the report and the best configuration."""
         for folder, name in _FILES if self._runs.done else _FILES[:1]:
             path = self._folder / (folder or "") / name
-            if not path.is_file() or self._file_attempts[name] >= _ATTEMPTS:
+            if not is_inside(path, self._folder) or self._file_attempts[name] >= _ATTEMPTS:
                 continue
             try:
                 self._server.store_file(path, folder)
@@ -264,7 +265,7 @@ class Follower:
 def _only_one(folder: Path, patience: float) -> Iterator[bool]:
     """Hold the job's mirror lock; yield False if another mirror holds it after so many seconds."""
     until = time.monotonic() + patience
-    with (folder / LOCK).open("a") as lock:
+    with os.fdopen(open_own(folder / LOCK, os.O_RDWR | os.O_CREAT), "a") as lock:
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -4,6 +4,7 @@ The driver starts one with `start_mirror` and needs nothing of it from then on: 
 that is slow, away or wrong stops no trial.
 """
 
+import os
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from search.tracking.follower import ExitCode
 from search.tracking.state import MirrorState, mirror_state
 from spaces.errors import InputError
 from spaces.text import mask
+from trainables.files import open_own
 
 LOG = "tracking.log"
 _ERROR_SECONDS = 10.0  # that a driver waits for a mirror that has an error
@@ -58,7 +60,7 @@ def start_mirror(folder: Path, uri: str | None, driver_pid: int) -> Mirror:
     """
     check_uri(uri)
     command = _command(folder, uri, "--follow-pid", str(driver_pid))
-    with (folder / LOG).open("ab") as log:
+    with os.fdopen(open_own(folder / LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab") as log:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

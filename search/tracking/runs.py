@@ -149,10 +149,10 @@ class JobRuns:
 
     def _apply(self, record: dict[str, Any]) -> None:
         key = record.get("key", "")
-        trial = self.job_state.trials.get(key)
+        trial = self.job_state.trials.get(key) if isinstance(key, str) else None
         was_running = trial is not None and trial.state == "running"
         former_epoch = trial.epoch if trial is not None else 0
-        self.job_state.apply(record)
+        self.job_state.apply_checked(record)
         self._last_time = max(self._last_time, record.get("time") or 0)
         match record["record"]:
             case "job" | "extend" | "phase":

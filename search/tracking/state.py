@@ -18,6 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from spaces.errors import InputError
+from trainables.files import is_inside, open_own
+
 FILE_NAME = "tracking.jsonl"
 JOB_KEY = "job"  #: the key of the job's own run, the parent of all others
 
@@ -36,10 +39,10 @@ class MirrorState:
 def mirror_state(folder: Path) -> MirrorState:
     """Return the state of the mirror of the job in a folder; torn and damaged lines are skipped."""
     state = MirrorState()
-    try:
-        text = (folder / FILE_NAME).read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
+    path = folder / FILE_NAME
+    if not is_inside(path, folder):
         return state
+    text = path.read_text(encoding="utf-8", errors="replace")
     for line in text.splitlines():
         try:
             record = json.loads(line)
@@ -101,9 +104,8 @@ class StateFile:
     def _append(self, record: dict[str, Any]) -> None:
         """Append a record if the disk allows it: a mirror goes on without."""
         line = json.dumps(record).encode() + b"\n"
-        with suppress(OSError):
-            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-            file = os.open(self._path, flags, 0o644)
+        with suppress(OSError, InputError):
+            file = open_own(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
             try:
                 size = os.fstat(file).st_size
                 if size and os.pread(file, 1, size - 1) != b"\n":

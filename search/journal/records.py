@@ -1,0 +1,155 @@
+"""What the records of a journal may hold, checked where a journal is read.
+
+A journal may come from elsewhere: fetched from a cluster, copied, mended by hand. What its records
+say becomes names of files, figures and text on pages. So each of them is checked before anything is
+done with it. Keys that this version does not know are passed over.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+
+from search.journal.base import JournalError
+from spaces.tasks import METRICS
+from spaces.text import show
+from trainables.checkpoints.base import is_checkpoint_name
+
+REMEDY = "Restore the journal from a copy, or start the job under another name."
+
+_Count = Annotated[int, Field(ge=0, le=2**53)]
+_Time = Annotated[int, Field(ge=0, le=250_000_000_000_000)]  # Unix time in milliseconds
+#: Far beyond what a training gives; the square of such a number is still a number.
+_Number = Annotated[float, Field(ge=-1e100, le=1e100)]
+_Phase = Literal["search", "confirm"]
+
+
+def _checkpoint(name: Any) -> Any:
+    if isinstance(name, str) and not is_checkpoint_name(name):
+        raise ValueError("must be the name of a checkpoint, which is no path")
+    return name
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False)
+
+
+class _Driver(_Record):
+    record: Literal["driver"]
+    generation: _Count
+    pid: Annotated[int, Field(ge=1, le=2**31)]
+    host: str
+    time: _Time
+
+
+class _Metric(_Record):
+    name: str
+    direction: Literal["minimize", "maximize"]
+
+
+class _Task(_Record):
+    name: str
+    kind: Literal[tuple(METRICS)]  # type: ignore[valid-type]
+    inputs: Annotated[int, Field(ge=1, le=2**31)]
+    outputs: Annotated[int, Field(ge=1, le=2**31)]
+    longest: Annotated[int, Field(ge=1, le=2**53)]
+    metric: _Metric
+    fingerprint: str
+
+
+class _Job(_Record):
+    record: Literal["job"]
+    spec: dict[str, Any]
+    base: str
+    task: _Task
+
+
+class _Trial(_Record):
+    record: Literal["trial"]
+    key: str
+    phase: _Phase
+    arm: str
+    number: _Count
+    control: bool
+    config: dict[str, Any]
+    seed: int
+    finalist: _Count | None = None
+    replicate: _Count | None = None
+    time: _Time
+
+
+class _Epoch(_Record):
+    epoch: Annotated[int, Field(ge=1, le=2**53)]
+    train_loss: _Number
+    value: _Number
+    seconds: _Number
+    time: _Time = 0
+    metrics: dict[str, _Number] = {}
+
+
+class _Report(_Record):
+    record: Literal["report"]
+    key: str
+    generation: _Count
+    epochs: list[_Epoch]
+    checkpoint: Annotated[str | None, BeforeValidator(_checkpoint)] = None
+    parameters: _Count | None = None
+    latency_ms: _Number | None = None
+
+
+class _Retry(_Record):
+    record: Literal["retry"]
+    key: str
+    reason: str
+    counted: bool = True
+    time: _Time
+
+
+class _End(_Record):
+    record: Literal["end"]
+    key: str
+    state: Literal["complete", "pruned", "diverged", "failed"]
+    reason: str | None = None
+    test: dict[str, _Number] | None = None
+    time: _Time
+
+
+class _Extend(_Record):
+    record: Literal["extend"]
+    trials: _Count
+    seeds: _Count
+    time: _Time
+
+
+class _PhaseBegun(_Record):
+    record: Literal["phase"]
+    phase: Literal["search", "confirm", "report", "done"]
+    time: _Time
+
+
+class _Later(_Record):
+    """Of a kind that this version does not know."""
+
+    time: _Time = 0
+
+
+_FORMS = (_Driver, _Job, _Trial, _Report, _Retry, _End, _Extend, _PhaseBegun)
+_CHECKS: dict[str, TypeAdapter[Any]] = {
+    form.model_fields["record"].annotation.__args__[0]: TypeAdapter(form)  # type: ignore[union-attr]
+    for form in _FORMS
+}
+
+_LATER = TypeAdapter(_Later)
+
+
+def check_record(record: dict[str, Any]) -> None:
+    """Raise JournalError where a record is of a known kind but not of its form."""
+    kind = record["record"]
+    try:
+        _CHECKS.get(kind if isinstance(kind, str) else "", _LATER).validate_python(record)
+    except ValidationError as error:
+        found = error.errors()[0]
+        place = ".".join(map(str, found["loc"]))
+        raise JournalError(
+            f"A record {show(kind)} of the journal must be as gatesearch writes it; its "
+            f"{place} is not: {found['msg']}, not {show(found['input'])}. {REMEDY}"
+        ) from None
