@@ -22,7 +22,7 @@ from search.journal.base import (
 from trainables.files import open_own, sync_folder
 
 #: What a writer that died in the first group leaves: its beginning, without an end.
-_TORN_FIRST = re.compile(rb"[0-9a-f]{0,8}|[0-9a-f]{8} (\[.*)?")
+_TORN_FIRST = re.compile(rb"\0*|[0-9a-f]{0,8}|[0-9a-f]{8} (\[.*)?")
 _HOLDER = b"process "  # with which a lock's text begins
 
 

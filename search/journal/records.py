@@ -17,7 +17,8 @@ from trainables.checkpoints.base import is_checkpoint_name
 REMEDY = "Restore the journal from a copy, or start the job under another name."
 
 _Count = Annotated[int, Field(ge=0, le=2**53)]
-_Time = Annotated[int, Field(ge=0, le=250_000_000_000_000)]  # Unix time in milliseconds
+#: Unix time in milliseconds, of a clock that may be wrong, within the calendar.
+_Time = Annotated[int, Field(ge=-60_000_000_000_000, le=250_000_000_000_000)]
 #: Far beyond what a training gives; the square of such a number is still a number.
 _Number = Annotated[float, Field(ge=-1e100, le=1e100)]
 _Phase = Literal["search", "confirm"]
@@ -78,7 +79,7 @@ class _Trial(_Record):
 
 
 class _Epoch(_Record):
-    epoch: Annotated[int, Field(ge=1, le=2**53)]
+    epoch: Annotated[int, Field(ge=1, le=10**9)]
     train_loss: _Number
     value: _Number
     seconds: _Number

@@ -29,6 +29,7 @@ from search.tracking.database import LOCAL_URI, prepare
 from search.tracking.runs import JobRuns
 from search.tracking.server import LostError, RefusedError, Server, UnavailableError
 from search.tracking.state import StateFile
+from spaces.errors import GatesearchError
 from trainables.files import is_inside, open_own
 
 LOCK = "tracking.lock"
@@ -56,6 +57,7 @@ class ExitCode(IntEnum):
     COMPLETE = 0  #: everything is in MLflow, or another mirror is responsible for it
     BEHIND = 1  #: something is missing in MLflow
     BUSY = 3  #: another mirror is at work on the job
+    REFUSED = 4  #: the folder cannot be mirrored
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -83,6 +85,15 @@ def main(arguments: list[str] | None = None) -> int:
             linger = 0.0 if alive is None else options.linger
             follower = Follower(folder, options.uri or LOCAL_URI, options.follow_pid, alive, linger)
             return follower.run()
+
+
+def run() -> int:
+    """Run `main`; what a person can act on becomes one line."""
+    try:
+        return main()
+    except GatesearchError as error:
+        _log(" ".join(str(error).split()))
+        return ExitCode.REFUSED
 
 
 class Follower:
@@ -284,4 +295,4 @@ def _log(text: str) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sys.exit(main())
+    sys.exit(run())

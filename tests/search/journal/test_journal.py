@@ -24,6 +24,7 @@ from search.journal.base import (
     encode,
 )
 from search.journal.file import FileJournal, FileReader
+from spaces.errors import InputError
 
 GROUPS = [[{"record": "a", "n": 1}, {"op_code": 4}], [{"record": "b"}], [{"record": "ü\n"}]]
 
@@ -166,6 +167,53 @@ def test_every_torn_ending_leaves_the_groups_before_it(tmp_path: Path) -> None:
             journal.append({"record": "after"})
             journal.commit()
         assert FileReader(path).read() == [*GROUPS[:2], [{"record": "after"}]]
+
+
+def test_a_driver_that_died_in_its_first_group_hinders_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "job.journal"
+    line = encode(GROUPS[0])
+    for torn in (*(line[:cut] for cut in range(len(line))), bytes(100)):
+        path.write_bytes(torn)
+        assert FileReader(path).read() == []
+        with FileJournal(path) as journal:
+            assert journal.take_history() == []
+
+
+@pytest.mark.parametrize("content", [b"export PATH=/bin\n", b"x", b"12345678 {}", b"\n"])
+def test_a_file_that_is_no_journal_is_refused_and_left_as_it_is(
+    content: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "job.journal"
+    path.write_bytes(content)
+    for attempt in (FileReader(path).read, lambda: FileJournal(path)):
+        with pytest.raises(JournalError, match=r"must begin with a whole group.*left as it is"):
+            attempt()
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("name", ["job.journal", "job.journal.lock"])
+@pytest.mark.parametrize("kind", ["link", "dangling link", "hard link", "pipe", "folder"])
+def test_nothing_but_a_plain_file_is_opened_as_a_journal_or_its_lock(
+    name: str, kind: str, tmp_path: Path
+) -> None:
+    folder, other = tmp_path / "job", tmp_path / "other"
+    folder.mkdir()
+    other.write_bytes(b"of the user\n")
+    match kind:
+        case "link":
+            (folder / name).symlink_to(other)
+        case "dangling link":
+            (folder / name).symlink_to(tmp_path / "none")
+        case "hard link":
+            (folder / name).hardlink_to(other)
+        case "pipe":
+            os.mkfifo(folder / name)
+        case _:
+            (folder / name).mkdir()
+    with pytest.raises((InputError, JournalError, IsADirectoryError)):
+        FileJournal(folder / "job.journal")
+    assert other.read_bytes() == b"of the user\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["job", "other"]
 
 
 def test_zeros_at_the_end_after_a_power_cut_are_cut_off(tmp_path: Path) -> None:

@@ -14,9 +14,11 @@ from written_jobs import WrittenJob
 
 from search.tracking.database import DATABASE
 from search.tracking.follower import ExitCode, Follower
+from search.tracking.mirror import mirror_once, start_mirror
 from search.tracking.mlflow_compat import environment, open_client
 from search.tracking.state import mirror_state, run_ids
 from spaces.config import completed
+from spaces.errors import InputError
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:(mlflow|pydantic|alembic).*")
 
@@ -324,6 +326,33 @@ def test_two_jobs_of_one_name_share_an_experiment_and_no_run(tmp_path: Path, roo
     assert {len(runs) for runs in found.values()} == {2}
     assert len({run["experiment"] for runs in found.values() for run in runs}) == 1
     assert not set(run_ids(first.folder).values()) & set(run_ids(second.folder).values())
+
+
+def test_no_file_is_stored_that_a_link_leads_out_of_the_folder_to(root: Path) -> None:
+    folder, secret = whole_job(root), root / "secret"
+    (folder / "best" / "card.md").symlink_to(secret)
+    (folder / "report.html").unlink()
+    (folder / "report.html").symlink_to(secret)
+    secret.write_text("hunter2")
+    assert mirror(folder) == ExitCode.COMPLETE
+    stored_files = [path for path in (root / "mlartifacts").rglob("*") if path.is_file()]
+    assert {path.name for path in stored_files} == {"job.yaml", "config.yaml"}
+    assert not any(b"hunter2" in path.read_bytes() for path in stored_files)
+
+
+def test_the_mirror_s_own_files_are_never_links_that_it_follows(root: Path) -> None:
+    folder, other = whole_job(root), root / "other"
+    other.write_text("of the user")
+    (folder / "tracking.jsonl").symlink_to(other)
+    assert mirror(folder) == ExitCode.COMPLETE
+    assert other.read_text() == "of the user"
+    (folder / "tracking.log").symlink_to(other)
+    with pytest.raises(InputError, match="must be a plain file"):
+        start_mirror(folder, None, os.getpid())
+    (folder / "tracking.lock").unlink(missing_ok=True)
+    (folder / "tracking.lock").symlink_to(other)
+    assert "must be a plain file" in (mirror_once(folder, None).error or "")
+    assert other.read_text() == "of the user"
 
 
 def test_hostile_names_and_long_values_are_stored(root: Path) -> None:
