@@ -13,8 +13,12 @@ Neither side holds the archive in memory.
 
 import base64
 import binascii
+import contextlib
+import fcntl
 import hashlib
 import json
+import os
+import re
 import shutil
 import tarfile
 import tempfile
@@ -97,13 +101,17 @@ def unpack(spool: IO[bytes], head: dict[str, Any], into: Path, name: str) -> Pat
     """Unpack a received archive as `into/name`, whole or not at all, and return that folder.
 
     An existing folder is replaced only if it is an earlier state of the same job: its journal is
-    the beginning of the one that arrived. Raises ClusterError otherwise, and for an archive with
-    anything but plain files inside it.
+    the beginning of the one that arrived. What did not arrive and is in it stays. Raises
+    ClusterError otherwise, and for an archive with anything but plain files inside it.
     """
     into.mkdir(parents=True, exist_ok=True)
     target = into / name
+    _tidy(target)
     work = Path(tempfile.mkdtemp(prefix=f".fetch-{name}-", dir=into))
+    lock = os.open(work, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
+        with contextlib.suppress(OSError):  # a file system without locks, where nobody tidies
+            fcntl.flock(lock, fcntl.LOCK_EX)
         fresh = work / "new"
         _extract(spool, head, fresh)
         if target.exists() or target.is_symlink():
@@ -113,6 +121,7 @@ def unpack(spool: IO[bytes], head: dict[str, Any], into: Path, name: str) -> Pat
                     "an existing folder must be an earlier state of the fetched job to be replaced",
                     "fetch into another folder with --root, or move this one away",
                 )
+            _keep_others(target, fresh)
             target.rename(work / "old")
         fresh.rename(target)
     except BaseException:
@@ -121,7 +130,48 @@ def unpack(spool: IO[bytes], head: dict[str, Any], into: Path, name: str) -> Pat
         raise
     finally:
         shutil.rmtree(work, ignore_errors=True)
+        os.close(lock)
     return target
+
+
+def _keep_others(present: Path, fresh: Path) -> None:
+    """Copy what is in a folder and did not arrive: the user's files, checkpoints fetched before.
+
+    Raises ClusterError for what cannot be copied, such as a pipe.
+    """
+    for path in present.iterdir():
+        arrived = fresh / path.name
+        if not os.path.lexists(arrived):
+            try:
+                if path.is_dir() and not path.is_symlink():
+                    shutil.copytree(path, arrived, symlinks=True)
+                else:
+                    shutil.copy2(path, arrived, follow_symlinks=False)
+            except (shutil.Error, shutil.SpecialFileError) as error:
+                raise ClusterError.refused(
+                    str(path),
+                    "what is in the folder must be files, folders and links",
+                    "move it away",
+                ) from error
+        elif arrived.is_dir() and path.is_dir() and not path.is_symlink():
+            _keep_others(path, arrived)
+
+
+def _tidy(target: Path) -> None:
+    """Remove what fetches that were killed have left; a folder they have moved away comes back."""
+    pattern = re.compile(rf"\.fetch-{re.escape(target.name)}-[a-z0-9_]{{8}}")
+    for work in [path for path in target.parent.iterdir() if pattern.fullmatch(path.name)]:
+        with contextlib.suppress(OSError):
+            lock = os.open(work, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if not {path.name for path in work.iterdir()} <= {"old", "new"}:
+                    continue  # not of a fetch
+                if (work / "old").is_dir() and not os.path.lexists(target):
+                    (work / "old").rename(target)
+                shutil.rmtree(work, ignore_errors=True)
+            finally:
+                os.close(lock)
 
 
 def _extract(spool: IO[bytes], head: dict[str, Any], folder: Path) -> None:

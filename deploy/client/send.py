@@ -9,6 +9,8 @@ import contextlib
 import hashlib
 import json
 import os
+import re
+import stat
 import sys
 import tarfile
 import tempfile
@@ -116,8 +118,11 @@ def _remove_old_logs(older_than_seconds: float = 900.0) -> None:
         own = Path("/proc/self/fd/1").readlink()
         if not own.name.startswith(f"job-driver-{FETCH_PREFIX}"):
             return
-        for log in own.parent.glob(f"job-driver-{FETCH_PREFIX}*.log"):
-            if log != own and log.stat().st_mtime < time.time() - older_than_seconds:
+        name = re.compile(rf"job-driver-{FETCH_PREFIX}[0-9a-f]{{12}}\.log")
+        for log in [path for path in own.parent.iterdir() if name.fullmatch(path.name)]:
+            about = log.lstat()
+            old = about.st_mtime < time.time() - older_than_seconds
+            if log != own and old and stat.S_ISREG(about.st_mode):
                 log.unlink(missing_ok=True)
 
 

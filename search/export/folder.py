@@ -96,11 +96,15 @@ def _copy_others(out: Path, draft: Path) -> None:
 
 
 def _copy(path: Path, to: Path) -> None:
-    """Copy something of the user's. Raises InputError where the export has its name."""
+    """Copy something of the user's. Raises InputError where that is impossible."""
     if os.path.lexists(to):
         rule = "must not have the name of something that is exported, since no export made it"
         raise InputError.of(str(path), rule, "move it away, or name another folder")
-    if path.is_dir() and not path.is_symlink():
-        shutil.copytree(path, to, symlinks=True)
-    else:
-        shutil.copy2(path, to, follow_symlinks=False)
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.copytree(path, to, symlinks=True)
+        else:
+            shutil.copy2(path, to, follow_symlinks=False)
+    except (shutil.Error, shutil.SpecialFileError) as error:
+        rule = "what is in the folder must be files, folders and links that can be copied"
+        raise InputError.of(str(path), rule, "move it away, or name another folder") from error

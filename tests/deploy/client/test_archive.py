@@ -177,10 +177,11 @@ def test_a_later_state_of_the_job_replaces_an_earlier_one(folder: Path, tmp_path
     receive(send.lines_of(folder), tmp_path / "laptop")
     with (folder / "job.journal").open("ab") as journal:
         journal.write(b'{"record":"end"}\n')
-    (folder / "best" / "empty").unlink()
+    (tmp_path / "laptop" / "vowels" / "best" / "notes.txt").write_text("of the user")
     arrived = receive(send.lines_of(folder), tmp_path / "laptop")
     assert (arrived / "job.journal").read_bytes() == (folder / "job.journal").read_bytes()
-    assert not (arrived / "best" / "empty").exists()
+    assert (arrived / "best" / "notes.txt").read_text() == "of the user"
+    assert [path.name for path in (tmp_path / "laptop").iterdir()] == ["vowels"]
 
 
 @pytest.mark.parametrize("journal", [b"another job\n", b'{"record":"driver"}\nmore\n', None])

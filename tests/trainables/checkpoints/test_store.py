@@ -203,6 +203,24 @@ def test_prefixes_of_one_bucket_never_mix(s3: S3) -> None:
     assert read(root, Y) == {"state": b"3"}
 
 
+def test_objects_that_are_no_checkpoints_stay(s3: S3) -> None:
+    name, client = s3.bucket(), s3.client()
+    store = open_store(f"s3://{name}/job")
+    write(store, A, state=b"1")
+    foreign = [
+        "job/notes.txt",
+        "job/best/config.yaml",
+        f"job/{A}/notes.txt",
+        f"job/x{A}/{MANIFEST}",
+    ]
+    for key in foreign:
+        client.put_object(Bucket=name, Key=key, Body=b"{}")
+    store.delete(A)
+    store.clean(set())
+    assert store.names() == []
+    assert sorted(s3.keys(name)) == sorted(foreign)
+
+
 def test_more_checkpoints_than_a_server_lists_or_deletes_at_once(s3: S3) -> None:
     name = s3.bucket()
     client = s3.client()
