@@ -20,16 +20,27 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+from spaces.errors import InputError
 from trainables.files import is_at, locked_if_free
 
+_SHORT = (Path("/tmp"), Path("/dev/shm"))  #: where $TMPDIR is too long for sockets
 _LOCK = re.compile(r"[0-9a-f]{8}\.lock")
 
 
-class ScratchFolder:
-    """An empty folder. Its path is short: Ray has sockets in it, with at most 107 bytes."""
+#: What Ray adds to the path of its folder, at most, in the names of its sockets.
+_SOCKET = "/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+_LONGEST_SOCKET = 107  # bytes, in Linux
 
-    def __init__(self) -> None:
-        self.path, self._lock = _make()
+
+class ScratchFolder:
+    """An empty folder."""
+
+    def __init__(self, *, for_sockets: bool = False) -> None:
+        """Make a folder. for_sockets: outside of a $TMPDIR too long for the names of Ray's sockets.
+
+        Raises InputError where there is no such folder.
+        """
+        self.path, self._lock = _make(_temporary(for_sockets=for_sockets))
 
     def remove(self) -> None:
         """Remove the folder; what cannot be removed yet is stale from now on."""
@@ -48,18 +59,37 @@ class ScratchFolder:
 
 def remove_stale_folders() -> None:
     """Remove the folders of processes that were killed; what cannot be judged stays."""
-    with suppress(OSError):
-        parent = _parent()
-        for lock in list(parent.iterdir()):
-            if _LOCK.fullmatch(lock.name):
-                with suppress(OSError), locked_if_free(lock):
-                    shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
-                    _unlink_lock(lock.with_suffix(""))
+    for place in {Path(tempfile.gettempdir()), *_SHORT}:
+        with suppress(OSError):
+            _remove_stale(_parent(place))
 
 
-def _make() -> tuple[Path, int | None]:
+def _remove_stale(parent: Path) -> None:
+    for lock in list(parent.iterdir()):
+        if _LOCK.fullmatch(lock.name):
+            with suppress(OSError), locked_if_free(lock):
+                shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+                _unlink_lock(lock.with_suffix(""))
+
+
+def _temporary(*, for_sockets: bool) -> Path:
+    """Return the folder for temporary files; for sockets, one whose path is short enough."""
+    chosen = Path(tempfile.gettempdir())
+    if not for_sockets:
+        return chosen
+    names = f"/gatesearch-{os.geteuid()}/ffffffff/ray{_SOCKET}"
+    for place in (chosen, *_SHORT):
+        short = len(os.fsencode(place)) + len(names) <= _LONGEST_SOCKET
+        if short and os.access(place, os.W_OK | os.X_OK):
+            return place
+    longest = _LONGEST_SOCKET - len(names)
+    rule = f"its path must have at most {longest} bytes, or {_SHORT[0]} be writable"
+    raise InputError.of("TMPDIR", f"{rule}; it is {chosen}", "set it to a folder of a shorter path")
+
+
+def _make(place: Path) -> tuple[Path, int | None]:
     with suppress(OSError):
-        parent = _parent()
+        parent = _parent(place)
         while True:
             path = parent / secrets.token_hex(4)
             lock = path.with_suffix(".lock")
@@ -74,12 +104,12 @@ def _make() -> tuple[Path, int | None]:
                 os.close(handle)
                 raise
             os.close(handle)
-    return Path(tempfile.mkdtemp(prefix="gatesearch-")), None
+    return Path(tempfile.mkdtemp(prefix="gatesearch-", dir=place)), None
 
 
-def _parent() -> Path:
+def _parent(place: Path) -> Path:
     """Return the parent folder, made if need be. Raises OSError unless it is this user's alone."""
-    parent = Path(tempfile.gettempdir()) / f"gatesearch-{os.geteuid()}"
+    parent = place / f"gatesearch-{os.geteuid()}"
     with suppress(FileExistsError):
         parent.mkdir(mode=0o700)
     about = parent.lstat()

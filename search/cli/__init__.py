@@ -21,6 +21,9 @@ def main() -> NoReturn:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup's and a shell's `&` stay
             signal.signal(number, _leave)
+    from search.environment import restore_warnings
+
+    restore_warnings()
     from search.cli.app import interrupt_by_exception, run_command
     from search.cli.terminal import open_outputs
 

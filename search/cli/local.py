@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from search import environment
 from search.cli.options import AsJson, JobFile, JobName, Root
 from search.cli.terminal import (
     below_here,
@@ -80,7 +81,7 @@ def run(job_file: JobFile, root: Root = RUNS) -> None:
 
     Example: gatesearch run deploy/jobs/quickstart.yaml
     """
-    continue_in_child()
+    _begin_with_ray()
     from search.run import session
 
     job, data = session.load(job_file)
@@ -116,7 +117,7 @@ def extend(
 
 
 def _continue(folder: Path, *, trials: int = 0, seeds: int = 0) -> None:
-    continue_in_child()
+    _begin_with_ray()
     from search.job.folder import stored_job
     from trainables.data import tasks
 
@@ -124,6 +125,13 @@ def _continue(folder: Path, *, trials: int = 0, seeds: int = 0) -> None:
     job = stored_job(folder)
     data = tasks.load(job.task, job.base)
     _execute(job.check(data.info), data, folder, trials=trials, seeds=seeds)
+
+
+def _begin_with_ray() -> None:
+    """Prepare for Ray, which heeds neither signals nor the user's environment as it should."""
+    continue_in_child()
+    for note in environment.prepare():
+        print_note(note)
 
 
 def _execute(

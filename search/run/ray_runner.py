@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from search.environment import address_refused
 from search.job.folder import CHECKPOINTS, checkpoint_place
 from search.job.spec import JobSpec
 from search.run import ray_settings
@@ -22,6 +23,7 @@ from search.supervisor import tell_scratch
 from trainables.checkpoints.base import StoreError
 from trainables.checkpoints.open import open_store
 from trainables.data.sequences import Data, Sequences
+from trainables.machine import read_cores
 from trainables.scratch import ScratchFolder, remove_stale_folders
 
 if TYPE_CHECKING:
@@ -51,9 +53,9 @@ def run_trials(
     if driver.job.storage.checkpoints is None:
         (folder / CHECKPOINTS).mkdir(exist_ok=True)
     _clean(driver, checkpoints)
-    ray_settings.set_defaults()
+    ray_settings.set_settings()
     remove_stale_folders()  # of drivers that were killed: Ray never removes its session folders
-    scratch = ScratchFolder()
+    scratch = ScratchFolder(for_sockets=True)
     tell_scratch(scratch.path)
     try:
         with _elsewhere(folder):
@@ -114,9 +116,9 @@ def _own_cluster(job: JobSpec, data: Data, scratch: Path) -> dict[str, Any]:
 
     Its workers start, and import what they train with, while the driver is importing too.
     """
-    cores = {"CPU": float(len(os.sched_getaffinity(0)))}
-    ray_settings.set_for_own_cluster(slots(job, cores))
-    return ray_settings.own_cluster_options(str(scratch / "ray"), 2**28 + 3 * _bytes(data))
+    cores = read_cores().usable
+    ray_settings.set_for_own_cluster(slots(job, {"CPU": float(cores)}))
+    return ray_settings.own_cluster_options(cores, str(scratch / "ray"), 2**28 + 3 * _bytes(data))
 
 
 def _join_ray(options: dict[str, Any]) -> None:
@@ -128,7 +130,13 @@ def _join_ray(options: dict[str, Any]) -> None:
     imports = threading.Thread(target=_import, args=(_SLOW_IMPORTS,), daemon=True)
     imports.start()
     on_sigterm = signal.getsignal(signal.SIGTERM)
-    ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
+    try:
+        ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        if options:
+            raise
+        reason = str(error).partition("\n")[0]
+        raise address_refused(os.environ["RAY_ADDRESS"], reason) from error
     signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own handler ends without a message
     imports.join()
 

@@ -24,9 +24,10 @@ SETTINGS = {
 }
 
 
-def set_defaults() -> None:
-    """Set what the user's environment leaves open."""
-    os.environ.update({name: os.environ.get(name, value) for name, value in SETTINGS.items()})
+def set_settings() -> None:
+    """Set all of them, whatever the environment says, but the consent to statistics."""
+    consent = os.environ.get("RAY_USAGE_STATS_ENABLED", SETTINGS["RAY_USAGE_STATS_ENABLED"])
+    os.environ.update(SETTINGS | {"RAY_USAGE_STATS_ENABLED": consent})
 
 
 def set_for_own_cluster(workers: int) -> None:
@@ -42,14 +43,18 @@ def set_for_own_cluster(workers: int) -> None:
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # or all interfaces are listened on
             "RAY_num_prestart_python_workers": str(workers),
             "RAY_preload_python_modules": "trainables.worker.tune",
+            "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # or `uv run` has workers install packages
         }
     )
 
 
-def own_cluster_options(temporary_folder: str, object_store_bytes: int) -> dict[str, Any]:
+def own_cluster_options(
+    cores: int, temporary_folder: str, object_store_bytes: int
+) -> dict[str, Any]:
     """Return the arguments of ray.init that start a cluster of this process's own."""
     return {
         "address": "local",
+        "num_cpus": cores,  # Ray would count those that this process may not use, too
         "include_dashboard": False,
         "_node_ip_address": "127.0.0.1",
         "_temp_dir": temporary_folder,

@@ -43,8 +43,11 @@ def test_ray_still_reads_this_setting(name: str, shipped: bytes) -> None:
 def test_ray_still_reads_what_a_cluster_of_our_own_is_started_with(
     monkeypatch: pytest.MonkeyPatch, shipped: bytes
 ) -> None:
-    """Otherwise it would listen on all interfaces, ask for no token, or start workers late."""
-    kept = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER")
+    """Otherwise it would be open to all, or start its workers late or elsewhere."""
+    kept = (
+        *("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"),
+        "RAY_ENABLE_UV_RUN_RUNTIME_ENV",
+    )
     configured = ("RAY_num_prestart_python_workers", "RAY_preload_python_modules")
     for name in (*kept, *configured):
         monkeypatch.delenv(name, raising=False)
@@ -63,7 +66,7 @@ def test_ray_still_reads_what_a_cluster_of_our_own_is_started_with(
 @pytest.mark.parametrize("name", ["_node_ip_address", "_temp_dir"])
 def test_ray_init_still_takes_this_option(name: str) -> None:
     """Otherwise Ray would listen on another address, or write outside the job's scratch folder."""
-    assert name in ray_settings.own_cluster_options("/tmp/x", 1)
+    assert name in ray_settings.own_cluster_options(2, "/tmp/x", 1)
     source = (RAY / "_private" / "worker.py").read_text()
     assert f'kwargs.pop("{name}"' in source or f"{name}: " in source
 
