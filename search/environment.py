@@ -76,9 +76,7 @@ VARIABLES = (
     Variable("PYTHONOPTIMIZE", "Python", Use.CHECKED, "at most 1: Ray needs its docstrings"),
     Variable("PYTHONWARNINGS", "Python", Use.SET, "the standard filters: warnings end no job"),
     Variable("PYTHONPATH", "Python", Use.CHECKED, "must not hide one of gatesearch's packages"),
-    Variable(
-        "PYTHONSAFEPATH", "Python", Use.SET, "for MLflow's server, whose folder is the root"
-    ),
+    Variable("PYTHONSAFEPATH", "Python", Use.SET, "for MLflow's server, whose folder is the root"),
     Variable("PYTHONIOENCODING", "Python", Use.TAKEN, "of output; other characters become ?"),
     Variable("LANG, LC_*", "Python", Use.TAKEN, "likewise"),
     Variable("COLUMNS, TERM, NO_COLOR", "rich", Use.TAKEN, "width and colours of tables"),
@@ -93,6 +91,8 @@ VARIABLES = (
     Variable("TRITON_INTERPRET", "triton", Use.TAKEN, "1: kernels for GPUs run on the CPU, slowly"),
 )
 
+_HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+_SETTINGS = b"\0\0\0\4\0\0\0\0\0"  # an empty frame: length, type 4, flags, stream
 _HOST_AND_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\s:/\[\]]+):(?P<port>[0-9]{1,5})")
 
 
@@ -115,7 +115,7 @@ def prepare(environ: MutableMapping[str, str] = os.environ) -> Iterator[str]:
     elif address in ("", "local"):
         environ.pop("RAY_ADDRESS", None)
     elif address != "auto":
-        _check_head(address)
+        _check_head(address, encrypted="RAY_USE_TLS" in environ)
     for variable in VARIABLES:
         refused_by_tune = variable.reader == "Ray Tune"
         if variable.use is Use.DROPPED and (refused_by_tune or "RAY_ADDRESS" not in environ):
@@ -144,14 +144,21 @@ def address_refused(address: str, reason: str) -> InputError:
     return InputError([Problem("RAY_ADDRESS", rule, remedy)])
 
 
-def _check_head(address: str) -> None:
-    """Raise InputError unless something accepts connections at an address."""
+def _check_head(address: str, *, encrypted: bool) -> None:
+    """Raise InputError unless something that may be a head answers at an address.
+
+    Ray waits for many minutes for one that does not. A head speaks gRPC, and so begins with a
+    SETTINGS frame of HTTP/2 (RFC 9113, section 3.4).
+    """
     match = _HOST_AND_PORT.fullmatch(address)
     if match is None or not 0 < int(match["port"]) < 2**16:
         raise address_refused(address, "it has another form")
     try:
         place = (match["host"].strip("[]"), int(match["port"]))
-        with socket.create_connection(place, CONNECT_SECONDS):
-            pass
-    except OSError as error:
-        raise address_refused(address, error.strerror or str(error)) from error
+        with socket.create_connection(place, CONNECT_SECONDS) as connection:
+            connection.sendall(b"" if encrypted else _HTTP2_PREFACE + _SETTINGS)
+            answer = _SETTINGS if encrypted else connection.recv(len(_SETTINGS))
+    except (OSError, UnicodeError) as error:  # UnicodeError: of a name that no host can have
+        raise address_refused(address, getattr(error, "strerror", None) or str(error)) from error
+    if answer[3:4] != _SETTINGS[3:4]:
+        raise address_refused(address, "what answers there is no head of Ray's")

@@ -295,6 +295,10 @@ def mirror(name: JobName, root: Root = RUNS) -> None:
 def dashboard(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(help="With --host: another name under which browsers open the pages."),
+    ] = None,
     root: Root = RUNS,
 ) -> None:
     """Serve the MLflow pages of all jobs below --root until Ctrl-C.
@@ -303,7 +307,7 @@ def dashboard(
     """
     from search.tracking.dashboard import serve
 
-    serve(root.resolve(), host=host, port=port)
+    serve(root.resolve(), host=host, port=port, allowed=allow or ())
 
 
 @app.command()

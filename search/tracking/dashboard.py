@@ -1,17 +1,20 @@
 """The dashboard: MLflow's own pages over the runs folder's database, until it is interrupted."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
+
+import psutil
 
 from search.process import interruptible
 from search.tracking import mlflow_compat
@@ -21,12 +24,19 @@ from spaces.errors import InputError
 _START = 60.0  # seconds that the server may take to answer
 _STOP = 5.0  # seconds that it may take to end by itself
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_EVERYWHERE = ("0.0.0.0", "::", "")
+_ALLOWED = re.compile(
+    r"(?P<scheme>https?://)?(?P<name>[\w.-]+|\[[0-9A-Fa-f:.]+\])(?P<port>:[0-9]{1,5})?"
+)
 
 
-def serve(root: Path, host: str = "127.0.0.1", port: int = 5000) -> None:
+def serve(
+    root: Path, host: str = "127.0.0.1", port: int = 5000, allowed: Sequence[str] = ()
+) -> None:
     """Serve the MLflow pages of all jobs in a runs folder until Ctrl-C or SIGTERM.
 
-    root: the runs folder. Prints the address as soon as the pages can be opened. Raises InputError
+    root: the runs folder. allowed: names and origins, besides this machine's own, under which the
+    pages may be opened. Prints the address as soon as the pages can be opened. Raises InputError
     where there are no runs, the port is taken, or the server does not start.
     """
     root = root.resolve()
@@ -34,15 +44,17 @@ def serve(root: Path, host: str = "127.0.0.1", port: int = 5000) -> None:
         remedy = "run a job first, or give the folder of its runs with --root"
         raise InputError.of(str(root), "the folder must have the runs of a job", remedy)
     _check_free(host, port)
+    origins = allowed_origins(host, port, allowed)
     with suppress(KeyboardInterrupt), interruptible(), TemporaryFile() as log:
         _prepare(root)
-        with _server(root, host, port, log) as server:
+        with _server(root, host, port, origins, log) as server:
             _wait_for(server, host, port)
             if server.poll() is None:
                 pages = address(host, port) + mlflow_compat.PAGES
                 print(f"MLflow shows the runs in {root} at {pages}")
                 print("Ctrl-C ends it.")
                 if host not in _LOOPBACK:
+                    print(f"From other machines: {', '.join(origins)}; --allow adds a name.")
                     print("Everybody who reaches this address may read, change and delete them.")
                 sys.stdout.flush()
             server.wait()
@@ -65,11 +77,11 @@ def _prepare(root: Path) -> None:
 
 @contextmanager
 def _server(
-    root: Path, host: str, port: int, log: IO[bytes]
+    root: Path, host: str, port: int, origins: Sequence[str], log: IO[bytes]
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """Run the server in a process group of its own, which ends with the block."""
     server = subprocess.Popen(
-        mlflow_compat.server_command(LOCAL_URI, f"./{ARTIFACTS}", host, port),
+        mlflow_compat.server_command(LOCAL_URI, f"./{ARTIFACTS}", host, port, origins),
         cwd=root,
         env={**os.environ, **mlflow_compat.SERVER_ENVIRONMENT},
         stdin=subprocess.DEVNULL,
@@ -142,7 +154,43 @@ def _check_free(host: str, port: int) -> None:
         raise InputError.of("--port", rule, remedy) from error
 
 
+def allowed_origins(host: str, port: int, allowed: Sequence[str] = ()) -> list[str]:
+    """Return http(s)://NAME[:PORT] under which the pages may be opened; none: loopback alone.
+
+    A server that took any name would let every page that a browser shows read the runs (DNS
+    rebinding). So it takes the names and addresses of this machine and those that are `allowed`:
+    NAME, NAME:PORT or http(s)://NAME[:PORT]. Raises InputError for one of another form.
+    """
+    if host in _LOOPBACK and not allowed:
+        return []
+    names = [*_LOOPBACK, *(_own_names() if host in _EVERYWHERE else [host])]
+    found = [f"http://{_bracketed(name)}:{port}" for name in names]
+    for text in allowed:
+        match = _ALLOWED.fullmatch(text)
+        if match is None:
+            rule = f"must be NAME, NAME:PORT or http(s)://NAME[:PORT], not {text!r}"
+            raise InputError.of("--allow", rule, "give the address that the browser shows")
+        scheme, name, given = match["scheme"] or "http://", match["name"], match["port"]
+        behind = "" if match["scheme"] else f":{port}"  # an origin is whole as it is
+        found.append(f"{scheme}{name}{given or behind}".lower())
+    return list(dict.fromkeys(found))
+
+
+def _own_names() -> list[str]:
+    """Return this machine's names and addresses."""
+    names = [socket.gethostname(), socket.getfqdn()]
+    for addresses in psutil.net_if_addrs().values():
+        for one in addresses:
+            if one.family in (socket.AF_INET, socket.AF_INET6):
+                names.append(one.address.partition("%")[0])  # without the interface's name
+    return names
+
+
+def _bracketed(name: str) -> str:
+    return f"[{name}]" if ":" in name else name
+
+
 def address(host: str, port: int) -> str:
     """Return the URL to open; a server on all interfaces is on the loopback one as well."""
     shown = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+    return f"http://{_bracketed(shown)}:{port}"

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum, auto
 from importlib.metadata import version
@@ -162,10 +162,20 @@ def database_version() -> str:
     return "-".join(["served", *(f"{name}-{version(name)}" for name in _PACKAGES)])
 
 
-def server_command(uri: str, artifacts: str, host: str, port: int) -> list[str]:
-    """Return the command of a server over a database and a folder of artifacts."""
+def server_command(
+    uri: str, artifacts: str, host: str, port: int, origins: Sequence[str] = ()
+) -> list[str]:
+    """Return the command of a server over a database and a folder of artifacts.
+
+    origins: http(s)://NAME[:PORT] under which browsers may open the pages; else those of loopback,
+    and of private addresses as far as no page is sent anything.
+    """
     command = [sys.executable, "-P", "-m", "mlflow", "server", "--workers", "1"]
     command += ["--backend-store-uri", uri, "--artifacts-destination", artifacts]
+    if origins:
+        hosts = [origin.partition("://")[2] for origin in origins]
+        command += ["--allowed-hosts", ",".join(hosts)]
+        command += ["--cors-allowed-origins", ",".join(origins)]
     return [*command, "--host", host, "--port", str(port)]
 
 

@@ -2,10 +2,11 @@
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
-from installed import gatesearch, records, running, session, wait_until
+from installed import GATESEARCH, gatesearch, records, running, session, wait_until
 
 TINY = """\
 name: tiny
@@ -54,4 +55,34 @@ def test_a_report_that_cannot_be_written_is_told_and_resumed(folder: Path) -> No
     in_the_way.rmdir()
     gatesearch("resume", "tiny", cwd=folder)
     assert in_the_way.is_file()
+    assert [record["state"] for record in records(folder, "tiny")] == ["complete"] * 2
+
+
+def test_a_job_comes_to_its_end_in_surroundings_that_do_not_suit_it(folder: Path) -> None:
+    long = folder / "a-batch-system-s-folder-for-this-job" / "1355700"
+    long.mkdir(parents=True)
+    surroundings = {
+        "TMPDIR": str(long),
+        "RAY_ADDRESS": "http://127.0.0.1:8265",
+        "RAY_RUNTIME_ENV_HOOK": "no.such.hook",
+        "RAY_CHDIR_TO_TRIAL_DIR": "1",
+        "RAY_OVERRIDE_RESOURCES": '{"CPU": 64}',
+        "TUNE_RESULT_DIR": "/nowhere",
+        "PYTHONWARNINGS": "error",
+        "PYTHONOPTIMIZE": "1",
+        "PYTHONIOENCODING": "ascii",
+    }
+    done = subprocess.run(
+        ["bash", "-c", f"{GATESEARCH} run tiny.yaml <&- > /dev/full"],
+        cwd=folder,
+        env=os.environ | surroundings,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert "RAY_ADDRESS=http://127.0.0.1:8265 is an address for `gatesearch submit`" in done.stderr
+    *_, last = done.stderr.splitlines()
+    assert last.startswith("standard output: No space left on device")
+    assert done.returncode == 1
+    assert "is finished" in gatesearch("resume", "tiny", cwd=folder)
     assert [record["state"] for record in records(folder, "tiny")] == ["complete"] * 2

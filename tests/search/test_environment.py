@@ -6,9 +6,11 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -75,11 +77,34 @@ def test_no_address_is_this_machine(address: str) -> None:
     assert environ == {}
 
 
-@pytest.fixture
-def head() -> Iterator[str]:
-    """The address of something that accepts connections."""
+@contextmanager
+def answering(answer: bytes) -> Iterator[str]:
+    """The address of something that accepts a connection and answers."""
+
+    def serve() -> None:
+        connection, _ = listening.accept()
+        connection.sendall(answer)
+        connection.recv(100)
+        done.wait(60)
+        connection.close()
+
+    done = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve)
+        thread.start()
         yield f"127.0.0.1:{listening.getsockname()[1]}"
+        done.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-x\r\n", b""])
+def test_a_service_that_is_no_head_is_refused(
+    answer: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray would wait for it for many minutes."""
+    monkeypatch.setattr(environment, "CONNECT_SECONDS", 0.5)
+    with answering(answer) as address, pytest.raises(InputError, match=address):
+        list(prepare({"RAY_ADDRESS": address}))
 
 
 def test_what_would_change_a_ray_of_the_job_s_own_is_dropped() -> None:
@@ -88,10 +113,13 @@ def test_what_would_change_a_ray_of_the_job_s_own_is_dropped() -> None:
     assert environ == {"HOME": "/home/me"}
 
 
-def test_a_cluster_s_settings_stay_but_for_what_tune_refuses(head: str) -> None:
-    environ = dict.fromkeys(DROPPED, "x") | {"RAY_ADDRESS": head}
-    list(prepare(environ))
-    assert set(DROPPED) - set(environ) == {"TUNE_RESULT_DIR", "RAY_AIR_LOCAL_CACHE_DIR"}
+def test_a_cluster_s_settings_stay_but_for_what_tune_refuses() -> None:
+    with answering(b"\0\0\6\4\0\0\0\0\0\0\5\0\0@\0") as head:
+        environ = dict.fromkeys(DROPPED, "x") | {"RAY_ADDRESS": head}
+        del environ["RAY_USE_TLS"]
+        list(prepare(environ))
+    gone = {"TUNE_RESULT_DIR", "RAY_AIR_LOCAL_CACHE_DIR"}
+    assert set(DROPPED) - set(environ) == gone | {"RAY_USE_TLS"}
     assert environ["RAY_ADDRESS"] == head
 
 

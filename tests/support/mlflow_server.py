@@ -8,13 +8,13 @@ from pathlib import Path
 
 _PROGRAM = (
     "import sys; from pathlib import Path; from search.tracking.dashboard import serve; "
-    "serve(Path(sys.argv[1]), port=int(sys.argv[2]))"
+    "serve(Path(sys.argv[1]), port=int(sys.argv[2]), allowed=sys.argv[3:])"
 )
 
 
-def start_dashboard(root: Path, port: int) -> "subprocess.Popen[bytes]":
+def start_dashboard(root: Path, port: int, *allowed: str) -> "subprocess.Popen[bytes]":
     """Start the dashboard of a runs folder in a process of its own, working in that folder."""
-    command = [sys.executable, "-P", "-c", _PROGRAM, str(root), str(port)]
+    command = [sys.executable, "-P", "-c", _PROGRAM, str(root), str(port), *allowed]
     return subprocess.Popen(
         command,
         cwd=root,

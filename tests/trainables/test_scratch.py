@@ -10,11 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from spaces.errors import InputError
+from trainables import scratch as scratch_module
 from trainables.scratch import ScratchFolder, remove_stale_folders
 
 _USER = """
 import sys
 from pathlib import Path
+from spaces.errors import InputError
+from trainables import scratch as scratch_module
 from trainables.scratch import ScratchFolder
 folder = ScratchFolder().path
 (folder / "ray").mkdir()
@@ -84,3 +88,26 @@ def test_where_somebody_else_has_the_parent_s_name_another_folder_is_made(
         assert scratch.path.stat().st_mode & 0o777 == 0o700
     assert sorted(temporary.iterdir()) == [parent, other]
     assert list(other.iterdir()) == []
+
+
+def test_sockets_get_a_short_path_where_the_temporary_directory_has_a_long_one(
+    temporary: Path,
+) -> None:
+    (deep := temporary / ("x" * 60)).mkdir()
+    tempfile.tempdir = str(deep)
+    with ScratchFolder(for_sockets=True) as scratch:
+        sockets = scratch.path / "ray/session_2026-01-01_00-00-00_000000_4194304/sockets"
+        assert len(os.fsencode(sockets / "plasma_store")) <= 107
+    assert not scratch.path.exists()
+    with ScratchFolder() as scratch:
+        assert scratch.path.is_relative_to(deep)
+
+
+def test_no_short_path_at_all_is_refused_with_the_variable_s_name(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (deep := temporary / ("x" * 60)).mkdir()
+    tempfile.tempdir = str(deep)
+    monkeypatch.setattr(scratch_module, "_SHORT", (temporary / "nowhere",))
+    with pytest.raises(InputError, match=f"TMPDIR: its path must have at most .*{deep}"):
+        ScratchFolder(for_sockets=True)
