@@ -246,16 +246,20 @@ class Driver:
             self._flushed = now
         return trial.state == "running"
 
-    def worker_lost(self, key: str, reason: str, *, node_lost: bool = False) -> None:
+    def worker_lost(
+        self, key: str, reason: str, *, node_lost: bool = False, company: bool = False
+    ) -> None:
         """Take in that a trial's worker is gone: the trial goes on elsewhere from its checkpoint.
 
-        Every loss counts against search.retries, but one: if the whole node is gone (pre-empted,
+        Every loss counts against search.retries, but two. If the whole node is gone (pre-empted,
         crashed, taken away) and the trial has advanced since its last loss, it is not to blame. A
-        trial that takes node after node down with it does not advance, and so fails in the end.
+        trial that takes node after node down with it does not advance, and so fails in the end. If
+        the worker had other trials as well (company) any of them may be to blame: the next one has
+        fewer, down to one alone.
         """
         trial = self.job_state.trials[key]
         if trial.state == "running" and key in self._assigned:
-            forgiven = node_lost and trial.epoch > (trial.lost_at or 0)
+            forgiven = company or (node_lost and trial.epoch > (trial.lost_at or 0))
             self._retry_or_fail(trial, reason, counted=not forgiven)
 
     def _store_points(self, trial: TrialState, points: list[Epoch]) -> int | None:

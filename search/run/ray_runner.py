@@ -3,12 +3,14 @@
 import gc
 import importlib
 import logging
+import math
 import os
 import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -114,11 +116,20 @@ def _of_a_cluster() -> bool:
 def _own_cluster(job: JobSpec, data: Data, scratch: Path) -> dict[str, Any]:
     """Return what ray.init needs to start a cluster for this job alone, on the loopback interface.
 
-    Its workers start, and import what they train with, while the driver is importing too.
+    Its workers start, and import what they train with, while the driver is importing too. Raises
+    DeviceError where the job needs a GPU and this machine has none that torch sees.
     """
+    made_up: dict[str, Any] = {}
+    gpus = job.resources.gpus
+    if gpus:
+        from trainables.worker.device import choose_device
+
+        if choose_device(gpus) == "cpu":  # no GPU, which Ray is to count all the same
+            made_up["num_gpus"] = math.ceil(gpus)
     cores = read_cores().usable
     ray_settings.set_for_own_cluster(slots(job, {"CPU": float(cores)}))
-    return ray_settings.own_cluster_options(cores, str(scratch / "ray"), 2**28 + 3 * _bytes(data))
+    store = 2**28 + 3 * _bytes(data)
+    return made_up | ray_settings.own_cluster_options(cores, str(scratch / "ray"), store)
 
 
 def _join_ray(options: dict[str, Any]) -> None:
@@ -173,14 +184,17 @@ def _fit(
         data=data,
         checkpoints=checkpoints,
         threads=max(1, int(need.cpus_per_trial)),
-        gpus=need.gpus,
+        packed=need.packed,
     )
-    resources = {"cpu": need.cpus_per_trial, "gpu": need.gpus}
+
+    def resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:
+        return tune.PlacementGroupFactory([{"CPU": need.cpus_per_trial, "GPU": config["gpus"]}])
+
     trainable = tune.with_resources(trainable, resources)
-    slots = _Slots(driver.job)
+    workers = _Workers(driver.job)
     failures = 0
     while not driver.finished:
-        bridge = Bridge(driver, slots)
+        bridge = Bridge(driver, workers)
         failed: Exception | None = None
         try:
             _tuner(trainable, bridge, scratch).fit()
@@ -221,25 +235,58 @@ def _tuner(trainable: Any, bridge: "Bridge", scratch: Path) -> "Tuner":
     )
 
 
-class _Slots:
-    """How many trials the cluster holds at once; looked up again every second, as it may grow."""
+class _Workers:
+    """How many workers the cluster holds at once; looked up again every second, as it may grow."""
 
     def __init__(self, job: JobSpec) -> None:
         self._job = job
-        self._number = 1
+        self._number: dict[float, int] = {}
         self._until = 0.0
 
-    def __call__(self) -> int:
-        import ray
-
+    def __call__(self) -> dict[float, int]:
         if time.monotonic() >= self._until:
-            self._number = slots(self._job, ray.cluster_resources())  # type: ignore[no-untyped-call]
+            nodes = [node["Resources"] for node in _nodes() if node["Alive"]]
+            self._number = workers(self._job, nodes)
             self._until = time.monotonic() + 1
         return self._number
 
 
-def slots(job: JobSpec, resources: dict[str, float]) -> int:
-    """Return how many trials the given Ray resources hold at once: at least one."""
+def _nodes() -> list[dict[str, Any]]:
+    import ray
+
+    found: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return found
+
+
+def workers(job: JobSpec, nodes: list[dict[str, float]]) -> dict[float, int]:
+    """Return how many workers nodes of the given Ray resources hold at once, at least one.
+
+    They are counted by the GPUs of one. Only a job whose workers are packed has two kinds.
+    """
+    need = job.resources
+    if not need.packed:
+        total = Counter[str]()
+        for node in nodes:
+            total.update({name: node.get(name, 0.0) for name in ("CPU", "GPU")})
+        return {need.gpus: slots(job, total)}
+    with_gpu = [node for node in nodes if node.get("GPU")]
+    gpu = sum(int(min(node["GPU"], _cpu_workers(job, node))) for node in with_gpu)
+    found = {need.gpus: gpu}
+    if need.cpu_trials:
+        found[0.0] = sum(_cpu_workers(job, node) for node in nodes if not node.get("GPU"))
+    # Where there is none yet, one is asked for: a cluster that grows then knows what is missing.
+    return found if any(found.values()) else {need.gpus: 1}
+
+
+def _cpu_workers(job: JobSpec, node: dict[str, float]) -> int:
+    return int(node.get("CPU", 0.0) // job.resources.cpus_per_trial)
+
+
+def slots(job: JobSpec, resources: Mapping[str, float]) -> int:
+    """Return how many trials the given Ray resources hold at once: at least one.
+
+    A packed worker counts as one: how many trials it takes is its own business.
+    """
     need = job.resources
     room = float("inf") if need.max_concurrent is None else need.max_concurrent
     if need.cpus_per_trial:

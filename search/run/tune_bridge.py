@@ -3,13 +3,16 @@
 Both pass everything to the driver and hold nothing that is not in the journal. Tune pickles them
 into snapshots of its own, which are never read: their state is empty.
 
-To Tune a trial is a slot: its worker is given one assignment after the other, or several replicates
-of a finalist to train at once. A trial of Tune's costs its controller tens of milliseconds and tens
-of kilobytes for good; an assignment is one message to a worker that is there already.
+To Tune a trial is a slot: its worker is given one assignment after the other, or several at once:
+replicates of a finalist, or what it has room for. A trial of Tune's costs its controller tens of
+milliseconds and tens of kilobytes for good; an assignment is one message to a worker that is there
+already.
 """
 
+import sys
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +28,7 @@ from spaces.errors import GatesearchError
 from trainables.worker.messages import TrialAssignment, TrialReport
 
 LOOK_SECONDS = 0.5  #: between two looks for workers that hang
+MOST_AT_ONCE = 8  #: trials that one answer hands out: each takes time, and other workers wait
 
 
 class RunError(GatesearchError):
@@ -46,23 +50,23 @@ class Stop:
 
 @dataclass(frozen=True)
 class Take:
-    """It turns to other trials."""
+    """It lets go of some trials and takes others, beside those that are left in its hands.
+
+    Where none are left it waits: the next trial's configuration is being suggested.
+    """
 
     assignments: list[TrialAssignment]
+    dropped: list[str]  #: keys of trials that do not go on; it may know of their end already
 
 
-@dataclass(frozen=True)
-class Wait:
-    """It drops what it has in hand and waits: the next trial's configuration is being suggested."""
-
-
-Answer = Continue | Stop | Take | Wait
+Answer = Continue | Stop | Take
 
 
 @dataclass
 class Slot:
     """What a worker is doing."""
 
+    gpus: float  #: that it was given, or which share of one
     keys: set[str]  #: of the trials in hand; none while it waits for a suggestion
     heard: float  #: when it last reported, by time.monotonic()
     began: bool = False  #: whether its process has started
@@ -72,73 +76,107 @@ class Slot:
 class Bridge:
     """What searcher and scheduler share: which worker has which trials in hand."""
 
-    def __init__(self, driver: Driver, slots: Callable[[], int]) -> None:
+    def __init__(self, driver: Driver, workers: Callable[[], Mapping[float, int]]) -> None:
+        """workers: returns how many there may be of each kind, by the GPUs of one; asked again."""
         self.driver = driver
-        self.slots = slots  #: how many trials may run at once, asked again each time
+        self.workers = workers
         self.busy: dict[str, Slot] = {}  #: Tune's trial id -> what its worker does
         self.reports = 0  #: received so far
         self.broken: BaseException | None = None  #: an error of the driver's own: the run must end
+        self._packed = driver.job.resources.packed
+        self._company = sys.maxsize  # trials in one worker, at most; see ended()
 
     def suggest(self, tune_id: str) -> dict[str, Any] | str | None:
         """Return a Tune config, None to be asked again, or Searcher.FINISHED."""
-        assignments = self._take(tune_id)
-        if assignments:
-            return {"work": [assignment.as_dict() for assignment in assignments]}
+        gpus = next((kind for kind, number in self._free().items() if number > 0), None)
+        assignments = [] if gpus is None else self._choose(1)
+        if gpus is not None and assignments:
+            keys = {assignment.key for assignment in assignments}
+            self.busy[tune_id] = Slot(gpus, keys, time.monotonic())
+            return {"work": [assignment.as_dict() for assignment in assignments], "gpus": gpus}
         over = self.broken is not None or self.driver.finished
         return str(Searcher.FINISHED) if over else None
 
-    def report(self, tune_id: str, plain: list[dict[str, Any]]) -> Answer:
-        """Pass a worker's reports on its trials to the driver; return what the worker does next."""
+    def report(self, tune_id: str, plain: list[dict[str, Any]], room: int = 0) -> Answer:
+        """Pass a worker's reports on its trials to the driver; return what the worker does next.
+
+        room: how many more trials it could take; only a worker that takes several asks for any.
+        """
         slot = self.busy.get(tune_id)
         if self.broken is not None or slot is None:
             return Stop()
-        slot.heard = time.monotonic()
-        waited = not slot.keys
-        if not waited:
-            reports = [TrialReport.from_dict(each) for each in plain if each["key"] in slot.keys]
-            if not reports:
-                return Stop()
-            self.reports += 1
-            try:
-                slot.keys.difference_update([r.key for r in reports if not self.driver.report(r)])
-            except BaseException as error:
-                self.broken = error
-                return Stop()
-            if slot.keys:
-                return Continue()
-        del self.busy[tune_id]
-        assignments = self._take(tune_id)
-        if assignments:
-            self.busy[tune_id].began = True
-            return Take(assignments)
-        if self.broken is None and self.driver.suggestion_pending:
-            self.busy[tune_id] = Slot(set(), slot.heard, began=True)
-            return Continue() if waited else Wait()
-        return Stop()
+        slot.heard, slot.began = time.monotonic(), True
+        dropped = self._pass_on(slot, plain)
+        if self.broken is not None:
+            return Stop()
+        if not slot.keys:
+            room = max(room, 1) if self._free()[slot.gpus] >= 0 else 0
+        most = min(room, MOST_AT_ONCE, self._company - len(slot.keys)) if room else 0
+        found = self._choose(most)
+        slot.keys.update(assignment.key for assignment in found)
+        if not slot.keys and (self.broken is not None or not self.driver.suggestion_pending):
+            del self.busy[tune_id]
+            return Stop()
+        if found or dropped:
+            return Take(found, dropped)
+        return Continue()
 
-    def _take(self, tune_id: str) -> list[TrialAssignment]:
-        slots = self.slots()
-        if self.broken is not None or len(self.busy) >= slots:
-            return []  # a trial chosen now would not know what the running ones will find
+    def _pass_on(self, slot: Slot, plain: list[dict[str, Any]]) -> list[str]:
+        """Pass reports on to the driver; return the keys of the trials that do not go on."""
+        reports = [TrialReport.from_dict(each) for each in plain if each["key"] in slot.keys]
+        if not reports:
+            return []
+        self.reports += 1
         try:
-            first = self.driver.next(wait=False)
-            found = [] if first is None else [first, *self.driver.co_replicates(first, slots)]
+            dropped = [report.key for report in reports if not self.driver.report(report)]
         except BaseException as error:
             self.broken = error
             return []
-        if found:
-            self.busy[tune_id] = Slot({each.key for each in found}, time.monotonic())
+        slot.keys.difference_update(dropped)
+        self._company = min(sys.maxsize, self._company + len(dropped))
+        return dropped
+
+    def _free(self) -> dict[float, int]:
+        """Return how many more workers there may be of each kind; below zero, how many less."""
+        kinds = Counter(slot.gpus for slot in self.busy.values())
+        allowed = self.workers()
+        return {kind: allowed.get(kind, 0) - kinds[kind] for kind in (*allowed, *kinds)}
+
+    def _choose(self, most: int) -> list[TrialAssignment]:
+        """Return the next trials for one worker: so many at most, fewer where there are no more."""
+        limit = self.driver.job.resources.max_concurrent
+        if self._packed and limit is not None:
+            most = min(most, limit - sum(len(slot.keys) for slot in self.busy.values()))
+        found: list[TrialAssignment] = []
+        if self.broken is not None:
+            return found  # a trial chosen now would not know what the running ones will find
+        try:
+            while len(found) < most and (one := self.driver.next(wait=False)) is not None:
+                found.append(one)
+            if found and not self._packed:
+                found += self.driver.co_replicates(found[0], sum(self.workers().values()))
+        except BaseException as error:
+            self.broken = error
+            return []
         return found
 
     def ended(self, tune_id: str, reason: str | None = None, *, node_lost: bool = False) -> None:
-        """Take in that Tune is done with a worker; with a reason if it was lost."""
+        """Take in that Tune is done with a worker; with a reason if it was lost.
+
+        One that was lost with several trials may have had too many: from then on none has more
+        than half as many, and one more for each trial that ends.
+        """
         slot = self.busy.pop(tune_id, None)
         if slot is None or self.broken is not None:
             return
         why = slot.hung or reason or "its worker ended without a reason"
+        node_lost = node_lost and slot.hung is None
+        company = len(slot.keys) > 1
+        if company and not node_lost:
+            self._company = len(slot.keys) // 2
         try:
             for key in sorted(slot.keys):
-                self.driver.worker_lost(key, why, node_lost=node_lost and slot.hung is None)
+                self.driver.worker_lost(key, why, node_lost=node_lost, company=company)
         except BaseException as error:
             self.broken = error
 
@@ -209,20 +247,16 @@ class JobScheduler(FIFOScheduler):
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Pass the report on, and do with the worker what the answer says."""
         assert self._bridge is not None
-        match self._bridge.report(trial.trial_id, result["report"]):
+        match self._bridge.report(trial.trial_id, result["report"], result.get("room", 0)):
             case Stop():
                 return str(TrialScheduler.STOP)
-            case Take(assignments):
-                self._give(trial, assignments)
-            case Wait():
-                self._give(trial, [])
+            case Take(assignments, dropped):
+                work = [assignment.as_dict() for assignment in assignments]
+                # Calls of one caller reach an actor in order: before the next step.
+                actor_of(trial).take.remote(work, dropped)
             case Continue():
                 pass
         return str(TrialScheduler.CONTINUE)
-
-    def _give(self, trial: Trial, assignments: list[TrialAssignment]) -> None:
-        # Calls of one caller reach an actor in order: before the next step that Tune asks for.
-        actor_of(trial).take.remote([assignment.as_dict() for assignment in assignments])
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         """Report to the driver why the worker was lost: killed, out of memory, its node gone."""

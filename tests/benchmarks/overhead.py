@@ -22,7 +22,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ class Empty(tune.Trainable):
     """
 
     def setup(  # type: ignore[override]
-        self, config: dict[str, Any], data: Any, checkpoints: str, threads: int, gpus: float
+        self, config: dict[str, Any], data: Any, checkpoints: str, threads: int, packed: bool
     ) -> None:
         self.take(config["work"])
 
@@ -69,8 +69,9 @@ class Empty(tune.Trainable):
         self.take(new_config["work"])
         return True
 
-    def take(self, work: list[dict[str, Any]]) -> None:
-        (self._work,), self._epoch = work, 0
+    def take(self, work: list[dict[str, Any]], dropped: Sequence[str] = ()) -> None:
+        if work:
+            (self._work,), self._epoch = work, 0
 
     def step(self) -> dict[str, Any]:
         self._epoch += 1

@@ -1,7 +1,7 @@
 """What a store of checkpoints does; local.py and s3.py are stores, open.py chooses one.
 
 A checkpoint is a folder of files (format.py says which). A store has all of it or nothing. Its name
-says which trial, driver and epoch it is of: trainables.worker.tune.checkpoint_name makes it. A
+says which trial, driver and epoch it is of: trainables.worker.trial.checkpoint_name makes it. A
 store removes nothing whose name has another form.
 
     StoreError         the store cannot be used; its text says where and why, without credentials

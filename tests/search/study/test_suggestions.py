@@ -13,7 +13,7 @@ from driven import INFO, Workers, drive, job, told
 from search.job.spec import JobSpec
 from search.journal.file import FileJournal, FileReader
 from search.run.driver import Driver
-from search.run.tune_bridge import Bridge, Continue, Take, Wait
+from search.run.tune_bridge import Bridge, Continue, Take
 from trainables.worker.messages import TrialAssignment
 
 SPACE = {"hidden_size": {"low": 8, "high": 400}, "dropout": {"low": 0.0, "high": 0.5}}
@@ -124,7 +124,7 @@ def test_with_one_slot_a_job_is_the_same_whether_it_waits_or_not(
 
 
 def test_a_worker_without_a_suggestion_is_kept_and_asks_again(driver: Driver) -> None:
-    bridge = Bridge(driver, lambda: 2)
+    bridge = Bridge(driver, lambda: {0.0: 2})
     workers = Workers(driver)
     (given,) = first(bridge, "a")["work"]
     workers.epoch[given["key"]] = 0
@@ -133,7 +133,7 @@ def test_a_worker_without_a_suggestion_is_kept_and_asks_again(driver: Driver) ->
     assignment = TrialAssignment.from_dict(given)
     while (answer := bridge.report("a", [workers.slice(assignment).as_dict()])) == Continue():
         pass
-    assert answer == Wait()
+    assert answer == Take([], dropped=["search/lstm/0"])
     assert bridge.report("a", []) == Continue() and not bridge.hung("a")
     held_sampler.go.set()
     until = time.monotonic() + SECONDS

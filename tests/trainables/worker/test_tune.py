@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from spaces.config import TrialConfig
 from trainables.data.sequences import Data
@@ -25,11 +26,11 @@ def work(number: int, checkpoints: list[str] | None = None, **changes: Any) -> T
     )
 
 
-def worker(folder: Path, data: Data, *given: TrialAssignment) -> Worker:
+def worker(folder: Path, data: Data, *given: TrialAssignment, gpus: float = 0.0) -> Worker:
     """Return a worker as Ray Tune would set it up."""
     made = Worker.__new__(Worker)
-    config = {"work": [piece.as_dict() for piece in given]}
-    made.setup(config, data=data, checkpoints=str(folder), threads=1, gpus=0.0)
+    config = {"work": [piece.as_dict() for piece in given], "gpus": gpus}
+    made.setup(config, data=data, checkpoints=str(folder), threads=1, packed=False)
     return made
 
 
@@ -44,7 +45,7 @@ def without_times(reports: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
 def test_trials_at_once_report_what_each_reports_alone(
     make_data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainables.worker.tune.SLICE_SECONDS", math.inf)
+    monkeypatch.setattr("trainables.worker.pack.SLICE_SECONDS", math.inf)
     data = make_data()
     folders = tmp_path / "together", tmp_path / "alone"
     for folder in folders:
@@ -58,7 +59,7 @@ def test_trials_at_once_report_what_each_reports_alone(
 def test_a_trial_that_ended_is_reported_once_while_others_go_on(
     make_data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainables.worker.tune.SLICE_SECONDS", 0.0)
+    monkeypatch.setattr("trainables.worker.pack.SLICE_SECONDS", 0.0)
     steep = {"cell": "rnn", "gates": "relu", "optimizer": "sgd", "gradient_clip": None}
     wild = work(1, **steep, learning_rate=1e12)
     made = worker(tmp_path, make_data("regression"), work(0, **steep), wild)
@@ -72,7 +73,7 @@ def test_a_trial_that_ended_is_reported_once_while_others_go_on(
 def test_trials_go_on_together_from_checkpoints_of_different_epochs(
     make_data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainables.worker.tune.SLICE_SECONDS", 0.0)
+    monkeypatch.setattr("trainables.worker.pack.SLICE_SECONDS", 0.0)
     data = make_data()
     (first,) = worker(tmp_path, data, work(0)).step()["report"]
     again = worker(tmp_path, data, work(0, [first["checkpoint"]]), work(1))
@@ -81,16 +82,6 @@ def test_trials_go_on_together_from_checkpoints_of_different_epochs(
         for report in again.step()["report"]:
             epochs[report["key"]] += [point["epoch"] for point in report["epochs"]]
     assert epochs == {"confirm/gru/0": [2, 3, 4], "confirm/gru/1": [1, 2, 3, 4]}
-
-
-def test_an_exception_is_a_report_on_every_assigned_trial(make_data: Any, tmp_path: Path) -> None:
-    made = worker(tmp_path, make_data(), work(0), work(1, hidden_size=5))
-    reports = made.step()["report"]
-    assert [report["key"] for report in reports] == ["confirm/gru/0", "confirm/gru/1"]
-    assert all("members differ in hidden_size" in report["failure"] for report in reports)
-    made.take([work(2).as_dict()])
-    (report,) = made.step()["report"]
-    assert report["failure"] is None
 
 
 def test_a_store_that_cannot_be_written_to_halts_the_job(make_data: Any, tmp_path: Path) -> None:
@@ -103,11 +94,20 @@ def test_a_worker_without_a_trial_reports_nothing_until_it_has_one(
     make_data: Any, tmp_path: Path
 ) -> None:
     made = worker(tmp_path, make_data(), work(0))
-    made.take([])
-    assert made.step() == {"report": []}
+    made.take([], dropped=["confirm/gru/0"])
+    assert made.step() == {"report": [], "room": 0}
     made.take([work(1).as_dict()])
     (report,) = made.step()["report"]
     assert report["key"] == "confirm/gru/1"
+
+
+def test_a_worker_whose_gpu_torch_does_not_see_halts_the_job(
+    make_data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    (report,) = worker(tmp_path, make_data(), work(0), gpus=1.0).step()["report"]
+    assert "gatesearch doctor" in report["halt"]
 
 
 def test_a_worker_reports_the_latency_before_it_trains_anything(

@@ -1,0 +1,100 @@
+"""Claims about jobs whose worker takes several trials at once, on a real Ray with a made-up GPU.
+
+Triton's interpreter stands in for the GPU: see trainables/worker/device.py.
+"""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faults import journal, report_counts, workers
+from installed import alike, gatesearch, records, running, wait_until
+
+from search.journal.file import FileReader
+
+JOB = """\
+name: packed
+task: {name: adding, length: 8, examples: 200}
+arms: [rnn, gru]
+space: {depth: 1, hidden_size: {choices: [4, 6]}, learning_rate: {low: 1e-3, high: 1e-2, log: true}}
+training: {max_epochs: 400}
+search: {trials: 3, sampler: random, pruner: none, control_fraction: 0}
+confirm: {finalists: 1, seeds: 2}
+"""
+
+
+@pytest.fixture(autouse=True)
+def interpreted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+
+
+def write(folder: Path, resources: str) -> None:
+    (folder / "packed.yaml").write_text(f"{JOB}resources: {{gpus_per_trial: auto{resources}}}\n")
+
+
+@pytest.fixture(scope="module")
+def one_by_one(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """The records of the job with one trial at a time."""
+    folder = tmp_path_factory.mktemp("one")
+    write(folder, ", max_concurrent: 1")
+    gatesearch("run", "packed.yaml", cwd=folder, env={"TRITON_INTERPRET": "1"})
+    assert most_at_once(folder / "runs/packed") == 1
+    return records(folder, "packed")
+
+
+def most_at_once(folder: Path) -> int:
+    """Return how many trials were in training at the same time, at most."""
+    in_hand: set[str] = set()
+    most = 0
+    for group in FileReader(folder / "job.journal").read():
+        for record in group:
+            if record.get("record") == "report" and record["epochs"]:
+                in_hand.add(record["key"])
+                most = max(most, len(in_hand))
+            elif record.get("record") == "end":
+                in_hand.discard(record["key"])
+    return most
+
+
+def test_a_packed_worker_gives_each_trial_what_it_has_alone_and_bills_its_time_once(
+    one_by_one: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    write(tmp_path, "")
+    began = time.perf_counter()
+    gatesearch("run", "packed.yaml", cwd=tmp_path)
+    wall = time.perf_counter() - began
+    assert most_at_once(tmp_path / "runs/packed") > 2
+    found = records(tmp_path, "packed")
+    assert alike(found) == alike(one_by_one)
+    assert 0 < sum(record["train_seconds"] for record in found) < wall
+    assert "share" in gatesearch("compare", "packed", "--json", cwd=tmp_path)
+
+
+def test_kill_9_of_a_packed_worker_and_of_its_driver_loses_nothing(
+    one_by_one: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    write(tmp_path, "")
+    folder = tmp_path / "runs/packed"
+    with running("run", "packed.yaml", cwd=tmp_path) as process:
+        wait_until(lambda: len(report_counts(folder)) >= 3, "three trials have reported")
+        (worker,) = workers(process)
+        os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: len(journal(folder, "retry")) > 1, "its trials have been given back")
+        before = sum(report_counts(folder).values())
+        wait_until(lambda: sum(report_counts(folder).values()) > before, "another one trains")
+    assert not any(record["counted"] for record in journal(folder, "retry"))
+    gatesearch("resume", "packed", cwd=tmp_path)
+    assert alike(records(tmp_path, "packed")) == alike(one_by_one)
+
+
+def test_a_gpu_that_torch_does_not_see_is_refused_with_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRITON_INTERPRET", "0")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    write(tmp_path, "")
+    said = gatesearch("run", "packed.yaml", cwd=tmp_path, code=1)
+    assert "gatesearch doctor" in said and "Traceback" not in said

@@ -1,0 +1,130 @@
+"""A trial in a worker's hands: its training, its reports and its checkpoints."""
+
+from trainables.checkpoints.base import CheckpointError, Store, StoreError
+from trainables.data.sequences import Data
+from trainables.training.latency import latency_ms
+from trainables.training.trainer import Training
+from trainables.worker.messages import TrialAssignment, TrialReport
+
+CHECKPOINTS = 2  #: that a trial has in the store: the latest, and the one before it
+
+
+def checkpoint_name(assignment: TrialAssignment, epoch: int) -> str:
+    """Return the folder name of a checkpoint; no two drivers ever write the same one."""
+    return f"{assignment.key.replace('/', '-')}-g{assignment.generation}-e{epoch}"
+
+
+class AssignedTrial:
+    """One assigned trial. Its training is made when its turn comes, and again after it was freed.
+
+    What was trained since the last checkpoint is then trained again, to the same bits.
+    """
+
+    def __init__(self, assignment: TrialAssignment, store: Store) -> None:
+        self.assignment = assignment
+        self._store = store
+        self._checkpoints = list(assignment.checkpoints)
+        self._training: Training | None = None
+        self._reported: int | None = None  # the epoch of the last report, or of the beginning
+        self.end_reported = False
+        self.latency_due = assignment.measure_latency
+        self.unreported_seconds = 0.0  #: that its cohort has trained since its last report
+        self.turn = 0  #: when it was trained last, counted in turns of the worker
+        self.alone = False  #: whether it must train by itself: in company something failed
+        self.had_device_alone = False  #: whether it got all memory of the device once already
+
+    @property
+    def key(self) -> str:
+        """The trial's name within its job."""
+        return self.assignment.key
+
+    @property
+    def training(self) -> Training:
+        """Its training, once it has begun."""
+        assert self._training is not None
+        return self._training
+
+    def begin(self, data: Data, device: str) -> Training:
+        """Return its training: as it is, from the latest whole checkpoint, or from the start."""
+        if self._training is None:
+            self._training = self._restored(data, device)
+        if self._reported is None:
+            self._reported = self._training.epoch
+        return self._training
+
+    def _restored(self, data: Data, device: str) -> Training:
+        config, seed = self.assignment.config, self.assignment.seed
+        for name in reversed(self._checkpoints):
+            try:
+                with self._store.reading(name) as folder:
+                    return Training.restore(folder, config, data, seed=seed, device=device)
+            except CheckpointError:
+                continue  # half-written or lost: the one before it, or the beginning
+        return Training(config, data, seed=seed, device=device)
+
+    def free(self) -> None:
+        """Let go of the training and its memory."""
+        self._training = None
+
+    def due(self, seconds: float) -> bool:
+        """Return whether to report: at its end, at a rung, or after so many seconds of training."""
+        if self.training.ended:
+            return True
+        assert self._reported is not None
+        new = self.training.epoch > self._reported
+        return new and (self._at_rung() or self.unreported_seconds >= seconds)
+
+    def _at_rung(self) -> bool:
+        rungs, reported = self.assignment.rungs, self._reported
+        assert reported is not None
+        return rungs is None or any(reported < rung <= self.training.epoch for rung in rungs)
+
+    def report_latency(self) -> TrialReport:
+        """Return a report without an epoch: how large and how fast the model is."""
+        self.end_reported = False
+        self.latency_due = False
+        return TrialReport(
+            key=self.key,
+            generation=self.assignment.generation,
+            epochs=[],
+            parameters=self.training.parameters,
+            latency_ms=latency_ms(self.training.model, self.training.data.train),
+        )
+
+    def report(self) -> TrialReport:
+        """Write a checkpoint and return the report of the epochs since the last one."""
+        training = self.training
+        assert self._reported is not None
+        tested = self.assignment.test and training.ended and training.best is not None
+        report = TrialReport(
+            key=self.key,
+            generation=self.assignment.generation,
+            epochs=training.curve[self._reported :],
+            parameters=training.parameters,
+            diverged=training.diverged,
+            test=training.evaluate("test") if tested else None,
+            checkpoint=None if training.diverged else self._save(),
+        )
+        self._reported = max(self._reported, training.epoch)
+        self.unreported_seconds = 0.0
+        self.end_reported = training.ended
+        return report
+
+    def failed(self, *, halt: str | None = None, failure: str | None = None) -> TrialReport:
+        """Return the report that it cannot go on."""
+        assignment = self.assignment
+        return TrialReport(self.key, assignment.generation, [], halt=halt, failure=failure)
+
+    def _save(self) -> str:
+        """Write a checkpoint; the driver has the one before in its journal by now."""
+        name = checkpoint_name(self.assignment, self.training.epoch)
+        try:
+            with self._store.writing(name) as folder:
+                self.training.save(folder)
+        except OSError as error:
+            raise StoreError(f"no checkpoint could be written: {error}") from error
+        written = [other for other in self._checkpoints if other != name] + [name]
+        for old in written[:-CHECKPOINTS]:
+            self._store.delete(old)
+        self._checkpoints = written[-CHECKPOINTS:]
+        return name
