@@ -88,7 +88,7 @@ class Bridge:
 
     def suggest(self, tune_id: str) -> dict[str, Any] | str | None:
         """Return a Tune config, None to be asked again, or Searcher.FINISHED."""
-        gpus = next((kind for kind, number in self._free().items() if number > 0), None)
+        gpus = self._free_kind()
         assignments = [] if gpus is None else self._choose(1)
         if gpus is not None and assignments:
             keys = {assignment.key for assignment in assignments}
@@ -110,7 +110,8 @@ class Bridge:
         if self.broken is not None:
             return Stop()
         if not slot.keys:
-            room = max(room, 1) if self._free()[slot.gpus] >= 0 else 0
+            too_many = len(self.busy) > sum(self.workers().values())
+            room = 0 if too_many else max(room, 1)
         most = min(room, MOST_AT_ONCE, self._company - len(slot.keys)) if room else 0
         found = self._choose(most)
         slot.keys.update(assignment.key for assignment in found)
@@ -136,11 +137,13 @@ class Bridge:
         self._company = min(sys.maxsize, self._company + len(dropped))
         return dropped
 
-    def _free(self) -> dict[float, int]:
-        """Return how many more workers there may be of each kind; below zero, how many less."""
-        kinds = Counter(slot.gpus for slot in self.busy.values())
+    def _free_kind(self) -> float | None:
+        """Return of which kind there may be one more worker, if of any."""
         allowed = self.workers()
-        return {kind: allowed.get(kind, 0) - kinds[kind] for kind in (*allowed, *kinds)}
+        if len(self.busy) >= sum(allowed.values()):
+            return None
+        kinds = Counter(slot.gpus for slot in self.busy.values())
+        return next((kind for kind, number in allowed.items() if kinds[kind] < number), None)
 
     def _choose(self, most: int) -> list[TrialAssignment]:
         """Return the next trials for one worker: so many at most, fewer where there are no more."""

@@ -10,7 +10,6 @@ import json
 from collections.abc import Callable
 from dataclasses import astuple, replace
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from time import perf_counter
 from typing import Protocol
 
@@ -21,6 +20,7 @@ from spaces.config import TrialConfig
 from trainables.cache import Cache
 from trainables.data.batches import EVALUATION_STEPS
 from trainables.data.sequences import Data, Sequences
+from trainables.machine import version
 from trainables.training import batching
 from trainables.training.cohort import Cohort, can_batch
 from trainables.training.trainer import Training
@@ -155,18 +155,9 @@ def _key(config: TrialConfig, data: Data, meter: Meter) -> str:
     info, sizes = data.info, (len(data.train), len(data.validation))
     longest = [int(split.lengths.max()) for split in (data.train, data.validation)]
     task = [info.kind, info.inputs, info.outputs, *sizes, *longest]
-    about = [shape_of(config), task, meter.name, _versions()]
+    versions = {name: version(name) for name in ("torch", "triton", "gatesearch")}
+    about = [shape_of(config), task, meter.name, versions]
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()
-
-
-def _versions() -> dict[str, str | None]:
-    found: dict[str, str | None] = {"torch": torch.__version__}
-    for name in ("triton", "gatesearch"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = None
-    return found
 
 
 def _stored(key: str) -> list[Measurement]:
