@@ -3,12 +3,13 @@
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from spaces.fields import Fault, Integer, Section, Text, refusal
+from spaces.paths import in_home
 from spaces.text import listed, show, suggestion
 
 TaskKind = Literal["classification", "regression", "next-token", "next-step"]
@@ -249,6 +250,10 @@ class OwnData(TaskSection):
     def label(self) -> str:
         """The stem of the data file."""
         return PurePath(self.data).stem
+
+    def file(self, base: Path) -> Path:
+        """Return the data file of a job whose relative paths start from a folder."""
+        return base / in_home(self.data)
 
 
 def _check_window(window: int, steps: int, name: str) -> None:

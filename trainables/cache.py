@@ -23,6 +23,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from spaces.paths import in_home
+
 _CHECKSUM = hashlib.sha256().digest_size
 _DRAFT = re.compile(r"\.[0-9a-f]{16}")
 _DRAFT_SECONDS = 3600  # after which nobody writes to a draft any more
@@ -41,7 +43,7 @@ class Cache:
     def folder(self) -> Path:
         """Where entries are. Raises RuntimeError where the user has no home."""
         if chosen := os.environ.get("GATESEARCH_CACHE"):
-            return Path(chosen) / self._kind
+            return in_home(chosen) / self._kind
         standard = Path(os.environ.get("XDG_CACHE_HOME", ""))
         # The XDG Base Directory Specification has relative paths ignored.
         caches = standard if standard.is_absolute() else Path.home() / ".cache"

@@ -54,7 +54,8 @@ def find_token(
     if value := environ.get("RAY_AUTH_TOKEN", "").strip():
         return Token(value, "RAY_AUTH_TOKEN")
     if path := environ.get("RAY_AUTH_TOKEN_PATH"):
-        return _read(Path(path).expanduser(), "RAY_AUTH_TOKEN_PATH")
+        in_full = os.path.expanduser(path)  # noqa: PTH111  Path.expanduser raises RuntimeError
+        return _read(Path(in_full), "RAY_AUTH_TOKEN_PATH")
     home = environ.get("HOME")
     default = (Path(home) if home else Path.home()) / ".ray" / "auth_token"
     return _read(default, "the default token file") if default.is_file() else None

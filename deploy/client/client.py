@@ -73,6 +73,7 @@ class Client:
         name: str,
         root: str | None = None,
         again: bool = False,
+        content: bytes | None = None,
     ) -> Submission:
         """Send a job and start it, once.
 
@@ -80,12 +81,13 @@ class Client:
         A job that failed or was stopped, or with `again` any job that has ended, is submitted once
         more and goes on in the same folder.
 
-        `data_files` are written as in the job file, relative to its folder. `root` is a folder on
+        `data_files` are written as in the job file, relative to its folder. `content` is the job
+        file's, where it was read already. `root` is a folder on
         the cluster ("/…" or "~/…") that outlives Ray's session; on more than one node's disk it is
         a shared volume.
         """
         root_in_shell = shell_root(root)
-        package = pack(job_yaml, data_files)
+        package = pack(job_yaml, data_files, content=content)
         digest = submission_ids.digest_of(package.digest, root)
         first = submission_ids.first_id(name, digest)
         self.ray_version()

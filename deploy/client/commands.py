@@ -24,7 +24,7 @@ def shell_root(root: str | None) -> str:
     if root.startswith("~/") and root.strip("~/"):
         return f'"$HOME"/{shlex.quote(root[2:].rstrip("/"))}'
     raise ClusterError.refused(
-        "--root",
+        "--cluster-root",
         f"the root must be a folder of the cluster that outlives the job, not {root!r}",
         "give it from the top (/data/runs) or from the cluster user's home (~/runs)",
     )

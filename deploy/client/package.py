@@ -38,10 +38,17 @@ class Package:
         return f"gcs://{self.name}"
 
 
-def pack(job_yaml: Path, data_files: Sequence[Path], max_bytes: int = MAX_BYTES) -> Package:
+def pack(
+    job_yaml: Path,
+    data_files: Sequence[Path],
+    max_bytes: int = MAX_BYTES,
+    *,
+    content: bytes | None = None,
+) -> Package:
     """Read the job file and its data into a package.
 
-    `data_files` are written as in the job file: relative to the job file's folder. Raises
+    `data_files` are written as in the job file: relative to the job file's folder. content: the job
+    file's, where it was read already: the second reading of a pipe gives nothing. Raises
     ClusterError for absolute paths, files that cannot be read, and a zip over `max_bytes`.
     """
     folder = job_yaml.absolute().parent
@@ -77,13 +84,14 @@ def pack(job_yaml: Path, data_files: Sequence[Path], max_bytes: int = MAX_BYTES)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, source in sorted(names.items()):
-            content = _read(source, max_bytes)
-            digest.update(f"{name}\0{len(content)}\0".encode())
-            digest.update(content)
+            read = content if source is job_yaml else None
+            packed = _read(source, max_bytes) if read is None else read
+            digest.update(f"{name}\0{len(packed)}\0".encode())
+            digest.update(packed)
             entry = zipfile.ZipInfo(name)  # dated 1980: the bytes depend on the content alone
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o100644 << 16
-            archive.writestr(entry, content)
+            archive.writestr(entry, packed)
             if buffer.tell() > max_bytes:
                 raise _too_large(source, buffer.tell(), max_bytes)
     job_path = str(PurePosixPath(FOLDER, *(home / job_yaml.name).relative_to(top).parts))

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from deploy.errors import ClusterError
-from search.cli.options import AsJson, JobFile, Root
+from search.cli.options import AsJson, JobFile, Root, user_path
 from search.cli.terminal import below_here, print_json, print_message, print_note
 from search.job.commands import RUNS
 from spaces.errors import GatesearchError, InputError
@@ -33,7 +33,11 @@ Address = Annotated[
 ]
 TokenFile = Annotated[
     Path | None,
-    typer.Option("--token-file", help="File with the cluster's token; or RAY_AUTH_TOKEN(_PATH)."),
+    typer.Option(
+        "--token-file",
+        help="File with the cluster's token; or RAY_AUTH_TOKEN(_PATH).",
+        parser=user_path,
+    ),
 ]
 SubmissionId = Annotated[
     str, typer.Argument(help="A submission id, or a job's name.", metavar="ID")
@@ -71,13 +75,19 @@ def submit(
     Example: gatesearch submit deploy/jobs/quickstart.yaml --address http://127.0.0.1:8265
     """
     from search.job.spec import JobSpec
+    from spaces.paths import in_home
     from spaces.tasks import OwnData
 
     job = JobSpec.load(job_file)
-    data_files = [Path(job.task.data)] if isinstance(job.task, OwnData) else []
+    data_files = [in_home(job.task.data)] if isinstance(job.task, OwnData) else []
     with _cluster(address, token_file) as cluster:
         submission = cluster.submit(
-            job_file, data_files, name=job.name, root=cluster_root, again=again
+            job.base / job_file.name,
+            data_files,
+            name=job.name,
+            root=cluster_root,
+            again=again,
+            content=job.text.encode(),
         )
     print(submission.id)
     if submission.continues:

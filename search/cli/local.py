@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from search import environment
-from search.cli.options import AsJson, JobFile, JobName, Root
+from search.cli.options import AsJson, JobFile, JobName, Root, user_path
 from search.cli.terminal import (
     below_here,
     check_output_taken,
@@ -253,7 +253,7 @@ def report(name: JobName, root: Root = RUNS) -> None:
 @app.command()
 def export(
     name: JobName,
-    out: Annotated[Path, typer.Option(help="Folder to write to.")],
+    out: Annotated[Path, typer.Option(help="Folder to write to.", parser=user_path)],
     top: Annotated[int, typer.Option(min=1, help="How many configurations.")] = 1,
     arm: Annotated[str | None, typer.Option(help="Of one arm only.")] = None,
     force: Annotated[bool, typer.Option(help="Replace former exports.")] = False,
@@ -312,9 +312,15 @@ def dashboard(
 
 @app.command()
 def predict(
-    folder: Annotated[Path, typer.Argument(help="An exported folder.", metavar="DIR")],
-    data: Annotated[Path, typer.Argument(help="An .npz with x and lengths.", metavar="DATA")],
-    out: Annotated[Path | None, typer.Option(help="Write .csv or .npz there.")] = None,
+    folder: Annotated[
+        Path, typer.Argument(help="An exported folder.", metavar="DIR", parser=user_path)
+    ],
+    data: Annotated[
+        Path, typer.Argument(help="An .npz with x and lengths.", metavar="DATA", parser=user_path)
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Write .csv or .npz there.", parser=user_path)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Apply an exported model to new sequences.

@@ -1,11 +1,10 @@
 """The job file of an export: it trains one configuration again, with its seed."""
 
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-import yaml
-
+from search.job.spec import JobSpec
+from search.job.yaml_text import write
 from search.journal.trial import TrialResult
 from search.results.read import Results
 from spaces.cells import find
@@ -14,7 +13,10 @@ from spaces.tasks import OwnData
 
 
 def job_file(results: Results, trial: TrialResult, best_epoch: int) -> str:
-    """Return a job file that trains a trial's configuration again, with its seed."""
+    """Return a job file that trains a trial's configuration again, with its seed.
+
+    Raises InputError where it would be no valid one.
+    """
     config = trial.config
     cell = find(config.cell, config.gates)
     job = results.job
@@ -36,10 +38,9 @@ def job_file(results: Results, trial: TrialResult, best_epoch: int) -> str:
         "confirm": {"finalists": 0, "seeds": 0},
         "resources": {"cpus_per_trial": job.resources.cpus_per_trial, "gpus_per_trial": 0},
     }
-    text: str = yaml.safe_dump(
-        content, sort_keys=False, default_flow_style=None, allow_unicode=True, width=10_000
-    )
-    return _comment(results, trial, best_epoch) + text
+    text = _comment(results, trial, best_epoch) + write(content)
+    JobSpec.loads(text, "config.yaml")  # what is exported can be run
+    return text
 
 
 def _task(results: Results) -> dict[str, Any]:
@@ -48,7 +49,7 @@ def _task(results: Results) -> dict[str, Any]:
     task = {key: value for key, value in job.dump()["task"].items() if value is not None}
     task = {key: task[key] for key in sorted(task, key=lambda key: key not in ("name", "kind"))}
     if isinstance(job.task, OwnData):
-        task["data"] = str((job.base / Path(job.task.data).expanduser()).resolve())
+        task["data"] = str(job.task.file(job.base).resolve())
     return task
 
 

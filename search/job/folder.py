@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from search.job.commands import command
+from search.job.origin import base_of, with_origin
 from search.job.spec import JobSpec
-from search.job.yaml_lines import read_text
 from spaces.errors import InputError
 from trainables.checkpoints.base import Store
 from trainables.checkpoints.local import LocalStore
@@ -23,7 +23,6 @@ REPORT = "report.html"
 BEST = "best"  #: the exported best configuration
 
 _OWNER = ".gatesearch-job"  # in a folder of checkpoints elsewhere: the id of the job whose it is
-_ORIGIN = "# gatesearch job file from "
 _LONGEST = 60  # characters of a value that a difference quotes
 _SHOWN = 3  # differences that a message lists
 
@@ -33,14 +32,14 @@ def has_job(folder: Path) -> bool:
     return is_inside(folder / JOB_FILE, folder)
 
 
-def store_job(folder: Path, source: Path) -> None:
+def store_job(folder: Path, job: JobSpec, name: str) -> None:
     """Store a job file in a folder, which is made if need be. It is on disk on return.
 
-    Relative paths in the stored file start, as before, from the folder of `source`.
+    What is stored is the text that was checked: to read a file again may give another one, and to
+    read a pipe again gives nothing. name: the file's. Relative paths start from the same folder.
     """
-    text = read_text(source)
     folder.mkdir(parents=True, exist_ok=True)
-    replace_file(folder / JOB_FILE, f"{_ORIGIN}{source.resolve()}\n{text}".encode())
+    replace_file(folder / JOB_FILE, with_origin(job.text, job.base / name))
 
 
 def stored_job(folder: Path) -> JobSpec:
@@ -54,9 +53,7 @@ def stored_job(folder: Path) -> JobSpec:
     except UnicodeDecodeError as error:
         rule = f"the stored job file must be UTF-8 text; byte {error.start + 1} is not"
         raise InputError.of(str(file), rule, "restore it from a copy") from None
-    first = text.partition("\n")[0]
-    origin = Path(first.removeprefix(_ORIGIN)) if first.startswith(_ORIGIN) else file
-    return JobSpec.loads(text, str(file), base=origin.parent)
+    return JobSpec.loads(text, str(file), base=base_of(file, text))
 
 
 def check_unused(folder: Path) -> None:

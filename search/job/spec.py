@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from search.job.feasibility import limit_faults
 from search.job.messages import problem_of, problems_of
+from search.job.origin import base_of, without_origin
 from search.job.resources_section import ResourcesSection
 from search.job.sections import (
     ConfirmSection,
@@ -47,8 +48,8 @@ class JobSpec:
     @classmethod
     def load(cls, path: str | Path) -> "JobSpec":
         """Read a job file. Raises InputError with all its problems and their lines."""
-        file = Path(path)
-        return cls.loads(read_text(file), str(path), base=file.resolve().parent)
+        text = read_text(Path(path))
+        return cls.loads(text, str(path), base=base_of(Path(path), text))
 
     @classmethod
     def loads(cls, text: str, name: str = "job", *, base: Path | None = None) -> "JobSpec":
@@ -89,6 +90,11 @@ class JobSpec:
             _file=file,
             _source=source,
         )
+
+    @property
+    def text(self) -> str:
+        """The job file as its user wrote it and as it was checked; it is not read again."""
+        return without_origin(self._source.text)
 
     def dump(self) -> dict[str, Any]:
         """Return the job as plain JSON types, every default spelt out.

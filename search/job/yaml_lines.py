@@ -53,6 +53,7 @@ class Source:
     data: dict[str, Any]
     lines: dict[FieldPath, int] = field(default_factory=dict)  #: of every key and list item, from 1
     problems: tuple[Problem, ...] = ()  #: of the text itself, such as repeated keys
+    text: str = ""  #: as it was read; nothing for what is no file
 
     def line(self, path: FieldPath) -> int:
         """Return the line of the nearest thing at or above a path; 0 in what is no file."""
@@ -132,7 +133,7 @@ def parse(text: str, name: str) -> Source:
         )
         remedy = "begin with name, task and arms, as in deploy/jobs/quickstart.yaml"
         raise InputError.of(name if empty else f"{name}:1", found, remedy)
-    return Source(name, builder.root, builder.lines, tuple(builder.problems))
+    return Source(name, builder.root, builder.lines, tuple(builder.problems), text)
 
 
 @dataclass
@@ -223,7 +224,7 @@ class _Builder:
             else:
                 self.lines[path] = line
             return
-        self._put(_plain(event.value) if event.style in _PLAIN else event.value, line)
+        self._put(plain(event.value) if event.style in _PLAIN else event.value, line)
 
     def _put(self, value: Any, line: int) -> FieldPath:
         """Put a value where it belongs and return its path."""
@@ -246,7 +247,7 @@ class _Builder:
         return path
 
 
-def _plain(text: str) -> bool | int | float | str | None:
+def plain(text: str) -> bool | int | float | str | None:
     """Return what an unquoted scalar means. Unlike in YAML 1.1, 1e-4 is a number."""
     if text in _WORDS:
         return _WORDS[text]

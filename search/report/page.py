@@ -6,11 +6,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from search.job.folder import JOB_FILE, has_job
+from search.job.yaml_text import write
 from search.report import (
     confirm_figure,
     curves_figure,
@@ -121,7 +121,7 @@ def _when(results: Results) -> str:
 def _job_file(results: Results) -> str:
     if has_job(results.folder):
         return (results.folder / JOB_FILE).read_text(encoding="utf-8", errors="replace")
-    return yaml.safe_dump(results.job.dump(), sort_keys=False)
+    return write(results.job.dump())
 
 
 def _own(name: str) -> Markup:

@@ -64,7 +64,7 @@ def begin(job: JobSpec, info: TaskInfo, path: Path, root: Path) -> Path:
 
         check_sampler(job)
     with uninterrupted():
-        store_job(folder, path)
+        store_job(folder, job, path.name)
     return folder
 
 

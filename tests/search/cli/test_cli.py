@@ -6,12 +6,15 @@ import re
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_type_hints
 
 import pytest
 
 import search.cli
 from search.cli import app
+from search.cli.options import user_path
 from search.journal.base import JournalError
 from search.run.tune_bridge import RunError
 from spaces.errors import InputError
@@ -64,6 +67,38 @@ def test_a_wrong_command_line_is_refused_with_a_message(
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     assert done.stderr.strip()
+    assert not list(tmp_path.iterdir())
+
+
+def paths_of_commands() -> Iterator[tuple[str, str, Any]]:
+    """Yield command, parameter and what typer knows of it, for all that are paths."""
+    for command in (*app.local.app.registered_commands, *app.cluster.app.registered_commands):
+        assert command.callback is not None
+        for name, hint in get_type_hints(command.callback, include_extras=True).items():
+            if "Path" in str(hint):
+                about = next(part for part in hint.__metadata__ if hasattr(part, "parser"))
+                yield command.callback.__name__, name, about
+
+
+def test_every_path_of_the_command_line_may_begin_with_the_home() -> None:
+    """Shells leave the ~ in --root=~/runs as it is, which would be a folder called ~ here."""
+    found = list(paths_of_commands())
+    assert {("run", "job_file"), ("fetch", "root"), ("predict", "out")} <= {
+        (command, name) for command, name, _ in found
+    }
+    assert [(c, name) for c, name, about in found if about.parser is not user_path] == []
+
+
+def test_the_home_is_put_in_and_one_that_nobody_has_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert user_path("~/runs") == tmp_path / "runs"
+    assert user_path("~") == tmp_path
+    assert user_path("a/~/runs") == Path("a/~/runs")
+    done = call("results", "a", "--root=~no-such-user/runs", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "no user has the home ~no-such-user" in done.stderr
     assert not list(tmp_path.iterdir())
 
 

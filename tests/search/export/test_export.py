@@ -15,6 +15,7 @@ from refusals import refused
 
 from search.export.export import export
 from search.export.folder import FILES, is_export
+from search.export.job_file import job_file
 from search.job.spec import JobSpec
 from spaces.cells import parse
 from trainables.data import tasks
@@ -77,6 +78,15 @@ def test_the_job_file_of_own_data_names_the_data_wherever_the_export_is(
     (folder,) = export(job.results, tmp_path / "elsewhere" / "deep" / "out")
     content = yaml.safe_load((folder / "config.yaml").read_text())
     assert content["task"]["data"] == str(job.folder / "own.npz")
+
+
+@pytest.mark.parametrize("name", ["1e-3", "3e-3", "1e5", "0", "no", "null", "on"])
+def test_an_arm_whose_name_reads_like_something_else_is_exported_as_it_is(
+    job: SmallJob, name: str
+) -> None:
+    trial = replace(job.add("gru"), arm=name)
+    (arm,) = JobSpec.loads(job_file(job.results, trial, 1)).arms
+    assert arm.name == name
 
 
 def test_the_job_file_says_where_it_came_from(job: SmallJob, tmp_path: Path) -> None:

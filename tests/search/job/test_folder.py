@@ -33,7 +33,7 @@ def test_a_stored_job_is_the_job_of_its_file(source: Path, tmp_path: Path, encod
     source.write_text(TEXT, encoding=encoding)
     folder = tmp_path / "runs" / "a"
     assert not has_job(folder)
-    store_job(folder, source)
+    store_job(folder, JobSpec.load(source), source.name)
     assert has_job(folder)
     assert stored_job(folder) == JobSpec.load(source)
     assert stored_job(folder).base == source.parent.resolve()
@@ -52,7 +52,7 @@ def test_a_folder_without_a_job_is_refused(tmp_path: Path) -> None:
 def test_another_job_in_the_folder_is_refused_with_the_differences(
     source: Path, tmp_path: Path
 ) -> None:
-    store_job(tmp_path, source)
+    store_job(tmp_path, JobSpec.load(source), source.name)
     check_same_job(tmp_path, JobSpec.load(source))
     other = JobSpec.loads(TEXT + "training: {max_epochs: 20}\n", base=source.parent)
     with pytest.raises(InputError, match=r"training\.max_epochs was 27 and is 20") as refused:

@@ -36,7 +36,7 @@ def load(spec: OwnData, base: Path) -> Parts:
     place = spec.data
     labelled = spec.kind in ("classification", "regression")
     arrays = read_arrays(
-        base / Path(spec.data).expanduser(),
+        spec.file(base),
         place,
         required=("x", "lengths", "y") if labelled else ("x", "lengths"),
         optional=("split",),

@@ -1,0 +1,36 @@
+"""Writes plain data as YAML that search/job/yaml_lines.py reads as the same data."""
+
+from typing import Any
+
+import yaml
+
+from search.job.yaml_lines import parse, plain
+
+
+def write(content: dict[str, Any]) -> str:
+    """Return the YAML of a mapping. Raises ValueError where it would be read as something else."""
+    text: str = yaml.dump(
+        content,
+        Dumper=_Dumper,
+        sort_keys=False,
+        default_flow_style=None,
+        allow_unicode=True,
+        width=10_000,
+    )
+    read = parse(text, "what was written")
+    if read.problems or read.data != content:
+        raise ValueError(f"{content!r} is read as {read.data!r}")
+    return text
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes odd characters, and text that our reader takes for a number where YAML does not."""
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    unquoted = isinstance(plain(text), str) and text.isprintable()
+    style = None if unquoted else '"'  # in which line breaks of every kind are escaped
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
