@@ -71,6 +71,9 @@ def export(
             f"the job must have a complete trial{of_arm} to export; it has none",
             f"see `{command('results', results.folder)}` for why the trials ended",
         )
+    if results.folder.resolve().is_relative_to(out.resolve()):
+        rule = "an export must not take the place of the job that it is made from"
+        raise InputError.of(str(out), rule, "name a folder that does not hold the job's")
     check_free(out, force=force)
     data = _data(results)
     names = [""] if top == 1 else [_name(rank, c.trial) for rank, c in enumerate(chosen, 1)]

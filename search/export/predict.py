@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search.export.folder import FORMAT, MODEL
+from search.export.folder import FILES, FORMAT, MODEL
 from search.export.prediction import Prediction, check_output
 from search.results.format import plural
 from spaces.errors import InputError
@@ -34,7 +34,7 @@ def predict(
     InputError for a folder that is no export and for data that the model cannot take.
     """
     if out is not None:
-        check_output(out)
+        check_output(out, [data, *(folder / name for name in FILES)])
     prediction = apply(folder, data)
     if out is not None:
         prediction.write(out)

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,8 +101,15 @@ class Prediction:
             raise InputError.of("--out", rule, "name another file") from error
 
 
-def check_output(path: Path) -> None:
-    """Raise InputError where predictions cannot be written to a path for its name or folder."""
+def check_output(path: Path, inputs: Iterable[Path]) -> None:
+    """Raise InputError where predictions cannot be written to a path for its name or folder.
+
+    inputs: files that are read; none of them is written to, however its path is spelt.
+    """
+    for given in inputs:
+        if path.exists() and given.exists() and path.samefile(given):
+            rule = f"predictions must not take the place of what they are made from, {given}"
+            raise InputError.of("--out", rule, "name another file")
     if path.suffix.lower() not in SUFFIXES:
         rule = f"predictions must go to a file in {' or '.join(SUFFIXES)}, not {path.name!r}"
         raise InputError.of("--out", rule, "choose one of these endings")

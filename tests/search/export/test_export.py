@@ -249,6 +249,25 @@ def test_an_export_is_replaced_with_force_alone_and_the_user_s_files_stay(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "runs"]
 
 
+def test_an_export_never_takes_the_place_of_its_job(job: SmallJob, tmp_path: Path) -> None:
+    job.add("lstm")
+    for out in (job.folder, job.folder.parent, tmp_path, job.folder / ".." / job.folder.name):
+        refused(lambda: export(job.results, out, force=True), "place of the job")  # noqa: B023
+
+
+def test_a_user_s_file_with_the_name_of_an_exported_one_is_never_replaced(
+    job: SmallJob, tmp_path: Path
+) -> None:
+    for arm in ("lstm", "gru"):
+        job.add(arm)
+    out = tmp_path / "out"
+    export(job.results, out, top=2)
+    (out / "card.md").write_text("of the user")
+    refused(lambda: export(job.results, out, force=True), "card.md", "no export made it")
+    assert (out / "card.md").read_text() == "of the user"
+    assert len(list(out.iterdir())) == 3
+
+
 def test_former_ranks_do_not_stay_beside_new_ones(job: SmallJob, tmp_path: Path) -> None:
     job.add("lstm", max_epochs=1)
     job.add("gru", max_epochs=1)

@@ -17,6 +17,7 @@ from refusals import refused
 
 import search.export.predict
 from search.export.export import export
+from search.export.folder import FILES
 from search.export.predict import apply, predict
 from trainables.data import tasks
 from trainables.training.trainer import Training
@@ -239,6 +240,30 @@ def test_a_bad_output_is_refused_before_anything_is_read(classes: Case, tmp_path
     refused(lambda: predict(classes.folder, missing, tmp_path / "no" / "out.csv"), "--out", "no")
     (tmp_path / "folder.csv").mkdir()
     refused(lambda: predict(classes.folder, missing, tmp_path / "folder.csv"), "--out", "folder")
+
+
+@pytest.mark.parametrize("name", ["new.npz", "link.npz", "hard.npz", "sub/../new.npz"])
+def test_data_is_never_overwritten_however_its_path_is_spelt(
+    name: str, classes: Case, tmp_path: Path
+) -> None:
+    data = tmp_path / "new.npz"
+    data.write_bytes(classes.data.read_bytes())
+    (tmp_path / "link.npz").symlink_to(data)
+    (tmp_path / "hard.npz").hardlink_to(data)
+    (tmp_path / "sub").mkdir()
+    refused(lambda: predict(classes.folder, data, tmp_path / name), "--out", "must not take", "new")
+    assert data.read_bytes() == classes.data.read_bytes()
+    assert (tmp_path / "link.npz").is_symlink()
+    link = tmp_path / "link.npz"
+    refused(lambda: predict(classes.folder, link, data), "--out", "must not take", "link.npz")
+
+
+def test_the_export_s_own_files_are_never_overwritten(classes: Case, tmp_path: Path) -> None:
+    for file in FILES:
+        out = tmp_path / f"{file}.csv"
+        out.symlink_to(classes.folder / file)
+        refused(lambda: predict(classes.folder, classes.data, out), "--out", file)  # noqa: B023
+        assert out.is_symlink()
 
 
 def test_an_output_that_cannot_be_written_is_refused(classes: Case) -> None:
