@@ -122,14 +122,17 @@ def draft_folder(folder: Path) -> Iterator[Path]:
         os.close(handle)
 
 
-def open_own(path: Path, flags: int) -> int:
+def open_own(path: Path, flags: int, *, dir_fd: int | None = None) -> int:
     """Open a plain file, with the permissions that the umask leaves where the flags make one.
 
     Nothing is followed: the target of a link, a device or the like would be written to or waited
     for. Raises InputError for these, and OSError.
+
+    dir_fd: the path's folder as it was opened before, whatever is in its place now.
     """
+    flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+        handle = os.open(path if dir_fd is None else path.name, flags, 0o666, dir_fd=dir_fd)
     except OSError as error:
         if error.errno not in (errno.ELOOP, errno.ENXIO):
             raise

@@ -19,10 +19,12 @@ from search.journal.base import (
     JournalFullError,
     decode,
 )
+from spaces.errors import InputError
 from trainables.files import open_own, sync_folder
 
 #: What a writer that died in the first group leaves: its beginning, without an end.
 _TORN_FIRST = re.compile(rb"\0*|[0-9a-f]{0,8}|[0-9a-f]{8} (\[.*)?")
+_LOOK = 0.3  # seconds that `is_driven` holds a lock, at most
 _HOLDER = b"process "  # with which a lock's text begins
 
 
@@ -75,7 +77,7 @@ class FileJournal(BaseJournal):
     def __init__(self, path: Path) -> None:
         """Open for writing, made if need be. Raises JournalBusyError or JournalError."""
         self.path = path
-        self._lock = _lock(path.with_name(path.name + ".lock"))
+        self._lock = _lock(_lock_of(path))
         try:
             reader = FileReader(path)
             created = not reader.exists()
@@ -117,11 +119,46 @@ class FileJournal(BaseJournal):
         os.close(self._lock)
 
 
+def is_driven(path: Path) -> bool | None:
+    """Return whether a driver holds a journal's lock; None where that cannot be seen."""
+    try:
+        lock = open_own(_lock_of(path), os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    except (OSError, InputError):
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return None  # a file system without locks
+    finally:
+        os.close(lock)
+    return False
+
+
+def _take(descriptor: int) -> None:
+    """Take a lock. Raises OSError where somebody holds it for longer than a look at it takes."""
+    until = time.monotonic() + _LOOK
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(0.02)
+
+
+def _lock_of(path: Path) -> Path:
+    return path.with_name(path.name + ".lock")
+
+
 def _lock(path: Path) -> int:
     """Return an open descriptor that holds the lock; the kernel frees it when the driver dies."""
     descriptor = open_own(path, os.O_RDWR | os.O_CREAT)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _take(descriptor)
     except OSError as error:
         holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
         os.close(descriptor)

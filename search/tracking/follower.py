@@ -20,12 +20,14 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
-from search.job.folder import BEST, JOB_FILE, REPORT, RESULTS
+from search.job.folder import BEST, JOB_FILE, JOURNAL, REPORT, RESULTS
 from search.journal.base import JournalError
+from search.journal.file import is_driven
 from search.journal.open import open_reader
 from search.process import watch
 from search.tracking import mlflow_compat
-from search.tracking.database import LOCAL_URI, prepare
+from search.tracking.database import DATABASE, LOCAL_URI, prepare
+from search.tracking.followed import Followed, folder_at, job_id_in, place_of
 from search.tracking.runs import JobRuns
 from search.tracking.server import LostError, RefusedError, Server, UnavailableError
 from search.tracking.state import StateFile
@@ -120,6 +122,8 @@ class Follower:
         self._linger = linger
         self._open_client = open_client
         self._state = StateFile(folder)
+        local = [folder.parent / DATABASE] if uri == LOCAL_URI else []
+        self._followed = Followed([folder, folder / JOURNAL, *local])
         self._start_over()
 
     def _start_over(self) -> None:
@@ -131,6 +135,7 @@ class Follower:
         self._file_attempts: Counter[str] = Counter()  # by name
         self._refused = False  # whether the server has refused something
         self._driver_seen = False  # whether the journal names the driver that we follow
+        self._copied = False  # whether the folder is a copy of another one with the same job
 
     def run(self) -> int:
         """Follow the job to its end. Returns an ExitCode."""
@@ -138,6 +143,8 @@ class Follower:
         failures = 0
         while True:
             began = time.monotonic()
+            if self._followed.gone():
+                return self._end_gone()
             try:
                 alive = self._driver_lives()  # asked first: its last records are then read
                 self._read()
@@ -167,7 +174,7 @@ class Follower:
     def _pause(self, seconds: float, *, alive: bool, done: bool) -> None:
         """Sleep, but no longer than until the driver ends or the job is done."""
         until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
+        while (left := until - time.monotonic()) > 0 and not self._followed.gone():
             if alive and (not self._driver_lives() or (not done and self._done_meanwhile())):
                 break
             time.sleep(min(left, _POLL))
@@ -199,6 +206,9 @@ class Follower:
             self._read()
         if self._runs.job_state.driver is None or self._runs.done:
             return False
+        journal = self._folder / JOURNAL
+        if journal.exists() and (held := is_driven(journal)) is not None:
+            return held
         pid, host = self._runs.job_state.driver
         return host == socket.gethostname() and watch(pid)()
 
@@ -229,6 +239,8 @@ class Follower:
         if runs.job is None:
             return
         self._server.connect(runs.name, runs.job_state.job_id)
+        if self._is_copy():
+            return
         if not self._server.has_job:  # all others are its children
             self._server.send(runs.job, runs.data_set)
         for key in list(runs.changed):
@@ -238,6 +250,25 @@ class Follower:
                 self._record_refusal(f"{key}: {error}")
             del runs.changed[key]
         self._store_files()
+
+    def _is_copy(self) -> bool:
+        """Return whether the job's runs are another folder's, which this one was copied from.
+
+        Only in one of them can the job go on. Where the other is no more, this one was moved.
+        """
+        assert self._runs.job is not None
+        own = place_of(self._folder, self._uri)
+        other = folder_at(self._server.job_folder, self._folder, self._uri)
+        if other is not None and not self._copied:
+            self._copied = job_id_in(other) == self._runs.job_state.job_id
+        if self._copied:
+            self._record_refusal(
+                f"MLflow's runs of this job are those of {other}, of which this folder is a copy: "
+                "run the job under another name, or remove one of the two"
+            )
+        else:
+            self._server.claim(self._runs.job, own)
+        return self._copied
 
     def _store_files(self) -> None:
         """Store the job file and, at the end, the report and the best configuration."""
@@ -264,6 +295,11 @@ class Follower:
         text = " ".join(text.split())[:1_000]
         self._state.record_error(text)
         _log(text)
+
+    def _end_gone(self) -> int:
+        """End, since the folder, the journal or the database is not the one that was followed."""
+        self._record_error("what was mirrored is gone, or something else is in its place")
+        return ExitCode.BEHIND
 
     def _end_behind(self) -> int:
         self._state.record_end(False)

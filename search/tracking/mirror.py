@@ -45,6 +45,11 @@ class Mirror:
                     break
         return self._process.poll() == ExitCode.COMPLETE
 
+    @property
+    def ended(self) -> bool:
+        """Whether the mirror's process has ended."""
+        return self._process.poll() is not None
+
     def stop(self) -> None:
         """End the mirror now. What is missing in MLflow then, a later mirror adds."""
         self._process.terminate()

@@ -14,7 +14,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum, auto
 from importlib.metadata import version
+from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 PARENT_TAG = "mlflow.parentRunId"  #: makes a run a child of another one on MLflow's pages
 NOTE_TAG = "mlflow.note.content"  #: is shown as a run's description; people may edit it
@@ -39,9 +41,8 @@ MOST_RUNS = 1_000  #: of one page of a search
 #: What the name of a metric or param must not contain.
 FORBIDDEN_IN_NAMES = re.compile(r"[^\w.\- :/]")
 
-#: Where MLflow's own default experiment, which gatesearch does not use, stores its files: behind
-#: the server that serves the database. It is what a server chooses by itself, and holds wherever
-#: the database is copied to.
+#: Where experiments of a local database store their files: behind the server that serves it, the
+#: dashboard. It is what a server chooses by itself, and holds wherever the runs folder is moved to.
 ARTIFACT_ROOT = "mlflow-artifacts:/"
 
 HEALTH = "/health"  #: a server answers here as soon as it can serve
@@ -131,6 +132,17 @@ def environment() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = text
+
+
+def path_below_root(uri: str) -> PurePosixPath:
+    """Return where a server that serves files would store what has a URI below ARTIFACT_ROOT.
+
+    Raises ValueError where that would be outside.
+    """
+    path = PurePosixPath(unquote(urlsplit(uri).path)).relative_to("/")
+    if ".." in path.parts:
+        raise ValueError(f"{uri} leads out of the folder of files")
+    return path
 
 
 def allow_more_time() -> None:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from search.tracking import mlflow_compat
-from search.tracking.database import ARTIFACTS, LOCAL_URI, prepare
+from search.tracking.database import ARTIFACTS, DATABASE, LOCAL_URI, prepare
 from search.tracking.mlflow_compat import (
     MOST_ENTRIES,
     MOST_PARAMS,
@@ -27,13 +27,14 @@ from search.tracking.mlflow_compat import (
 from search.tracking.runs import DataSet, MlflowRun
 from search.tracking.state import JOB_KEY, StateFile
 from spaces.text import mask
+from trainables.files import replace_file
 
 T = TypeVar("T")
 
 _PARAMS = MOST_PARAMS // 2  # of one request, which is limited in bytes, too
 _METRICS = MOST_ENTRIES - MOST_PARAMS  # of one request, in which params and tags have room as well
 _KEY, _JOB, _POINTS = "gatesearch.key", "gatesearch.job_id", "gatesearch.points"
-_FILE = "gatesearch.file."
+_FILE, _FOLDER = "gatesearch.file.", "gatesearch.folder"
 _LOCAL_SCHEMES = ("", "file")
 
 
@@ -115,6 +116,16 @@ class Server:
         self._job, self._job_id, self._experiment = job, job_id, experiment
 
     @property
+    def job_folder(self) -> str | None:
+        """The folder that the job's runs were last sent from, as the mirror put it; see `claim`."""
+        return self._stored[JOB_KEY].tags.get(_FOLDER) if self.has_job else None
+
+    @staticmethod
+    def claim(run: MlflowRun, folder: str) -> None:
+        """Have the job's own run say which folder it is sent from."""
+        run.tags[_FOLDER] = folder
+
+    @property
     def has_job(self) -> bool:
         """Whether the job's own run, the parent of all others, is there."""
         return JOB_KEY in self._stored
@@ -150,11 +161,15 @@ class Server:
         stored = self._stored[JOB_KEY]
         tag = _FILE + (f"{folder}/{path.name}" if folder else path.name)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-        if stored.tags.get(tag) == digest:
+        place = self._local_artifacts(stored.artifacts)
+        copy = place and place / (folder or "") / path.name
+        if stored.tags.get(tag) == digest and (copy is None or copy.exists()):
             return
-        self._check_artifacts(stored.artifacts)
         run_id = stored.run_id
-        self._request(lambda: self._client.log_artifact(run_id, str(path), folder), stored)
+        if copy is None:
+            self._request(lambda: self._client.log_artifact(run_id, str(path), folder), stored)
+        else:
+            self._request(lambda: _store_copy(path, copy), stored)
         self._request(lambda: self._client.set_tag(run_id, tag, digest), stored)
         stored.tags[tag] = digest
 
@@ -237,7 +252,8 @@ class Server:
         if found is None:
             location = None
             if self.uri.startswith("sqlite:"):
-                location = (self._root / ARTIFACTS / job).as_uri()
+                # Without a path of this machine, so that the runs folder can be moved.
+                location = f"{mlflow_compat.ARTIFACT_ROOT}{job}"
             tags = {mlflow_compat.EXPERIMENT_KIND_TAG: mlflow_compat.EXPERIMENT_KIND}
             try:
                 return str(self._client.create_experiment(name, location, tags))
@@ -280,19 +296,28 @@ class Server:
         # A creation by a mirror that was killed may still be on its way.
         self._surplus_possible = self._surplus_possible or bool(found)
 
-    def _check_artifacts(self, uri: str) -> None:
-        """Raise RefusedError for a place on this machine that the server, not we, has chosen."""
+    def _local_artifacts(self, uri: str) -> Path | None:
+        """Return the folder of a run's files, where this process writes them and no server does.
+
+        Raises RefusedError for a place on this machine that the server, not we, has chosen.
+        """
         scheme = urlsplit(uri).scheme
         if self.uri.startswith("sqlite:"):
-            if scheme == "file" and not uri.startswith((self._root / ARTIFACTS).as_uri() + "/"):
+            below = self._root / ARTIFACTS
+            if uri.startswith(mlflow_compat.ARTIFACT_ROOT):
+                return below / mlflow_compat.path_below_root(uri)
+            if scheme == "file" and not uri.startswith(below.as_uri() + "/"):
                 raise RefusedError(
-                    f"the experiment must store its files in {self._root}, not at {uri}"
+                    f"the experiment must store its files in {self._root}, not at {uri}: it was "
+                    f"made elsewhere, by an earlier version. Move {DATABASE} away; mirrors of the "
+                    "jobs make it again"
                 )
         elif scheme in _LOCAL_SCHEMES:
             raise RefusedError(
                 f"the server must be started with --serve-artifacts: it stores files at {uri}, "
                 "which only it can reach"
             )
+        return None
 
     def _request(self, request: Callable[[], T], stored: _Stored | None = None) -> T:
         """Run one request. Raises UnavailableError, RefusedError or LostError.
@@ -338,6 +363,11 @@ class Server:
         except Exception as error:
             return mlflow_compat.fault_of(error) is Fault.MISSING
         return False
+
+
+def _store_copy(path: Path, copy: Path) -> None:
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(copy, path.read_bytes())
 
 
 def _user() -> str:

@@ -13,6 +13,7 @@ The mirror finds its runs in MLflow by their tags: losing the file loses nothing
 import json
 import os
 import time
+import weakref
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,6 +74,9 @@ class StateFile:
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE_NAME
         self._state = mirror_state(folder)
+        # Another job may have a folder at this path one day, and no word of this one in it.
+        self._folder = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        weakref.finalize(self, os.close, self._folder)
 
     @property
     def runs(self) -> dict[str, str]:
@@ -105,7 +109,7 @@ class StateFile:
         """Append a record if the disk allows it: a mirror goes on without."""
         line = json.dumps(record).encode() + b"\n"
         with suppress(OSError, InputError):
-            file = open_own(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+            file = open_own(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, dir_fd=self._folder)
             try:
                 size = os.fstat(file).st_size
                 if size and os.pread(file, 1, size - 1) != b"\n":

@@ -4,7 +4,9 @@ import math
 import os
 import shutil
 import socket
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from mlflow_content import comparable, curve, database
 from written_jobs import WrittenJob
 
+from search.journal.file import FileJournal
 from search.tracking.database import DATABASE
 from search.tracking.follower import ExitCode, Follower
 from search.tracking.mirror import mirror_once, start_mirror
@@ -282,7 +285,8 @@ def test_interrupted_trial_is_killed_and_runs_again_after_a_resume(root: Path) -
         assert (runs[key]["status"], runs[key]["tags"]["state"]) == ("KILLED", "interrupted")
 
     job.driver(os.getpid(), socket.gethostname())
-    mirror(job.folder)
+    with FileJournal(job.folder / "job.journal"):
+        mirror(job.folder)
     runs = stored(root)
     for key in ("job", "search/rnn/0"):
         assert (runs[key]["status"], runs[key]["tags"]["state"]) == ("RUNNING", "running")
@@ -326,6 +330,55 @@ def test_two_jobs_of_one_name_share_an_experiment_and_no_run(tmp_path: Path, roo
     assert {len(runs) for runs in found.values()} == {2}
     assert len({run["experiment"] for runs in found.values() for run in runs}) == 1
     assert not set(run_ids(first.folder).values()) & set(run_ids(second.folder).values())
+
+
+def test_a_moved_runs_folder_is_mirrored_as_before(root: Path) -> None:
+    old, new = root / "a", root / "b" / "c"
+    old.mkdir()
+    shutil.copy(root / DATABASE, old)
+    folder = whole_job(old)
+    assert mirror(folder) == ExitCode.COMPLETE
+    before = stored(old)
+    new.parent.mkdir()
+    old.rename(new)
+    (new / "vowels" / "report.html").write_text("<h1>Another</h1>")
+    assert mirror(new / "vowels") == ExitCode.COMPLETE
+    after = stored(new)
+    assert [run["run_id"] for run in after.values()] == [run["run_id"] for run in before.values()]
+    (report,) = (new / "mlartifacts").rglob("report.html")
+    assert report.read_text() == "<h1>Another</h1>"
+    assert not old.exists()
+    with closing(sqlite3.connect(new / DATABASE)) as connection:
+        dump = "\n".join(connection.iterdump())
+    assert str(root) not in dump
+
+
+def test_a_copied_job_never_mirrors_into_the_other_s_runs(root: Path) -> None:
+    folder = whole_job(root)
+    assert mirror(folder) == ExitCode.COMPLETE
+    before, copy = comparable(database(root / DATABASE)), root / "copy"
+    shutil.copytree(folder, copy)
+    with (copy / "report.html").open("a") as report:
+        report.write("of the copy")
+    assert mirror(copy) == ExitCode.BEHIND
+    assert "vowels, of which this folder is a copy" in (mirror_state(copy).error or "")
+    assert comparable(database(root / DATABASE)) == before
+    assert mirror(folder) == ExitCode.COMPLETE
+    folder.rename(root / "elsewhere")  # the same job under another name: it was moved
+    assert mirror(root / "elsewhere") == ExitCode.COMPLETE
+    assert mirror(copy) == ExitCode.BEHIND
+
+
+@pytest.mark.parametrize("mask", [0o077, 0o002])
+def test_files_have_the_permissions_that_the_umask_leaves(mask: int, root: Path) -> None:
+    (root / DATABASE).chmod(0o666 & ~mask)
+    before = os.umask(mask)
+    try:
+        assert mirror(whole_job(root)) == ExitCode.COMPLETE
+    finally:
+        os.umask(before)
+    modes = {path.stat().st_mode & 0o777 for path in root.rglob("*") if path.is_file()}
+    assert modes == {0o666 & ~mask}
 
 
 def test_no_file_is_stored_that_a_link_leads_out_of_the_folder_to(root: Path) -> None:

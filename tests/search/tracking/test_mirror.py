@@ -134,6 +134,35 @@ def test_next_driver_s_mirror_takes_over_from_one_that_is_behind(root: Path) -> 
     assert runs(root)["search/rnn/0"]["tags"]["generation"] == "2"
 
 
+@pytest.mark.parametrize("lost", ["the runs folder", "the job's folder", "the database"])
+def test_mirror_of_what_is_gone_ends_at_once_and_writes_nothing(lost: str, root: Path) -> None:
+    runs_folder = root / "runs"
+    runs_folder.mkdir()
+    shutil.copy(root / DATABASE, runs_folder)
+    with driver() as process:
+        job = local_job(runs_folder / "vowels", process.pid)
+        job.trial("search/rnn/0")
+        with running_mirror(job, None, process.pid) as mirror:
+            until(lambda: state_of(runs_folder, "search/rnn/0") == "running")
+            match lost:
+                case "the runs folder":
+                    shutil.rmtree(runs_folder)
+                case "the job's folder":
+                    shutil.rmtree(job.folder)
+                case _:
+                    (runs_folder / DATABASE).unlink()
+            runs_folder.mkdir(exist_ok=True)
+            shutil.copy(root / DATABASE, runs_folder)
+            if lost != "the database":
+                local_job(job.folder, process.pid).trial("search/rnn/1")
+            until(lambda: mirror.ended)
+            assert not mirror.wait(0)
+            assert process.poll() is None
+    if lost != "the database":
+        assert not (job.folder / "tracking.jsonl").exists()
+        assert runs(runs_folder) == {} or lost == "the job's folder"
+
+
 def test_second_mirror_of_a_job_is_refused(root: Path) -> None:
     with driver() as process:
         job = local_job(root / "vowels", process.pid)
