@@ -33,6 +33,7 @@ from search.tracking.server import LostError, RefusedError, Server, UnavailableE
 from search.tracking.state import StateFile
 from spaces.errors import GatesearchError
 from trainables.files import is_inside, open_own
+from trainables.scratch import remove_stale_folders
 
 LOCK = "tracking.lock"
 LINGER = 600.0  #: seconds that a mirror goes on trying after its driver has ended
@@ -96,6 +97,8 @@ def run() -> int:
     except GatesearchError as error:
         _log(" ".join(str(error).split()))
         return ExitCode.REFUSED
+    finally:
+        remove_stale_folders()  # the driver's, where it was killed: nobody else may come for long
 
 
 class Follower:

@@ -60,10 +60,11 @@ def exported(folder: Path) -> Path:
 def _clean(tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
     folder = tmp / "checkpoints"
     old, draft = filled(folder / OURS), filled(folder / f".{OURS}.{HEX}")
+    inner = filled(folder / f"..{OURS}.{HEX}.{HEX}")
     return Scene(
         folder,
         lambda: LocalStore(folder).clean({"search-gru-0-g1-e9"}),
-        [old, draft],
+        [old, draft, inner],
         near=["search-lstm", "search-lstm-0", f"{OURS}.bak", f"my-{OURS}", f".notes.{HEX}", "best"],
         linked=["search-gru-1-g1-e9", f".search-gru-1-g1-e9.{HEX}"],
     )

@@ -68,7 +68,7 @@ class LocalStore(Store):
                 self._folder / entry.name
                 for entry in found
                 if entry.is_dir(follow_symlinks=False)
-                and is_checkpoint_name(drafted(entry.name) or entry.name)
+                and is_checkpoint_name(_without_draft(entry.name))
             )
 
     def _path(self, name: str) -> Path:
@@ -76,3 +76,10 @@ class LocalStore(Store):
         if not is_checkpoint_name(name):
             raise CheckpointError(f"no checkpoint can have the name {name!r}")
         return self._folder / name
+
+
+def _without_draft(name: str) -> str:
+    """Return the name that a draft is of; checkpoints are written to a draft of a draft."""
+    while (of := drafted(name)) is not None:
+        name = of
+    return name
