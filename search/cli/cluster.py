@@ -17,7 +17,7 @@ from rich.table import Table
 
 from deploy.errors import ClusterError
 from search.cli.options import AsJson, JobFile, Root, user_path
-from search.cli.terminal import below_here, print_json, print_message, print_note
+from search.cli.terminal import below_here, print_json, print_message, print_note, wide_console
 from search.job.commands import RUNS
 from spaces.errors import GatesearchError, InputError
 
@@ -109,7 +109,7 @@ def jobs(address: Address = None, token_file: TokenFile = None, as_json: AsJson 
     if as_json:
         print_json([asdict(job) for job in found])
     else:
-        Console().print(_jobs_table(found))
+        wide_console().print(_jobs_table(found))
 
 
 def _jobs_table(jobs: "Iterable[ClusterJob]") -> Table:

@@ -103,7 +103,10 @@ def _data(results: Results) -> Data:
 def _training(results: Results, trial: TrialResult, config: TrialConfig, data: Data) -> Training:
     """Return the trial as its last checkpoint has it."""
     place = f"{results.job.name}: trial {trial.number} of arm {trial.arm}"
-    remedy = f"train it again: `gatesearch run` a job with this configuration and seed {trial.seed}"
+    remedy = (
+        f"`gatesearch fetch {results.job.name} --checkpoints` brings it from a cluster; or train "
+        f"it again: `gatesearch run` a job with this configuration and seed {trial.seed}"
+    )
     if trial.checkpoint is None:
         raise InputError.of(place, "a trial must have a checkpoint to be exported", remedy)
     store = checkpoint_store(results.job, results.folder, results.job_id)

@@ -21,6 +21,7 @@ from search.job.sections import (
     place_faults,
 )
 from search.job.yaml_lines import Source, parse, read_text
+from search.job.yaml_text import write
 from spaces.arms import Arm
 from spaces.errors import InputError
 from spaces.fields import Fault
@@ -93,8 +94,11 @@ class JobSpec:
 
     @property
     def text(self) -> str:
-        """The job file as its user wrote it and as it was checked; it is not read again."""
-        return without_origin(self._source.text)
+        """The job file as its user wrote it and as it was checked; it is not read again.
+
+        A job that was restored from its dump has the dump's.
+        """
+        return without_origin(self._source.text) or write(self.dump())
 
     def dump(self) -> dict[str, Any]:
         """Return the job as plain JSON types, every default spelt out.

@@ -53,6 +53,12 @@ def begin(job: JobSpec, info: TaskInfo, path: Path, root: Path) -> Path:
     from search.run import warm_start
 
     folder = root / job.name
+    for place in (folder, job.base):
+        try:
+            str(place).encode()
+        except UnicodeEncodeError:  # Ray and the journal cannot name it
+            rule, remedy = "the names of folders must be UTF-8", "rename it, or use another folder"
+            raise InputError.of(repr(str(place)), rule, remedy) from None
     if has_job(folder):
         check_same_job(folder, job)
         return folder
@@ -88,6 +94,7 @@ def execute(
     from search.run.ray_runner import run_trials
     from search.run.warm_start import find
     from search.tracking.mirror import start_mirror
+    from search.tracking.state import mirror_state
 
     check(job)
     with open_journal(job, folder) as journal:
@@ -121,7 +128,8 @@ def execute(
                 console.print(
                     "MLflow has not got everything yet. No result is lost: they are in the "
                     "journal. A process in the background goes on trying for ten minutes; "
-                    f"after that `{command('mirror', folder)}` fills it in.",
+                    f"after that `{command('mirror', folder)}` fills it in. "
+                    f"{mirror_state(folder).error or ''}".rstrip(),
                     markup=False,
                 )
         return exported and all(driver.confirmation.best(arm.name, 1) for arm in job.arms)

@@ -90,6 +90,8 @@ def mirror_once(folder: Path, uri: str | None) -> MirrorState:
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if done.returncode == ExitCode.BUSY:
         remedy = "nothing needs to be done: it brings MLflow up to date by itself"
+        if (error := mirror_state(folder).error) is not None:
+            remedy = f"see to what keeps it from that, and it goes on by itself: {error}"
         raise InputError.of(str(folder), "a mirror is already at work on this job", remedy)
     state = mirror_state(folder)
     if done.returncode not in (ExitCode.COMPLETE, ExitCode.BEHIND):

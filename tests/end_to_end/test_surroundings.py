@@ -32,6 +32,7 @@ def test_signals_while_ray_starts_end_a_job_in_one_line_and_leave_nothing(
     monkeypatch.setenv("TMPDIR", str(temporary := folder / "t"))
     temporary.mkdir()
     log = folder / "output.log"
+    heed(name)
     with running("run", "tiny.yaml", cwd=folder) as process:
         wait_until(lambda: "starting Ray" in log.read_text(), "Ray is about to start")
         for _ in range(3):
@@ -45,11 +46,21 @@ def test_signals_while_ray_starts_end_a_job_in_one_line_and_leave_nothing(
     assert [path for path in temporary.rglob("*") if not path.is_dir()] == []
 
 
+def heed(name: str) -> None:
+    """Have processes that are started from now on heed a signal, which nohup has them ignore."""
+    number = getattr(signal, name)
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
+
+
 def test_a_report_that_cannot_be_written_is_told_and_resumed(folder: Path) -> None:
     """Its error is raised while Ray leaves, which must not end the process before it is told."""
     in_the_way = folder / "runs" / "tiny" / "results.parquet"
-    in_the_way.mkdir(parents=True)
-    said = gatesearch("run", "tiny.yaml", cwd=folder, code=1)
+    with running("run", "tiny.yaml", cwd=folder) as process:
+        wait_until(lambda: (in_the_way.parent / "job.journal").exists(), "the job is begun")
+        in_the_way.mkdir()
+        assert process.wait(timeout=240) == 1
+    said = (folder / "output.log").read_text()
     assert f"{in_the_way}: Is a directory; nothing is lost. `gatesearch resume tiny`" in said
     assert "Traceback" not in said
     in_the_way.rmdir()

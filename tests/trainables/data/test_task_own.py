@@ -161,7 +161,10 @@ REFUSED: dict[str, tuple[TaskKind, Arrays, str, str, str]] = {
     "y of another length": (
         "classification", G | {"y": np.arange(11)}, "y", "12 sequences; this is [11]", "order"
     ),
-    "y one-hot": ("classification", G | {"y": np.eye(12)}, "y", "[12, 12] float64", "one label"),
+    "y one-hot": ("classification", G | {"y": np.eye(12)}, "y", "[12, 12] float64", "argmax(1)"),
+    "y as a column": (
+        "classification", G | {"y": G["y"].reshape(-1, 1)}, "y", "[12, 1]", "y.ravel()"
+    ),
     "y as floats": ("classification", G | {"y": G["y"] * 1.0}, "y", "float64", "return_inverse"),
     "y as text": (
         "classification", G | {"y": np.array(["a", "b"] * 6)}, "y", "<U1", "return_inverse"

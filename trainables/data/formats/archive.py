@@ -119,7 +119,7 @@ def _check_names(
     meant = [
         f"{close[0]} for {name}"
         for name in unknown
-        if (close := difflib.get_close_matches(name, known, n=1))
+        if (close := difflib.get_close_matches(name.lower(), known, n=1))
     ]
     raise InputError.of(
         place,

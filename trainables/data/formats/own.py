@@ -94,7 +94,9 @@ def _lengths(lengths: Array, steps: int, kind: TaskKind | None, place: str) -> N
         raise InputError.of(
             f"{place}: lengths",
             f"lengths must be [n] integers, not {_description(lengths)}",
-            "give the number of steps of each sequence",
+            "give the number of steps of each sequence: lengths.astype(int)"
+            if lengths.ndim == 1 and lengths.dtype.kind == "f"
+            else "give the number of steps of each sequence",
         )
     if len(lengths) == 0 or steps == 0:
         raise InputError.of(
@@ -176,10 +178,15 @@ def _steps(x: Array, lengths: NDArray[np.int64], kind: TaskKind, place: str) -> 
 def _targets(y: Array, n: int, kind: TaskKind, place: str) -> Array:
     """Return y as int64 classes or float32 targets."""
     if y.shape != (n,):
+        remedy = "give one label or target for each sequence, in the order of lengths"
+        if y.shape == (n, 1):
+            remedy = "y.ravel()"
+        elif y.ndim == 2 and len(y) == n and kind == "classification":
+            remedy = "of one-hot labels: y.argmax(1)"
         raise InputError.of(
             f"{place}: y",
             f"y must be [n], one for each of the {n} sequences; this is {_description(y)}",
-            "give one label or target for each sequence, in the order of lengths",
+            remedy,
         )
     if kind == "classification":
         if y.dtype.kind not in "iu":

@@ -1,0 +1,28 @@
+"""What is refused before anything is written."""
+
+import os
+from pathlib import Path
+
+import driven
+import pytest
+from driven import INFO
+
+from search.job.folder import stored_job
+from search.run.session import begin
+from spaces.errors import InputError
+
+
+def test_a_folder_whose_name_is_no_utf_8_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    """As an old archive leaves it: neither Ray nor the journal could name it."""
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/gr\xf6\xdfe"))
+    odd.mkdir()
+    for base, root in ((odd, tmp_path / "runs"), (tmp_path, odd)):
+        with pytest.raises(InputError, match="must be UTF-8"):
+            begin(driven.job(base), INFO, base / "job.yaml", root)
+    assert [path for path in tmp_path.rglob("*") if path != odd] == []
+
+
+def test_a_job_without_a_file_of_its_own_is_kept_by_its_values(tmp_path: Path) -> None:
+    job = driven.job(tmp_path)
+    folder = begin(job, INFO, tmp_path / "job.yaml", tmp_path / "runs")
+    assert stored_job(folder).dump() == job.dump()
