@@ -1,10 +1,12 @@
-"""Processes of this machine: whether one still lives, and how SIGTERM interrupts this one."""
+"""Processes of this machine: whether one still lives, and how a signal interrupts this one."""
 
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import psutil
+
+from search.supervisor import STOPPING
 
 _DEAD = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
 
@@ -30,13 +32,23 @@ def watch(pid: int) -> Callable[[], bool]:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise KeyboardInterrupt in the block when SIGTERM arrives. Main thread only."""
+    """Raise KeyboardInterrupt in the block when a signal asks for its end. Main thread only.
+
+    It is raised once: more signals do not cut short what the block clears up then.
+    """
 
     def interrupt(number: int, frame: object) -> None:
+        for other in before:
+            signal.signal(other, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {
+        number: signal.signal(number, interrupt)
+        for number in STOPPING
+        if signal.getsignal(number) != signal.SIG_IGN
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

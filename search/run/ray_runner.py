@@ -72,7 +72,11 @@ def run_trials(
     gc.disable()
     leaving = threading.Thread(target=_leave, args=(scratch,), name="ray-leaves")
     leaving.start()
-    _clean(driver, checkpoints)
+    try:
+        _clean(driver, checkpoints)
+    except BaseException:  # which Ray would end the process before it is told
+        leaving.join()
+        raise
     return leaving
 
 

@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from search.process import interruptible, watch
+from search.supervisor import STOPPING
 
 
 def started() -> "subprocess.Popen[bytes]":
@@ -57,8 +58,24 @@ def test_later_process_with_the_same_pid_is_another_one(
     assert watch(77)()
 
 
-def test_sigterm_interrupts_the_block_and_nothing_after_it() -> None:
-    before = signal.getsignal(signal.SIGTERM)
+@pytest.mark.parametrize("number", STOPPING)
+def test_a_signal_interrupts_the_block_and_nothing_after_it(number: signal.Signals) -> None:
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        with pytest.raises(KeyboardInterrupt), interruptible():
+            signal.raise_signal(number)
+        assert signal.getsignal(number) is signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
+
+
+def test_more_signals_do_not_cut_short_what_is_cleared_up() -> None:
+    cleared = False
     with pytest.raises(KeyboardInterrupt), interruptible():
-        signal.raise_signal(signal.SIGTERM)
-    assert signal.getsignal(signal.SIGTERM) is before
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGTERM)
+            cleared = True
+    assert cleared
