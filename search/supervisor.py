@@ -15,6 +15,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -100,6 +101,29 @@ def uninterrupted() -> Iterator[None]:
     finally:
         if _line is not None:
             _line.busy[0] = 0
+
+
+@contextmanager
+def bounded(seconds: float, message: str, code: int) -> Iterator[None]:
+    """End the command with a message where the block takes longer.
+
+    It is for waits in compiled code, which nothing in the process can end. Without a supervisor,
+    which clears up, nothing is ended.
+    """
+
+    def give_up() -> None:
+        _print(message)
+        tell_ended()
+        os._exit(code)
+
+    timer = threading.Timer(seconds, give_up)
+    timer.daemon = True
+    if _line is not None:
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _tell(about: bytes, text: str) -> None:

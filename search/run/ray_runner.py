@@ -21,7 +21,7 @@ from search.job.spec import JobSpec
 from search.run import ray_settings
 from search.run.driver import Driver
 from search.run.shared_folder import check_shared
-from search.supervisor import tell_scratch
+from search.supervisor import bounded, tell_scratch
 from trainables.checkpoints.base import StoreError
 from trainables.checkpoints.open import open_store
 from trainables.data.sequences import Data, Sequences
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 #: Imported while Ray starts; pandas and pyarrow are most of what Tune needs.
 _SLOW_IMPORTS = ("trainables.training.trainer", "pandas", "pyarrow")
+JOIN_SECONDS = 50.0  #: that joining a cluster may take
 MAX_TUNE_FAILURES = 5  #: of Tune itself, one after the other and without a report between them
 
 
@@ -145,15 +146,29 @@ def _join_ray(options: dict[str, Any]) -> None:
     imports = threading.Thread(target=_import, args=(_SLOW_IMPORTS,), daemon=True)
     imports.start()
     on_sigterm = signal.getsignal(signal.SIGTERM)
-    try:
+    if options:
         ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        if options:
-            raise
-        reason = str(error).partition("\n")[0]
-        raise address_refused(os.environ["RAY_ADDRESS"], reason) from error
+    else:
+        _join_cluster()
     signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own handler ends without a message
     imports.join()
+
+
+def _join_cluster() -> None:
+    """Connect to the cluster at RAY_ADDRESS; Ray itself tries for many minutes.
+
+    Raises InputError where it cannot be joined.
+    """
+    import ray
+
+    address = os.environ["RAY_ADDRESS"]
+    slow = f"Ray has not joined it within {JOIN_SECONDS:.0f} s; is the token the cluster's?"
+    too_slow = address_refused(address, slow)
+    try:
+        with bounded(JOIN_SECONDS, str(too_slow), too_slow.exit_code):
+            ray.init(logging_level=logging.ERROR, log_to_driver=False)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise address_refused(address, str(error).partition("\n")[0]) from error
 
 
 def _import(names: tuple[str, ...]) -> None:

@@ -154,3 +154,18 @@ def states(leader: int) -> set[str]:
         Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
         for pid in session(leader)
     }
+
+
+def test_a_wait_that_nothing_in_the_process_can_end_is_bounded(tmp_path: Path) -> None:
+    waits = f"with supervisor.bounded(0.2, 'it took too long', 2):\n    begun(); {DOING['waiting']}"
+    process = started(tmp_path, waits)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (2, "it took too long\n")
+    assert session(process.pid) == []
+
+
+def test_a_wait_that_ends_in_time_is_no_matter(tmp_path: Path) -> None:
+    waits = "with supervisor.bounded(60, '', 2): begun()\nsupervisor.tell_ended()"
+    process = started(tmp_path, waits)
+    _, said = process.communicate(timeout=30)
+    assert (process.returncode, said) == (0, "")
