@@ -139,7 +139,8 @@ def address_refused(address: str, reason: str) -> InputError:
         f"or auto; {address} is not: {reason}"
     )
     remedy = (
-        "unset it to run on this machine, or send the job to a cluster with `gatesearch submit`"
+        "correct it, or RAY_AUTH_TOKEN_PATH; unset it to run on this machine; or send the job to a "
+        "cluster with `gatesearch submit`"
     )
     return InputError([Problem("RAY_ADDRESS", rule, remedy)])
 

@@ -162,7 +162,7 @@ def _join_cluster() -> None:
     import ray
 
     address = os.environ["RAY_ADDRESS"]
-    slow = f"Ray has not joined it within {JOIN_SECONDS:.0f} s; is the token the cluster's?"
+    slow = f"Ray has not joined it within {JOIN_SECONDS:.0f} s"
     too_slow = address_refused(address, slow)
     try:
         with bounded(JOIN_SECONDS, str(too_slow), too_slow.exit_code):
