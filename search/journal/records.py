@@ -33,6 +33,8 @@ def _checkpoint(name: Any) -> Any:
 class _Record(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False)
 
+    time: _Time = 0
+
 
 class _Driver(_Record):
     record: Literal["driver"]
@@ -83,7 +85,6 @@ class _Epoch(_Record):
     train_loss: _Number
     value: _Number
     seconds: _Number
-    time: _Time = 0
     metrics: dict[str, _Number] = {}
 
 
@@ -129,8 +130,6 @@ class _PhaseBegun(_Record):
 
 class _Later(_Record):
     """Of a kind that this version does not know."""
-
-    time: _Time = 0
 
 
 _FORMS = (_Driver, _Job, _Trial, _Report, _Retry, _End, _Extend, _PhaseBegun)

@@ -158,8 +158,8 @@ class JobState:
         check_record(record)
         key = record.get("key")
         match record["record"]:
-            case "trial" if self.info is None:
-                raise _unsound(f"trial {show(key)} must follow the record of the job")
+            case "trial" if self.info is None or not self.job_id:
+                raise _unsound(f"trial {show(key)} must follow the records of job and driver")
             case "trial" if key != trial_key(record["phase"], record["arm"], record["number"]):
                 raise _unsound(f"the key of a trial must tell its arm, not {show(key)}")
             case "report" | "retry" | "end" if key not in self.trials:

@@ -21,7 +21,8 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.job.spec import JobSpec
-from search.journal.base import BaseJournal, Group
+from search.journal.base import BaseJournal, Group, JournalError
+from search.journal.records import REMEDY
 from search.journal.replay import JobState
 from search.journal.trial import State
 from search.study.journal_backend import JournalBackend
@@ -36,6 +37,8 @@ from search.study.suggestions import Shown, Suggester, Suggestion
 from search.study.window import TrialWindow, with_estimates
 from spaces.arms import Arm
 from spaces.config import TrialConfig
+from spaces.errors import GatesearchError
+from spaces.text import show
 
 if TYPE_CHECKING:
     from search.study.cma import CmaEs
@@ -222,13 +225,23 @@ def open_studies(
     """Return each arm's study, created where the journal does not have it yet.
 
     groups: what the journal held when it was opened. load_prior_trials: returns the trials to start
-    warm from; called where the journal does not hold them.
+    warm from; called where the journal does not hold them. Raises JournalError where Optuna cannot
+    make studies of what it holds.
     """
-    storage = JournalStorage(JournalBackend(journal, groups))
-    prior = {}
-    if job.search.warm_start:
-        prior = prior_trials_of(job, job_state, storage, load_prior_trials)
-    return {
-        arm.name: ArmStudy(job, arm, job_state, storage, prior.get(arm.name, ()))
-        for arm in job.arms
-    }
+    try:
+        storage = JournalStorage(JournalBackend(journal, groups))
+        prior = {}
+        if job.search.warm_start:
+            prior = prior_trials_of(job, job_state, storage, load_prior_trials)
+        return {
+            arm.name: ArmStudy(job, arm, job_state, storage, prior.get(arm.name, ()))
+            for arm in job.arms
+        }
+    except GatesearchError:
+        raise
+    except Exception as error:  # Optuna trusts its records: a fault of theirs can become any
+        if not groups:
+            raise
+        rule = "the journal's records of Optuna's must be as they were written"
+        fault = f"{type(error).__name__}: {show(str(error))}"
+        raise JournalError(f"{journal.place}: {rule} ({fault}). {REMEDY}") from error

@@ -249,7 +249,9 @@ class JobRuns:
 
     @property
     def _finalists(self) -> int:
-        return int(((self.job_state.spec or {}).get("confirm") or {}).get("finalists", 1))
+        confirm = (self.job_state.spec or {}).get("confirm")
+        finalists = confirm.get("finalists") if isinstance(confirm, dict) else None
+        return finalists if isinstance(finalists, int) else 1
 
     def _update_all(self) -> None:
         for run in self._open.values():

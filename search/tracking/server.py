@@ -305,7 +305,10 @@ class Server:
         if self.uri.startswith("sqlite:"):
             below = self._root / ARTIFACTS
             if uri.startswith(mlflow_compat.ARTIFACT_ROOT):
-                return below / mlflow_compat.path_below_root(uri)
+                try:
+                    return below / mlflow_compat.path_below_root(uri)
+                except ValueError as error:
+                    raise RefusedError(str(error)) from error
             if scheme == "file" and not uri.startswith(below.as_uri() + "/"):
                 raise RefusedError(
                     f"the experiment must store its files in {self._root}, not at {uri}: it was "
