@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from spaces.hyperparameters import HYPERPARAMETERS, ForgetBias, Optimizer, RecurrentInit
+from spaces.hyperparameters import HYPERPARAMETERS, ForgetBias, Optimizer, Precision, RecurrentInit
 
 
 def _bounds(name: str) -> Any:
@@ -41,6 +41,7 @@ class TrialConfig(BaseModel):
     zoneout: Annotated[float, _bounds("zoneout")] = _default("zoneout")
 
     optimizer: Optimizer = _default("optimizer")
+    precision: Precision = _default("precision")
     learning_rate: Annotated[float, _bounds("learning_rate")]
     weight_decay: Annotated[float, _bounds("weight_decay")] = _default("weight_decay")
     batch_size: Annotated[int, _bounds("batch_size")] = _default("batch_size")

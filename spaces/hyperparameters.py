@@ -14,6 +14,7 @@ from typing import Literal, Protocol, get_args
 from spaces.domains import Choices, Domain, Fixed, Range, Rule, Value
 
 Optimizer = Literal["adam", "adamw", "sgd", "rmsprop"]
+Precision = Literal["float32", "tf32", "bf16"]
 ForgetBias = Literal["default", "zero", "one", "chrono"]
 RecurrentInit = Literal["orthogonal", "xavier"]
 
@@ -210,6 +211,15 @@ _TABLE = (
         default=0.0,
         training=True,
         own=True,
+    ),
+    # Sums are float32 in all of them.
+    Hyperparameter(
+        "precision",
+        "Operands of a scan's products on a GPU: float32, tf32 or bf16; a CPU computes in float32.",
+        Rule("name", names=get_args(Precision)),
+        default="float32",
+        training=True,
+        searchable=False,
     ),
     Hyperparameter(
         "gradient_clip",

@@ -21,6 +21,7 @@ class Adjoints:
     state: dict[str, Node]  #: of the fields before the step, without what comes through products
     vectors: dict[str, Node]  #: of parameter vectors and biases, a term for each sequence
     input: Node | None  #: of the input, without what comes through W
+    hoisted: dict[str, Node]  #: of the blocks whose part W x + b is given, where it is
     stages: dict[Node, int]  #: of every value that depends on an adjoint
     groups: dict[str, list[tuple[Node, Node]]]  #: normalised values and their adjoints, by group
     saved: list[Node]  #: values of the forward pass that this, or a later forward stage, reads
@@ -56,11 +57,13 @@ def differentiate(step: StepGraph) -> Adjoints:
         if node.bias is not None:
             vectors[f"b_{node.bias}"] = terms[node]
     sums = [terms[node] for node in step.sums]
+    hoisted = {n.name: terms[n] for n in nodes if n.op == "hoisted" and n in terms}
     of_input = terms.get(graph.leaf("input"))
-    roots = [*sums, *state.values(), *vectors.values(), *([of_input] if of_input else [])]
+    roots = [*sums, *state.values(), *vectors.values(), *hoisted.values()]
+    roots += [of_input] if of_input else []
     stages = _stages(step, roots)
     saved = _saved(step, roots, stages)
-    return Adjoints(sums, state, vectors, of_input, stages, groups, saved)
+    return Adjoints(sums, state, vectors, of_input, hoisted, stages, groups, saved)
 
 
 def _argument_adjoints(node: Node, g: Node) -> list[tuple[Node, Node]]:
@@ -96,7 +99,7 @@ def _argument_adjoints(node: Node, g: Node) -> list[tuple[Node, Node]]:
             group = group_of(scale)
             of_g, of_gn = graph.leaf("row", f"g {group}"), graph.leaf("row", f"gn {group}")
             return [(value, scale * (g - of_g - node * of_gn))]
-        case "sum" | "row" | "state" | "vector" | "input" | "const" | "keep":
+        case "sum" | "row" | "state" | "vector" | "input" | "hoisted" | "const" | "keep":
             return []
     raise NotImplementedError(node.op)
 

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 #: Operations whose results the tape stores; the backward pass computes the others again.
 SAVED_OPS = frozenset({"sigmoid", "tanh", "exp", "log_sigmoid", "div", "sum"})
 #: Operations without arguments: what a step is given.
-LEAF_OPS = frozenset({"const", "state", "vector", "input", "adjoint", "product", "row", "keep"})
+LEAF_OPS = frozenset(
+    {"const", "state", "vector", "input", "hoisted", "adjoint", "product", "row", "keep"}
+)
 
 
 @dataclass(frozen=True)

@@ -108,11 +108,26 @@ class StepGraph:
         return max(self.stages.values())
 
 
-def trace(variant: Variant) -> StepGraph:
+class HoistedTerms(GraphTerms):
+    """Terms whose part W x + b is given for all steps: it is a leaf, and no sum has a bias."""
+
+    def x(self, block: str) -> Node:
+        if block in self._variant.W:
+            return self._graph.leaf("hoisted", block)
+        return self.p(f"b_{block}")
+
+    def __call__(self, block: str) -> Node:
+        recurrent = self.recur(block, self._h)
+        if block in self._variant.W or block in self._variant.b:
+            return self.x(block) + recurrent
+        return recurrent
+
+
+def trace(variant: Variant, terms_class: type[GraphTerms] = GraphTerms) -> StepGraph:
     """Return the graph of a variant's step."""
     graph = Graph()
     state = {name: graph.leaf("state", name) for name in variant.state}
-    terms = GraphTerms(variant, graph, state)
+    terms = terms_class(variant, graph, state)
     new_state = {name: graph.node(node) for name, node in variant.step(terms, state).items()}
     nodes = list(walk(new_state.values()))
     sums = [node for node in nodes if node.op == "sum"]

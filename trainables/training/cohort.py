@@ -6,11 +6,13 @@ bookkeeping around it is done once for all members. Each gets the very bits that
 result does not depend on the other members.
 """
 
+import importlib.util
 import math
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,32 +20,51 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spaces.config import TrialConfig
-from spaces.hyperparameters import HYPERPARAMETERS
 from trainables import engine
 from trainables.cells.noise import Noise
 from trainables.data.batches import Batch, Batches
 from trainables.data.sequences import Sequences
+from trainables.engine.gpu.paths import OLDEST, interpreted
 from trainables.engine.rows import Rows
 from trainables.training import batching
 from trainables.training.cohort_layers import CohortLayers
 from trainables.training.curve import Epoch
 from trainables.training.metrics import SCORES, Scored, Totals
 from trainables.training.step import train_epoch
-from trainables.training.trainer import Training
+from trainables.training.trainer import Training, check_shapes
+
+if TYPE_CHECKING:
+    from trainables.training.stacked_cohort import StackedCohort
 
 Positions = NDArray[np.int64]
 
-#: Settings in which members of one Cohort may differ.
-OWN = frozenset(row.name for row in HYPERPARAMETERS.values() if row.own)
-#: Settings that members share: they make the shape.
-SHARED = frozenset(TrialConfig.model_fields) - OWN
+
+def stacks(config: TrialConfig, device: str) -> bool:
+    """Return whether a configuration trains as a StackedCohort does: on a card, with Triton."""
+    if config.cell == "transformer" or importlib.util.find_spec("triton") is None:
+        return False
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_capability(device) >= OLDEST
+    return interpreted()
 
 
 def can_batch(config: TrialConfig, device: str = "cpu") -> bool:
     """Return whether members of that configuration train together, not one after the other."""
+    if stacks(config, device):
+        return True
     if (config.cell, config.gates) in batching.UNBATCHABLE or torch.device(device).type != "cpu":
         return False
     return engine.available()
+
+
+def cohort_of(members: Sequence[Training]) -> "Cohort | StackedCohort":
+    """Return the cohort of trainings of one shape that their device calls for."""
+    if stacks(members[0].config, str(members[0].device)):
+        # It needs Triton, which is where a card is.
+        from trainables.training.stacked_cohort import StackedCohort
+
+        return StackedCohort(members)
+    return Cohort(members)
 
 
 class Cohort:
@@ -58,14 +79,8 @@ class Cohort:
     def __init__(self, members: Sequence[Training]) -> None:
         """Raises ValueError where the members' shapes or data differ."""
         self.members = tuple(members)
+        check_shapes(self.members)
         first = self.members[0]
-        for member in self.members[1:]:
-            for name in SHARED:
-                ours, theirs = getattr(first.config, name), getattr(member.config, name)
-                if ours != theirs:
-                    raise ValueError(f"members differ in {name}: {ours} and {theirs}")
-            if first.data.info.fingerprint != member.data.info.fingerprint:
-                raise ValueError("members differ in their data")
         self._data, self._config = first.data, first.config
         self.batched = len(self.members) > 1 and can_batch(first.config, str(first.device))
         if self.batched:

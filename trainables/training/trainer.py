@@ -6,7 +6,7 @@ a training that was stopped and restored is, bit for bit, the one that was never
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from spaces.config import TrialConfig, completed
+from spaces.hyperparameters import HYPERPARAMETERS
 from trainables.cells.noise import NONE, Bits, Dropout, Noise
 from trainables.checkpoints.base import CheckpointError
 from trainables.checkpoints.format import read_checkpoint, write_checkpoint
@@ -28,14 +29,25 @@ from trainables.training.curve import Epoch
 from trainables.training.metrics import SCORES, Scored, Totals
 from trainables.training.step import train_epoch
 
+#: Settings in which members of one cohort may differ, and those that they share: the shape.
+OWN = frozenset(row.name for row in HYPERPARAMETERS.values() if row.own)
+SHARED = frozenset(TrialConfig.model_fields) - OWN
+
 #: Streams of random numbers that are derived from a seed. Another number gives other trainings.
 _WEIGHTS, _DROPOUT, _WEIGHT_DROP, _ZONEOUT = 1, 2, 3, 4
+#: Those of the noise of an epoch: of outputs, of weights, of updates.
+NOISE_STREAMS = _DROPOUT, _WEIGHT_DROP, _ZONEOUT
+
+
+def derived_seed(*key: int) -> int:
+    """Return a seed that follows from the key alone."""
+    state = np.random.SeedSequence(key).generate_state(2, np.uint32)
+    return int(state[0]) << 31 ^ int(state[1])
 
 
 def derived(device: torch.device, *key: int) -> torch.Generator:
     """Return a generator on the device whose stream follows from the key alone."""
-    state = np.random.SeedSequence(key).generate_state(2, np.uint32)
-    return torch.Generator(device).manual_seed(int(state[0]) << 31 ^ int(state[1]))
+    return torch.Generator(device).manual_seed(derived_seed(*key))
 
 
 def _mask_bits(device: torch.device, *key: int) -> Bits:
@@ -65,15 +77,22 @@ class Training:
         self.model = model.to(self.device)
         self.parameters = model.count
         parameters = list(model.parameters())
-        self.weights = torch.cat([parameter.detach().reshape(-1) for parameter in parameters])
-        self.gradient = torch.zeros_like(self.weights)
-        for parameter, part in zip(parameters, _parts(parameters), strict=True):
-            parameter.data = self.weights[part].view(parameter.shape)
-            parameter.grad = self.gradient[part].view(parameter.shape)
+        weights = torch.cat([parameter.detach().reshape(-1) for parameter in parameters])
+        buffers = dict(model.named_buffers())  # running statistics, where a cell has them
+        self.adopt(weights, torch.zeros_like(weights), buffers)
         self.optimizer_state: optimizers.State = {}
         self._best_weights = self.weights.clone()
-        self._buffers = dict(model.named_buffers())  # running statistics, where a cell has them
-        self._best_buffers = _copies(self._buffers)
+        self._best_buffers = _copies(self.buffers)
+
+    def adopt(self, weights: Tensor, gradient: Tensor, buffers: dict[str, Tensor]) -> None:
+        """Keep the model in this memory from now on: weights [N], gradient [N] and buffers."""
+        self.weights, self.gradient, self.buffers = weights, gradient, buffers
+        parameters = list(self.model.parameters())
+        for parameter, part in zip(parameters, _parts(parameters), strict=True):
+            parameter.data = weights[part].view(parameter.shape)
+            parameter.grad = gradient[part].view(parameter.shape)
+        for name, buffer in self.model.named_buffers():
+            buffer.data = buffers[name]
 
     @property
     def epoch(self) -> int:
@@ -110,7 +129,7 @@ class Training:
     @contextmanager
     def at_best(self) -> Iterator[None]:
         """Put the best epoch's weights in place; those of the last epoch come back afterwards."""
-        current, buffers = self.weights.clone(), _copies(self._buffers)
+        current, buffers = self.weights.clone(), _copies(self.buffers)
         self._set_weights(self._best_weights, self._best_buffers)
         try:
             yield
@@ -119,7 +138,7 @@ class Training:
 
     def _set_weights(self, weights: Tensor, buffers: dict[str, Tensor]) -> None:
         self.weights.copy_(weights)
-        for name, buffer in self._buffers.items():
+        for name, buffer in self.buffers.items():
             buffer.copy_(buffers[name])
 
     def best_model(self) -> Model:
@@ -171,7 +190,7 @@ class Training:
         if self.best is None or metric.better(value, self.best.value):
             self.best = point
             self._best_weights.copy_(self.weights)
-            self._best_buffers = _copies(self._buffers)
+            self._best_buffers = _copies(self.buffers)
 
     def _train_epoch(self, number: int) -> float | None:
         """Train one epoch; return its mean loss, or None where it diverged."""
@@ -204,7 +223,7 @@ class Training:
     def save(self, folder: Path) -> None:
         """Write a checkpoint to the folder, which is whole once it is there."""
         tensors = {"weights": self.weights, "best": self._best_weights}
-        tensors |= {f"buffer.{name}": buffer for name, buffer in self._buffers.items()}
+        tensors |= {f"buffer.{name}": buffer for name, buffer in self.buffers.items()}
         tensors |= {f"best_buffer.{name}": buffer for name, buffer in self._best_buffers.items()}
         tensors |= {f"optimizer.{name}": value for name, value in self.optimizer_state.items()}
         tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
@@ -246,11 +265,11 @@ class Training:
         return {"config": config, "seed": self.seed, "data": self.data.info.fingerprint}
 
     def _load(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-        buffers = {name: tensors.pop(f"buffer.{name}") for name in self._buffers}
+        buffers = {name: tensors.pop(f"buffer.{name}") for name in self.buffers}
         self._set_weights(tensors.pop("weights"), buffers)
         self._best_weights.copy_(tensors.pop("best"))
         self._best_buffers = {
-            name: tensors.pop(f"best_buffer.{name}").to(self.device) for name in self._buffers
+            name: tensors.pop(f"best_buffer.{name}").to(self.device) for name in self.buffers
         }
         self.optimizer_state = {
             name.removeprefix("optimizer."): tensor.to(self.device)
@@ -260,6 +279,18 @@ class Training:
         self.diverged = state["diverged"]
         if state["best_epoch"] is not None:
             self.best = self.curve[state["best_epoch"] - 1]
+
+
+def check_shapes(members: Sequence[Training]) -> None:
+    """Raise ValueError where members of a cohort differ in their shape or their data."""
+    first = members[0]
+    for member in members[1:]:
+        for name in SHARED:
+            ours, theirs = getattr(first.config, name), getattr(member.config, name)
+            if ours != theirs:
+                raise ValueError(f"members differ in {name}: {ours} and {theirs}")
+        if first.data.info.fingerprint != member.data.info.fingerprint:
+            raise ValueError("members differ in their data")
 
 
 def _copies(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,0 +1,354 @@
+"""Every variant on this machine's card: right, fast alone, and fast a hundred at once.
+
+    python tests/benchmarks/gpu.py [--out bench-gpu.json] [--seconds 540] [--only gru-slim-1]
+        [--jobs 15] [--shapes 3]
+
+torch, triton and pydantic are enough. Without a card it says so, writes no figure and exits 0.
+Parts that no time is left for are named as such, in the table and in the file. All times are
+medians of CUDA events, each call a CUDA graph unless it says "eager".
+
+correct   forward and gradients of the path that the table takes, and of the generated kernel,
+          against the equations in float64 on the card: |found - exact| / |exact|
+alone     one model forward and backward: our path against cuDNN (the cells that it has), against
+          the equations step by step, eager and as a CUDA graph
+cohorts   a training step (data, model, loss, gradients, clipping, Adam) of 1, 8, 32 and 100 models
+          of 64 units in one launch, against the same models one by one: eagerly, as torch.nn.LSTM
+          and GRU train, and as a cohort of one each
+"""
+
+import argparse
+import json
+import multiprocessing
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from spaces.config import TrialConfig
+from spaces.tasks import TaskInfo
+from trainables import cells
+from trainables.cells.variant import Variant
+from trainables.engine.gpu.paths import card_of, path_of
+from trainables.layers import scan, stacked_scan
+from trainables.layers.layer import Layer
+
+#: Steps, sequences, inputs, units: those of bench-cells.
+SHAPES = [(64, 32, 16, 32), (64, 32, 64, 128), (128, 64, 128, 256)]
+TOLERANCE = {"float32": 2e-5, "tf32": 5e-3, "bf16": 3e-2}
+COHORTS = (1, 8, 32, 100)
+
+Given = dict[str, torch.Tensor]
+
+
+def median_ms(run: Callable[[], Any], rounds: int) -> float:
+    """Return the median milliseconds of calls on the card."""
+    times = []
+    for _ in range(rounds):
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        torch.cuda.synchronize()
+        begin.record()
+        run()
+        end.record()
+        torch.cuda.synchronize()
+        times.append(begin.elapsed_time(end))
+    return statistics.median(times)
+
+
+def graph_ms(run: Callable[[], Any], rounds: int = 20) -> float:
+    """Return the median milliseconds of a call that is captured as a CUDA graph."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(2):
+            run()
+    torch.cuda.current_stream().wait_stream(stream)
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        kept = run()
+    graph.replay()
+    found = median_ms(graph.replay, rounds)
+    del kept
+    return found
+
+
+class Scan:
+    """One variant's scan at a shape, with random parameters and inputs on the card."""
+
+    def __init__(self, name: str, shape: tuple[int, int, int, int], models: int = 1) -> None:
+        T, B, inputs, self.hidden = shape
+        self.variant = variant_of(name)
+        draw = torch.Generator().manual_seed(0)
+        inputs = self.hidden if self.variant.square else inputs
+        layers = [Layer(self.variant, inputs, self.hidden, draw) for _ in range(models)]
+        self.given: Given = {
+            n: torch.stack([layer.get_parameter(n).detach() for layer in layers]).cuda()
+            for n, _ in layers[0].named_parameters()
+        }
+        for value in self.given.values():
+            value += 0.05 * torch.randn(value.shape, generator=draw).cuda()
+        self.given["x"] = torch.randn(models, T, B, inputs, generator=draw).cuda()
+        self.lengths = torch.full((models, B), T).cuda()
+        self.ragged = torch.randint(1, T + 1, (models, B), generator=draw).cuda()
+        self.ragged[:, 0] = T
+        shape_y = models, T, B, self.variant.width(self.hidden)
+        self.dy = torch.randn(shape_y, generator=draw).cuda()
+        width = models, len(self.variant.W) * self.hidden
+        self.statistics = (torch.zeros(width).cuda(), torch.ones(width).cuda())
+
+    def run(self, path: str, precision: str, lengths: torch.Tensor, dtype: torch.dtype) -> Given:
+        """Return the output and all gradients."""
+        given = {n: value.detach().to(dtype).requires_grad_() for n, value in self.given.items()}
+        statistics = None
+        if self.variant.norm == "batch":
+            statistics = self.statistics[0].to(dtype), self.statistics[1].to(dtype)
+        y = stacked_scan.scans(
+            self.variant,
+            {n: value for n, value in given.items() if n != "x"},
+            given["x"],
+            lengths,
+            self.hidden,
+            path,  # type: ignore[arg-type]
+            precision,
+            statistics,
+            training=True,
+        )
+        found = torch.autograd.grad(y, list(given.values()), self.dy.to(dtype))
+        return {"y": y.detach(), **dict(zip(given, found, strict=True))}
+
+    def timed(self, path: str, precision: str = "float32") -> Callable[[], Given]:
+        return lambda: self.run(path, precision, self.lengths, torch.float32)
+
+    def path(self, precision: str = "float32") -> str:
+        return path_of(
+            self.variant,
+            self.hidden,
+            precision,
+            card_of(self.lengths.device),
+            torch_has=self.variant.name in scan.KERNELS,
+            double=False,
+        )
+
+    def generated(self, precision: str = "float32") -> bool:
+        card = card_of(self.lengths.device)
+        has = {"torch_has": False, "double": False}
+        return path_of(self.variant, self.hidden, precision, card, **has) == "generated"
+
+
+def variant_of(name: str) -> Variant:
+    return next(variant for variant in cells.VARIANTS.values() if variant.name == name)
+
+
+def compiled(name: str, shape: tuple[int, int, int, int], precision: str) -> None:
+    """Compile a variant's kernels at a shape, in a process of its own, into Triton's cache."""
+    one = Scan(name, (2, *shape[1:]))
+    if one.generated(precision):
+        one.run("generated", precision, one.lengths, torch.float32)
+        torch.cuda.synchronize()
+
+
+def compile_all(jobs: list[tuple[Any, ...]], processes: int, until: float) -> list[str]:
+    """Compile kernels side by side; return what failed or found no time."""
+    failed = []
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(processes, mp_context=context)
+    waiting = {job: pool.submit(compiled, *job) for job in jobs}
+    for job, future in waiting.items():
+        try:
+            future.result(timeout=max(0.1, until - time.monotonic()))
+        except Exception as error:
+            failed.append(f"{job}: {type(error).__name__} {str(error)[-200:]}")
+    for process in list(pool._processes.values()):
+        process.kill()
+    return failed
+
+
+def errors(one: Scan, path: str, precision: str, exact: Given) -> float:
+    """Return the largest relative error of the output and the gradients; NaN where there is one."""
+    found = one.run(path, precision, one.ragged, torch.float32)
+    relative = [
+        float((found[n].double() - value).norm() / value.norm().clamp(min=1e-9))
+        for n, value in exact.items()
+    ]
+    return float(np.max(relative))
+
+
+def cudnn(name: str, shape: tuple[int, int, int, int]) -> Callable[[], Any] | None:
+    """Return forward and backward of torch's own layer of the same cell."""
+    kinds = {
+        "lstm-standard": torch.nn.LSTM,
+        "gru-reset-after": torch.nn.GRU,
+        "rnn-tanh": torch.nn.RNN,
+    }
+    if name not in kinds:
+        return None
+    T, B, inputs, hidden = shape
+    module = kinds[name](inputs, hidden).cuda()
+    x, dy = torch.randn(T, B, inputs).cuda(), torch.randn(T, B, hidden).cuda()
+
+    def run() -> Any:
+        leaf = x.detach().requires_grad_()
+        return torch.autograd.grad(module(leaf)[0], [leaf, *module.parameters()], dy)
+
+    return run
+
+
+def measure(name: str, shape: tuple[int, int, int, int], eager: bool) -> dict[str, Any]:
+    """Return errors and milliseconds of a variant at a shape."""
+    one = Scan(name, shape)
+    row: dict[str, Any] = {"variant": name, "shape": shape, "path": one.path()}
+    exact = one.run("reference", "float32", one.ragged, torch.float64)
+    paths = {row["path"], *(["generated"] if one.generated() else [])}
+    row["error"] = {path: errors(one, path, "float32", exact) for path in paths}
+    row["ms"] = {path: graph_ms(one.timed(path)) for path in paths if path != "reference"}
+    theirs = cudnn(name, shape)
+    if theirs is not None:
+        row["ms"]["cudnn"] = graph_ms(theirs)
+    if eager:
+        run = one.timed("reference")
+        run()
+        row["ms"]["eager"] = median_ms(run, 3)
+    if row["path"] == "reference":
+        row["ms"]["reference"] = graph_ms(one.timed("reference"), 5)
+    return row
+
+
+def cohort_data(T: int = 100, features: int = 8, count: int = 256) -> Any:
+    """Return a data set of sequences that all have the same length."""
+    from trainables.data.sequences import Data, Sequences
+
+    draw = np.random.default_rng(0)
+
+    def split() -> Sequences:
+        x = draw.normal(size=(count * T, features)).astype(np.float32)
+        return Sequences(x, np.full(count, T), draw.integers(0, 4, count))
+
+    from spaces.tasks import METRICS
+
+    info = TaskInfo("made", "classification", features, 4, T, METRICS["classification"][0])
+    return Data(info, split(), split(), split())
+
+
+def cohorts(cell: str, gates: str, precision: str) -> dict[str, Any]:
+    """Return milliseconds of a training step of cohorts, and of the same models one by one."""
+    from trainables.training.stacked_cohort import StackedCohort
+    from trainables.training.trainer import Training
+
+    data = cohort_data()
+    config = TrialConfig(
+        cell=cell, gates=gates, depth=1, hidden_size=64, learning_rate=1e-3, max_epochs=99,
+        dropout=0.1, batch_size=32, precision=precision,
+    )  # fmt: skip
+    batches = 8
+    row: dict[str, Any] = {"variant": f"{cell}-{gates}", "precision": precision, "ms": {}}
+    for count in COHORTS:
+        members = [Training(config, data, seed=seed, device="cuda") for seed in range(count)]
+        cohort = StackedCohort(members)
+        cohort._train_epoch(list(range(count)))
+        torch.cuda.synchronize()
+        times = []
+        for _ in range(3):
+            began = time.perf_counter()
+            cohort._train_epoch(list(range(count)))
+            torch.cuda.synchronize()
+            times.append(1e3 * (time.perf_counter() - began) / batches)
+        row["ms"][str(count)] = statistics.median(times)
+        row.setdefault("bytes", {})[str(count)] = torch.cuda.max_memory_allocated()
+        del cohort, members
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    alone = Training(config, data, seed=0, device="cuda")
+    alone._train_epoch(1)
+    began = time.perf_counter()
+    alone._train_epoch(2)
+    torch.cuda.synchronize()
+    row["ms"]["eager"] = 1e3 * (time.perf_counter() - began) / batches
+    most = row["ms"][str(COHORTS[-1])]
+    row["times one by one, eager"] = COHORTS[-1] * row["ms"]["eager"] / most
+    row["times one by one, cohorts of one"] = COHORTS[-1] * row["ms"]["1"] / most
+    return row
+
+
+def show(found: dict[str, Any]) -> None:
+    """Print a short table."""
+    for row in found["cells"]:
+        times = "  ".join(f"{name} {ms:.3f}" for name, ms in row["ms"].items())
+        error = max(row["error"].values())
+        print(
+            f"{row['variant']:28} H {row['shape'][3]:3}  {row['path']:9}  {error:.0e}  ms: {times}"
+        )
+    for row in found["cohorts"]:
+        times = "  ".join(f"{name} {ms:.2f}" for name, ms in row["ms"].items())
+        ratios = ", ".join(f"{n}: {v:.0f}" for n, v in row.items() if n.startswith("times"))
+        print(f"cohorts of {row['variant']}, {row['precision']}  ms a step: {times}  {ratios}")
+    for line in found["not measured"]:
+        print("not measured:", line)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", default="bench-gpu.json")
+    parser.add_argument("--seconds", type=float, default=540)
+    parser.add_argument("--only", default="", help="variants, by commas; all by default")
+    parser.add_argument("--jobs", type=int, default=15)
+    parser.add_argument("--shapes", type=int, default=3)
+    options = parser.parse_args()
+    if not torch.cuda.is_available():
+        print("No CUDA card here: nothing is measured.")
+        return
+    began = time.monotonic()
+    until = began + options.seconds
+    import triton
+
+    about = torch.cuda.get_device_properties(0)
+    found: dict[str, Any] = {
+        "card": about.name,
+        "memory_bytes": about.total_memory,
+        "versions": {"torch": torch.__version__, "triton": triton.__version__,
+                     "cuda": torch.version.cuda, "python": platform.python_version()},
+        "cells": [], "cohorts": [], "not measured": [],
+    }  # fmt: skip
+    torch.backends.cudnn.allow_tf32 = False  # as in our float32
+    names = options.only.split(",") if options.only else [v.name for v in cells.VARIANTS.values()]
+    shapes = SHAPES[: options.shapes]
+    jobs = [(name, shape, "float32") for shape in shapes for name in names]
+    cohort_cells = [("lstm", "standard"), ("gru", "reset-after"), ("gru", "reset-before")]
+    sizes = [(f"{cell}-{gates}", (64, 32, 8, 64)) for cell, gates in cohort_cells]
+    jobs = [(*size, precision) for size in sizes for precision in ("float32", "tf32")] + jobs
+    for failure in compile_all(jobs, options.jobs, began + options.seconds * 0.4):
+        found["not measured"].append(f"compile {failure}")
+    print(f"compiled after {time.monotonic() - began:.0f} s", flush=True)
+    for cell, gates in cohort_cells:
+        for precision in ("float32", "tf32"):
+            try:
+                if time.monotonic() < until:
+                    found["cohorts"].append(cohorts(cell, gates, precision))
+            except Exception as error:
+                found["not measured"].append(
+                    f"cohorts of {cell}: {type(error).__name__} {str(error)[-300:]}"
+                )
+    print(f"cohorts after {time.monotonic() - began:.0f} s", flush=True)
+    for shape in shapes:
+        for name in names:
+            if time.monotonic() > until:
+                found["not measured"].append(f"{name} at {shape}: no time was left")
+                continue
+            try:
+                found["cells"].append(measure(name, shape, eager=True))
+            except Exception as error:
+                found["not measured"].append(
+                    f"{name} at {shape}: {type(error).__name__} {str(error)[-300:]}"
+                )
+    Path(options.out).write_text(json.dumps(found, indent=1))
+    show(found)
+    print(f"{about.name}, torch {torch.__version__}, {time.monotonic() - began:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

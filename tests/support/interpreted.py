@@ -1,0 +1,27 @@
+"""Kernels for GPUs on any machine: Triton runs them in Python where TRITON_INTERPRET=1 is set.
+
+It reads the variable at its import, so a whole run of pytest is interpreted, or none of it is.
+"""
+
+import importlib.util
+import os
+
+import pytest
+
+MISSING = (
+    "generated kernels must be interpreted: run make test-gpu-interpreted"
+    if importlib.util.find_spec("triton")
+    else "triton must be installed: pip install '.[gpu-test]'"
+)
+#: A mark for modules of tests that run kernels.
+needs_interpreter = [
+    pytest.mark.skipif(
+        os.environ.get("TRITON_INTERPRET") != "1" or importlib.util.find_spec("triton") is None,
+        reason=MISSING,
+    ),
+    # The interpreter computes lanes beyond a layer's width with NumPy, which warns of 0 / 0.
+    pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore:divide by zero encountered:RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore:Conversion of an array with ndim:DeprecationWarning"),
+]

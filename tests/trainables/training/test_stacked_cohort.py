@@ -1,0 +1,141 @@
+"""Members of a cohort on a GPU train as they do alone, and as the CPU trains them."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from interpreted import needs_interpreter
+from small_trainings import points, small_config
+
+from spaces.config import TrialConfig
+from spaces.tasks import TaskKind
+from trainables.data.sequences import Data
+from trainables.training.stacked_cohort import StackedCohort
+from trainables.training.trainer import Training
+
+pytestmark = needs_interpreter
+
+MakeData = Callable[..., Data]
+KINDS: list[TaskKind] = ["classification", "regression", "next-token", "next-step"]
+#: What a configuration may have that a batch's step sees.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "lstm": {"cell": "lstm", "gates": "standard"},
+    "bidirectional": {"bidirectional": True},
+    "residual": {"residual": True, "depth": 3},
+    "square, with an input projection": {"cell": "gru", "gates": "mut1"},
+    "batch norm": {"cell": "gru", "gates": "light", "bidirectional": True},
+    "projected": {"cell": "lstm", "gates": "projected"},
+    "window": {"cell": "linear", "gates": "qrnn", "bidirectional": True},
+    "sgd": {"optimizer": "sgd"},
+    "rmsprop": {"optimizer": "rmsprop", "weight_decay": 0.01},
+    "adamw": {"optimizer": "adamw", "weight_decay": 0.1},
+    "no clipping": {"gradient_clip": None},
+}
+
+
+def config(**changes: Any) -> TrialConfig:
+    return small_config(**{"dropout": 0.0, "max_epochs": 2, **changes})
+
+
+def close(one: Training, other: Training, tolerance: float = 1e-4) -> None:
+    """Check that two trainings have the same curve within rounding."""
+    assert one.epoch == other.epoch
+    for (_, loss, metrics), (_, other_loss, others) in zip(points(one), points(other), strict=True):
+        assert loss == pytest.approx(other_loss, rel=tolerance, abs=tolerance)
+        assert metrics == pytest.approx(others, rel=tolerance, abs=tolerance)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_cohort_of_one_trains_as_the_cpu_does(kind: TaskKind, make_data: MakeData) -> None:
+    data = make_data(kind)
+    alone, stacked = (Training(config(), data, seed=3) for _ in range(2))
+    alone.advance(2)
+    StackedCohort([stacked]).advance(2)
+    close(stacked, alone)
+
+
+@pytest.mark.parametrize("changes", OPTIONS.values(), ids=OPTIONS)
+def test_every_option_trains_as_the_cpu_does(changes: dict[str, Any], make_data: MakeData) -> None:
+    data = make_data()
+    alone, stacked = (Training(config(**changes), data, seed=3) for _ in range(2))
+    alone.advance(2)
+    StackedCohort([stacked]).advance(2)
+    close(stacked, alone)
+
+
+def test_members_differ_in_all_that_is_their_own(make_data: MakeData) -> None:
+    data = make_data()
+    configs = [
+        config(learning_rate=0.01, dropout=0.3, weight_drop=0.2, zoneout=0.1),
+        config(learning_rate=0.05, optimizer="sgd", zoneout=0.1),
+        config(learning_rate=0.002, optimizer="rmsprop", gradient_clip=0.1, zoneout=0.1),
+    ]
+    together = [Training(one, data, seed=seed) for seed, one in enumerate(configs)]
+    StackedCohort(together).advance(2)
+    for seed, one in enumerate(configs):
+        alone = Training(one, data, seed=seed)
+        StackedCohort([alone]).advance(2)
+        close(together[seed], alone, 1e-5)
+
+
+def test_a_member_that_diverges_or_ends_changes_no_other(make_data: MakeData) -> None:
+    data = make_data()
+    configs = [
+        config(max_epochs=3),
+        config(learning_rate=1e38, optimizer="sgd", gradient_clip=None),
+    ]
+    configs += [config(max_epochs=1)]
+    members = [Training(one, data, seed=1) for one in configs]
+    StackedCohort(members).advance(3)
+    alone = Training(configs[0], data, seed=1)
+    StackedCohort([alone]).advance(3)
+    assert [member.epoch for member in members] == [3, members[1].epoch, 1]
+    assert members[1].diverged and members[1].epoch < 3
+    close(members[0], alone, 1e-5)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
+def test_a_member_goes_on_from_its_checkpoint_in_another_cohort(
+    optimizer: str, make_data: MakeData, tmp_path: Any
+) -> None:
+    data, one = make_data(), config(optimizer=optimizer, dropout=0.2)
+    whole, first = (Training(one, data, seed=2) for _ in range(2))
+    StackedCohort([whole]).advance(2)
+    StackedCohort([first, Training(one, data, seed=9)]).advance(1)
+    first.save(tmp_path / "saved")
+    again = Training.restore(tmp_path / "saved", one, data, seed=2)
+    StackedCohort([again]).advance(2)
+    close(again, whole, 1e-5)
+
+
+def test_the_best_epochs_weights_are_evaluated(make_data: MakeData) -> None:
+    data = make_data()
+    members = [Training(config(), data, seed=seed) for seed in range(2)]
+    cohort = StackedCohort(members)
+    cohort.advance(2)
+    found = cohort.evaluate("test")
+    for member, metrics in zip(members, found, strict=True):
+        assert metrics == pytest.approx(member.evaluate("test"), rel=1e-5, abs=1e-6)
+
+
+def test_masks_keep_the_share_that_they_should(make_data: MakeData) -> None:
+    from trainables.engine.gpu.noise import StackedDropout
+
+    seeds = torch.tensor([1, 2, 3])
+    last = torch.tensor([65535, 32767, 16383], dtype=torch.int32)
+    dropout = StackedDropout(seeds, last, torch.tensor([1.0, 2.0, 4.0]), True)
+    batch = torch.zeros(1, dtype=torch.int64)
+    masks = dropout.draw((100, 50), batch, 0, passed=False)
+    kept = (masks > 0).double().mean((1, 2))
+    deviation = math.sqrt(0.25 / 5000)
+    assert kept.tolist() == pytest.approx([1, 0.5, 0.25], abs=5 * deviation)
+    assert masks.amax((1, 2)).tolist() == [1, 2, 4]
+    again = dropout.draw((100, 50), batch, 0, passed=False)
+    assert torch.equal(masks, again)
+    for other in (dropout.draw((100, 50), batch, 1, passed=False),
+                  dropout.draw((100, 50), batch + 1, 0, passed=False)):  # fmt: skip
+        assert not torch.equal(masks[1], other[1])
+    alone = StackedDropout(seeds[2:], last[2:], torch.tensor([4.0]), True)
+    assert torch.equal(alone.draw((100, 50), batch, 0, passed=False)[0], masks[2])

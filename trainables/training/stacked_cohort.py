@@ -1,0 +1,187 @@
+"""StackedCohort: trainings of one shape on a device, all in the same launches.
+
+Each member has its own weights, learning rate, optimizer, dropout, seed, order of data and end. Its
+masks and batches are those that it has alone, as a cohort of one. Its results are those that it has
+alone within rounding: a library may add a product up in another order if there are more models.
+"""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from spaces.hyperparameters import Precision
+from spaces.tasks import compute_metrics
+from trainables.data.batches import Batches
+from trainables.data.sequences import Sequences
+from trainables.layers.stacked_model import StackedModel
+from trainables.training.curve import Epoch
+from trainables.training.stacked_data import StackedData
+from trainables.training.stacked_scores import score
+from trainables.training.stacked_step import StackedStep
+from trainables.training.trainer import NOISE_STREAMS, Training, check_shapes, derived_seed
+
+Positions = NDArray[np.int64]
+
+#: Padded steps of all models in one batch of an evaluation, at most.
+EVALUATION_STEPS = 1 << 21
+
+
+@contextmanager
+def products(precision: Precision) -> Iterator[None]:
+    """Let libraries multiply float32 operands as the precision says: exactly, or as tf32."""
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    matmul.allow_tf32 = cudnn.allow_tf32 = precision != "float32"
+    try:
+        yield
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = before
+
+
+class StackedCohort:
+    """Trainings of one shape on one data set, advanced together on one device."""
+
+    def __init__(self, members: Sequence[Training]) -> None:
+        """Raises ValueError where the members' shapes or data differ."""
+        self.members = tuple(members)
+        check_shapes(self.members)
+        self._first = first = self.members[0]
+        self._model = StackedModel(first.model, first.config.precision)
+        self._splits: dict[str, StackedData] = {}
+        self._inner: tuple[tuple[int, ...], StackedStep] | None = None
+        self.batched = True
+
+    def advance(self, until: int, seconds: float = math.inf) -> list[list[Epoch]]:
+        """Train every member up to that epoch, or until the seconds have passed.
+
+        Returns each member's new points; see Training.advance. An epoch's seconds are the member's
+        share of the time that all took together.
+        """
+        began = time.perf_counter()
+        before = [member.epoch for member in self.members]
+        while active := [
+            i for i, member in enumerate(self.members) if member.epoch < until and not member.ended
+        ]:
+            self._advance_one(active)
+            if time.perf_counter() - began >= seconds:
+                break
+        return [member.curve[n:] for member, n in zip(self.members, before, strict=True)]
+
+    def evaluate(self, split: str) -> list[dict[str, float] | None]:
+        """Return all metrics of each member with its best epoch's weights; None without one."""
+        found: list[dict[str, float] | None] = [None] * len(self.members)
+        active = [i for i, member in enumerate(self.members) if member.best is not None]
+        with ExitStack() as stack:
+            for i in active:
+                stack.enter_context(self.members[i].at_best())
+            stack.enter_context(products(self._first.config.precision))
+            metrics = self._evaluate(active, split)
+        for i, metric in zip(active, metrics, strict=True):
+            found[i] = metric
+        return found
+
+    def _advance_one(self, active: list[int]) -> None:
+        began = time.perf_counter()
+        with products(self._first.config.precision):
+            losses = self._train_epoch(active)
+            left = [i for i in active if losses[i] is not None]
+            metrics = dict(zip(left, self._evaluate(left, "validation"), strict=True))
+        share = (time.perf_counter() - began) / len(active)
+        for i in active:
+            self.members[i].record_epoch(losses[i], metrics.get(i, {}), share)
+
+    def _step(self, active: list[int]) -> tuple[tuple[int, ...], StackedStep]:
+        """Return the step, and whose it is: of all members, until most of them have ended."""
+        if self._inner is None or not set(active) <= set(self._inner[0]):
+            whose = tuple(range(len(self.members)))
+        elif 2 * len(active) <= len(self._inner[0]):
+            whose = tuple(active)
+        else:
+            return self._inner
+        if self._inner is None or whose != self._inner[0]:
+            members = [self.members[i] for i in whose]
+            self._inner = whose, StackedStep(members, self._model, self._data("train"))
+        return self._inner
+
+    def _train_epoch(self, active: list[int]) -> dict[int, float | None]:
+        """Train one epoch of each active member; return mean losses, None for diverged ones."""
+        whose, step = self._step(active)
+        batches, size = self._batches(whose, active)
+        chosen = np.full((len(batches), len(whose), size), -1, np.int64)
+        for number, of_members in enumerate(batches):
+            for place, positions in of_members:
+                chosen[number, place, : len(positions)] = positions
+        seeds = [
+            tuple(derived_seed(member.seed, stream, member.epoch + 1) for stream in NOISE_STREAMS)
+            for member in (self.members[i] for i in whose)
+        ]
+        step.begin_epoch(seeds, len(batches), torch.from_numpy(chosen))
+        data = self._data("train")
+        for number in range(len(batches)):
+            step.run(data.steps(chosen[number]))
+        alive, losses, counts = step.alive.tolist(), step.losses.tolist(), step.counts.tolist()
+        return {
+            i: losses[place] / counts[place] if alive[place] else None
+            for place, i in enumerate(whose)
+            if i in active
+        }
+
+    def _batches(
+        self, whose: tuple[int, ...], active: list[int]
+    ) -> tuple[list[list[tuple[int, Positions]]], int]:
+        """Return each batch's chosen sequences by their model's place, and the largest size."""
+        size = self._first.config.batch_size
+        batches: list[list[tuple[int, Positions]]] = []
+        for place, i in enumerate(whose):
+            if i not in active:
+                continue
+            member = self.members[i]
+            choices = member.batches.shuffled_choices(size, member.seed, member.epoch + 1)
+            for number, positions in enumerate(choices):
+                if number == len(batches):
+                    batches.append([])
+                batches[number].append((place, positions))
+        largest = max(len(positions) for batch in batches for _, positions in batch)
+        return batches, largest
+
+    def _data(self, split: str) -> StackedData:
+        if split not in self._splits:
+            info, first = self._first.data.info, self._first
+            sequences: Sequences = getattr(first.data, split)
+            self._splits[split] = StackedData(sequences, info.kind, first.device)
+        return self._splits[split]
+
+    def _evaluate(self, active: list[int], split: str) -> list[dict[str, float]]:
+        """Return metrics of each active member with the weights that it has now."""
+        if not active:
+            return []
+        info, data = self._first.data.info, self._data(split)
+        members = [self.members[i] for i in active]
+        weights = torch.stack([member.weights for member in members])
+        buffers = {
+            name: torch.stack([member.buffers[name] for member in members])
+            for name in self._model.buffers
+        }
+        losses = torch.zeros(len(active), dtype=torch.float64, device=weights.device)
+        counts, correct = (torch.zeros_like(losses, dtype=torch.int64) for _ in range(2))
+        choices = Batches(getattr(self._first.data, split), info.kind).ordered_choices(
+            max(1, EVALUATION_STEPS // len(active))
+        )
+        with torch.inference_mode():
+            for chosen_B in choices:
+                chosen_KB = torch.from_numpy(np.tile(chosen_B, (len(active), 1)))
+                on_device = chosen_KB.to(weights.device)
+                x, lengths, targets = data.batch(on_device, data.steps(chosen_B))
+                outputs = self._model(weights, buffers, x, lengths)
+                scores = score(info.kind, outputs, targets, lengths)
+                losses += scores.losses.double()
+                counts += scores.counts
+                if scores.correct is not None:
+                    correct += scores.correct
+        rows = zip(losses.tolist(), correct.tolist(), counts.tolist(), strict=True)
+        return [compute_metrics(info.kind, *row) for row in rows]

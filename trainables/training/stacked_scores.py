@@ -1,0 +1,45 @@
+"""Loss and metrics of several models at once; see training.metrics, which says the same of one.
+
+Shapes are suffixes: K models, T steps, B sequences a model, O outputs.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from spaces.tasks import TaskKind
+from trainables.layers.stacked_scan import valid_steps
+
+
+@dataclass(frozen=True)
+class StackedScores:
+    """What one batch adds to each model's sums, [K] each."""
+
+    losses: Tensor
+    counts: Tensor  #: of targets
+    correct: Tensor | None  #: targets predicted correctly; None where a task has no classes
+
+
+def score(kind: TaskKind, outputs: Tensor, targets: Tensor, lengths_KB: Tensor) -> StackedScores:
+    """Score outputs [K, B, O] or [K, T, B, O]; sequences of length 0 count nothing."""
+    causal = kind in ("next-token", "next-step")
+    valid = valid_steps(lengths_KB, outputs.shape[1]) if causal else lengths_KB > 0
+    correct = None
+    if kind in ("classification", "next-token"):
+        flat = functional.cross_entropy(
+            outputs.flatten(0, -2), targets.flatten().long(), reduction="none"
+        )
+        losses = flat.view(valid.shape)
+        hit = (outputs.detach().argmax(-1) == targets) & valid
+        correct = hit.flatten(1).sum(1)
+    elif kind == "next-step":
+        losses = functional.binary_cross_entropy_with_logits(
+            outputs, targets.to(outputs.dtype), reduction="none"
+        ).sum(-1)
+    else:
+        wanted = targets.reshape(outputs.shape).to(outputs.dtype)
+        losses = (outputs - wanted).square().mean(-1)
+    summed = torch.where(valid, losses, 0.0).flatten(1).sum(1)
+    return StackedScores(summed, valid.flatten(1).sum(1), correct)
