@@ -161,7 +161,8 @@ class StackedTerms:
         return torch.bmm(value, self._parameters["P"].mT)
 
     def keep(self, name: str) -> Tensor:
-        return self._keep[name]
+        value: Tensor = self._keep[name]
+        return value
 
 
 def reference(
