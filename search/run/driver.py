@@ -206,7 +206,8 @@ class Driver:
     def report(self, report: TrialReport) -> bool:
         """Take a report in; return whether the trial goes on. The same report twice adds nothing.
 
-        Raises StoreError when a worker cannot store its checkpoint: no other trial could either.
+        Raises StoreError when a worker cannot store its checkpoint or use its GPU: no other trial
+        could either.
         """
         trial = self.job_state.trials.get(report.key)
         if trial is None or trial.state != "running" or report.generation != self.generation:

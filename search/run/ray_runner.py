@@ -127,10 +127,15 @@ def _own_cluster(job: JobSpec, data: Data, scratch: Path) -> dict[str, Any]:
     made_up: dict[str, Any] = {}
     gpus = job.resources.gpus
     if gpus:
-        from trainables.worker.device import choose_device
+        from trainables.worker.device import DeviceError, choose_device
 
-        if choose_device(gpus) == "cpu":  # no GPU, which Ray is to count all the same
-            made_up["num_gpus"] = math.ceil(gpus)
+        try:
+            if choose_device(gpus) == "cpu":  # no GPU, which Ray is to count all the same
+                made_up["num_gpus"] = math.ceil(gpus)
+        except DeviceError:
+            if not job.resources.cpu_trials:
+                raise
+            made_up["num_gpus"] = 0
     cores = read_cores().usable
     ray_settings.set_for_own_cluster(slots(job, {"CPU": float(cores)}))
     store = 2**28 + 3 * _bytes(data)

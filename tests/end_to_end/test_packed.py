@@ -90,6 +90,18 @@ def test_kill_9_of_a_packed_worker_and_of_its_driver_loses_nothing(
     assert alike(records(tmp_path, "packed")) == alike(one_by_one)
 
 
+def test_a_machine_without_a_gpu_packs_its_cpus_where_the_job_lets_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRITON_INTERPRET", "0")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    write(tmp_path, ", cpu_trials: true")
+    job = tmp_path / "packed.yaml"
+    job.write_text(job.read_text().replace("max_epochs: 400", "max_epochs: 30"))
+    gatesearch("run", "packed.yaml", cwd=tmp_path)
+    assert {record["state"] for record in records(tmp_path, "packed")} == {"complete"}
+
+
 def test_a_gpu_that_torch_does_not_see_is_refused_with_the_way_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

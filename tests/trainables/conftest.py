@@ -1,10 +1,11 @@
 """Small data sets that the tests of training share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from spaces.tasks import METRICS, TaskInfo, TaskKind
 from trainables.data.sequences import Data, Sequences, fingerprint
@@ -29,6 +30,15 @@ def _sequences(
     if kind == "regression":
         return Sequences(x, lengths.astype(np.int64), x[ends, 0].astype(np.float32))
     return Sequences(x, lengths.astype(np.int64), (x[ends, 0] > 0).astype(np.int64))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Train with one thread, as workers do: on a busy machine several wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ class TrialReport:
     diverged: bool = False
     test: dict[str, float] | None = None
     failure: str | None = None  #: the exception that ended it
-    halt: str | None = None  #: why no trial can go on: there is nowhere to keep checkpoints
+    halt: str | None = None  #: why no trial can go on: no place for checkpoints, no usable GPU
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain JSON types."""

@@ -75,8 +75,8 @@ class Pack:
 
     def drop(self, keys: Iterable[str]) -> None:
         """Let go of trials that are not to go on, if they are in hand."""
-        for key in keys:
-            self._trials.pop(key, None)
+        gone = {key for key in keys if self._trials.pop(key, None) is not None}
+        self._cohorts = {of: kept for of, kept in self._cohorts.items() if gone.isdisjoint(of)}
 
     def clear(self) -> None:
         """Let go of all trials."""
@@ -174,7 +174,7 @@ class Pack:
         """Return the cohort of these trials, made where its trials are others than before."""
         groups = [trials] if self._short else self._groups()
         present = {tuple(trial.key for trial in group) for group in groups}
-        self._cohorts = {keys: kept for keys, kept in self._cohorts.items() if keys in present}
+        self._cohorts = {of: kept for of, kept in self._cohorts.items() if of in present}
         keys = tuple(trial.key for trial in trials)
         if keys not in self._cohorts:
             members = [trial.begin(self._data, self._device) for trial in trials]

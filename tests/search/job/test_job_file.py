@@ -102,6 +102,19 @@ def test_a_worker_takes_gpus_by_number_or_one_whole_by_the_word_auto(
 
 
 @pytest.mark.parametrize(
+    ("written", "devices"),
+    [
+        ("{}", "CPU"),
+        ("{gpus_per_trial: 0.5}", "GPU"),
+        ("{gpus_per_trial: auto}", "GPU"),
+        ("{gpus_per_trial: auto, cpu_trials: true}", "GPU or CPU"),
+    ],
+)
+def test_a_job_says_on_which_devices_its_trials_may_train(written: str, devices: str) -> None:
+    assert loads(SMALLEST + f"resources: {written}\n").resources.devices == devices
+
+
+@pytest.mark.parametrize(
     ("written", "expected"),
     [
         ("1e-4", 1e-4),

@@ -231,6 +231,18 @@ def test_it_claims_no_verdict(tmp_path: Path) -> None:
     assert any(each.startswith("No verdict") for each in figures.not_claimed)
     assert any("best of many tries" in each for each in figures.not_claimed)
     assert "significant" not in sentences(figures)
+    assert not any("share" in each or "GPUs" in each for each in figures.not_claimed)
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_times_of_workers_that_trained_several_trials_are_told_as_shares(
+    tmp_path: Path, mixed: bool
+) -> None:
+    resources = f"{{gpus_per_trial: auto, cpu_trials: {str(mixed).lower()}}}"
+    figures = compare(made(tmp_path, job_text() + f"resources: {resources}\n"))
+    assert (figures.shared_workers, figures.mixed_devices) == (True, mixed)
+    assert any("its share of the worker's time" in each for each in figures.not_claimed)
+    assert any("not comparable" in each for each in figures.not_claimed) is mixed
 
 
 def test_every_form_is_strict_json(tmp_path: Path) -> None:

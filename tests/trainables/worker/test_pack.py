@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,19 @@ def test_trials_come_and_go_while_others_train(
     expected = alone(tmp_path, data, *given)
     expected["search/gru/1"] = expected["search/gru/1"][:1]
     assert curves(reports) == expected
+
+
+def test_a_trial_that_is_given_again_begins_from_its_checkpoint(
+    make_data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packs, "SLICE_SECONDS", 0.0)
+    data = make_data()
+    made = pack(tmp_path, data, None, work(0))
+    (first,) = made.advance()
+    made.drop([first.key])
+    assert first.checkpoint is not None
+    made.add([replace(work(0), checkpoints=[first.checkpoint])])
+    assert curves([first, *finish(made)]) == alone(tmp_path, data, work(0))
 
 
 def test_seconds_of_all_trials_are_no_more_than_the_time_that_passed(
