@@ -88,7 +88,12 @@ VARIABLES = (
     Variable("MLFLOW_*", "MLflow", Use.SET, "those of search/tracking/mlflow_compat.py"),
     Variable("HTTP_PROXY, HTTPS_PROXY, NO_PROXY", "requests, boto3", Use.TAKEN, "not for loopback"),
     Variable("CC", "triton", Use.TAKEN, "the C compiler of kernels for GPUs"),
-    Variable("TRITON_INTERPRET", "triton", Use.TAKEN, "1: kernels for GPUs run on the CPU, slowly"),
+    Variable(
+        "TRITON_INTERPRET",
+        "gatesearch, triton",
+        Use.TAKEN,
+        "1: what is for GPUs runs on the CPU, slowly, for tests",
+    ),
 )
 
 _HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
