@@ -71,7 +71,7 @@ def continue_in_child() -> None:
     for number in (signal.SIGTTIN, signal.SIGTTOU):  # a terminal would stop a group of its own
         signal.signal(number, signal.SIG_IGN)
     for number in taken:  # not SIG_IGN, which programs that it starts would inherit
-        signal.signal(number, _nothing)
+        signal.signal(number, _forward)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
     _line = line
 
@@ -131,8 +131,9 @@ def _tell(about: bytes, text: str) -> None:
         os.write(_line.writing, about + os.fsencode(text).replace(b"\n", b" ") + b"\n")
 
 
-def _nothing(number: int, frame: object) -> None:
-    """Take a signal that was sent to the whole group; the supervisor acts on it."""
+def _forward(number: int, frame: object) -> None:
+    """Hand a signal to the supervisor, which may have it already."""
+    os.kill(os.getppid(), number)
 
 
 def _prctl(option: int, value: int) -> None:

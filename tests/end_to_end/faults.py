@@ -30,6 +30,12 @@ def journal(folder: Path, kind: str) -> list[dict[str, Any]]:
     return [record for group in groups for record in group if record.get("record") == kind]
 
 
+def driver(folder: Path) -> int:
+    """Return the process that drives the job of a folder, which a command's supervisor started."""
+    pid: int = journal(folder, "driver")[-1]["pid"]
+    return pid
+
+
 def workers(process: "subprocess.Popen[bytes]") -> list[int]:
     """Return the processes that train for a command which started Ray itself."""
     return named(process, *WORKERS)

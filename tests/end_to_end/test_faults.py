@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from faults import CALM, checkpointed, ended, journal, named, report_counts, workers
+from faults import CALM, checkpointed, driver, ended, journal, named, report_counts, workers
 from installed import alike, gatesearch, records, running, wait_until
 
 TWO_NODES = Path(__file__).with_name("two_nodes.py")
@@ -52,7 +52,7 @@ def test_a_killed_and_a_hung_worker_cost_no_trial(calm: Path, job: Path) -> None
         os.kill(killed, signal.SIGKILL)
         os.kill(hung, signal.SIGSTOP)
         second = gatesearch("run", "calm.yaml", cwd=job, code=1)
-        assert f"is being run by process {process.pid}" in second
+        assert f"is being run by process {driver(folder)}" in second
         assert process.wait(240) == 0, (job / "output.log").read_text()[-3000:]
         wait_until(lambda: ended(hung), "the hung worker has been ended")
     reasons = " ".join(record["reason"] for record in journal(folder, "retry"))
@@ -97,7 +97,7 @@ def test_a_full_disk_ends_the_job_with_a_message_and_it_resumes(calm: Path, job:
     with running("run", "calm.yaml", cwd=job) as process:
         wait_until(lambda: len(report_counts(folder)) == 2, "both trials have reported")
         room = (folder / "job.journal").stat().st_size + 100
-        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (room, room))
+        resource.prlimit(driver(folder), resource.RLIMIT_FSIZE, (room, room))
         assert process.wait(120) == 1
     said = (job / "output.log").read_text()
     assert "make room, then resume the job" in said

@@ -85,6 +85,18 @@ def test_more_signals_change_nothing(tmp_path: Path) -> None:
     assert session(process.pid) == []
 
 
+@pytest.mark.parametrize("name", STOPPING)
+def test_a_signal_to_the_process_that_does_the_work_is_one_to_the_command(
+    tmp_path: Path, name: str
+) -> None:
+    """Messages and tables of processes name it, not its supervisor."""
+    process = started(tmp_path, DOING["waiting"])
+    (worker,) = set(session(process.pid)) - {process.pid}
+    os.kill(worker, getattr(signal, name))
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (130, "Interrupted; nothing is lost.\n")
+
+
 def test_what_must_not_be_cut_short_is_finished(tmp_path: Path) -> None:
     writing = (
         "with supervisor.uninterrupted():\n"
