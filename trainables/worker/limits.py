@@ -22,7 +22,7 @@ from trainables.data.batches import EVALUATION_STEPS
 from trainables.data.sequences import Data, Sequences
 from trainables.machine import version
 from trainables.training import batching
-from trainables.training.cohort import Cohort, can_batch
+from trainables.training.cohort import can_batch, cohort_of
 from trainables.training.trainer import Training
 from trainables.worker.capacity import Measurement, members_that_fit, next_members, shape_of
 
@@ -128,7 +128,7 @@ def _measure(
     """Measure a cohort of copies that differ in their seeds and learn too slowly to diverge."""
     config = config.model_copy(update={"learning_rate": 1e-6, "max_epochs": 1 + EPOCHS})
     meter.reset()
-    cohort = Cohort([Training(config, part, seed=n, device=device) for n in range(members)])
+    cohort = cohort_of([Training(config, part, seed=n, device=device) for n in range(members)])
     cohort.advance(1)
     epochs = range(2, 2 + EPOCHS)
     seconds = min(meter.seconds(partial(cohort.advance, epoch)) for epoch in epochs)
