@@ -14,7 +14,7 @@ task: {name: japanese-vowels}
 arms: [gru]
 space: {depth: 1, hidden_size: 8}
 training: {max_epochs: 3}
-search: {trials: 2}
+search: {trials: 2, pruner: none}
 confirm: {seeds: 0}
 """
 
