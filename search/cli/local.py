@@ -266,8 +266,11 @@ def export(
     from search.export.export import export as export_
     from search.results.format import plural
     from search.results.read import read_results
+    from search.run.lines import waits_shown
 
-    paths = export_(read_results(_folder(name, root)), out, top=top, arm=arm, force=force)
+    found = read_results(_folder(name, root))
+    with waits_shown(Console(stderr=True)):
+        paths = export_(found, out, top=top, arm=arm, force=force)
     for path in paths:
         print(below_here(path.resolve()))
     if len(paths) < top:

@@ -24,7 +24,7 @@ def check(job: JobSpec) -> None:
     if job.storage.checkpoints is not None:
         from trainables.checkpoints.s3 import S3Store
 
-        found = S3Store(job.storage.checkpoints, tries=2).faults()
+        found = S3Store(job.storage.checkpoints).faults()
         faults += [fault.below("storage", "checkpoints") for fault in found]
     if faults:
         raise job.refusal(faults)

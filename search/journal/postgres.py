@@ -36,8 +36,7 @@ from search.journal.base import (
 )
 from search.journal.postgres_connection import TABLE, connect, disconnect, patiently
 from spaces.text import mask
-
-PATIENCE = 120.0  #: seconds for which a driver or a follower waits for a server that has gone
+from trainables.patience import PATIENCE
 
 _CREATE = f"""
     CREATE TABLE IF NOT EXISTS {TABLE} (

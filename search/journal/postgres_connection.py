@@ -1,7 +1,6 @@
 """Connections to PostgreSQL: how they are made, and what is done while a server is away."""
 
 import re
-import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from typing import Any, TypeVar
@@ -11,10 +10,10 @@ import psycopg2
 from search.journal.base import JournalAwayError, JournalError, JournalFullError
 from spaces.fields import Fault
 from spaces.text import mask
+from trainables.patience import Patience
 
 TABLE = "gatesearch_journal"
 
-_MAX_PAUSE = 5.0  # seconds between two attempts to connect
 _CONNECT_SECONDS = 10
 
 #: Beginnings of SQLSTATEs of what passes by itself: the server restarts, fails over, has no
@@ -83,31 +82,36 @@ def patiently(do: Callable[[], _T], drop: Callable[[], None], patience: float, u
 
     drop: closes the connection, so that the next attempt makes a new one.
     """
-    began, pause = time.monotonic(), 0.05
-    while True:
-        try:
-            return do()
-        except psycopg2.Error as error:
-            code = error.pgcode
-            drop()
-            where = f"The journal in {mask(url)}"
-            lost = isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
-            passing = lost if code is None else code.startswith(_PASSING)
-            if not passing and code is not None and code.startswith(_NO_ROOM):
-                raise JournalFullError(
-                    f"{where} could not grow: {_said(error)}. Everything before is kept: make room "
-                    "on the server, then resume the job."
-                ) from None
-            if not passing:
-                raise JournalError(f"{where} cannot be used: {_said(error)}") from None
-            if time.monotonic() - began >= patience:
-                waited = f" for {patience:.0f} s" if patience else ""
-                raise JournalAwayError(
-                    f"{where} could not be reached{waited}: {_said(error)}. Nothing that was "
-                    "stored is lost: resume the job once the server answers."
-                ) from None
-            time.sleep(min(pause, max(0.0, began + patience - time.monotonic())))
-            pause = min(2 * pause, _MAX_PAUSE)
+    where = f"the journal in {mask(url)}"
+
+    def away(error: Exception) -> str | None:
+        if not isinstance(error, psycopg2.Error):
+            return None
+        drop()
+        return f"{where}: {_said(error)}" if _passes(error) else None
+
+    try:
+        return Patience(patience)(do, away)
+    except psycopg2.Error as error:
+        if _passes(error):
+            waited = f" for {patience:.0f} s" if patience else ""
+            raise JournalAwayError(
+                f"T{where[1:]} could not be reached{waited}: {_said(error)}. Nothing that was "
+                "stored is lost: resume the job once the server answers."
+            ) from None
+        if error.pgcode is not None and error.pgcode.startswith(_NO_ROOM):
+            raise JournalFullError(
+                f"T{where[1:]} could not grow: {_said(error)}. Everything before is kept: make "
+                "room on the server, then resume the job."
+            ) from None
+        raise JournalError(f"T{where[1:]} cannot be used: {_said(error)}") from None
+
+
+def _passes(error: psycopg2.Error) -> bool:
+    """Return whether an error is of a server that is away, failing over or restarting."""
+    if error.pgcode is None:
+        return isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
+    return str(error.pgcode).startswith(_PASSING)
 
 
 def _said(error: psycopg2.Error) -> str:

@@ -68,10 +68,13 @@ class Results:
         return [trial for trial in self.trials if arm is None or trial.arm == arm]
 
 
-def read_results(folder: Path) -> Results:
-    """Return the results in a job's folder. Raises InputError where there is no readable job."""
+def read_results(folder: Path, *, patience: float = 0.0) -> Results:
+    """Return the results in a job's folder. Raises InputError where there is no readable job.
+
+    patience: seconds to wait for a journal's database that is away.
+    """
     remedy = "name a job that was run here, or give the folder of its runs with --root"
-    reader = open_reader(folder)
+    reader = open_reader(folder, patience=patience)
     job_state = JobState()
     try:
         if not reader.exists():

@@ -1,18 +1,18 @@
-"""What a running job shows: arms, trials by state, the best so far, the time left."""
+"""What a running job shows: arms, trials by state, the best, time left, what it waits for."""
 
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console, RenderableType
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from search.journal.replay import TrialState
 from search.run.driver import Driver
-
-PLAIN_SECONDS = 10.0  #: between two lines where the output is not a terminal
+from search.run.lines import lines_shown
+from trainables.patience import waits
 
 
 @contextmanager
@@ -23,24 +23,8 @@ def shown(driver: Driver, console: Console) -> Iterator[None]:
         with Live(get_renderable=progress.table, console=console, refresh_per_second=2):
             yield
         return
-    stop = threading.Event()
-    printer = threading.Thread(target=_print_lines, args=(progress, console, stop), daemon=True)
-    printer.start()
-    try:
+    with lines_shown(progress.line, console):
         yield
-    finally:
-        stop.set()
-        printer.join()
-
-
-def _print_lines(progress: "_Progress", console: Console, stop: threading.Event) -> None:
-    shown_last = ""
-    while not stop.is_set():
-        line = progress.line()
-        if line != shown_last:
-            console.print(line, highlight=False, soft_wrap=True)
-            shown_last = line
-        stop.wait(PLAIN_SECONDS)
 
 
 class _Progress:
@@ -57,7 +41,8 @@ class _Progress:
         assert driver.job_state.info is not None
         trials = list(driver.job_state.trials.values())
         phase = driver.job_state.phase
-        table = Table(title=f"{driver.job.name}: {phase}, {self._clock(trials)}")
+        title = f"{driver.job.name}: {phase}, {self._clock(trials)}"
+        table = Table(title=title, caption=escape("\n".join(waits())) or None)
         table.add_column("arm", style="bold")
         for name in ("spent", "running", "complete", "pruned", "diverged", "failed"):
             table.add_column(name, justify="right")
@@ -96,7 +81,8 @@ class _Progress:
                 f"{arm.name} {self._done(arm.name)}/{budgets.amount:g} {budgets.unit} "
                 f"({states['running']} running, {states['pruned']} pruned{value})"
             )
-        return f"{driver.job_state.phase}: {'; '.join(arms)}; {self._clock(trials)}"
+        parts = [*arms, self._clock(trials), *waits()]
+        return f"{driver.job_state.phase}: {'; '.join(parts)}"
 
     def _done(self, arm: str) -> str:
         """Return what of its budget an arm has behind it."""

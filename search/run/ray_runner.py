@@ -95,7 +95,7 @@ def _leave(scratch: ScratchFolder) -> None:
 def _clean(driver: Driver, checkpoints: str) -> None:
     """Remove the checkpoints of no more use; what cannot be removed now is left for next time."""
     with suppress(StoreError):
-        open_store(checkpoints).clean(driver.job_state.used_checkpoints())
+        open_store(checkpoints, patience=0).clean(driver.job_state.used_checkpoints())
 
 
 @contextmanager

@@ -29,6 +29,7 @@ from spaces.errors import InputError
 from spaces.tasks import TaskInfo
 from trainables.data import tasks
 from trainables.data.sequences import Data
+from trainables.patience import PATIENCE
 
 if TYPE_CHECKING:
     from search.results.figures import Comparison
@@ -90,6 +91,7 @@ def execute(
     """
     from search.journal.open import check, open_journal
     from search.run.driver import Driver
+    from search.run.lines import waits_shown
     from search.run.progress import shown
     from search.run.ray_runner import run_trials
     from search.run.warm_start import find
@@ -115,7 +117,7 @@ def execute(
                 with shown(driver, console):
                     leaving = run_trials(driver, data, folder)
             try:
-                with uninterrupted():
+                with uninterrupted(), waits_shown(console):
                     written = conclude(folder)
             finally:  # Ray that is left alone ends the process before the error is told
                 if leaving is not None:
@@ -156,7 +158,7 @@ def conclude(folder: Path) -> Conclusion:
     from search.results.summarise import compare
     from trainables.export.onnx import ExportError
 
-    found = read_results(folder)
+    found = read_results(folder, patience=PATIENCE)
     write_parquet(found, folder / RESULTS)
     write_report(found, folder / REPORT)
     problem = None

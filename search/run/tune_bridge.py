@@ -25,6 +25,7 @@ from ray.tune.search import Searcher
 from search.run.driver import Driver
 from search.run.ray_compat import actor_of, dead_processes, error_of, is_node_death
 from spaces.errors import GatesearchError
+from trainables.patience import show_wait
 from trainables.worker.messages import TrialAssignment, TrialReport
 
 LOOK_SECONDS = 0.5  #: between two looks for workers that hang
@@ -250,6 +251,7 @@ class JobScheduler(FIFOScheduler):
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Pass the report on, and do with the worker what the answer says."""
         assert self._bridge is not None
+        show_wait(id(trial), result.get("waits"))
         match self._bridge.report(trial.trial_id, result["report"], result.get("room", 0)):
             case Stop():
                 return str(TrialScheduler.STOP)
@@ -264,18 +266,22 @@ class JobScheduler(FIFOScheduler):
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         """Report to the driver why the worker was lost: killed, out of memory, its node gone."""
         assert self._bridge is not None
-        self._trials.pop(trial.trial_id, None)
+        self._forget(trial)
         reason = error_of(trial)
         node_lost = is_node_death(reason)
         self._bridge.ended(trial.trial_id, shortened(reason) or None, node_lost=node_lost)
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
         """Forget the trial."""
-        self._trials.pop(trial.trial_id, None)
+        self._forget(trial)
 
     def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
         """Forget the trial."""
+        self._forget(trial)
+
+    def _forget(self, trial: Trial) -> None:
         self._trials.pop(trial.trial_id, None)
+        show_wait(id(trial), None)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         """End workers that hang, since Tune calls this all the time; choose as FIFO does."""

@@ -33,12 +33,12 @@ from search.tracking.server import LostError, RefusedError, Server, UnavailableE
 from search.tracking.state import StateFile
 from spaces.errors import GatesearchError
 from trainables.files import is_inside, open_own
+from trainables.patience import PATIENCE
 from trainables.scratch import remove_stale_folders
 
 LOCK = "tracking.lock"
 LINGER = 600.0  #: seconds that a mirror goes on trying after its driver has ended
 
-_JOURNAL_PATIENCE = 120.0  # seconds to wait for a journal's database
 _HAND_OVER = 60.0  # seconds to wait for the mirror of a former driver to end
 _ROUND = 1.0  # seconds between two rounds, at least
 _POLL = 0.2  # seconds between two looks at whether the driver or the job has ended
@@ -131,7 +131,7 @@ class Follower:
 
     def _start_over(self) -> None:
         """Forget what was read and sent, and go back to the journal's first line."""
-        self._reader = open_reader(self._folder, patience=_JOURNAL_PATIENCE)
+        self._reader = open_reader(self._folder, patience=PATIENCE)
         self._runs = JobRuns()
         root = self._folder.parent
         self._server = Server(self._uri, root, self._state, self._open_client)

@@ -5,6 +5,7 @@ says which trial, driver and epoch it is of: trainables.worker.trial.checkpoint_
 store removes nothing whose name has another form.
 
     StoreError         the store cannot be used; its text says where and why, without credentials
+    StoreAwayError     one of them: it may be back soon
     CheckpointError    what is in the store is no whole checkpoint
 """
 
@@ -26,6 +27,10 @@ def is_checkpoint_name(name: str) -> bool:
 
 class StoreError(GatesearchError):
     """The store is out of reach, or not on this node."""
+
+
+class StoreAwayError(StoreError):
+    """The store is away for now; whoever asked does something else and asks again."""
 
 
 class CheckpointError(GatesearchError, ValueError):

@@ -14,6 +14,7 @@ AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL, ~/.aws, the role of the machine. Every 
 import contextlib
 import hashlib
 import json
+import math
 import re
 import uuid
 from collections.abc import Collection, Iterable, Iterator
@@ -24,17 +25,31 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    HTTPClientError,
+    IncompleteReadError,
+    ResponseStreamingError,
+)
 
 from spaces.fields import Fault
-from trainables.checkpoints.base import CheckpointError, Store, StoreError, is_checkpoint_name
+from trainables.checkpoints.base import (
+    CheckpointError,
+    Store,
+    StoreAwayError,
+    StoreError,
+    is_checkpoint_name,
+)
+from trainables.patience import PATIENCE, Patience, StillAwayError
 from trainables.scratch import ScratchFolder
 
 FORMAT = 1
 MANIFEST = "manifest.json"
 _FILE = re.compile(r"[0-9a-f]{12}-[^/]+")
-_TRIES = 8  # of a request, with growing pauses: about a minute in all
+_TRIES = 2  # of a request, at once; a server that stays away is a matter of patience
 _MISSING = ("NoSuchKey", "404", "NotFound")
+_PASSING = ("SlowDown", "Throttling", "ThrottlingException", "RequestTimeout", "429")
 _UNSUPPORTED = ("NotImplemented", "MethodNotAllowed", "405", "501")
 
 #: What to do about an error, by its code.
@@ -55,10 +70,11 @@ _UNREACHABLE = "start the server, or correct AWS_ENDPOINT_URL; every node must r
 class S3Store(Store):
     """Checkpoints below a prefix of a bucket. Its methods raise StoreError for what S3 refuses."""
 
-    def __init__(self, url: str, *, tries: int = _TRIES) -> None:
+    def __init__(self, url: str, *, patience: float = PATIENCE, turn: float = math.inf) -> None:
+        """patience, turn: seconds to wait for a server that is away, see Patience."""
         self._url = url.rstrip("/")
         self._bucket, _, self._prefix = self._url.removeprefix("s3://").partition("/")
-        self._tries = tries
+        self._patience = Patience(patience, turn)
         self._cached_client: Any = None
 
     @contextmanager
@@ -171,24 +187,39 @@ class S3Store(Store):
         """Yield keys in their order."""
         start = f"{self._prefix}/" if self._prefix else ""
         with self._as_store_error():
-            pages = self._client.get_paginator("list_objects_v2")
-            for page in pages.paginate(Bucket=self._bucket, Prefix=start + below):
+            asked: dict[str, Any] = {"Bucket": self._bucket, "Prefix": start + below}
+            while True:
+                page = self._request("list_objects_v2", **asked)
                 for entry in page.get("Contents", []):
                     yield entry["Key"].removeprefix(start)
+                if not page.get("IsTruncated"):
+                    return
+                asked["ContinuationToken"] = page["NextContinuationToken"]
 
     def _put(self, key: str, content: bytes) -> None:
-        self._client.put_object(Bucket=self._bucket, Key=self._key(key), Body=content)
+        self._request("put_object", Bucket=self._bucket, Key=self._key(key), Body=content)
 
     def _get(self, key: str) -> bytes | None:
-        try:
+        def get() -> bytes:
             answer = self._client.get_object(Bucket=self._bucket, Key=self._key(key))
             with contextlib.closing(answer["Body"]) as body:
                 content: bytes = body.read()
                 return content
+
+        try:
+            return self._patience(get, self._away)
         except ClientError as error:
             if _code_and_message(error)[0] in _MISSING:
                 return None
             raise
+
+    def _request(self, name: str, **asked: Any) -> Any:
+        """Return the answer to a request, tried again while the server is away."""
+        return self._patience(lambda: getattr(self._client, name)(**asked), self._away)
+
+    def _away(self, error: Exception) -> str | None:
+        """Return what an error says that passes by itself, with the store's name."""
+        return f"{self._url}: {_code_and_message(error)[1]}" if _passes(error) else None
 
     def _remove(self, keys: Iterable[str]) -> None:
         objects = [{"Key": self._key(key)} for key in keys]
@@ -197,12 +228,12 @@ class S3Store(Store):
                 some = objects[first : first + 1_000]
                 request = {"Objects": some, "Quiet": True}
                 try:
-                    self._client.delete_objects(Bucket=self._bucket, Delete=request)
+                    self._request("delete_objects", Bucket=self._bucket, Delete=request)
                 except ClientError as error:
                     if _code_and_message(error)[0] not in _UNSUPPORTED:
                         raise
                     for one in some:  # not every server deletes many at once
-                        self._client.delete_object(Bucket=self._bucket, **one)
+                        self._request("delete_object", Bucket=self._bucket, **one)
 
     def _key(self, key: str) -> str:
         return f"{self._prefix}/{key}" if self._prefix else key
@@ -211,6 +242,8 @@ class S3Store(Store):
     def _as_store_error(self) -> Iterator[None]:
         try:
             yield
+        except StillAwayError as error:
+            raise StoreAwayError(str(error)) from None
         except (BotoCoreError, ClientError) as error:
             raise StoreError(f"{self._url}: {_code_and_message(error)[1]}") from None
 
@@ -220,7 +253,7 @@ class S3Store(Store):
             config = Config(
                 connect_timeout=5,
                 read_timeout=30,
-                retries={"mode": "standard", "total_max_attempts": self._tries},
+                retries={"mode": "standard", "total_max_attempts": _TRIES},
                 # Servers other than Amazon's do not all know the newer checksums.
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
@@ -237,7 +270,15 @@ def _is_ours(key: str) -> bool:
     return is_checkpoint_name(name) and (file == MANIFEST or _FILE.fullmatch(file) is not None)
 
 
-def _code_and_message(error: BotoCoreError | ClientError) -> tuple[str, str]:
+def _passes(error: Exception) -> bool:
+    """Return whether an error is of a server that is away, overloaded or starting."""
+    if isinstance(error, ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return status in (500, 502, 503, 504) or _code_and_message(error)[0] in _PASSING
+    return isinstance(error, HTTPClientError | ResponseStreamingError | IncompleteReadError)
+
+
+def _code_and_message(error: Exception) -> tuple[str, str]:
     """Return the error's code and message."""
     if isinstance(error, ClientError):
         details = error.response.get("Error", {})

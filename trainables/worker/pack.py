@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from spaces.config import TrialConfig
-from trainables.checkpoints.base import Store, StoreError
+from trainables.checkpoints.base import Store, StoreAwayError, StoreError
 from trainables.data.sequences import Data
 from trainables.training.cohort import cohort_of
 from trainables.worker.capacity import Capacity, Shape, shape_of
@@ -63,6 +63,7 @@ class Pack:
         self._capacity = Capacity(find_limit or (lambda config: sys.maxsize))
         self._trials: dict[str, AssignedTrial] = {}
         self._cohorts: dict[tuple[str, ...], AnyCohort] = {}  # by the keys of their trials
+        self.waits: str | None = None  #: which store the latest work could not reach, if any
         self._turns = 0
         self._short = False  # memory has run out before: one cohort is kept at a time
 
@@ -97,13 +98,19 @@ class Pack:
         return reports
 
     def advance(self) -> list[TrialReport]:
-        """Do the next piece of work and return what there is to report, if anything."""
+        """Do the next piece of work and return what there is to report, if anything.
+
+        What is to be stored in a store that is away stays due.
+        """
+        self.waits = None
         trials, work = self._next()
         reports: list[TrialReport] = []
         memory: str | None = None
         failure: str | None = None
         try:
             work(trials, reports)
+        except StoreAwayError as error:
+            self.waits = str(error)
         except StoreError as error:
             return self.halt(str(error))
         except torch.OutOfMemoryError as error:

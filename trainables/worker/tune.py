@@ -19,6 +19,7 @@ from trainables.worker.limits import limit_finder
 from trainables.worker.messages import TrialAssignment
 from trainables.worker.pack import Pack
 
+STORE_SECONDS = 5.0  #: that a step waits for a store of checkpoints that is away
 IDLE_SECONDS = 0.02  #: between two reports of a worker that has no trial
 
 
@@ -41,7 +42,8 @@ class Worker(tune.Trainable):
         except DeviceError as error:
             self._unusable = str(error)
         find_limit = limit_finder(data, device) if packed else None
-        self._pack = Pack(data, open_store(checkpoints), device, find_limit)
+        store = open_store(checkpoints, turn=STORE_SECONDS)
+        self._pack = Pack(data, store, device, find_limit)
         self.take(config["work"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -58,6 +60,8 @@ class Worker(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """Train a slice; return reports, which may be none, and the room for more trials.
 
+        "waits" says what store is waited for, if one is; the next step tries it again.
+
         A trial's own exception is a report too, and the actor lives on. What Pack raises ends the
         actor: its trials begin again in another process, from their checkpoints.
         """
@@ -68,7 +72,8 @@ class Worker(tune.Trainable):
             reports = []
         else:
             reports = self._pack.advance()
-        return {"report": [report.as_dict() for report in reports], "room": self._pack.room}
+        plain = [report.as_dict() for report in reports]
+        return {"report": plain, "room": self._pack.room, "waits": self._pack.waits}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Do nothing: see the module's docstring. Tune calls it at the end of a reused trial."""

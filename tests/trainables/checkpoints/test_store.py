@@ -1,10 +1,13 @@
 """Claims about the stores of checkpoints: one table, each claim for every one of them."""
 
 import os
+import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,7 @@ from trainables.checkpoints.base import CheckpointError, Store, StoreError
 from trainables.checkpoints.local import LocalStore
 from trainables.checkpoints.open import open_store
 from trainables.checkpoints.s3 import MANIFEST, S3Store
+from trainables.patience import waits
 
 A, B, C, X, Y = (f"search-{arm}-0-g1-e9" for arm in "abcxy")  # names of checkpoints
 
@@ -146,7 +150,7 @@ def test_cleaning_leaves_what_is_named_and_nothing_else(case: StoreCase) -> None
         write(case.store, name, state=name.encode())
     case.store.clean({B, "not-there"})
     assert case.store.names() == [B]
-    assert read(case.store, B) == {"state": b"b"}
+    assert read(case.store, B) == {"state": B.encode()}
     case.store.clean(set())
     assert case.everything() == []
 
@@ -243,7 +247,7 @@ def test_errors_of_a_server_that_is_away_hold_no_credentials(
         place = f"s3://{s3.bucket()}/jobs"
         write(open_store(place), A, state=b"1")
         link.cut(for_good=True)
-        store = S3Store(place, tries=1)
+        store = S3Store(place, patience=0)
         for attempt in (
             lambda: write(store, B, state=b"2"),
             lambda: read(store, A),
@@ -267,6 +271,42 @@ def test_a_request_that_is_cut_is_made_again(s3: S3, monkeypatch: pytest.MonkeyP
         link.cut_when(b"GET ", "before")
         assert read(store, A) == {"state": b"1"}
         assert link.cuts == 2
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_server_that_answers_with_faults_is_waited_for_and_the_wait_shown(
+    monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    shown: list[str] = []
+
+    class Faulty(BaseHTTPRequestHandler):
+        left = 5  # requests that fail; botocore makes two at once
+
+        def do_PUT(self) -> None:
+            shown.extend(waits())
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200 if Faulty.left == 0 else status)
+            Faulty.left = max(0, Faulty.left - 1)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Faulty) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+            monkeypatch.setenv("AWS_ACCESS_KEY_ID", "someone")
+            monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+            monkeypatch.setenv("AWS_REGION", "us-east-1")
+            write(S3Store("s3://bucket/jobs"), A, state=b"1")
+        finally:
+            server.shutdown()
+            thread.join()
+    assert Faulty.left == 0
+    assert re.match(r"waiting for s3://bucket/jobs: .*\(\d of 120 s\)", shown[0])
 
 
 def nobody_there(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -305,7 +345,7 @@ def test_a_bucket_that_cannot_take_checkpoints_is_refused(
     prepare, rule, remedy = REFUSED[case]
     name = s3.bucket()
     prepare(s3, monkeypatch)
-    (fault,) = S3Store(f"s3://{name}/jobs", tries=1).faults()
+    (fault,) = S3Store(f"s3://{name}/jobs", patience=0).faults()
     assert rule in fault.rule
     assert remedy in fault.remedy
     assert "hunter2" not in str(fault)

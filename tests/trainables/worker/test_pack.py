@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import torch
 from small_trainings import small_config
 
+from trainables.checkpoints.base import StoreAwayError
 from trainables.checkpoints.local import LocalStore
 from trainables.data.sequences import Data
 from trainables.training import step
@@ -256,3 +258,34 @@ def test_other_errors_of_the_runtime_are_raised(
     monkeypatch.setattr(step, "update", update)
     with pytest.raises(RuntimeError, match="illegal memory access"):
         finish(pack(tmp_path, make_data(), 2, work(0), work(1)))
+
+
+class AwayStore(LocalStore):
+    """Is away the first times that something is to be written."""
+
+    def __init__(self, folder: Path, times: int) -> None:
+        super().__init__(folder)
+        self.times = times
+
+    def writing(self, name: str) -> AbstractContextManager[Path]:
+        if self.times:
+            self.times -= 1
+            raise StoreAwayError("waiting for s3://bucket: no answer (5 of 120 s)")
+        return super().writing(name)
+
+
+def test_a_store_that_is_away_for_a_while_costs_no_trial_and_no_report(
+    make_data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packs, "SLICE_SECONDS", math.inf)
+    data, given = make_data(), [work(n, rungs=[2]) for n in range(2)]
+    made = Pack(data, AwayStore(tmp_path, 3), "cpu")
+    made.add(given)
+    waits = []
+    reports: list[TrialReport] = []
+    while len(made):
+        reports += made.advance()
+        waits.append(made.waits)
+    assert [wait is not None for wait in waits[:3]] == [True] * 3 and waits[-1] is None
+    assert curves(reports) == alone(tmp_path, data, *given)
+    assert all(report.halt is None for report in reports)
