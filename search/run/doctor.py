@@ -213,7 +213,7 @@ def path_on(variant: "Variant", device: Literal["cpu", "cuda"]) -> str:
 
     # The path follows from the kind of device, so that a tensor without memory stands for a card's.
     stand_in = torch.empty(1, 1, 1, device="cpu" if device == "cpu" else "meta")
-    return scan.path(variant, stand_in)
+    return scan.path(variant, stand_in, 64)
 
 
 def capability(card: Card) -> str:

@@ -1,13 +1,15 @@
 """Runs a cell over whole sequences; the one place that chooses how.
 
 The reference path is the definition: plain torch, one step after the other, on any device. On a CPU
-the compiled engine runs all cells, so that their times can be compared. On other devices, and on
-processors without the engine, torch's own kernels run the cells that they exist for.
+the compiled engine runs all cells, so that their times can be compared. On a card the table in
+engine/gpu/paths.py decides. On processors without the engine torch's own kernels run the cells that
+they exist for.
 
 Shapes are suffixes: T steps, B sequences, I inputs, H units, K stacked blocks, F fields with
 zoneout times units, N valid steps of all sequences.
 """
 
+import importlib.util
 from collections.abc import Callable, Mapping
 from typing import Literal
 
@@ -18,6 +20,7 @@ from torch.nn import functional
 from trainables import engine
 from trainables.cells.equations import NORM_EPSILON, State, TensorTerms, cut, norm
 from trainables.cells.variant import Variant
+from trainables.engine.gpu import paths
 from trainables.layers import batch_norm
 from trainables.layers.batch_norm import MOMENTUM
 
@@ -238,12 +241,22 @@ KERNELS: dict[str, Callable[[Parameters, Tensor], Tensor]] = {
 }
 
 
-def path(variant: Variant, x_TBI: Tensor) -> Literal["engine", "kernel", "reference"]:
-    """Return which path runs a cell."""
-    on_cpu = x_TBI.device.type == "cpu" and x_TBI.dtype in (torch.float32, torch.float64)
+def path(
+    variant: Variant, x_TBI: Tensor, hidden: int
+) -> Literal["engine", "kernel", "generated", "reference"]:
+    """Return which path runs a cell of that many units."""
+    double = x_TBI.dtype == torch.float64
+    on_cpu = x_TBI.device.type == "cpu" and (double or x_TBI.dtype == torch.float32)
     if on_cpu and engine.available():
         return "engine"
-    return "kernel" if variant.name in KERNELS else "reference"
+    has_kernel = variant.name in KERNELS
+    if x_TBI.is_cuda and importlib.util.find_spec("triton") is not None:
+        card = paths.card_of(x_TBI.device)
+        on_card = paths.path_of(
+            variant, hidden, "float32", card, torch_has=has_kernel, double=double
+        )
+        return "kernel" if on_card == "torch" else on_card
+    return "kernel" if has_kernel else "reference"
 
 
 def scan(
@@ -262,7 +275,7 @@ def scan(
     statistics: running mean and variance [K] of Wx, for cells with batch norm. Training moves them
     and normalises with the batch's own.
     """
-    chosen = path(variant, x_TBI)
+    chosen = path(variant, x_TBI, hidden)
     if chosen == "kernel":
         return KERNELS[variant.name](parameters, x_TBI)
     window_TBI = windowed(variant, x_TBI)
@@ -275,4 +288,9 @@ def scan(
         a_TBK = batch_normed(variant, parameters, window_TBI, lengths_B, statistics)
     else:
         a_TBK = hoist(variant, parameters, window_TBI, statistics)
+    if chosen == "generated":
+        # Triton is needed on a card alone.
+        from trainables.engine.gpu.autograd import generated_alone
+
+        return generated_alone(variant, parameters, x_TBI, a_TBK, lengths_B, hidden, keep_TBF)
     return reference(variant, parameters, x_TBI, a_TBK, lengths_B, hidden, keep_TBF)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import torch
@@ -36,6 +36,8 @@ from trainables.training.trainer import Training, check_shapes
 if TYPE_CHECKING:
     from trainables.training.stacked_cohort import StackedCohort
 
+#: What trains together, whichever way.
+AnyCohort: TypeAlias = "Cohort | StackedCohort"
 Positions = NDArray[np.int64]
 
 
@@ -57,7 +59,7 @@ def can_batch(config: TrialConfig, device: str = "cpu") -> bool:
     return engine.available()
 
 
-def cohort_of(members: Sequence[Training]) -> "Cohort | StackedCohort":
+def cohort_of(members: Sequence[Training]) -> AnyCohort:
     """Return the cohort of trainings of one shape that their device calls for."""
     if stacks(members[0].config, str(members[0].device)):
         # It needs Triton, which is where a card is.

@@ -14,8 +14,8 @@ from trainables.cells import VARIANTS
 from trainables.data.sequences import Data
 from trainables.training import batching
 from trainables.training.batching import batching_pays
-from trainables.training.cohort import OWN, SHARED, Cohort, can_batch
-from trainables.training.trainer import Training
+from trainables.training.cohort import Cohort, can_batch
+from trainables.training.trainer import OWN, SHARED, Training
 
 CELLS = [*VARIANTS, ("transformer", "encoder")]
 

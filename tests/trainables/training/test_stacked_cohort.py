@@ -12,7 +12,7 @@ from small_trainings import points, small_config
 from spaces.config import TrialConfig
 from spaces.tasks import TaskKind
 from trainables.data.sequences import Data
-from trainables.training.stacked_cohort import StackedCohort
+from trainables.training.cohort import cohort_of
 from trainables.training.trainer import Training
 
 pytestmark = needs_interpreter
@@ -52,7 +52,7 @@ def test_a_cohort_of_one_trains_as_the_cpu_does(kind: TaskKind, make_data: MakeD
     data = make_data(kind)
     alone, stacked = (Training(config(), data, seed=3) for _ in range(2))
     alone.advance(2)
-    StackedCohort([stacked]).advance(2)
+    cohort_of([stacked]).advance(2)
     close(stacked, alone)
 
 
@@ -61,7 +61,7 @@ def test_every_option_trains_as_the_cpu_does(changes: dict[str, Any], make_data:
     data = make_data()
     alone, stacked = (Training(config(**changes), data, seed=3) for _ in range(2))
     alone.advance(2)
-    StackedCohort([stacked]).advance(2)
+    cohort_of([stacked]).advance(2)
     close(stacked, alone)
 
 
@@ -73,10 +73,10 @@ def test_members_differ_in_all_that_is_their_own(make_data: MakeData) -> None:
         config(learning_rate=0.002, optimizer="rmsprop", gradient_clip=0.1, zoneout=0.1),
     ]
     together = [Training(one, data, seed=seed) for seed, one in enumerate(configs)]
-    StackedCohort(together).advance(2)
+    cohort_of(together).advance(2)
     for seed, one in enumerate(configs):
         alone = Training(one, data, seed=seed)
-        StackedCohort([alone]).advance(2)
+        cohort_of([alone]).advance(2)
         close(together[seed], alone, 1e-5)
 
 
@@ -88,9 +88,9 @@ def test_a_member_that_diverges_or_ends_changes_no_other(make_data: MakeData) ->
     ]
     configs += [config(max_epochs=1)]
     members = [Training(one, data, seed=1) for one in configs]
-    StackedCohort(members).advance(3)
+    cohort_of(members).advance(3)
     alone = Training(configs[0], data, seed=1)
-    StackedCohort([alone]).advance(3)
+    cohort_of([alone]).advance(3)
     assert [member.epoch for member in members] == [3, members[1].epoch, 1]
     assert members[1].diverged and members[1].epoch < 3
     close(members[0], alone, 1e-5)
@@ -102,18 +102,18 @@ def test_a_member_goes_on_from_its_checkpoint_in_another_cohort(
 ) -> None:
     data, one = make_data(), config(optimizer=optimizer, dropout=0.2)
     whole, first = (Training(one, data, seed=2) for _ in range(2))
-    StackedCohort([whole]).advance(2)
-    StackedCohort([first, Training(one, data, seed=9)]).advance(1)
+    cohort_of([whole]).advance(2)
+    cohort_of([first, Training(one, data, seed=9)]).advance(1)
     first.save(tmp_path / "saved")
     again = Training.restore(tmp_path / "saved", one, data, seed=2)
-    StackedCohort([again]).advance(2)
+    cohort_of([again]).advance(2)
     close(again, whole, 1e-5)
 
 
 def test_the_best_epochs_weights_are_evaluated(make_data: MakeData) -> None:
     data = make_data()
     members = [Training(config(), data, seed=seed) for seed in range(2)]
-    cohort = StackedCohort(members)
+    cohort = cohort_of(members)
     cohort.advance(2)
     found = cohort.evaluate("test")
     for member, metrics in zip(members, found, strict=True):

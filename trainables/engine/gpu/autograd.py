@@ -47,9 +47,9 @@ class GeneratedScan(torch.autograd.Function):
         given = [none if array is None else array for array in (x, R, P, vectors, keep)]
         sizes = steps, batch, models
         tiles = launch.tiles(batch)
-        met = torch.zeros(scans, tiles, dtype=torch.int32, device=a.device)
+        met, sums = _meeting(launch, scans, tiles, a)
         launch.kernels.forward[tiles * launch.split, scans](
-            a, *given, lengths_KB, y, tape, met, *sizes, *strides, **launch.constants
+            a, *given, lengths_KB, y, tape, met, sums, *sizes, *strides, **launch.constants
         )
         kept_a = a if plan.rereads_hoisted else None
         kept_x = x if plan.rereads_input else None
@@ -68,7 +68,7 @@ class GeneratedScan(torch.autograd.Function):
         d = y.new_zeros(scans, steps, batch, len(plan.written) * H)
         dp = torch.zeros_like(y) if P is not None else y
         tiles = launch.tiles(batch)
-        met = torch.zeros(scans, tiles, dtype=torch.int32, device=y.device)
+        met, sums = _meeting(launch, scans, tiles, y)
         dvectors = None if vectors is None else y.new_empty(tiles, *vectors.shape)
         given = [y if array is None else array for array in (a, x, R, P, vectors, keep)]
         sizes = steps, batch, models
@@ -82,6 +82,7 @@ class GeneratedScan(torch.autograd.Function):
             dp,
             y if dvectors is None else dvectors,
             met,
+            sums,
             *sizes,
             *_keep_strides(keep),
             **launch.constants,
@@ -128,6 +129,14 @@ def _matrix_gradient(ctx: Any, R: Tensor, d_SNX: Tensor, y: Tensor, tape: Tensor
             part = slice(at * H, (at + len(run)) * H)
             dR[:, run[0] * H : (run[-1] + 1) * H] = found[:, part]
     return dR
+
+
+def _meeting(launch: Launch, scans: int, tiles: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Return where programs that share units count themselves, and where they exchange sums."""
+    met = torch.zeros(scans, tiles, dtype=torch.int32, device=like.device)
+    normalises = bool(launch.kernels.plan.step.graph.groups) and launch.split > 1
+    numbers = 4 * launch.split * launch.tile if normalises else 0
+    return met, like.new_empty(scans, tiles, numbers) if normalises else like
 
 
 def _runs(blocks: tuple[int, ...]) -> list[tuple[int, range]]:
@@ -190,3 +199,26 @@ def generated(
         keep_STBF,
     )
     return y
+
+
+def generated_alone(
+    variant: Variant,
+    parameters: Mapping[str, Tensor],
+    x_TBI: Tensor,
+    a_TBG: Tensor,
+    lengths_B: Tensor,
+    hidden: int,
+    keep_TBF: Tensor | None,
+) -> Tensor:
+    """Return y [T, B, W] of one model in one direction, in float32; see generated."""
+    y = generated(
+        variant,
+        {name: value.unsqueeze(0) for name, value in parameters.items()},
+        x_TBI.unsqueeze(0),
+        a_TBG.flatten(0, 1).unsqueeze(0),
+        lengths_B.unsqueeze(0),
+        hidden,
+        "float32",
+        None if keep_TBF is None else keep_TBF.unsqueeze(0),
+    )
+    return y[0]

@@ -58,3 +58,19 @@ def meet(counter, goal):
     while arrived < goal:
         arrived = tl.atomic_add(counter, 0, sem="acquire")
     tl.debug_barrier()
+
+
+@triton.jit
+def exchange(sums, counter, goal, one, other, part, SPLIT: tl.constexpr, TILE: tl.constexpr):
+    """Return the two numbers a sequence of each program, [TILE, SPLIT], when all have arrived.
+
+    Two places take turns: nobody writes where another may still read what it wrote before.
+    """
+    sequence, parts = tl.arange(0, TILE), tl.arange(0, SPLIT)
+    place = sums + ((goal // SPLIT) % 2) * (2 * SPLIT * TILE)
+    tl.store(place + part * TILE + sequence, one)
+    tl.store(place + (SPLIT + part) * TILE + sequence, other)
+    meet(counter, goal)
+    at = place + parts[None, :] * TILE + sequence[:, None]
+    found = tl.load(at, cache_modifier=".cg")
+    return found, tl.load(at + SPLIT * TILE, cache_modifier=".cg")

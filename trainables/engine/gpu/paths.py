@@ -103,8 +103,6 @@ def shape_of(variant: Variant, hidden: int, precision: str, card: Card) -> Shape
             continue
         if own < MIN_OWN or W // split < MIN_OWN or split * GROUPS > card.multiprocessors:
             return None
-        if split > 1 and plan.step.graph.groups:
-            return None  # a mean over all units would need another meeting of the programs
         chunks = max(1, W // CHUNK) if split > 1 and products else 1
         return Shape(split, chunks, max(2, min(8, own // 8)))
     return None
