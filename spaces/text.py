@@ -4,8 +4,16 @@ import difflib
 import re
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import unquote
 
 _LONGEST = 60  # characters of a value that a message quotes
+#: How programs colour what they write to a terminal (ECMA-48, SGR).
+_COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
+#: What moves a terminal's cursor, sets its title, ends a line or turns the direction of writing;
+#: and surrogates, which are no characters.
+_UNSEEN = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 #: What people of the field call some of our names.
 _SYNONYMS = {
     "asha": "successive-halving",
@@ -21,7 +29,7 @@ _SYNONYMS = {
 _NUMBER = re.compile(r"\s*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\s*")
 _USERINFO = re.compile(r"(?<=://)\S*(?=@)")  # up to the last @: a password may have one
 _QUERY = re.compile(r"(://[^\s?#]*[?#])\S+")
-_SECRET = re.compile(r"(?i)((?:password|passwd|pwd|secret|token|key)=)[^&\s]+")
+_SECRET = re.compile(r"(?i)(password|passwd|pwd|secret|token|key)$")  # what stands before a =
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
@@ -48,7 +56,8 @@ def show(value: Any) -> str:
         case bool():
             return str(value).lower()
         case str():
-            text = repr(mask(value[:2000])[: _LONGEST + 1])
+            one = re.sub(r"(?s)(?<=://).*(?=@)", "***", value[:2000])  # with spaces in a password
+            text = repr(mask(one)[: _LONGEST + 1])
         case dict():
             return "a mapping" if value else "an empty mapping"
         case list() | tuple():
@@ -68,6 +77,22 @@ def suggestion(name: str, names: Iterable[str]) -> str:
     near = nearest(name, known)
     offer = f"use {listed(known, 'or')}" if len(known) > 1 else f"use {known[0]}"
     return f"did you mean {near}? {offer[0].upper()}{offer[1:]}" if near else offer
+
+
+def printable(text: str) -> str:
+    """Return a text that came from elsewhere as terminals and pages may show it.
+
+    Colours are left out; other characters that command a terminal stand as escapes.
+    """
+    if _UNSEEN.search(text) is None:
+        return text
+    plain = _COLOUR.sub("", text.replace("\r\n", "\n"))
+    return _UNSEEN.sub(lambda match: match[0].encode("unicode_escape").decode(), plain)
+
+
+def named(name: str) -> str:
+    """Return a name that came from elsewhere: as it is, or quoted where it is long or unseen."""
+    return name if name.isprintable() and len(name) <= _LONGEST else show(name)
 
 
 def bracketed(written: Any) -> str:
@@ -92,4 +117,10 @@ def unquoted(written: Any) -> str | None:
 def mask(text: str) -> str:
     """Return a text without secrets: user names, passwords and queries of URLs, key=value pairs."""
     without_users = _USERINFO.sub("***", text)
-    return _SECRET.sub(r"\1***", _QUERY.sub(r"\1***", without_users))
+    first, *rest = _QUERY.sub(r"\1***", without_users).split("=")
+    parts, secret = [first], False
+    for before, part in zip([first, *rest], rest, strict=False):
+        inside = secret and re.search(r"[&\s]", before) is None  # of a value with a = in it
+        secret = inside or _SECRET.search(unquote(before)) is not None
+        parts.append(re.sub(r"^[^&\s]+", "***", part) if secret else part)
+    return "=".join(parts)

@@ -234,6 +234,23 @@ def test_no_loader_that_runs_code_from_data() -> None:
         assert "allow_pickle=True" not in text, path
 
 
+def test_commands_print_in_one_place_where_texts_are_cleaned() -> None:
+    allowed = {
+        "search/cli/terminal.py",  # the place
+        "search/tracking/dashboard.py",  # our own words, and what the user typed
+        "search/tracking/follower.py",  # into its log
+    }
+    found = {
+        path.relative_to(ROOT).as_posix()
+        for path in modules()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in ("print", "Console")
+    }
+    assert found <= allowed
+
+
 def test_no_file_is_long_but_tables_of_data() -> None:
     lengths = {
         path.relative_to(ROOT).as_posix(): len(path.read_text().splitlines()) for path in modules()

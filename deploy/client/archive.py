@@ -12,9 +12,9 @@ Neither side holds the archive in memory.
 """
 
 import base64
-import binascii
 import contextlib
 import fcntl
+import gzip
 import hashlib
 import json
 import os
@@ -32,8 +32,13 @@ HEAD, DATA, END, NONE = (f"GATESEARCH-{word}" for word in ("ARCHIVE", "DATA", "E
 VERSION = 1
 #: Beginning of the id of a submission that prints a folder.
 FETCH_PREFIX = "gatesearch-fetch-"
-#: Bytes that an archive may unpack to.
+#: Bytes that an archive may have, and those that it may unpack to.
+MAX_BYTES = 256 * 1024**2
 MAX_UNPACKED = 4 * 1024**3
+MAX_FILES = 100_000
+MAX_LINE = 1024**2  #: characters of a log's line
+#: Bytes that the headers of one file may have: tar's own, and one for a long name.
+MAX_HEADERS = 64 * 1024
 JOURNAL = "job.journal"
 
 
@@ -43,49 +48,70 @@ def read(pieces: Iterable[str], place: str, spool: IO[bytes]) -> dict[str, Any]:
     `pieces` are the log's text in parts of any length. Raises ClusterError if the cluster had
     nothing to send, or if anything is missing or was changed on the way.
     """
+    try:
+        return _read(pieces, place, spool)
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise _damaged(place) from error
+
+
+def _read(pieces: Iterable[str], place: str, spool: IO[bytes]) -> dict[str, Any]:
+    """Do what `read` does; raise several exceptions for what is damaged."""
     head: dict[str, Any] | None = None
     digest = hashlib.sha256()
     received = 0
     for line in _lines(pieces):
         word, _, rest = line.partition(" ")
-        try:
-            if word == NONE:
-                problem = json.loads(rest)
-                raise ClusterError(
-                    f"{place}: {problem['folder']}", problem["rule"], problem["remedy"]
-                )
-            if word == HEAD:
-                head = json.loads(rest)
-                if head["version"] != VERSION:
-                    raise ClusterError(
-                        place,
-                        f"the cluster must send results in form {VERSION}, not {head['version']}",
-                        "install the gatesearch version of the cluster here",
-                    )
-            elif word == DATA and head is not None:
-                piece = base64.b64decode(rest, validate=True)
-                received += len(piece)
-                if received > head["bytes"]:
-                    break
-                digest.update(piece)
-                spool.write(piece)
-            elif word == END and head is not None:
-                if received == head["bytes"] and digest.hexdigest() == head["sha256"]:
-                    return head
+        if word == NONE:
+            problem = json.loads(rest)
+            raise ClusterError(f"{place}: {problem['folder']}", problem["rule"], problem["remedy"])
+        if word == HEAD:
+            head = json.loads(rest)
+            _check_head(head, place)
+        elif word == DATA and head is not None:
+            piece = base64.b64decode(rest, validate=True)
+            received += len(piece)
+            if received > head["bytes"]:
                 break
-        except (KeyError, TypeError, ValueError, binascii.Error) as error:
-            raise _damaged(place) from error
-    raise _damaged(place)
+            digest.update(piece)
+            spool.write(piece)
+        elif word == END and head is not None:
+            if received == head["bytes"] and digest.hexdigest() == head["sha256"]:
+                return head
+            break
+    raise ValueError("the archive is not whole")
+
+
+def _check_head(head: dict[str, Any], place: str) -> None:
+    """Raise ClusterError where an archive is of another form, or larger than one can be."""
+    if head["version"] != VERSION:
+        raise ClusterError(
+            place,
+            f"the cluster must send results in form {VERSION}, not {head['version']}",
+            "install the gatesearch version of the cluster here",
+        )
+    for key, most in (("bytes", MAX_BYTES), ("unpacked", MAX_UNPACKED), ("files", MAX_FILES)):
+        if type(head[key]) is not int or not 0 <= head[key] <= most:
+            raise ClusterError(
+                place,
+                f"the results must have at most {most} {key} to come through a log, "
+                f"not {head[key]!r:.40}",
+                "copy the folder from the cluster's volume (kubectl cp, rsync)",
+            )
 
 
 def _lines(pieces: Iterable[str]) -> Iterator[str]:
+    """Yield the lines of a log. Raises ValueError for one that is too long to be kept."""
     rest: list[str] = []
+    length = 0
     for piece in pieces:
         first, *others = piece.split("\n")
         rest.append(first)
+        length += len(first)
         for other in others:
             yield "".join(rest)
-            rest = [other]
+            rest, length = [other], len(other)
+        if length > MAX_LINE:
+            raise ValueError(f"a line of more than {MAX_LINE} characters")
 
 
 def _damaged(place: str) -> ClusterError:
@@ -174,18 +200,48 @@ def _tidy(target: Path) -> None:
                 os.close(lock)
 
 
+class _Measured:
+    """A stream that raises ValueError where more is read than was allowed, and some headers.
+
+    tarfile reads a header for a long name, or a map of holes, as large as that says it is.
+    """
+
+    def __init__(self, stream: gzip.GzipFile) -> None:
+        self._stream = stream
+        self.allow(0)
+
+    def allow(self, size: int) -> None:
+        """Let so many bytes be read, beside headers."""
+        self._left = size + MAX_HEADERS
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes."""
+        self._left -= size
+        if self._left < 0:
+            raise ValueError("larger headers than files have")
+        return self._stream.read(size)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 def _extract(spool: IO[bytes], head: dict[str, Any], folder: Path) -> None:
     folder.mkdir()
-    left = min(int(head["unpacked"]), MAX_UNPACKED)
+    left, files = head["unpacked"], head["files"]
     try:
         spool.seek(0)
-        with tarfile.open(fileobj=spool, mode="r:gz") as tar:
-            for entry in tar:
-                left -= entry.size
-                if left < 0 or not entry.isreg():
-                    raise tarfile.TarError(entry.name)
-                tar.extract(entry, folder, set_attrs=False, filter="data")
-    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+        with gzip.open(spool) as unpacked:
+            stream = _Measured(unpacked)
+            with tarfile.open(fileobj=stream, mode="r:") as tar:
+                while (entry := tar.next()) is not None:
+                    left, files = left - entry.size, files - 1
+                    fits = entry.size >= 0 and left >= 0 and files >= 0
+                    if not fits or not entry.isreg() or entry.issparse():
+                        raise tarfile.TarError(entry.name)
+                    stream.allow(entry.size)
+                    tar.extract(entry, folder, set_attrs=False, filter="data")
+                    stream.allow(0)
+    except Exception as error:  # tarfile, gzip and zlib list no classes for what is damaged
         if isinstance(error, OSError) and error.errno is not None:
             raise ClusterError(
                 str(folder.parent.parent),

@@ -40,7 +40,7 @@ def find_address(address: str | None, environ: Mapping[str, str] = os.environ) -
         host, _ = parts.hostname, parts.port
     except ValueError:
         host, parts = None, urlsplit("")
-    if parts.username or parts.password:
+    if "@" in address:
         raise ClusterError.refused(
             place,
             "an address must hold no user name and no password",
@@ -49,7 +49,8 @@ def find_address(address: str | None, environ: Mapping[str, str] = os.environ) -
     if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment:
         raise ClusterError.refused(
             place,
-            f"the address must be the URL of a Ray dashboard, not {address!r}",
+            "the address must be the URL of a Ray dashboard, not "
+            f"{re.split('[?#]', address)[0][:100]!r}",  # a query may carry a secret
             "give it as http://HOST:8265 or https://HOST; ray:// and HOST:6379 are other ports",
         )
     return address.rstrip("/")

@@ -19,10 +19,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from deploy.client.archive import DATA, END, FETCH_PREFIX, HEAD, NONE, VERSION
+from deploy.client.archive import DATA, END, FETCH_PREFIX, HEAD, MAX_BYTES, NONE, VERSION
 
-#: Bytes of a compressed archive that go through a log.
-MAX_BYTES = 256 * 1024**2
 #: Bytes of the archive in one line, 12,000 characters: longer than what Ray joins into one message.
 PIECE_BYTES = 9_000
 CHECKPOINTS = "checkpoints"  #: a folder that is sent only if it is asked for: it may be large

@@ -11,13 +11,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from deploy.errors import ClusterError
 from search.cli.options import AsJson, JobFile, Root, user_path
-from search.cli.terminal import below_here, print_json, print_message, print_note, wide_console
+from search.cli.terminal import (
+    Terminal,
+    below_here,
+    print_json,
+    print_message,
+    print_note,
+    print_text,
+    wide_console,
+)
 from search.job.commands import RUNS
 from spaces.errors import GatesearchError, InputError
 
@@ -89,7 +96,7 @@ def submit(
             again=again,
             content=job.text.encode(),
         )
-    print(submission.id)
+    print_text(submission.id)
     if submission.continues:
         print_message(f"It continues where {submission.continues} ended.")
     if not submission.started:
@@ -145,9 +152,9 @@ def status(
     if as_json:
         print_json(asdict(job))
         return
-    print(f"{job.id}  {job.state}  {job.message}")
+    print_text(f"{job.id}  {job.state}  {job.message}")
     for line in job.last_lines:
-        print(f"  {line}")
+        print_text(f"  {line}")
 
 
 @app.command()
@@ -163,7 +170,7 @@ def logs(
     """
     with _cluster(address, token_file) as cluster:
         for text in cluster.follow(submission) if follow else [cluster.logs(submission)]:
-            print(text, end="", flush=True)
+            print_text(text, end="")
 
 
 @app.command()
@@ -173,7 +180,7 @@ def stop(submission: SubmissionId, address: Address = None, token_file: TokenFil
     Example: gatesearch stop vowels
     """
     with _cluster(address, token_file) as cluster:
-        print(cluster.stop(submission).state)
+        print_text(cluster.stop(submission).state)
 
 
 @app.command()
@@ -191,7 +198,8 @@ def fetch(
     Example: gatesearch fetch vowels
     """
     with _cluster(address, token_file) as cluster:
-        print(below_here(cluster.fetch(submission, root.resolve(), checkpoints=checkpoints)))
+        folder = cluster.fetch(submission, root.resolve(), checkpoints=checkpoints)
+    print_text(str(below_here(folder)))
 
 
 @app.command()
@@ -227,7 +235,7 @@ def _print_diagnosis(found: "Diagnosis") -> None:
     from search.cli.tables import machine_table, paths_table
     from search.results.format import plural
 
-    console = Console()
+    console = Terminal()
     console.print(machine_table(found))
     if found.paths:
         console.print(paths_table(found))
@@ -246,7 +254,7 @@ def _examine_cluster(address: str, token_file: Path | None, as_json: bool) -> No
     if as_json:
         print_json({"ray_version": version, "nodes": [asdict(node) for node in nodes]})
         return
-    console = Console()
+    console = Terminal()
     console.print(_nodes_table(nodes))
     console.print(f"The cluster takes jobs; it has Ray {version}.")
     if not any(node.cores for node in nodes):

@@ -5,17 +5,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from search import environment
 from search.cli.options import AsJson, JobFile, JobName, Root, user_path
 from search.cli.terminal import (
+    Terminal,
     below_here,
     check_output_taken,
     outlast_readers,
     print_json,
     print_note,
+    print_text,
     wide_console,
 )
 from search.job.commands import RUNS, command, root_option
@@ -49,7 +50,7 @@ def validate(job_file: JobFile) -> None:
     job, data = session.load(job_file)
     _print_warnings(job, data)
     info = data.info
-    Console().print(
+    Terminal().print(
         f"{escape(str(job_file))} is valid: {plural(len(job.arms), 'arm')} on {escape(info.name)} "
         f"({info.kind}, {len(data.train)} training, {len(data.validation)} validation and "
         f"{len(data.test)} test sequences), decided by {info.metric.name}.",
@@ -57,7 +58,7 @@ def validate(job_file: JobFile) -> None:
     )
     if job.resources.packed:
         also = " Nodes without a GPU take trials too." if job.resources.cpu_trials else ""
-        Console().print(
+        Terminal().print(
             "Each worker has a GPU of its own and takes as many trials at once as memory and speed "
             f"allow (gpus_per_trial: auto).{also}",
             soft_wrap=True,
@@ -143,7 +144,7 @@ def _execute(
     go_on = _how_to_go_on(folder)
     tell_how_to_go_on(go_on)
     outlast_readers()
-    console = Console()
+    console = Terminal()
     try:
         succeeded = session.execute(job, data, folder, console, trials=trials, seeds=seeds)
     except OSError as error:
@@ -229,7 +230,7 @@ def compare(name: JobName, as_json: AsJson = False, root: Root = RUNS) -> None:
     else:
         from search.results.terminal import comparison
 
-        Console().print(comparison(found))
+        Terminal().print(comparison(found))
 
 
 @app.command()
@@ -247,7 +248,7 @@ def report(name: JobName, root: Root = RUNS) -> None:
     found = read_results(folder)
     write_parquet(found, folder / RESULTS)
     write_report(found, folder / REPORT)
-    print(below_here(folder / REPORT))
+    print_text(str(below_here(folder / REPORT)))
 
 
 @app.command()
@@ -272,7 +273,7 @@ def export(
     with waits_shown(Console(stderr=True)):
         paths = export_(found, out, top=top, arm=arm, force=force)
     for path in paths:
-        print(below_here(path.resolve()))
+        print_text(str(below_here(path.resolve())))
     if len(paths) < top:
         complete = plural(len(paths), "complete trial")
         print_note(f"--top {top} asks for more than there is: {complete}")
@@ -291,7 +292,7 @@ def mirror(name: JobName, root: Root = RUNS) -> None:
     state = mirror_once(folder, stored_job(folder).tracking.uri)
     if not state.complete:
         raise GatesearchError(f"MLflow is not complete: {state.error or 'no reason'}")
-    print(f"{len(state.runs)} runs are in MLflow.")
+    print_text(f"{len(state.runs)} runs are in MLflow.")
 
 
 @app.command()
@@ -331,8 +332,17 @@ def predict(
     Example: gatesearch predict runs/vowels/best new.npz --out predictions.csv
     """
     from search.export.predict import predict as predict_
+    from search.results.format import plural
 
-    predict_(folder, data, out, as_json=as_json)
+    prediction = predict_(folder, data, out)
+    n, summary = plural(len(prediction), "sequence"), prediction.summary()
+    if as_json:
+        print_json(prediction.as_dict(), indent=None)
+    elif out is None:
+        print_text(prediction.csv(), end="")
+        print_text(f"{n}\n{summary}".rstrip(), error=True)
+    else:
+        print_text(f"{n}, written to {out}\n{summary}".rstrip())
 
 
 @app.command()
@@ -347,7 +357,7 @@ def tasks(as_json: AsJson = False) -> None:
     if as_json:
         print_json(describe())
     else:
-        Console().print(tasks_table(describe()))
+        Terminal().print(tasks_table(describe()))
 
 
 @app.command()
@@ -361,5 +371,5 @@ def cells(as_json: AsJson = False) -> None:
     if as_json:
         print_json(describe_cells())
     else:
-        console = Console()
+        console = Terminal()
         console.print(cells_table(console.width))

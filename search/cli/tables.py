@@ -7,12 +7,14 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from search.journal.reason import cause
 from search.journal.trial import TrialResult
 from search.results import format
 from search.results.settings import varying
 from search.run.doctor import WORDS, Diagnosis, capability
 from spaces.cells import CELLS, Cell
 
+_REASON = 300  # characters of a cause
 WIDE = 120  #: columns of a terminal on which configurations are shown too
 
 
@@ -38,7 +40,7 @@ def trials_table(
     for trial, state in zip(trials, states, strict=True):
         shown = settings_of[trial.arm] if width >= WIDE else ()
         settings = [f"{name} {format.plain(getattr(trial.config, name))}" for name in shown]
-        reason = (trial.reason or "").strip().splitlines()[-1:]
+        reason = [cause(trial.reason)[:_REASON]] if trial.reason else []
         table.add_row(
             escape(trial.arm),
             _number(trial),
@@ -47,7 +49,7 @@ def trials_table(
             format.count(trial.epochs),
             format.count(trial.parameters),
             f"{trial.train_seconds:.1f}",
-            escape(", ".join(settings + [line[:200] for line in reason])),
+            escape(", ".join(settings + reason)),
         )
     return table
 

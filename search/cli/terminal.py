@@ -1,16 +1,22 @@
-"""How commands write: results to standard output, messages for people to standard error."""
+"""How commands write: results to standard output, messages for people to standard error.
+
+All of it goes through `Terminal`, `print_text` or `print_json`, so that nothing that came from a
+file, a journal or a cluster commands the user's terminal.
+"""
 
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 
 from spaces.errors import GatesearchError
+from spaces.text import printable
 
 PIPE_COLUMNS = 200  # of a table that goes to a file or another program
 
@@ -94,9 +100,25 @@ def open_outputs() -> None:
     sys.stderr = Output(sys.stderr or nothing[0], "standard error", lasting=True)
 
 
+class Terminal(Console):
+    """A console whose own styles are the only commands that reach the terminal."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """Yield the segments of anything that is printed, whatever is inside of it."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=printable(segment.text))
+
+
+def print_text(text: str, *, end: str = "\n", error: bool = False) -> None:
+    """Write plain text to standard output or error."""
+    print(printable(text), end=end, file=sys.stderr if error else sys.stdout, flush=True)
+
+
 def print_message(text: str) -> None:
     """Write a message to standard error, as it is: no markup, no line breaks added."""
-    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
+    Terminal(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_note(text: str) -> None:
@@ -104,14 +126,14 @@ def print_note(text: str) -> None:
     print_message(f"note: {text}")
 
 
-def print_json(value: Any) -> None:
-    """Write a value of plain JSON types to standard output."""
-    print(json.dumps(value, indent=2, allow_nan=False))
+def print_json(value: Any, indent: int | None = 2) -> None:
+    """Write a value of plain JSON types to standard output; characters beyond ASCII as escapes."""
+    print(json.dumps(value, indent=indent, allow_nan=False))
 
 
 def wide_console() -> Console:
     """Return the terminal; or, for a file or another program, one that holds wide tables."""
-    return Console() if sys.stdout.isatty() else Console(width=PIPE_COLUMNS)
+    return Terminal() if sys.stdout.isatty() else Terminal(width=PIPE_COLUMNS)
 
 
 def below_here(path: Path) -> Path:

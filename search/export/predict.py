@@ -1,7 +1,6 @@
 """Applies an exported model to new sequences: NumPy and onnxruntime, no torch and no Ray."""
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,11 @@ from numpy.typing import NDArray
 
 from search.export.folder import FILES, FORMAT, MODEL
 from search.export.prediction import Prediction, check_output
-from search.results.format import plural
+from search.journal.records import check_task
+from spaces.config import TrialConfig, completed
 from spaces.errors import InputError
 from spaces.tasks import TaskInfo, TaskKind, compute_metrics
+from spaces.text import show
 from trainables.data.formats.archive import read_arrays
 from trainables.data.formats.own import read_sequences
 from trainables.data.sequences import Sequences
@@ -21,32 +22,21 @@ from trainables.data.sequences import Sequences
 #: Float32 numbers that a batch may need for inputs, outputs or attention (a single sequence may
 #: need more).
 BATCH_NUMBERS = 2**24
+_REMEDY = "give a folder that `gatesearch export` or `gatesearch run` made (runs/NAME/best)"
 
 Array = NDArray[Any]
 
 
-def predict(
-    folder: Path, data: Path, out: Path | None = None, *, as_json: bool = False
-) -> Prediction:
-    """Predict, write to `out` (.csv or .npz) if it is given, and print.
+def predict(folder: Path, data: Path, out: Path | None = None) -> Prediction:
+    """Predict, and write to `out` (.csv or .npz) if it is given.
 
-    Standard output gets the rows as CSV, or everything as JSON; with `out` a summary. Raises
-    InputError for a folder that is no export and for data that the model cannot take.
+    Raises InputError for a folder that is no export and for data that the model cannot take.
     """
     if out is not None:
         check_output(out, [data, *(folder / name for name in FILES)])
     prediction = apply(folder, data)
     if out is not None:
         prediction.write(out)
-    if as_json:
-        print(json.dumps(prediction.as_dict(), allow_nan=False))
-        return prediction
-    n = plural(len(prediction), "sequence")
-    if out is None:
-        print(prediction.csv(), end="")
-        print(f"{n}\n{prediction.summary()}".rstrip(), file=sys.stderr)
-    else:
-        print(f"{n}, written to {out}\n{prediction.summary()}".rstrip())
     return prediction
 
 
@@ -56,14 +46,13 @@ def apply(folder: Path, data: Path) -> Prediction:
     The file holds x and lengths as a user's own data does; y and split are optional and are used
     for metrics alone. Raises InputError.
     """
-    session, metadata = _open(folder)
-    info = TaskInfo.from_dict(metadata["task"])
+    session, info, config = _open(folder)
     sequences = read_sequences(data, info)
     y, split = _targets(data, info, len(sequences))
     scores = _Scores(info, len(sequences))
     results: Array = np.zeros((len(sequences), info.outputs), np.float32)
-    for chosen, x, lengths in _batches(sequences, info, metadata["config"]):
-        (outputs,) = session.run(None, {"x": x, "lengths": lengths})
+    for chosen, x, lengths in _batches(sequences, info, config):
+        outputs = _outputs(session, x, lengths, info, folder / MODEL)
         _check_finite(outputs, chosen, data.name)
         if info.causal:
             results[chosen] = outputs[np.arange(len(chosen)), lengths - 1]
@@ -93,35 +82,60 @@ def _check_finite(outputs: Array, chosen: NDArray[np.int64], place: str) -> None
         )
 
 
-def _open(folder: Path) -> tuple[Any, dict[str, Any]]:
-    """Return a session of the folder's model and what the export stored about it."""
+def _outputs(session: Any, x: Array, lengths: Array, info: TaskInfo, path: Path) -> Array:
+    """Return the model's outputs [B, outputs], causal [B, T, outputs], of a padded batch."""
+    expected = (*(x.shape[:2] if info.causal else x.shape[:1]), info.outputs)
+    try:
+        (outputs,) = session.run(None, {"x": x, "lengths": lengths})
+        if outputs.shape == expected and outputs.dtype == np.float32:
+            found: Array = outputs
+            return found
+        detail = f"its outputs are {outputs.dtype}{list(outputs.shape)}, not {list(expected)}"
+    except Exception as error:  # onnxruntime documents no classes of exceptions
+        detail = _first_line(error)
+    rule = f"must be the model of the task that its metadata tell: {detail}"
+    raise InputError.of(str(path), rule, _REMEDY)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0][:200]
+
+
+def _open(folder: Path) -> tuple[Any, TaskInfo, TrialConfig]:
+    """Return a session of the folder's model, its task and its configuration."""
     import onnxruntime
 
     path = folder / MODEL
-    remedy = "give a folder that `gatesearch export` or `gatesearch run` made (runs/NAME/best)"
     if not path.is_file():
-        raise InputError.of(str(folder), f"DIR must be a folder that holds {MODEL}", remedy)
+        raise InputError.of(str(folder), f"DIR must be a folder that holds {MODEL}", _REMEDY)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     try:
         content = path.read_bytes()
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime documents no classes of exceptions
-        detail = str(error).partition("\n")[0][:200]
-        raise InputError.of(str(path), f"must be a readable model: {detail}", remedy) from error
+        rule = f"must be a readable model: {_first_line(error)}"
+        raise InputError.of(str(path), rule, _REMEDY) from error
     try:
         metadata = json.loads(session.get_modelmeta().custom_metadata_map["gatesearch"])
-        known = metadata["format"] == FORMAT
-    except (KeyError, TypeError, ValueError) as error:
-        rule = "must be a model that gatesearch exported"
-        raise InputError.of(str(path), rule, remedy) from error
-    if not known:
-        raise InputError.of(
-            str(path),
-            f"must be an export of format {FORMAT}, not {metadata['format']!r}",
-            f"use the gatesearch that made it, {metadata.get('gatesearch')}",
-        )
-    return session, metadata
+        if metadata["format"] != FORMAT:
+            raise InputError.of(
+                str(path),
+                f"must be an export of format {FORMAT}, not {show(metadata['format'])}",
+                f"use the gatesearch that made it, {show(metadata.get('gatesearch'))}",
+            )
+        info = check_task(metadata["task"])
+        config = TrialConfig(**completed(metadata["config"]))
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        rule = "must be a model with the metadata that gatesearch writes into its exports"
+        raise InputError.of(str(path), rule, _REMEDY) from error
+    shape = session.get_outputs()[0].shape
+    if shape and shape[-1] != info.outputs:
+        rule = f"must give the {info.outputs} outputs that its metadata tell, not {shape[-1]}"
+        raise InputError.of(str(path), rule, _REMEDY)
+    return session, info, config
 
 
 def _targets(path: Path, info: TaskInfo, n: int) -> tuple[Array | None, Array | None]:
@@ -154,12 +168,12 @@ def _targets(path: Path, info: TaskInfo, n: int) -> tuple[Array | None, Array | 
 
 
 def _batches(
-    sequences: Sequences, info: TaskInfo, config: dict[str, Any]
+    sequences: Sequences, info: TaskInfo, config: TrialConfig
 ) -> Iterator[tuple[NDArray[np.int64], Array, NDArray[np.int64]]]:
     """Yield positions, padded x [B, T, …] and lengths [B]; sequences of like lengths together."""
     order = np.argsort(-sequences.lengths, kind="stable")
-    heads = int(config["heads"]) if config["cell"] == "transformer" else 0
-    width = max(info.inputs, info.outputs, int(config["hidden_size"]) * 4)
+    heads = config.heads if config.cell == "transformer" else 0
+    width = max(info.inputs, info.outputs, config.hidden_size * 4)
     start = 0
     while start < len(order):
         longest = int(sequences.lengths[order[start]])

@@ -24,7 +24,7 @@ from yaml.events import (
 )
 
 from spaces.errors import InputError, Problem
-from spaces.text import show
+from spaces.text import named, show
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 20
@@ -77,12 +77,8 @@ class Source:
 
 def dotted(path: FieldPath) -> str:
     """Return a path as people write it: arms[1].space.depth."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{_key(part)}" for part in path)
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{named(part)}" for part in path)
     return text.removeprefix(".")
-
-
-def _key(written: str) -> str:
-    return written if written.isprintable() and len(written) <= 60 else show(written)
 
 
 def read_text(path: Path) -> str:

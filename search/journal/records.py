@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from search.journal.base import JournalError
-from spaces.tasks import METRICS
+from spaces.tasks import METRICS, TaskInfo
 from spaces.text import show
 from trainables.checkpoints.base import is_checkpoint_name
 
@@ -139,6 +139,12 @@ _CHECKS: dict[str, TypeAdapter[Any]] = {
 }
 
 _LATER = TypeAdapter(_Later)
+
+
+def check_task(plain: Any) -> TaskInfo:
+    """Return a task that is stored as plain JSON types. Raises ValueError or TypeError."""
+    _Task.model_validate(plain)
+    return TaskInfo.from_dict(plain)
 
 
 def check_record(record: dict[str, Any]) -> None:

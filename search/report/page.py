@@ -27,7 +27,7 @@ from search.results.format import ABSENT, count, plural
 from search.results.importance import importance
 from search.results.read import Results
 from search.results.summarise import compare
-from spaces.text import listed
+from spaces.text import listed, printable
 from trainables.files import replace_file
 
 
@@ -47,7 +47,10 @@ def _page(results: Results) -> str:
         "trials": tables.trial_rows(results),
     }
     templates = Environment(
-        loader=PackageLoader("search.report", ""), autoescape=True, undefined=StrictUndefined
+        loader=PackageLoader("search.report", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_shown,
     )
     templates.globals["colours"] = COLOURS
     return templates.get_template("page.html.j2").render(
@@ -124,6 +127,23 @@ def _job_file(results: Results) -> str:
     return write(results.job.dump())
 
 
+def _shown(value: Any) -> Any:
+    """Return a value as the page may show it: all that is put into the template goes through it."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _plain(value: Any) -> Any:
+    """Return plain JSON types with every text as the page may show it."""
+    match value:
+        case str():
+            return printable(value)
+        case dict():
+            return {printable(str(key)): _plain(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_plain(each) for each in value]
+    return value
+
+
 def _own(name: str) -> Markup:
     """Return a file of ours that is put into the page as it is."""
     return Markup(files("search.report").joinpath(name).read_text(encoding="utf-8"))
@@ -131,5 +151,5 @@ def _own(name: str) -> Markup:
 
 def _json(data: dict[str, Any]) -> Markup:
     """Return JSON that cannot end its script element. Raises ValueError for NaN and infinities."""
-    text = json.dumps(data, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(_plain(data), allow_nan=False, separators=(",", ":"), ensure_ascii=False)
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from search.journal.reason import cause
 from search.journal.trial import TrialResult
 from search.results.figures import Comparison
 from search.results.format import ABSENT, count, plain
@@ -43,7 +44,7 @@ def failures(trials: Sequence[TrialResult]) -> Table:
     gathered: dict[tuple[str, str, str, str], list[int]] = {}
     for trial in trials:
         if trial.state in ("failed", "diverged"):
-            reason = (trial.reason or "no reason was recorded")[:_REASON]
+            reason = (cause(trial.reason or "") or "no reason was recorded")[:_REASON]
             key = (trial.arm, trial.phase, trial.state, reason)
             gathered.setdefault(key, []).append(trial.number)
     names = ("arm", "phase", "state", "number", "trials")

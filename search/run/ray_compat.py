@@ -9,6 +9,8 @@ from typing import Any
 
 from ray.tune.experiment import Trial
 
+from search.journal.reason import with_cause_first
+
 #: Ray's texts for a worker that was lost with its node; "unavailable" is one whose process nobody
 #: has reported dead, as a living node would have.
 NODE_DEATH = (
@@ -31,8 +33,11 @@ def actor_of(trial: Trial) -> Any:
 
 
 def error_of(trial: Trial) -> str:
-    """Return the text of the error that ended a trial of Tune's, without its count of failures."""
-    return Path(trial.error_file).read_text().partition("\n")[2] if trial.error_file else ""
+    """Return the text of the error that ended a trial of Tune's, its cause first, or ""."""
+    if not trial.error_file:
+        return ""
+    text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
+    return with_cause_first(text.partition("\n")[2])  # behind the count of failures
 
 
 def dead_processes() -> list[str]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from search.environment import address_refused
 from search.job.folder import CHECKPOINTS, checkpoint_place
 from search.job.spec import JobSpec
+from search.journal.reason import with_cause_first
 from search.run import ray_settings
 from search.run.driver import Driver
 from search.run.shared_folder import check_shared
@@ -227,7 +228,7 @@ def _fit(
         if bridge.broken is not None:
             raise bridge.broken
         if failed is not None:
-            reason = shortened(str(failed.__cause__ or failed))
+            reason = shortened(with_cause_first(str(failed.__cause__ or failed)))
             bridge.ended_all(reason)
             failures = 1 if bridge.reports else failures + 1
             if failures > MAX_TUNE_FAILURES:

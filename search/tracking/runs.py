@@ -12,6 +12,7 @@ from collections import defaultdict
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from search.journal.reason import with_cause_first
 from search.journal.replay import JobState, TrialState
 from search.spread import Spread
 from search.tracking.mlflow_compat import (
@@ -207,7 +208,7 @@ class JobRuns:
         run.status, run.ended = _STATUS.get(trial.state, "FAILED"), time
         run.tags["state"] = trial.state
         if trial.reason:
-            run.tags["reason"] = shorten(trial.reason, _LONGEST_REASON)
+            run.tags["reason"] = shorten(with_cause_first(trial.reason), _LONGEST_REASON)
         self._mark_changed(run)
         if trial.phase == "search":
             self._add_best(trial, time)

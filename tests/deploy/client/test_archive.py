@@ -1,13 +1,15 @@
 """A job folder comes home whole or not at all, and never over other results."""
 
+import gzip
 import hashlib
 import io
 import json
 import os
 import tarfile
 import tempfile
+import tracemalloc
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -60,14 +62,19 @@ def made(entries: dict[str, bytes | None], **changes: object) -> list[str]:
                 entry.type, entry.linkname = tarfile.SYMTYPE, "/etc/passwd"
             entry.size = len(content or b"")
             tar.addfile(entry, io.BytesIO(content or b""))
-    packed = buffer.getvalue()
+    unpacked = sum(len(content or b"") for content in entries.values())
+    return lines_with(buffer.getvalue(), **{"unpacked": unpacked, "files": len(entries)} | changes)
+
+
+def lines_with(packed: bytes, **changes: object) -> list[str]:
+    """Return the lines that carry something packed, with a head that says what is wanted."""
     head = {
         "version": 1,
         "name": "vowels",
         "bytes": len(packed),
         "sha256": hashlib.sha256(packed).hexdigest(),
-        "unpacked": sum(len(content or b"") for content in entries.values()),
-        "files": len(entries),
+        "unpacked": 1_000_000,
+        "files": 10,
     }
     return [
         f"{archive.HEAD} {json.dumps(head | changes)}",
@@ -166,6 +173,86 @@ def test_an_absolute_path_in_an_archive_stays_inside_the_folder(tmp_path: Path) 
 def test_an_archive_that_unpacks_to_more_than_it_says_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ClusterError, match="plain files"):
         receive(made({"job.journal": bytes(1_000_000)}, unpacked=1000), tmp_path)
+
+
+def long_name(size: int, kind: bytes, content: bytes = b"") -> bytes:
+    """A tar that begins with a header which says it has so many bytes of a file's name."""
+    entry = tarfile.TarInfo("name")
+    entry.type, entry.size = kind, size
+    return entry.tobuf(tarfile.GNU_FORMAT) + content
+
+
+HOSTILE_TARS = {
+    "a pax header of 8 GB": long_name(2**33, tarfile.XHDTYPE),
+    "a name of 8 GB": long_name(2**33, tarfile.GNUTYPE_LONGNAME),
+    "a pax header of 300 MB": long_name(3 * 10**8, tarfile.XHDTYPE, bytes(3 * 10**8)),
+    "many headers of one file": long_name(0, tarfile.XHDTYPE) * 5_000,
+    "a negative size": long_name(-1, tarfile.REGTYPE),
+    "noise": b"x" * 5_000,
+}
+
+
+@pytest.mark.parametrize("content", HOSTILE_TARS.values(), ids=HOSTILE_TARS)
+def test_headers_are_bounded_before_they_are_read(content: bytes, tmp_path: Path) -> None:
+    packed = gzip.compress(content, 1)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ClusterError, match="plain files"):
+            receive(lines_with(packed, unpacked=2**32, files=100_000), tmp_path / "laptop")
+        assert tracemalloc.get_traced_memory()[1] < 50_000_000
+    finally:
+        tracemalloc.stop()
+    assert list((tmp_path / "laptop").iterdir()) == []
+
+
+def test_damage_inside_the_packing_is_refused(tmp_path: Path) -> None:
+    packed = bytearray(gzip.compress(os.urandom(5_000)))
+    packed[2_000:2_100] = bytes(100)
+    with pytest.raises(ClusterError, match="plain files"):
+        receive(lines_with(bytes(packed)), tmp_path / "laptop")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"bytes": 2**40}, {"unpacked": 2**40}, {"files": 10**9}, {"files": "many"}, {"bytes": True}],
+)
+def test_more_than_comes_through_a_log_is_refused_before_it_is_read(
+    changes: dict[str, object], tmp_path: Path
+) -> None:
+    with pytest.raises(ClusterError, match=f"at most .* {next(iter(changes))}"):
+        receive(made({"job.yaml": b""}, **changes), tmp_path)
+
+
+def test_more_files_than_were_announced_are_refused(tmp_path: Path) -> None:
+    entries: dict[str, bytes | None] = {f"best/{number}": b"" for number in range(11)}
+    with pytest.raises(ClusterError, match="plain files"):
+        receive(made(entries, files=10), tmp_path / "laptop")
+
+
+@pytest.mark.parametrize(
+    "head", ["[]", "3", '{"version": 1}', "[" * 100_000, '{"version":', "null"]
+)
+def test_a_head_that_is_none_is_damage(head: str, tmp_path: Path) -> None:
+    with pytest.raises(ClusterError, match="did not arrive whole"):
+        receive([f"{archive.HEAD} {head}"], tmp_path)
+
+
+def test_a_line_without_an_end_is_not_kept(tmp_path: Path) -> None:
+    def endless() -> Iterator[str]:
+        for _ in range(10**6):
+            yield "x" * 100_000
+        raise AssertionError("all of it was read")
+
+    with tempfile.TemporaryFile() as spool, pytest.raises(ClusterError, match="did not arrive"):
+        archive.read(endless(), "cluster", spool)
+
+
+def test_long_names_come_through(tmp_path: Path) -> None:
+    folder = tmp_path / "cluster" / "vowels"
+    for name in ("ü" * 100, "x" * 200, "a" * 120 + "/" + "b" * 120 + "/c"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(name.encode())
+    assert files(receive(send.lines_of(folder), tmp_path / "laptop")) == files(folder)
 
 
 def test_another_form_is_refused(tmp_path: Path) -> None:

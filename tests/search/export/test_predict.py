@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from refusals import refused
 
 import search.export.predict
+from search.cli.local import predict as command_predict
 from search.export.export import export
-from search.export.folder import FILES
+from search.export.folder import FILES, FORMAT
 from search.export.predict import apply, predict
+from spaces.errors import InputError
 from trainables.data import tasks
 from trainables.training.trainer import Training
 
@@ -120,11 +122,12 @@ def test_a_single_step_is_answered_too(case: Case, tmp_path: Path) -> None:
 def test_csv_npz_and_json_hold_the_same(
     case: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    predict(case.folder, case.data, tmp_path / "out.csv")
+    command_predict(case.folder, case.data, tmp_path / "out.csv")
     assert f"{len(case.sequences)} sequences, written to" in capsys.readouterr().out
-    prediction = predict(case.folder, case.data, tmp_path / "out.npz", as_json=True)
+    prediction = predict(case.folder, case.data, tmp_path / "out.npz")
+    command_predict(case.folder, case.data, as_json=True)
     as_json = json.loads(capsys.readouterr().out)
-    predict(case.folder, case.data)
+    command_predict(case.folder, case.data)
     printed = capsys.readouterr()
     assert printed.out == (tmp_path / "out.csv").read_text()
     assert case.info.metric.name in printed.err
@@ -228,6 +231,77 @@ def test_a_model_that_gatesearch_did_not_export_is_refused(
     onnx.helper.set_model_props(model, {} if metadata is None else {"gatesearch": metadata})
     onnx.save(model, tmp_path / "model.onnx")
     refused(lambda: apply(tmp_path, classes.data), "model.onnx", "gatesearch")
+
+
+def tampered(folder: Path, *path: str, value: Any) -> str:
+    """The metadata of an export with one value changed, or removed where it is ..."""
+    model = onnx.load(folder / "model.onnx")
+    (text,) = (each.value for each in model.metadata_props if each.key == "gatesearch")
+    metadata = json.loads(text)
+    parent = metadata
+    for key in path[:-1]:
+        parent = parent[key]
+    if value is ...:
+        del parent[path[-1]]
+    else:
+        parent[path[-1]] = value
+    return json.dumps(metadata)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        *((("task",), value) for value in (..., None, 3, [], "x", {})),
+        *((("task", "kind"), value) for value in (..., "x", [], None)),
+        *((("task", "outputs"), value) for value in (2, 0, -1, True, 2**31, 10**400, "\x1b[31m3")),
+        *((("task", "inputs"), value) for value in (..., 0, 1.5, None)),
+        *((("task", "metric"), value) for value in (..., None, {"name": "accuracy"})),
+        (("task", "unknown"), 1),
+        *((("config",), value) for value in (..., None, 3, [], "x", {})),
+        *((("config", "hidden_size"), value) for value in (..., 0, -4, "x", None, True)),
+        *((("config", "heads"), value) for value in (0, "x")),
+        (("format",), ...),
+        (("format",), "\x1b[31m" * 1000),
+    ],
+)
+def test_metadata_that_someone_changed_are_refused_in_a_sentence(
+    path: tuple[str, ...], value: Any, classes: Case, tmp_path: Path
+) -> None:
+    model = onnx.load(classes.folder / "model.onnx")
+    metadata = tampered(classes.folder, *path, value=value)
+    onnx.helper.set_model_props(model, {"gatesearch": metadata})
+    onnx.save(model, tmp_path / "model.onnx")
+    try:
+        prediction = apply(tmp_path, classes.data)
+    except InputError as error:
+        (problem,) = error.problems
+        assert problem.place == str(tmp_path / "model.onnx")
+        assert str(error).replace("\n", "").isprintable() and len(str(error)) < 1_000
+    else:  # what nothing depends on
+        assert path[0] == "config" and len(prediction) == len(classes.sequences)
+
+
+@pytest.mark.parametrize("metadata", ["[" * 100_000, "[]", "null", '{"format": NaN}', "3"])
+def test_metadata_that_are_none_are_refused(metadata: str, classes: Case, tmp_path: Path) -> None:
+    model = onnx.load(classes.folder / "model.onnx")
+    onnx.helper.set_model_props(model, {"gatesearch": metadata})
+    onnx.save(model, tmp_path / "model.onnx")
+    refused(lambda: apply(tmp_path, classes.data), "model.onnx", "remedy")
+
+
+def test_a_model_of_another_task_than_it_tells_is_refused(classes: Case, tmp_path: Path) -> None:
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Cast", ["lengths"], ["y"], to=onnx.TensorProto.FLOAT)],
+        "other",
+        [onnx.helper.make_tensor_value_info("lengths", onnx.TensorProto.INT64, ["B"])],
+        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    metadata = tampered(classes.folder, "format", value=FORMAT)
+    onnx.helper.set_model_props(model, {"gatesearch": metadata})
+    onnx.save(model, tmp_path / "model.onnx")
+    refused(lambda: apply(tmp_path, classes.data), "model.onnx", "metadata tell")
 
 
 def test_a_missing_data_file_is_refused(classes: Case, tmp_path: Path) -> None:

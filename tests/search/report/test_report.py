@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from made_results import STRINGS, job_text, made, two_finalists
+from plotly.offline import get_plotlyjs
 
 from search.journal.trial import TrialResult
 from search.report.axes import clipped
@@ -23,6 +24,7 @@ from spaces.tasks import Metric
 
 LOSS, ACCURACY = Metric("loss", "minimize"), Metric("accuracy", "maximize")
 HOSTILE = "</script><img src=x onerror=alert(1)><b>%{x}&amp;"
+COMMANDS = "\x1b]0;title\x07\u202egpj.exe\x9b31m\r"
 
 
 class Page(HTMLParser):
@@ -249,6 +251,25 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
     assert HOSTILE in page.text
     drawn = json.dumps(data(page)["figures"])
     assert "<img" not in drawn and "&lt;img" in drawn
+
+
+def test_what_commands_a_terminal_or_turns_writing_stands_as_escapes(tmp_path: Path) -> None:
+    results = made(tmp_path)
+    failed = [
+        replace(trial, state="failed", reason=COMMANDS, phase=COMMANDS, arm=trial.arm)  # type: ignore[arg-type]
+        for trial in results.trials[:1]
+    ]
+    results = replace(
+        results,
+        info=replace(results.info, name=COMMANDS, fingerprint=COMMANDS),
+        trials=[*failed, *results.trials[1:]],
+    )
+    (tmp_path / "job.yaml").write_text(f"# {COMMANDS}\n", newline="")
+    written(results, tmp_path)
+    page = (tmp_path / "report.html").read_bytes().decode()
+    plain = get_plotlyjs()
+    assert all(page.count(each) == plain.count(each) for each in "\x1b\x07\u202e\x9b\r")
+    assert r"\u202egpj.exe" in page
 
 
 @pytest.mark.parametrize(

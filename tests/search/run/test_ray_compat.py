@@ -85,7 +85,7 @@ def test_the_error_of_a_trial_of_tune_s_is_still_in_a_file(tmp_path: Path) -> No
         error_file = str(tmp_path / "error.txt")
 
     Path(Failed.error_file).write_text("Failure # 1 (occurred at ...)\nThe actor died.\n")
-    assert ray_compat.error_of(Failed()) == "The actor died.\n"  # type: ignore[arg-type]
+    assert ray_compat.error_of(Failed()) == "The actor died."  # type: ignore[arg-type]
 
 
 def test_a_process_without_a_ray_of_its_own_has_no_dead_processes() -> None:

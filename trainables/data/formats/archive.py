@@ -1,13 +1,17 @@
 """Reads the arrays of an .npz file that a stranger may have made.
 
 Nothing is unpickled. Nothing is unpacked before the headers of all arrays were read: they say how
-much memory each one takes, and what does not fit or does not agree with its header is refused.
+much memory each one takes, and what does not fit or does not agree with its header is refused. The
+archive's directory and the headers are bounded themselves, and refused before they are read.
 """
 
 import difflib
+import io
 import math
+import sys
+import warnings
 import zipfile
-import zlib
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,15 +20,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
+from spaces.text import named, printable
 from trainables.data.memory import refuse_unless_it_fits
 
 npy: Any = np.lib.format  # its functions carry no types
 
 _SAVE_AGAIN = "write it again with numpy.savez({place!r}, x=x, lengths=lengths, …)"
-_DAMAGE = (
-    zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError,
-    NotImplementedError, SyntaxError,
-)  # fmt: skip  # what zipfile and numpy raise on files that are cut off, altered or encrypted
+#: Bytes that are read at once of anything but an array: a directory of some thousand members.
+_MAX_READ = 2**18
+_MAX_HEADER = 10_000  # bytes of an array's header; numpy's own limit, which it applies too late
+_MAX_NAMED = 5  # arrays that a message lists
+_PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # which numpy writes; they unpack in pieces
 
 
 def read_arrays(
@@ -51,17 +57,42 @@ def read_arrays(
             )
         with path.open("rb") as file:
             _check(file, place, required, optional)
-            file.seek(0)
-            with np.load(file, allow_pickle=False) as arrays:
-                return {name: arrays[name] for name in arrays.files}
+            return _load(file, place)
     except InputError:
         raise
-    except PermissionError as error:
+    except (OSError, ValueError) as error:  # ValueError: of a path that no file can have
+        reason = getattr(error, "strerror", None) or str(error)
         raise InputError.of(
-            place, f"the data file must be readable; {path} is not", "change its permissions"
+            place,
+            f"the data file must be readable; {path} is not ({reason})",
+            "check the path and its permissions",
         ) from error
-    except _DAMAGE as error:
+
+
+def _load(file: BinaryIO, place: str) -> dict[str, NDArray[Any]]:
+    file.seek(0)
+    try:
+        with warnings.catch_warnings(action="ignore"), np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except Exception as error:  # numpy, zipfile and zlib list no classes for what is damaged
         raise _damaged(place, str(error)) from error
+
+
+class _Bounded:
+    """A file that reads little at once, whatever the sizes say that a stranger wrote into it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next bytes. Raises ValueError where they would be too many."""
+        found = self._file.read(_MAX_READ + 1 if size < 0 else min(size, _MAX_READ + 1))
+        if len(found) > _MAX_READ:
+            raise ValueError(f"more than {_MAX_READ // 1024} KiB of names and sizes")
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
 
 
 def _check(
@@ -81,7 +112,11 @@ def _check(
             "data must be an .npz file, a zip archive of arrays; this is none",
             _SAVE_AGAIN.format(place=place),
         )
-    with zipfile.ZipFile(file) as archive:
+    try:
+        archive = zipfile.ZipFile(_Bounded(file))
+    except Exception as error:  # zipfile lists no classes for what is damaged
+        raise _damaged(place, str(error)) from error
+    with archive:
         members = archive.infolist()
         names = [member.filename.removesuffix(".npy") for member in members]
         _check_names(names, place, required, optional)
@@ -108,18 +143,18 @@ def _check_names(
     known = [*required, *optional]
     missing = [name for name in required if name not in names]
     unknown = sorted({name for name in names if name not in known})
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, number in Counter(names).items() if number > 1)
     if not (missing or unknown or twice):
         return
     wrong = [
-        f"{label} {', '.join(which)}"
+        f"{label} {_listed(which)}"
         for label, which in (("missing", missing), ("unknown", unknown), ("twice", twice))
         if which
     ]
     meant = [
-        f"{close[0]} for {name}"
-        for name in unknown
-        if (close := difflib.get_close_matches(name.lower(), known, n=1))
+        f"{close[0]} for {named(name)}"
+        for name in unknown[:_MAX_NAMED]
+        if (close := difflib.get_close_matches(name[:60].lower(), known, n=1))
     ]
     raise InputError.of(
         place,
@@ -133,17 +168,18 @@ def _check_names(
     )
 
 
+def _listed(names: list[str]) -> str:
+    more = len(names) - _MAX_NAMED
+    shown = ", ".join(map(named, names[:_MAX_NAMED]))
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
 def _header(archive: zipfile.ZipFile, member: zipfile.ZipInfo, place: str) -> tuple[int, int]:
     """Return the bytes that the array takes by its header, and those that the archive holds."""
     try:
-        with archive.open(member) as file:
-            version = npy.read_magic(file)
-            read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
-            if version not in read_header:  # 3.0 is for field names, which no plain array has
-                raise ValueError(f"array format {version} is not for plain arrays")
-            shape, _, dtype = read_header[version](file)
-            begin = file.tell()
-    except _DAMAGE as error:
+        with warnings.catch_warnings(action="ignore"):
+            shape, dtype, begin = _read_header(archive, member)
+    except Exception as error:  # numpy reads a header as Python's source, which fails in many ways
         raise _damaged(place, str(error)) from error
     if dtype.hasobject:
         raise InputError.of(
@@ -153,20 +189,41 @@ def _header(archive: zipfile.ZipFile, member: zipfile.ZipInfo, place: str) -> tu
             "save plain arrays: sequences of different lengths laid end to end in x, "
             "their lengths in lengths",
         )
-    if dtype.fields is not None or dtype.subdtype is not None or dtype.kind not in "biufcUS":
+    plain = dtype.fields is None and dtype.subdtype is None and dtype.kind in "biufcUS"
+    if not plain or dtype.itemsize == 0:
         raise InputError.of(
             place,
-            f"arrays must hold numbers or text; this one has the type {dtype}",
+            f"arrays must hold numbers or text; this one has the type {named(str(dtype))}",
             "save a plain array of numbers",
         )
-    if any(size < 0 for size in shape):
+    if not all(type(size) is int and 0 <= size <= sys.maxsize for size in shape):
         raise _damaged(place, f"its header gives the shape {shape}")
     return math.prod(shape) * dtype.itemsize, member.file_size - begin
 
 
+def _read_header(
+    archive: zipfile.ZipFile, member: zipfile.ZipInfo
+) -> tuple[tuple[Any, ...], np.dtype[Any], int]:
+    """Return shape and type of an array, and where its values begin. Raises any exception."""
+    if member.compress_type not in _PACKINGS:
+        raise ValueError(f"packed in way {member.compress_type}, which numpy does not write")
+    with archive.open(member) as file:
+        version = npy.read_magic(file)
+        read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+        if version not in read_header:  # 3.0 is for field names, which no plain array has
+            raise ValueError(f"array format {version} is not for plain arrays")
+        size = file.read(2 * version[0])  # 2 bytes in version 1, 4 in version 2
+        if int.from_bytes(size, "little") > _MAX_HEADER:
+            raise ValueError(f"a header of more than {_MAX_HEADER} bytes")
+        header = size + file.read(int.from_bytes(size, "little"))
+        shape, _, dtype = read_header[version](io.BytesIO(header))
+        return shape, dtype, file.tell()
+
+
 def _damaged(place: str, detail: str) -> InputError:
+    shown = printable(detail).strip().partition("\n")[0][:200] or "unreadable"
     return InputError.of(
         place,
-        f"the file must be whole; it is damaged or was cut off ({detail.strip() or 'unreadable'})",
+        f"the file must be whole; it is damaged or was cut off ({shown})",
         "copy it again, or " + _SAVE_AGAIN.format(place=place.split(": ")[0]),
     )
