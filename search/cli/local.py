@@ -270,7 +270,7 @@ def export(
     from search.run.lines import waits_shown
 
     found = read_results(_folder(name, root))
-    with waits_shown(Console(stderr=True)):
+    with waits_shown(Terminal(stderr=True)):
         paths = export_(found, out, top=top, arm=arm, force=force)
     for path in paths:
         print_text(str(below_here(path.resolve())))
