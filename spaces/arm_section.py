@@ -72,7 +72,7 @@ class ArmSection(Section):
     )
 
     name: Name | None = Field(
-        None, description="Default: the cell's name as written. A pooled arm must have one."
+        None, description="Default: the cell's name. A pooled arm must have one."
     )
     cell: CellName | None = None
     gates: Gates | None = Field(
@@ -125,6 +125,8 @@ class ArmSection(Section):
     @property
     def title(self) -> str:
         """The arm's name."""
+        if self.name is None and self.gates is not None:
+            return self.branches()[0].name
         return self.name or self.cell or ""
 
     def resolve(

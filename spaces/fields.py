@@ -9,10 +9,12 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from spaces.text import show
 
+NAME = "^[a-z0-9][a-z0-9-]{0,62}$"  #: a hyphen in front would make it an option of a command
+
 Integer = Annotated[int, Field(strict=True)]  #: no text, no true or false
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Text = Annotated[str, Field(strict=True)]
-Name = Annotated[str, Field(strict=True, pattern="^[a-z0-9-]{1,63}$")]  #: of a job or an arm
+Name = Annotated[str, Field(strict=True, pattern=NAME)]  #: of a job or an arm
 
 
 class Section(BaseModel):

@@ -1,4 +1,4 @@
-"""The smallest model of an arm: whether an arm can meet a limit of parameters at all."""
+"""The smallest model of an arm: whether an arm can meet a limit of parameters or memory at all."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,10 +11,13 @@ from spaces.sizes import parameters
 _SIZING = {row.name for row in HYPERPARAMETERS.values() if row.sizing}
 
 
-def smallest(arm: Arm, inputs: int, outputs: int) -> tuple[int, dict[str, Any]]:
+def smallest(
+    arm: Arm, inputs: int, outputs: int, given: Mapping[str, int] | None = None
+) -> tuple[int, dict[str, Any]]:
     """Return the least number of parameters in an arm, and the answers that lead to it.
 
-    Only questions of size are answered; what else there is makes no difference.
+    given: answers that the model must have, by name. Only questions of size are answered; what else
+    there is makes no difference.
     """
     best: tuple[int, dict[str, Any]] | None = None
     domains = arm.domains()
@@ -24,7 +27,7 @@ def smallest(arm: Arm, inputs: int, outputs: int) -> tuple[int, dict[str, Any]]:
         if name in _SIZING and isinstance(domain, Choices | Range)
     }
     for cells in _cells(domains):
-        answers = {**sizes, **cells}
+        answers = {**sizes, **(given or {}), **cells}
 
         def ask(name: str, domain: Domain, answers: dict[str, Any] = answers) -> Any:
             return answers.get(name, domain.low if isinstance(domain, Range) else values(domain)[0])
@@ -34,6 +37,15 @@ def smallest(arm: Arm, inputs: int, outputs: int) -> tuple[int, dict[str, Any]]:
             best = number, answers
     assert best is not None
     return best
+
+
+def largest_values(arm: Arm) -> dict[str, int]:
+    """Return the largest value of each hyperparameter of size that the arm tries."""
+    return {
+        name: max(map(_number, domain.values)) if isinstance(domain, Choices) else int(domain.high)
+        for name, domain in arm.domains().items()
+        if name in _SIZING and isinstance(domain, Choices | Range)
+    }
 
 
 def _number(value: Any) -> int:

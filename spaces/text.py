@@ -1,6 +1,7 @@
 """How values and names are put into messages for people."""
 
 import difflib
+import math
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -124,3 +125,11 @@ def mask(text: str) -> str:
         secret = inside or _SECRET.search(unquote(before)) is not None
         parts.append(re.sub(r"^[^&\s]+", "***", part) if secret else part)
     return "=".join(parts)
+
+
+def readable(size: int) -> str:
+    """Return a number of bytes in its unit, however large it is."""
+    for power, unit in enumerate(("B", "KiB", "MiB", "GiB", "TiB", "PiB")):
+        if size < 1024 ** (power + 1):
+            return f"{size / 1024**power:.{0 if power == 0 else 1}f} {unit}"
+    return f"10^{int(math.log10(size)) - 15} PiB"

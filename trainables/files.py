@@ -188,6 +188,23 @@ def remove_if_unheld(path: Path) -> bool:
     return False
 
 
+def lock_taken(handle: int, path: Path, *, wait: bool = False) -> bool:
+    """Take the lock of an open file or folder and return True; False if somebody else holds it.
+
+    wait: until it is free. Raises InputError where the file system has no locks.
+    """
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        why = (error.strerror or type(error).__name__).lower()
+        rule = f"the folder's file system must have locks (flock), and has none: {why}"
+        remedy = "put --root on another disk, or mount this one with locks"
+        raise InputError.of(str(path.parent), rule, remedy) from error
+    return True
+
+
 @contextmanager
 def locked_if_free(path: Path) -> Iterator[int]:
     """Hold the lock of a file or folder of this user's and give its mode. Raises OSError if not."""

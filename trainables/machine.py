@@ -105,13 +105,11 @@ class Machine:
 
 def read() -> Machine:
     """Return this machine. Takes a second or two: torch is imported."""
-    _, memory_limit = cgroup_limits()
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     versions: dict[str, str | None] = {"python": platform.python_version()}
     versions |= {name: version(name) for name in LIBRARIES}
     return Machine(
         read_cores(),
-        memory if memory_limit is None else min(memory, memory_limit),
+        memory_bytes(),
         read_driver(),
         read_torch(),
         versions,
@@ -123,6 +121,13 @@ def read_cores() -> Cores:
     """Return the cores of this machine and what of them this process may use."""
     quota, _ = cgroup_limits()
     return Cores(os.cpu_count() or 1, len(os.sched_getaffinity(0)), quota)
+
+
+def memory_bytes() -> int:
+    """Return the bytes of memory of this machine, or of its part that this process may use."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    _, limit = cgroup_limits()
+    return memory if limit is None else min(memory, limit)
 
 
 def version(distribution: str) -> str | None:

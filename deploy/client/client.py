@@ -275,7 +275,7 @@ class Client:
         of the same job.
         """
         job = self.find(id_or_name)
-        if job.name is None or not re.fullmatch(r"[a-z0-9-]{1,63}", job.name):
+        if job.name is None or not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", job.name):
             raise ClusterError.refused(
                 job.id,
                 "the submission must be a gatesearch job to have results to fetch",

@@ -1,16 +1,21 @@
-"""Which samplers search which spaces, and whether an arm can meet a limit of parameters.
+"""Which samplers search which spaces, and whether an arm can meet limits of parameters and memory.
 
-Both are checked before anything starts, without importing a sampler.
+All is checked before anything starts, without importing a sampler.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from search.job.samplers import SAMPLERS
 from spaces.arms import Arm
-from spaces.domains import Choices, Range
+from spaces.domains import Choices, Fixed, Range
 from spaces.fields import Fault
-from spaces.min_size import smallest
-from spaces.text import listed, show
+from spaces.min_size import largest_values, smallest
+from spaces.text import listed, readable, show
+
+#: What a parameter takes while it is trained, at least: itself and its gradient in float32.
+BYTES_A_PARAMETER = 8
+BYTES_A_LAYER = 4_000  #: what the objects of a layer take, at least
 
 _PLACE = ("sampler",)  # below the section `search`
 
@@ -82,3 +87,39 @@ def limit_faults(arm: Arm, most: int) -> Iterator[Fault]:
         )
         remedy = f"raise the limit to {least:,} or more, or let the space include smaller ones"
         yield Fault(rule, remedy, ("search", "constraints", "parameters"))
+
+
+def memory_fault(arm: Arm, available: int) -> Fault | None:
+    """Return the fault of a size that an arm, bound to a task, may choose and no memory holds.
+
+    available: bytes of memory of a worker. The fault's path starts with a key of the arm's space.
+    What is counted is the least that the smallest model of that size takes: one that is let through
+    may still be too large.
+    """
+    assert arm.sizes is not None
+    for name, value in [(None, 0), *largest_values(arm).items()]:
+        given = {} if name is None else {name: value}
+        count, answers = smallest(arm, *arm.sizes, given)
+        depth = answers.get("depth", given.get("depth", _fixed_depth(arm)))
+        needed = BYTES_A_PARAMETER * count + BYTES_A_LAYER * depth
+        if needed <= available:
+            continue
+        whose = f"the smallest model of arm {arm.name}"
+        whose += "" if name is None else f" with {name} {_brief(value)}"
+        rule = (
+            f"{whose} must fit into the {readable(available)} of memory here; its "
+            f"{_brief(count)} parameters and their gradients take {readable(needed)}"
+        )
+        size = "depth" if BYTES_A_LAYER * depth > available else "hidden_size"
+        remedy = "write smaller numbers, or run the job where there is more memory"
+        return Fault(rule, remedy, (name or ("parameters" if arm.budget else size),))
+    return None
+
+
+def _fixed_depth(arm: Arm) -> int:
+    domain = arm.space["depth"]
+    return int(domain.value) if isinstance(domain, Fixed) else 1  # type: ignore[arg-type]
+
+
+def _brief(number: int) -> str:
+    return f"{number:,}" if number < 10**15 else f"10^{int(math.log10(number))}"

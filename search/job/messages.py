@@ -69,6 +69,9 @@ _BOUNDS = {
 }
 
 
+_OF_NAMES = "be 1 to 63 of a-z, 0-9 and -"
+
+
 def problems_of(error: ValidationError, source: Source, root: type[Section]) -> list[Problem]:
     """Return the problems that validation found, in the order of the file's lines."""
     found: list[tuple[int, Problem]] = []
@@ -131,7 +134,8 @@ def _message(detail: Mapping[str, Any], root: type[Section]) -> tuple[str, str]:
         wanted = context["tag"].strip("<>")
         return _task_form(wanted, written) if "own data" in names else _kind(wanted, names, written)
     if kind == "string_pattern_mismatch":
-        rule = f"a name must be 1 to 63 of a-z, 0-9 and -, not {show(written)}"
+        must = "begin with a letter or a digit" if written[:1] == "-" else _OF_NAMES
+        rule = f"a name must {must}, not {show(written)}"
         better = re.sub(r"[^a-z0-9-]+", "-", written.lower()).strip("-")[:63]
         return rule, f"write {better}" if better else "choose another name"
     if kind == "too_short":

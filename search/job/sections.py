@@ -60,6 +60,7 @@ class TrainingSection(_TrainingKeys):
 
 
 #: What an arm may spend; exactly one of them holds.
+REPORT_TIMEOUT = 3600.0  #: seconds, where a job file names none
 BUDGETS = ("trials", "worker_seconds", "epochs")
 
 
@@ -128,8 +129,13 @@ class SearchSection(Section):
         2, ge=0, description="How often a trial is started again after a fault."
     )
     report_timeout: Number | None = Field(
-        None, gt=0, description="Seconds without a report after which a trial counts as hung."
+        None, gt=0, description="Seconds without a report after which a trial is hung; null: 3600."
     )
+
+    @property
+    def seconds_until_hung(self) -> float:
+        """Seconds without a report after which a trial counts as hung."""
+        return REPORT_TIMEOUT if self.report_timeout is None else self.report_timeout
 
     @model_validator(mode="after")
     def _check_budget(self) -> Self:
@@ -185,7 +191,7 @@ class StorageSection(Section):
 class JobFile(Section):
     """A gatesearch job: one experiment that compares cells on one task."""
 
-    name: Name = Field(description="1 to 63 of a-z, 0-9 and -; names the job's folder.")
+    name: Name = Field(description="1 to 63 of a-z, 0-9 and -, no - in front; its folder's name.")
     task: TaskSpec = Field(description="A built-in task by name, or kind and data of your own.")
     space: Space = Field(
         default_factory=Space, description="What may be tried; shared by all arms."

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from search.job.feasibility import limit_faults
+from search.job.feasibility import limit_faults, memory_fault
 from search.job.messages import problem_of, problems_of
 from search.job.origin import base_of, without_origin
 from search.job.resources_section import ResourcesSection
@@ -130,6 +130,20 @@ class JobSpec:
         if faults:
             raise self.refusal(faults)
         return replace(self, arms=arms)
+
+    def check_memory(self, available: int) -> None:
+        """Raise InputError where the job, checked, may choose models that no memory holds.
+
+        available: bytes of memory of a worker.
+        """
+        found = [
+            fault
+            for number, arm in enumerate(self.arms)
+            if (one := memory_fault(arm, available)) is not None
+            for fault in place_faults(self._file.arms[number], number, self._file.space, [one])
+        ]
+        if found:
+            raise self.refusal(found)
 
 
 def json_schema() -> dict[str, Any]:

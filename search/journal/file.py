@@ -20,7 +20,7 @@ from search.journal.base import (
     decode,
 )
 from spaces.errors import InputError
-from trainables.files import open_own, sync_folder
+from trainables.files import lock_taken, open_own, sync_folder
 
 #: What a writer that died in the first group leaves: its beginning, without an end.
 _TORN_FIRST = re.compile(rb"\0*|[0-9a-f]{0,8}|[0-9a-f]{8} (\[.*)?")
@@ -75,7 +75,10 @@ class FileJournal(BaseJournal):
     """A journal in a file, locked by a second one beside it."""
 
     def __init__(self, path: Path) -> None:
-        """Open for writing, made if need be. Raises JournalBusyError or JournalError."""
+        """Open for writing, made if need be. Raises JournalBusyError or JournalError.
+
+        InputError where the file system has no locks.
+        """
         self.path = path
         self._lock = _lock(_lock_of(path))
         try:
@@ -138,16 +141,14 @@ def is_driven(path: Path) -> bool | None:
     return False
 
 
-def _take(descriptor: int) -> None:
-    """Take a lock. Raises OSError where somebody holds it for longer than a look at it takes."""
+def _taken(descriptor: int, path: Path) -> bool:
+    """Take a lock; return False where somebody holds it for longer than a look at it takes."""
     until = time.monotonic() + _LOOK
-    while True:
-        try:
-            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= until:
-                raise
-            time.sleep(0.02)
+    while not lock_taken(descriptor, path):
+        if time.monotonic() >= until:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def _lock_of(path: Path) -> Path:
@@ -155,17 +156,23 @@ def _lock_of(path: Path) -> Path:
 
 
 def _lock(path: Path) -> int:
-    """Return an open descriptor that holds the lock; the kernel frees it when the driver dies."""
+    """Return an open descriptor that holds the lock; the kernel frees it when the driver dies.
+
+    Raises JournalBusyError, and InputError where the file system has no locks.
+    """
     descriptor = open_own(path, os.O_RDWR | os.O_CREAT)
     try:
-        _take(descriptor)
-    except OSError as error:
+        free = _taken(descriptor, path)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    if not free:
         holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
         os.close(descriptor)
         raise JournalBusyError(
             f"The job in {path.parent} is being run by {holder}. Wait for it or stop it first; "
             "`gatesearch results` and `gatesearch compare` may be used meanwhile."
-        ) from error
+        )
     if os.pread(descriptor, len(_HOLDER), 0) not in (b"", _HOLDER):
         os.close(descriptor)
         raise JournalError(

@@ -6,6 +6,7 @@ from contextlib import closing, suppress
 from typing import Any, TypeVar
 
 import psycopg2
+from psycopg2.extensions import libpq_version
 
 from search.journal.base import JournalAwayError, JournalError, JournalFullError
 from spaces.fields import Fault
@@ -25,6 +26,11 @@ _NO_ROOM = ("53", "54")
 #: What a server says to a connection that it refuses, and what to do about it.
 _REMEDIES = (
     (
+        r"authentication method requirement",
+        "have the server ask by SCRAM (password_encryption = scram-sha-256, and scram-sha-256 in "
+        "pg_hba.conf), or allow what it asks for in the URL: ?require_auth=md5",
+    ),
+    (
         r"password|authentication|no pg_hba",
         "set PGPASSWORD or PGPASSFILE in the environment, and check the user in the URL",
     ),
@@ -36,6 +42,10 @@ _REMEDIES = (
         "start the server, or correct host and port; it must be reached from where the job runs",
     ),
 )
+
+#: A password never goes to a server in clear, or as good as that: a job file may name any server.
+#: A URL may allow it again (require_auth=password). libpq knows the option since version 16.
+_AUTHENTICATION = {"require_auth": "!password,!md5"} if libpq_version() >= 160_000 else {}
 
 _T = TypeVar("_T")
 
@@ -54,6 +64,7 @@ def connect(url: str, name: str) -> Any:
                 "keepalives_interval": 5,
                 "keepalives_count": 3,
                 "tcp_user_timeout": 30_000,
+                **_AUTHENTICATION,
             }.items()
             if f"{option}=" not in url
         },

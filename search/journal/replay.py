@@ -23,6 +23,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from search.job.sections import REPORT_TIMEOUT
 from search.job.spec import JobSpec
 from search.journal.base import JournalError
 from search.journal.records import REMEDY, check_record
@@ -205,8 +206,18 @@ class JobState:
 
     def _count_time(self, time_ms: int, *, starts: bool) -> None:
         if not starts and self._last_time is not None and self.phase == "search":
-            self.search_seconds += max(0, time_ms - self._last_time) / 1000
+            self.search_seconds += min(max(0, time_ms - self._last_time) / 1000, self._longest_gap)
         self._last_time = time_ms
+
+    @property
+    def _longest_gap(self) -> float:
+        """Seconds between two records that count, at most.
+
+        A worker that is silent for longer is ended, which is a record. More time than that is of a
+        machine that slept, or a clock that was set.
+        """
+        named = self.spec["search"].get("report_timeout") if self.spec is not None else None
+        return max(REPORT_TIMEOUT, named or 0.0)
 
     def _create(self, record: dict[str, Any]) -> None:
         key = record["key"]

@@ -31,6 +31,7 @@ from spaces.arms import Arm
 from spaces.errors import InputError, Problem
 from spaces.tasks import TaskInfo
 from trainables.checkpoints.base import StoreError
+from trainables.patience import AwakeClock
 from trainables.training.curve import Epoch
 from trainables.worker.messages import TrialAssignment, TrialReport
 
@@ -66,6 +67,8 @@ class Driver:
         history = journal.take_history()
         self.job_state = JobState(keep_curves=False)
         self.job_state.apply_all(history)
+        self._clock = AwakeClock()
+        self._began = time.time_ns() // 1_000_000  # a clock that is set later moves no record
         base = str(job.base)
         if self.job_state.spec is not None:
             self.job_state.check_is_of(job, info, journal.place)
@@ -86,6 +89,10 @@ class Driver:
         self._to_resume = [trial for trial in trials if trial.state == "running"]
         self._assigned: set[str] = set()  # keys of the trials that workers have in hand
         self._pending: _PendingTrial | None = None
+
+    def awake_seconds(self) -> float:
+        """Return the seconds for which this driver was at work; to be asked every few seconds."""
+        return self._clock.seconds()
 
     # What runs next
 
@@ -352,7 +359,7 @@ class Driver:
     def _record(self, record: dict[str, Any], *, timed: bool = False) -> None:
         """Add a record to the journal's next group and apply it to the job's state."""
         if timed:
-            record["time"] = time.time_ns() // 1_000_000
+            record["time"] = self._began + int(1000 * self.awake_seconds())
         self._journal.append(record)
         self.job_state.apply(record)
 

@@ -21,6 +21,7 @@ from search.job.spec import JobSpec
 from search.journal.reason import with_cause_first
 from search.run import ray_settings
 from search.run.driver import Driver
+from search.run.room import RoomWatch
 from search.run.shared_folder import check_shared
 from search.supervisor import bounded, tell_scratch
 from trainables.checkpoints.base import StoreError
@@ -267,11 +268,13 @@ class _Workers:
         self._job = job
         self._number: dict[float, int] = {}
         self._until = 0.0
+        self._room = RoomWatch(job)
 
     def __call__(self) -> dict[float, int]:
         if time.monotonic() >= self._until:
             nodes = [node["Resources"] for node in _nodes() if node["Alive"]]
             self._number = workers(self._job, nodes)
+            self._room.look(nodes)
             self._until = time.monotonic() + 1
         return self._number
 

@@ -24,16 +24,22 @@ from search.job.folder import (
     store_job,
 )
 from search.job.spec import JobSpec
+from search.run.room import check_machine
 from search.supervisor import uninterrupted
+from search.tracking.state import mirror_state
 from spaces.errors import InputError
 from spaces.tasks import TaskInfo
 from trainables.data import tasks
 from trainables.data.sequences import Data
+from trainables.machine import memory_bytes
 from trainables.patience import PATIENCE
 
 if TYPE_CHECKING:
     from search.results.figures import Comparison
+    from search.run.driver import Driver
+    from search.tracking.mirror import Mirror
 
+MOST_MEMORY = 2**46  #: bytes: no machine of a cluster has more
 MIRROR_SECONDS = 60.0  #: how long a finished job waits for the tracking server
 
 
@@ -41,7 +47,10 @@ def load(path: Path) -> tuple[JobSpec, Data]:
     """Return a job and its data, both checked. Raises InputError; creates nothing."""
     job = JobSpec.load(path)
     data = tasks.load(job.task, job.base)
-    return job.check(data.info), data
+    checked = job.check(data.info)
+    # What a cluster's workers have, or may have once it has grown, is not known here.
+    checked.check_memory(MOST_MEMORY if os.environ.get("RAY_ADDRESS") else memory_bytes())
+    return checked, data
 
 
 def begin(job: JobSpec, info: TaskInfo, path: Path, root: Path) -> Path:
@@ -64,6 +73,7 @@ def begin(job: JobSpec, info: TaskInfo, path: Path, root: Path) -> Path:
         check_same_job(folder, job)
         return folder
     check_unused(folder)
+    check_machine(job)
     check(job)
     warm_start.find(job, info, root)
     if "." in job.search.sampler:  # one of the user's own
@@ -91,13 +101,10 @@ def execute(
     """
     from search.journal.open import check, open_journal
     from search.run.driver import Driver
-    from search.run.lines import waits_shown
-    from search.run.progress import shown
-    from search.run.ray_runner import run_trials
     from search.run.warm_start import find
     from search.tracking.mirror import start_mirror
-    from search.tracking.state import mirror_state
 
+    check_machine(job)
     check(job)
     with open_journal(job, folder) as journal:
         driver = Driver(job, data.info, journal, lambda: find(job, data.info, folder.parent))
@@ -107,21 +114,18 @@ def execute(
         if driver.job_state.phase == "done":
             again = command("extend", folder)
             console.print(f"{job.name} is finished: `{again}` adds budget.", markup=False)
+            if not (folder / REPORT).exists():  # it ran in another root, its journal in a database
+                show(conclude(folder), console)
         else:
             if not driver.finished and job.storage.checkpoints is None:
                 state = driver.job_state
                 claim_checkpoints(folder, state.job_id, begun=bool(state.used_checkpoints()))
             mirror = start_mirror(folder, job.tracking.uri, os.getpid())
-            leaving = None
-            if not driver.finished:
-                with shown(driver, console):
-                    leaving = run_trials(driver, data, folder)
             try:
-                with uninterrupted(), waits_shown(console):
-                    written = conclude(folder)
-            finally:  # Ray that is left alone ends the process before the error is told
-                if leaving is not None:
-                    leaving.join()
+                written = _finish(driver, data, folder, console)
+            except Exception:
+                _tell_of_mirror(mirror, folder, console)
+                raise
             driver.done()
             exported = written.problem is None
             show(written, console)
@@ -129,12 +133,41 @@ def execute(
             if not mirror.wait(MIRROR_SECONDS):
                 console.print(
                     "MLflow has not got everything yet. No result is lost: they are in the "
-                    "journal. A process in the background goes on trying for ten minutes; "
+                    f"journal. Process {mirror.pid} goes on trying for up to two minutes; "
                     f"after that `{command('mirror', folder)}` fills it in. "
                     f"{mirror_state(folder).error or ''}".rstrip(),
                     markup=False,
                 )
         return exported and all(driver.confirmation.best(arm.name, 1) for arm in job.arms)
+
+
+def _finish(driver: "Driver", data: Data, folder: Path, console: Console) -> "Conclusion":
+    """Run the trials that are left, and write what follows from them."""
+    from search.run.lines import waits_shown
+    from search.run.progress import shown
+    from search.run.ray_runner import run_trials
+
+    leaving = None
+    if not driver.finished:
+        with shown(driver, console):
+            leaving = run_trials(driver, data, folder)
+    try:
+        with uninterrupted(), waits_shown(console):
+            return conclude(folder)
+    finally:  # Ray that is left alone ends the process before the error is told
+        if leaving is not None:
+            leaving.join()
+
+
+def _tell_of_mirror(mirror: "Mirror", folder: Path, console: Console) -> None:
+    """Say that a mirror outlives a run that failed, if it does: it ends at once where it can."""
+    error = mirror_state(folder).error
+    if error is not None and not mirror.ended:
+        console.print(
+            f"MLflow has not got everything: {error} Process {mirror.pid} goes on trying for up to "
+            f"two minutes; after that `{command('mirror', folder)}` fills it in.",
+            markup=False,
+        )
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ class Slot:
 
     gpus: float  #: that it was given, or which share of one
     keys: set[str]  #: of the trials in hand; none while it waits for a suggestion
-    heard: float  #: when it last reported, by time.monotonic()
+    heard: float  #: when it last reported, by the driver's awake_seconds()
     began: bool = False  #: whether its process has started
     hung: str | None = None  #: set when it was ended because it hung
 
@@ -93,7 +93,7 @@ class Bridge:
         assignments = [] if gpus is None else self._choose(1)
         if gpus is not None and assignments:
             keys = {assignment.key for assignment in assignments}
-            self.busy[tune_id] = Slot(gpus, keys, time.monotonic())
+            self.busy[tune_id] = Slot(gpus, keys, self.driver.awake_seconds())
             return {"work": [assignment.as_dict() for assignment in assignments], "gpus": gpus}
         over = self.broken is not None or self.driver.finished
         return str(Searcher.FINISHED) if over else None
@@ -106,7 +106,7 @@ class Bridge:
         slot = self.busy.get(tune_id)
         if self.broken is not None or slot is None:
             return Stop()
-        slot.heard, slot.began = time.monotonic(), True
+        slot.heard, slot.began = self.driver.awake_seconds(), True
         dropped = self._pass_on(slot, plain)
         if self.broken is not None:
             return Stop()
@@ -192,11 +192,11 @@ class Bridge:
 
     def hung(self, tune_id: str) -> bool:
         """Return whether a worker with a process has not reported for longer than allowed."""
-        limit = self.driver.job.search.report_timeout
+        limit = self.driver.job.search.seconds_until_hung
         slot = self.busy.get(tune_id)
-        if limit is None or slot is None or slot.hung is not None:
+        if slot is None or slot.hung is not None:
             return False
-        now = time.monotonic()
+        now = self.driver.awake_seconds()
         if not slot.began:
             slot.began, slot.heard = True, now  # Ray's time to start the process does not count
         if now - slot.heard <= limit:
@@ -288,6 +288,7 @@ class JobScheduler(FIFOScheduler):
         assert self._bridge is not None
         if time.monotonic() - self._looked >= LOOK_SECONDS:
             self._looked = time.monotonic()
+            self._bridge.driver.awake_seconds()
             dead = dead_processes()
             if dead and self._bridge.broken is None:
                 self._bridge.broken = RunError(

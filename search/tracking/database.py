@@ -1,12 +1,11 @@
 """The MLflow database of a runs folder, which is made from an empty one in the cache."""
 
-import fcntl
 import os
 from pathlib import Path
 
 from search.tracking.mlflow_compat import database_version, make_database
 from trainables.cache import Cache
-from trainables.files import draft_folder, open_own, remove_stale_drafts, replace_file
+from trainables.files import draft_folder, lock_taken, open_own, remove_stale_drafts, replace_file
 
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlartifacts"
@@ -28,8 +27,9 @@ def prepare(root: Path) -> None:
     path = root / DATABASE
     if path.exists():
         return
-    with os.fdopen(open_own(root / f".{DATABASE}.lock", os.O_RDWR | os.O_CREAT), "a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    place = root / f".{DATABASE}.lock"
+    with os.fdopen(open_own(place, os.O_RDWR | os.O_CREAT), "a") as lock:
+        lock_taken(lock.fileno(), place, wait=True)
         if not path.exists():
             replace_file(path, _empty_database(root))
 

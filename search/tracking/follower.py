@@ -7,7 +7,6 @@ finds out what MLflow has and adds what is missing.
 """
 
 import argparse
-import fcntl
 import os
 import signal
 import socket
@@ -32,12 +31,12 @@ from search.tracking.runs import JobRuns
 from search.tracking.server import LostError, RefusedError, Server, UnavailableError
 from search.tracking.state import StateFile
 from spaces.errors import GatesearchError
-from trainables.files import is_inside, open_own
+from trainables.files import is_inside, lock_taken, open_own
 from trainables.patience import PATIENCE
 from trainables.scratch import remove_stale_folders
 
 LOCK = "tracking.lock"
-LINGER = 600.0  #: seconds that a mirror goes on trying after its driver has ended
+LOCAL_LINGER = 10.0  #: seconds, where nothing is away: the database is on this machine
 
 _HAND_OVER = 60.0  # seconds to wait for the mirror of a former driver to end
 _ROUND = 1.0  # seconds between two rounds, at least
@@ -69,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, help="the job's folder")
     parser.add_argument("--uri", help="of the MLflow server; default: SQLite beside the folder")
     parser.add_argument("--follow-pid", type=int, help="go on for as long as this process lives")
-    parser.add_argument("--linger", type=float, default=LINGER, help="seconds to go on after that")
+    parser.add_argument("--linger", type=float, help="seconds to go on after that")
     parser.add_argument("--prepare", action="store_true", help="only make the local database")
     options = parser.parse_args(arguments)
     folder = options.folder.resolve()
@@ -85,8 +84,13 @@ def main(arguments: list[str] | None = None) -> int:
             if not alone:
                 _log("another mirror is at work on this job")
                 return ExitCode.BUSY
-            linger = 0.0 if alive is None else options.linger
-            follower = Follower(folder, options.uri or LOCAL_URI, options.follow_pid, alive, linger)
+            uri = options.uri or LOCAL_URI
+            linger = options.linger
+            if linger is None:
+                linger = LOCAL_LINGER if uri == LOCAL_URI else PATIENCE
+            if alive is None:
+                linger = 0.0
+            follower = Follower(folder, uri, options.follow_pid, alive, linger)
             return follower.run()
 
 
@@ -316,16 +320,11 @@ def _only_one(folder: Path, patience: float) -> Iterator[bool]:
     """Hold the job's mirror lock; yield False if another mirror holds it after so many seconds."""
     until = time.monotonic() + patience
     with os.fdopen(open_own(folder / LOCK, os.O_RDWR | os.O_CREAT), "a") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        while not (taken := lock_taken(lock.fileno(), folder / LOCK)):
+            if time.monotonic() >= until:
                 break
-            except OSError:
-                if time.monotonic() >= until:
-                    yield False
-                    return
-                time.sleep(0.2)
-        yield True
+            time.sleep(0.2)
+        yield taken
 
 
 def _log(text: str) -> None:

@@ -33,7 +33,7 @@ class Mirror:
         """Wait until everything is in MLflow, for at most this long. Returns whether it is.
 
         Call it when the journal says that the job is done. It waits only a few seconds for a mirror
-        that has an error. A mirror that is behind goes on for ten minutes more;
+        that has an error. A mirror that is behind goes on for two minutes more;
         `mirror_state(folder).error` is its reason.
         """
         began = time.monotonic()
@@ -44,6 +44,11 @@ class Mirror:
                 if waited > _ERROR_SECONDS and mirror_state(self._folder).error is not None:
                     break
         return self._process.poll() == ExitCode.COMPLETE
+
+    @property
+    def pid(self) -> int:
+        """The number of the mirror's process."""
+        return self._process.pid
 
     @property
     def ended(self) -> bool:

@@ -12,7 +12,7 @@ from spaces.hyperparameters import HYPERPARAMETERS, Hyperparameter
 settings.register_profile("gatesearch", deadline=None)
 settings.load_profile("gatesearch")
 
-NAMES = st.from_regex(r"[a-z0-9-]{1,63}", fullmatch=True)
+NAMES = st.from_regex(r"[a-z0-9][a-z0-9-]{0,62}", fullmatch=True)
 
 
 def domains(single: st.SearchStrategy[Any], *, ordered: bool = True) -> st.SearchStrategy[Any]:

@@ -28,7 +28,7 @@ INFO = TaskInfo(
 
 
 #: Settings that the first jobs had not. What is simulated stays the same when some are added.
-LATER = ("forget_bias", "recurrent_init", "weight_drop", "zoneout")
+LATER = ("forget_bias", "precision", "recurrent_init", "weight_drop", "zoneout")
 
 
 def job(folder: Path, **changes: dict[str, Any]) -> JobSpec:

@@ -141,6 +141,20 @@ def test_what_a_space_searches_beats_the_default_of_training() -> None:
     assert "batch_size" not in job.dump()["training"]
 
 
+@pytest.mark.parametrize(
+    ("arm", "name"),
+    [
+        ("{cell: lstm, gates: coupled}", "lstm-coupled"),
+        ("{cell: lstm, gates: [coupled]}", "lstm-coupled"),
+        ("lstm-coupled", "lstm-coupled"),
+        ("{cell: gru, gates: [reset-after, reset-before]}", "gru"),
+    ],
+)
+def test_an_arm_without_a_name_has_its_cells(arm: str, name: str) -> None:
+    job = loads(SMALLEST.replace("[lstm]", f"[lstm, {arm}]"))
+    assert [one.name for one in job.arms] == ["lstm", name]
+
+
 def test_an_arm_may_override_what_training_fixes() -> None:
     text = SMALLEST.replace("[lstm]", "[{cell: lstm, space: {optimizer: sgd}}]")
     job = loads(text + "training: {optimizer: adam}\n")

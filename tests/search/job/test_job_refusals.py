@@ -78,6 +78,8 @@ REFUSED: list[tuple[str, str, str, str]] = [
     ("name: 5\n" + HEAD[8:], "job.yaml:1: name", "text, not 5", '"5"'),
     ("name: yes\n" + HEAD[8:], "job.yaml:1: name", "text, not true", "quotes"),
     ("name: My Job\n" + HEAD[8:], "job.yaml:1: name", "a-z, 0-9 and -, not 'My Job'", "my-job"),
+    ("name: --root\n" + HEAD[8:], "job.yaml:1: name", "begin with a letter", "write root"),
+    ("name: '-'\n" + HEAD[8:], "job.yaml:1: name", "begin with a letter", "another name"),
     ("name: ''\n" + HEAD[8:], "job.yaml:1: name", "1 to 63", "another name"),
     (HEAD + "search: {trials: '12'}\n", "job.yaml:4: search.trials", "not '12'", "quotes: 12"),
     (HEAD + "search: {trials: 012}\n", "job.yaml:4: search.trials", "not '012'", "quotes: 12"),

@@ -3,6 +3,8 @@
 The first part holds for every journal there is (journals.py), the second for the file.
 """
 
+import errno
+import fcntl
 import json
 import os
 import subprocess
@@ -23,7 +25,9 @@ from search.journal.base import (
     decode,
     encode,
 )
-from search.journal.file import FileJournal, FileReader
+from search.journal.file import FileJournal, FileReader, is_driven
+from search.tracking.database import prepare
+from search.tracking.follower import main as follow
 from spaces.errors import InputError
 
 GROUPS = [[{"record": "a", "n": 1}, {"op_code": 4}], [{"record": "b"}], [{"record": "ü\n"}]]
@@ -263,3 +267,28 @@ def test_any_flipped_bit_is_noticed(group: list[dict[str, Any]], data: st.DataOb
     line[at] ^= 1 << data.draw(st.integers(0, 7))
     changed = decode(bytes(line))
     assert changed is None or changed == group  # the case of a hex digit carries no information
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL])
+def test_a_file_system_without_locks_is_named_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """As NFS without its lock daemon answers; no file system here does."""
+
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "nice", lambda by: 0)
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    journal = tmp_path / "job.journal"
+    for attempt in (
+        lambda: FileJournal(journal),
+        lambda: prepare(tmp_path),
+        lambda: follow([str(tmp_path)]),
+    ):
+        with pytest.raises(InputError, match=r"must have locks \(flock\).*\n?.*another disk") as no:
+            attempt()
+        assert str(tmp_path) in str(no.value) and "being run" not in str(no.value)
+    assert is_driven(journal) is None
+    assert not journal.exists()

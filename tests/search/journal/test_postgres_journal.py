@@ -4,6 +4,8 @@ import json
 import os
 import random
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -279,6 +281,37 @@ def test_a_wrong_password_is_refused_and_told_to_nobody(
     with pytest.raises(JournalError) as opened:
         kept.open()
     assert "hunter2" not in f"{refused.value}{opened.value}"
+
+
+ASKS = {"in clear": 3, "as md5": 5}  # what an authentication request says, by the protocol
+
+
+@pytest.mark.parametrize("how", ASKS)
+def test_a_server_that_asks_for_the_password_itself_does_not_get_it(
+    how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job file may name any server."""
+    monkeypatch.setenv("PGPASSWORD", "hunter2")
+    got: list[bytes] = []
+
+    def ask(listener: socket.socket) -> None:
+        with listener.accept()[0] as client:
+            client.settimeout(30)
+            client.recv(1_000)
+            salt = b"salt" if how == "as md5" else b""
+            body = struct.pack("!i", ASKS[how]) + salt
+            client.sendall(b"R" + struct.pack("!i", 4 + len(body)) + body)
+            got.append(client.recv(1_000))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=ask, args=(listener,))
+        server.start()
+        port = listener.getsockname()[1]
+        plain = "sslmode=disable&gssencmode=disable"
+        (fault,) = postgres_connection.faults(f"postgresql://me@127.0.0.1:{port}/studies?{plain}")
+        server.join()
+    assert got == [b""]
+    assert "requirement" in fault.rule and "scram-sha-256" in fault.remedy
 
 
 def test_a_password_file_will_do(

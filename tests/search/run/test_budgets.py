@@ -1,6 +1,8 @@
 """Claims about faults and budgets as the driver sees them, with workers that keep time."""
 
 import heapq
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from search.results.read import read_results
 from search.results.summarise import compare
 from search.run.budgets import MAX_UNPRODUCTIVE
 from search.run.driver import Driver
+from search.run.tune_bridge import Bridge
 from spaces.errors import InputError
 from trainables.checkpoints.base import StoreError
 from trainables.worker.messages import TrialAssignment, TrialReport
@@ -90,6 +93,59 @@ def test_trials_that_waited_beyond_the_wall_clock_are_not_begun_again(tmp_path: 
         assert driver.finished
     (entry,) = told(tmp_path).trials.values()
     assert (entry.state, entry.reason) == ("pruned", "the job's wall-clock limit was reached")
+
+
+def set_forward(hours: int, monkeypatch: pytest.MonkeyPatch, driver: Driver) -> None:
+    before = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: before() + hours * 3600 * 10**9)
+
+
+def sleep(hours: int, monkeypatch: pytest.MonkeyPatch, driver: Driver) -> None:
+    before = time.monotonic
+    driver.awake_seconds()
+    monkeypatch.setattr(time, "monotonic", lambda: before() + hours * 3600)
+
+
+def of_another_version(hours: int, monkeypatch: pytest.MonkeyPatch, driver: Driver) -> None:
+    """Its clock was the machine's, and somebody set it."""
+    driver._began += hours * 3600 * 1000
+
+
+@pytest.mark.parametrize("happens", [set_forward, sleep, of_another_version])
+def test_hours_in_which_nothing_was_searched_are_none_of_the_wall_clock(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    happens: Callable[[int, pytest.MonkeyPatch, Driver], None],
+) -> None:
+    wanted = job(tmp_path, search={"wall_clock": 2 * 3600}, confirm={"seeds": 0})
+    with FileJournal(tmp_path / "job.journal") as journal:
+        driver = Driver(wanted, INFO, journal)
+        workers = Workers(driver)
+        workers.run(most_reports=3)
+        happens(9, monkeypatch, driver)
+        workers.run()
+        assert driver.finished
+        assert driver.job_state.search_seconds < 2 * 3600
+    entries = told(tmp_path).trials.values()
+    assert "the job's wall-clock limit was reached" not in {entry.reason for entry in entries}
+    monkeypatch.undo()
+    with FileJournal(tmp_path / "job.journal") as journal:
+        Driver(wanted, INFO, journal).extend(1, 0)
+
+
+def test_a_machine_that_slept_has_no_workers_that_hang(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FileJournal(tmp_path / "job.journal") as journal:
+        driver = Driver(job(tmp_path, search={"report_timeout": 600}), INFO, journal)
+        bridge = Bridge(driver, lambda: {0.0: 1})
+        bridge.suggest("a")
+        assert not bridge.hung("a")
+        sleep(9, monkeypatch, driver)
+        assert not bridge.hung("a")
+        for _ in range(11):  # and one that is silent while the driver looks does hang
+            sleep(1, monkeypatch, driver)
+        assert bridge.hung("a")
 
 
 def test_a_lost_node_is_no_fault_of_a_trial_that_gets_further(tmp_path: Path) -> None:
