@@ -5,6 +5,7 @@ import re
 import subprocess
 import tomllib
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,14 @@ def test_compose_publishes_nothing_beyond_this_machine_and_needs_passwords() -> 
         needed |= variables
     example = (DEPLOY / "compose" / "example.env").read_text()
     assert set(re.findall(r"^(\w+)=$", example, re.M)) == needed
+
+
+@pytest.mark.parametrize("secret", ["deploy/compose/.env", ".env", "other.env"])
+def test_a_file_of_passwords_is_neither_committed_nor_sent_to_other_machines(secret: str) -> None:
+    ignored = subprocess.run(["git", "check-ignore", "-q", secret], cwd=REPOSITORY, check=False)
+    assert ignored.returncode == 0
+    excluded = yaml.safe_load((DEPLOY / "ray" / "cluster.yaml").read_text())["rsync_exclude"]
+    assert any(fnmatch(f"/{secret}", f"/{pattern}") for pattern in excluded)
 
 
 def test_compose_starts_mlflow_with_what_the_image_has() -> None:

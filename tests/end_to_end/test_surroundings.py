@@ -129,5 +129,6 @@ def listening(pids: list[int]) -> set[ipaddress.IPv4Address | ipaddress.IPv6Addr
             if state == "0A" and f"socket:[{fields[9]}]" in inodes:
                 words = bytes.fromhex(local.partition(":")[0])
                 address = b"".join(words[i : i + 4][::-1] for i in range(0, len(words), 4))
-                found.add(ipaddress.ip_address(address))
+                read = ipaddress.ip_address(address)
+                found.add(getattr(read, "ipv4_mapped", None) or read)
     return found
