@@ -85,12 +85,8 @@ def main(arguments: list[str] | None = None) -> int:
                 _log("another mirror is at work on this job")
                 return ExitCode.BUSY
             uri = options.uri or LOCAL_URI
-            linger = options.linger
-            if linger is None:
-                linger = LOCAL_LINGER if uri == LOCAL_URI else PATIENCE
-            if alive is None:
-                linger = 0.0
-            follower = Follower(folder, uri, options.follow_pid, alive, linger)
+            linger = _linger(uri) if options.linger is None else options.linger
+            follower = Follower(folder, uri, options.follow_pid, alive, linger if alive else 0.0)
             return follower.run()
 
 
@@ -103,6 +99,11 @@ def run() -> int:
         return ExitCode.REFUSED
     finally:
         remove_stale_folders()  # the driver's, where it was killed: nobody else may come for long
+
+
+def _linger(uri: str) -> float:
+    """Return for how many seconds a mirror goes on trying after its driver's end."""
+    return LOCAL_LINGER if uri == LOCAL_URI else PATIENCE
 
 
 class Follower:

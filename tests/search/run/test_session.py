@@ -2,6 +2,7 @@
 
 import io
 import os
+import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,11 +10,17 @@ import driven
 import pytest
 from driven import INFO
 from rich.console import Console
+from server_process import free_ports
+from servers import wait_until
+from written_jobs import WrittenJob
 
 from search.job.folder import stored_job
 from search.journal.open import open_journal
+from search.run import session
 from search.run.driver import Driver
 from search.run.session import begin, execute
+from search.tracking.mirror import start_mirror
+from search.tracking.state import mirror_state
 from spaces.errors import InputError
 from trainables.data import tasks
 
@@ -47,3 +54,18 @@ def test_a_finished_job_of_another_root_gets_its_report_where_it_is_asked_for(
     console = Console(file=io.StringIO(), width=200)
     execute(job, data, folder, console)
     assert (folder / "report.html").is_file() and (folder / "results.parquet").is_file()
+
+
+def test_a_run_that_fails_says_which_process_it_leaves_behind(tmp_path: Path) -> None:
+    job = WrittenJob(tmp_path / "vowels", pid=os.getpid(), host=socket.gethostname())
+    console = Console(file=io.StringIO(), width=500)
+    mirror = start_mirror(job.folder, f"http://127.0.0.1:{free_ports(1)[0]}", os.getpid())
+    try:
+        wait_until(lambda: mirror_state(job.folder).error is not None, "the server is missed")
+        session._tell_of_mirror(mirror, job.folder, console)
+    finally:
+        mirror.stop()
+    session._tell_of_mirror(mirror, job.folder, console)
+    (told,) = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert f"Process {mirror.pid} goes on trying for up to two minutes" in told
+    assert "connection refused" in told.lower() and "gatesearch mirror vowels --root" in told
