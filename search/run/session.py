@@ -104,7 +104,6 @@ def execute(
     from search.run.warm_start import find
     from search.tracking.mirror import start_mirror
 
-    check_machine(job)
     check(job)
     with open_journal(job, folder) as journal:
         driver = Driver(job, data.info, journal, lambda: find(job, data.info, folder.parent))
@@ -117,6 +116,8 @@ def execute(
             if not (folder / REPORT).exists():  # it ran in another root, its journal in a database
                 show(conclude(folder), console)
         else:
+            if not driver.finished:
+                check_machine(job)
             if not driver.finished and job.storage.checkpoints is None:
                 state = driver.job_state
                 claim_checkpoints(folder, state.job_id, begun=bool(state.used_checkpoints()))
