@@ -218,8 +218,8 @@ _TABLE = (
         "Operands of a scan's products on a GPU: float32, tf32 or bf16; a CPU computes in float32.",
         Rule("name", names=get_args(Precision)),
         default="float32",
+        need=Need(lambda cell: not cell.attention, "recurrence", warn_only=True),
         training=True,
-        searchable=False,
     ),
     Hyperparameter(
         "gradient_clip",

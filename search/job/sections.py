@@ -298,9 +298,13 @@ class JobFile(Section):
     def warnings(self) -> tuple[str, ...]:
         """Return settings that are valid but that nothing reads."""
         cells = [cell for arm in self.resolve() for cell in arm.cells]
+        given = [("space", key, domain) for key, domain in self.space.domains().items()]
+        given += [
+            ("training", key, Fixed(getattr(self.training, key))) for key in FIXED_BY_TRAINING
+        ]
         found = [
-            f"space.{key} changes nothing: no arm has {row.need.what}"
-            for key, domain in self.space.domains().items()
+            f"{section}.{key} changes nothing: no arm has {row.need.what}"
+            for section, key, domain in given
             if (row := HYPERPARAMETERS[key]).need is not None
             and row.need.warn_only
             and domain != row.tried
@@ -308,7 +312,27 @@ class JobFile(Section):
         ]
         if self.search.control_fraction == 1 and self.search.pruner.kind != "none":
             found.append("search.pruner stops nothing: with control_fraction 1 all are controls")
-        return tuple(found)
+        return (*found, *self._precision_warnings())
+
+    def _precision_warnings(self) -> Iterator[str]:
+        """Yield that trials on CPUs are computed in float32 where another precision is asked for."""
+        domains = [
+            arm.space["precision"]
+            for arm in self.resolve()
+            if any(cell.reads("precision") for cell in arm.cells)
+        ]
+        if all(domain == HYPERPARAMETERS["precision"].tried for domain in domains):
+            return
+        if not self.resources.gpus_per_trial:
+            yield (
+                "precision changes nothing: with resources.gpus_per_trial 0 all trials are computed "
+                "in float32, on CPUs"
+            )
+        elif self.resources.cpu_trials:
+            yield (
+                "precision is that of trials on GPUs alone: with resources.cpu_trials those on nodes "
+                "without a GPU are computed in float32"
+            )
 
     def dump(self) -> dict[str, Any]:
         """Return plain JSON types with every default spelt out; a valid job file itself."""

@@ -4,6 +4,9 @@ Shapes are suffixes: K models, N weights of a model, T steps, B sequences, I inp
 directions times units, O outputs.
 """
 
+from collections import Counter
+from typing import Literal
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -14,11 +17,14 @@ from trainables.engine.gpu.paths import Path, card_of, path_of
 from trainables.layers import scan, stacked_scan
 from trainables.layers.model import Model, Recurrent
 
+Kind = Literal["outputs", "weights", "updates"]
+
 
 class StackedNoise:
     """All dropout of one training step of every model; see cells.noise.Noise.
 
-    batch: [1] int64 on the device, the number of the batch in the epoch.
+    batch: [1] int64 on the device, the number of the batch in the epoch. Draws of each kind are
+    numbered by themselves: a model alone may lack a kind that others of a cohort have.
     """
 
     def __init__(
@@ -29,35 +35,38 @@ class StackedNoise:
         batch: Tensor,
     ) -> None:
         self._outputs, self._weights, self._updates = outputs, weights, updates
-        self._batch, self._drawn = batch, 0
+        self._batch = batch
+        self._drawn: Counter[Kind] = Counter()
 
     def begin(self) -> None:
         """Begin with a batch: its draws are numbered from 0."""
-        self._drawn = 0
+        self._drawn.clear()
 
-    def _draw(self, dropout: StackedDropout, shape: tuple[int, ...], passed: bool) -> Tensor:
-        self._drawn += 1
-        return dropout.draw(shape, self._batch, self._drawn - 1, passed=passed)
+    def _draw(self, kind: Kind, dropout: StackedDropout, shape: tuple[int, ...]) -> Tensor:
+        number = self._drawn[kind]
+        self._drawn[kind] += 1
+        return dropout.draw(shape, self._batch, number, passed=kind == "updates")
 
     def outputs(self, y_KTBD: Tensor) -> Tensor:
         """Return a layer's outputs times a fresh mask."""
         if not self._outputs.active:
             return y_KTBD
-        return y_KTBD * self._draw(self._outputs, tuple(y_KTBD.shape[1:]), False)
+        return y_KTBD * self._draw("outputs", self._outputs, tuple(y_KTBD.shape[1:]))
 
     def weights(self, R: Tensor, models: int) -> Tensor:
         """Return recurrent matrices [S, |R| H, W] times fresh masks."""
         if not self._weights.active:
             return R
         shape = tuple(R.shape[1:])
-        masks = [self._draw(self._weights, shape, False) for _ in range(len(R) // models)]
+        directions = range(len(R) // models)
+        masks = [self._draw("weights", self._weights, shape) for _ in directions]
         return R * torch.cat(masks)
 
     def kept(self, directions: int, shape: tuple[int, int, int]) -> Tensor | None:
         """Return the masks of zoneout [S, T, B, F], None where nothing is retained."""
         if not self._updates.active:
             return None
-        masks = [self._draw(self._updates, shape, True) for _ in range(directions)]
+        masks = [self._draw("updates", self._updates, shape) for _ in range(directions)]
         return torch.cat(masks)
 
 

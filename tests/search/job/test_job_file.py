@@ -19,7 +19,7 @@ from search.job.samplers import SAMPLERS
 from search.job.sections import JobFile, TrainingSection
 from search.job.spec import JobSpec, json_schema
 from spaces.arms import Arm
-from spaces.domains import Choices, Fixed, Range
+from spaces.domains import Choices, Fixed, Range, values
 from spaces.errors import InputError
 from spaces.fields import Section
 from spaces.hyperparameters import FIXED_BY_TRAINING, HYPERPARAMETERS
@@ -228,11 +228,30 @@ def test_an_unmeetable_budget_is_refused_where_it_stands() -> None:
     [
         ("space: {heads: 2}\n", "no arm has attention"),
         ("search: {control_fraction: 1}\n", "stops nothing"),
+        ("training: {precision: tf32}\n", "precision changes nothing: with resources.gpus_per"),
+        ("space: {precision: {choices: [float32, bf16]}}\n", "all trials run on CPUs"),
+        (
+            "training: {precision: tf32}\nresources: {gpus_per_trial: auto, cpu_trials: true}\n",
+            "nodes without a GPU run in float32",
+        ),
     ],
 )
 def test_a_setting_that_nothing_reads_is_warned_of(more: str, text: str) -> None:
     (warning,) = loads(SMALLEST + more).warnings
     assert text in warning
+
+
+def test_a_precision_without_a_recurrent_cell_is_warned_of() -> None:
+    text = SMALLEST.replace("[lstm]", "[transformer]") + "training: {precision: bf16}\n"
+    assert loads(text).warnings == ("training.precision changes nothing: no arm has recurrence",)
+
+
+@pytest.mark.parametrize("resources", ["gpus_per_trial: 0.5", "gpus_per_trial: auto"])
+def test_precision_reaches_every_recurrent_trial_on_a_gpu(resources: str) -> None:
+    job = loads(SMALLEST + f"training: {{precision: tf32}}\nresources: {{{resources}}}\n")
+    assert job.warnings == ()
+    config = job.arms[0].configure(lambda _, domain: values(domain)[0])
+    assert config.precision == "tf32"
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)

@@ -1,11 +1,9 @@
 """Members of a cohort on a GPU train as they do alone, and as the CPU trains them."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-import torch
 from interpreted import needs_interpreter
 from small_trainings import points, small_config
 
@@ -18,12 +16,14 @@ from trainables.training.trainer import Training
 pytestmark = needs_interpreter
 
 MakeData = Callable[..., Data]
+#: Two batches an epoch, the last one not full.
+TINY = {"count": 8, "longest": 4, "shortest": 1}
 KINDS: list[TaskKind] = ["classification", "regression", "next-token", "next-step"]
 #: What a configuration may have that a batch's step sees.
 OPTIONS: dict[str, dict[str, Any]] = {
     "lstm": {"cell": "lstm", "gates": "standard"},
-    "bidirectional": {"bidirectional": True},
-    "residual": {"residual": True, "depth": 3},
+    "two layers in both directions": {"depth": 2, "bidirectional": True},
+    "residual": {"residual": True, "depth": 2},
     "square, with an input projection": {"cell": "gru", "gates": "mut1"},
     "batch norm": {"cell": "gru", "gates": "light", "bidirectional": True},
     "projected": {"cell": "lstm", "gates": "projected"},
@@ -36,7 +36,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def config(**changes: Any) -> TrialConfig:
-    return small_config(**{"dropout": 0.0, "max_epochs": 2, **changes})
+    fields = {"depth": 1, "dropout": 0.0, "max_epochs": 2, "batch_size": 5}
+    return small_config(**{**fields, **changes})
 
 
 def close(one: Training, other: Training, tolerance: float = 1e-4) -> None:
@@ -49,7 +50,7 @@ def close(one: Training, other: Training, tolerance: float = 1e-4) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_cohort_of_one_trains_as_the_cpu_does(kind: TaskKind, make_data: MakeData) -> None:
-    data = make_data(kind)
+    data = make_data(kind, **TINY)
     alone, stacked = (Training(config(), data, seed=3) for _ in range(2))
     alone.advance(2)
     cohort_of([stacked]).advance(2)
@@ -58,19 +59,31 @@ def test_a_cohort_of_one_trains_as_the_cpu_does(kind: TaskKind, make_data: MakeD
 
 @pytest.mark.parametrize("changes", OPTIONS.values(), ids=OPTIONS)
 def test_every_option_trains_as_the_cpu_does(changes: dict[str, Any], make_data: MakeData) -> None:
-    data = make_data()
+    data = make_data(**TINY)
     alone, stacked = (Training(config(**changes), data, seed=3) for _ in range(2))
     alone.advance(2)
     cohort_of([stacked]).advance(2)
     close(stacked, alone)
 
 
-def test_members_differ_in_all_that_is_their_own(make_data: MakeData) -> None:
-    data = make_data()
+#: Where masks of dropout and weight drop are drawn.
+NOISY: dict[str, tuple[TaskKind, dict[str, Any]]] = {
+    "two layers": ("regression", {"depth": 2}),
+    "both directions": ("classification", {"bidirectional": True}),
+    "symbols": ("next-token", {"cell": "lstm", "gates": "standard"}),
+    "zoneout": ("next-step", {"zoneout": 0.1}),
+}
+
+
+@pytest.mark.parametrize(("kind", "shape"), NOISY.values(), ids=NOISY)
+def test_members_differ_in_all_that_is_their_own(
+    kind: TaskKind, shape: dict[str, Any], make_data: MakeData
+) -> None:
+    data = make_data(kind, **TINY)
     configs = [
-        config(learning_rate=0.01, dropout=0.3, weight_drop=0.2, zoneout=0.1),
-        config(learning_rate=0.05, optimizer="sgd", zoneout=0.1),
-        config(learning_rate=0.002, optimizer="rmsprop", gradient_clip=0.1, zoneout=0.1),
+        config(learning_rate=0.01, dropout=0.3, weight_drop=0.2, **shape),
+        config(learning_rate=0.05, optimizer="sgd", weight_drop=0.4, **shape),
+        config(learning_rate=0.002, optimizer="rmsprop", gradient_clip=0.1, **shape),
     ]
     together = [Training(one, data, seed=seed) for seed, one in enumerate(configs)]
     cohort_of(together).advance(2)
@@ -81,7 +94,7 @@ def test_members_differ_in_all_that_is_their_own(make_data: MakeData) -> None:
 
 
 def test_a_member_that_diverges_or_ends_changes_no_other(make_data: MakeData) -> None:
-    data = make_data()
+    data = make_data(**TINY)
     configs = [
         config(max_epochs=3),
         config(learning_rate=1e38, optimizer="sgd", gradient_clip=None),
@@ -100,7 +113,7 @@ def test_a_member_that_diverges_or_ends_changes_no_other(make_data: MakeData) ->
 def test_a_member_goes_on_from_its_checkpoint_in_another_cohort(
     optimizer: str, make_data: MakeData, tmp_path: Any
 ) -> None:
-    data, one = make_data(), config(optimizer=optimizer, dropout=0.2)
+    data, one = make_data(**TINY), config(optimizer=optimizer, dropout=0.2)
     whole, first = (Training(one, data, seed=2) for _ in range(2))
     cohort_of([whole]).advance(2)
     cohort_of([first, Training(one, data, seed=9)]).advance(1)
@@ -111,31 +124,10 @@ def test_a_member_goes_on_from_its_checkpoint_in_another_cohort(
 
 
 def test_the_best_epochs_weights_are_evaluated(make_data: MakeData) -> None:
-    data = make_data()
+    data = make_data(**TINY)
     members = [Training(config(), data, seed=seed) for seed in range(2)]
     cohort = cohort_of(members)
     cohort.advance(2)
     found = cohort.evaluate("test")
     for member, metrics in zip(members, found, strict=True):
         assert metrics == pytest.approx(member.evaluate("test"), rel=1e-5, abs=1e-6)
-
-
-def test_masks_keep_the_share_that_they_should(make_data: MakeData) -> None:
-    from trainables.engine.gpu.noise import StackedDropout
-
-    seeds = torch.tensor([1, 2, 3])
-    last = torch.tensor([65535, 32767, 16383], dtype=torch.int32)
-    dropout = StackedDropout(seeds, last, torch.tensor([1.0, 2.0, 4.0]), True)
-    batch = torch.zeros(1, dtype=torch.int64)
-    masks = dropout.draw((100, 50), batch, 0, passed=False)
-    kept = (masks > 0).double().mean((1, 2))
-    deviation = math.sqrt(0.25 / 5000)
-    assert kept.tolist() == pytest.approx([1, 0.5, 0.25], abs=5 * deviation)
-    assert masks.amax((1, 2)).tolist() == [1, 2, 4]
-    again = dropout.draw((100, 50), batch, 0, passed=False)
-    assert torch.equal(masks, again)
-    for other in (dropout.draw((100, 50), batch, 1, passed=False),
-                  dropout.draw((100, 50), batch + 1, 0, passed=False)):  # fmt: skip
-        assert not torch.equal(masks[1], other[1])
-    alone = StackedDropout(seeds[2:], last[2:], torch.tensor([4.0]), True)
-    assert torch.equal(alone.draw((100, 50), batch, 0, passed=False)[0], masks[2])

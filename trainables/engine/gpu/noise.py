@@ -1,8 +1,8 @@
 """Masks of several models in one launch, from counters: nothing is drawn in an order.
 
-A number of a mask follows from the model's seed, the batch's number, the draw's number and its
-place alone. So a model gets the same masks alone, in a cohort, and in replays of a CUDA graph. The
-numbers are Philox's (Salmon et al. 2011).
+A number of a mask follows from the model's seed of that kind, the batch's number, the draw's
+number and its place alone. So a model gets the same masks alone, in a cohort, and in replays of a
+CUDA graph. The numbers are Philox's (Salmon et al. 2011).
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ import triton.language as tl
 from torch import Tensor
 
 _BLOCK = 1024
-#: Draws of one batch at most: layers times directions times kinds of noise.
+#: Draws of one kind in a batch at most: layers times directions.
 MAX_DRAWS = 1 << 10
 
 
