@@ -4,7 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-slow check bench-stock bench-cells bench-fused bench-overhead bench-time-to-best clean
+.PHONY: demo test test-slow test-gpu-interpreted check bench-stock bench-cells bench-fused bench-overhead \
+	bench-time-to-best bench-gpu bench-gpu-compile clean
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -22,6 +23,11 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow --timeout 3600
+
+# Kernels for GPUs, run in Python by Triton, which takes a gigabyte of .venv.
+test-gpu-interpreted: $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[gpu-test]'
+	TRITON_INTERPRET=1 $(BIN)/python -m pytest -m interpreted
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -51,6 +57,16 @@ bench-overhead: $(READY)
 # minutes and writes bench-time-to-best.json. Parts of it: SEEDS='--first-seed 10 --seeds 5'
 bench-time-to-best: $(READY)
 	$(BIN)/python tests/benchmarks/time_to_best.py $(SEEDS)
+
+# Every variant on this machine's card: right, fast alone, fast in cohorts; writes bench-gpu.json.
+# It needs torch for CUDA, triton and pydantic alone: make bench-gpu BIN=/usr/bin READY=
+bench-gpu: $(READY)
+	PYTHONPATH=. $(BIN)/python tests/benchmarks/gpu.py
+
+# Every kernel compiled for cards that need not be here; goes on where bench-gpu-compile.json ends.
+bench-gpu-compile: $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[gpu-test]'
+	$(BIN)/python tests/benchmarks/gpu_compile.py --resume
 
 clean:
 	rm -rf .venv build ./*.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -6,6 +6,7 @@ GatesearchError             exit code 1; its text says what happened and what to
     RunError                    search/run/tune_bridge.py
     StoreError                  trainables/checkpoints/base.py
     CheckpointError             trainables/checkpoints/base.py
+    DeviceError                 trainables/worker/device.py
     ExportError                 trainables/export/onnx/convert.py
 
 The command line prints the text of any of them and exits with its code. deploy/ imports none of our

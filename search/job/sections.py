@@ -315,23 +315,22 @@ class JobFile(Section):
         return (*found, *self._precision_warnings())
 
     def _precision_warnings(self) -> Iterator[str]:
-        """Yield that trials on CPUs are computed in float32 where another precision is asked for."""
-        domains = [
-            arm.space["precision"]
-            for arm in self.resolve()
-            if any(cell.reads("precision") for cell in arm.cells)
+        """Yield where a precision is not that of all trials: CPUs compute in float32."""
+        usual = HYPERPARAMETERS["precision"].tried
+        readers = [
+            arm for arm in self.resolve() if any(cell.reads("precision") for cell in arm.cells)
         ]
-        if all(domain == HYPERPARAMETERS["precision"].tried for domain in domains):
+        if all(arm.space["precision"] == usual for arm in readers):
             return
         if not self.resources.gpus_per_trial:
             yield (
-                "precision changes nothing: with resources.gpus_per_trial 0 all trials are computed "
-                "in float32, on CPUs"
+                "precision changes nothing: with resources.gpus_per_trial 0 all trials run on "
+                "CPUs, in float32"
             )
         elif self.resources.cpu_trials:
             yield (
-                "precision is that of trials on GPUs alone: with resources.cpu_trials those on nodes "
-                "without a GPU are computed in float32"
+                "precision is that of GPUs alone: with resources.cpu_trials, trials on nodes "
+                "without a GPU run in float32"
             )
 
     def dump(self) -> dict[str, Any]:

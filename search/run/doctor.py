@@ -7,7 +7,7 @@ gatesearch needs.
 import importlib.metadata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from packaging.requirements import Requirement
 
@@ -18,20 +18,26 @@ from trainables.machine import Card, Machine
 
 if TYPE_CHECKING:
     from trainables.cells import Variant
+    from trainables.engine.gpu import paths
 
-#: How people call the paths of trainables/layers/scan.py, and that of a cell without equations of
-#: a step.
+#: How people call the paths of trainables/layers/scan.py and engine/gpu/paths.py, and that of a
+#: cell without equations of a step.
 WORDS = {
     "engine": "compiled engine",
+    "generated": "generated kernel",
     "kernel": "torch's kernel",
+    "torch": "torch's kernel",
     "reference": "reference, step by step",
     "operators": "torch's operators",
 }
 
+#: Units of the cells whose paths are shown: what fits on a card depends on them.
+UNITS = 64
+
 
 @dataclass(frozen=True)
 class CellPaths:
-    """What runs one cell in float32, by the keys of WORDS."""
+    """What runs one cell of UNITS units in float32, by the keys of WORDS."""
 
     cell: str
     cpu: str
@@ -89,7 +95,7 @@ def examine() -> Diagnosis:
     reasons = list(unmet())
     paths: tuple[CellPaths, ...] = ()
     try:
-        paths = cell_paths(bool(found.torch.usable_cards))
+        paths = cell_paths(_first_card(found), found.versions.get("triton") is not None)
     except (ImportError, OSError) as error:
         if not reasons:  # else one of them is why
             reasons.append(_not_imported(error))
@@ -187,33 +193,54 @@ def _missing_for_speed(paths: Sequence[CellPaths]) -> Iterator[Problem]:
         yield Problem("processor", rule, "use another machine; cells run here, but slowly")
 
 
-def cell_paths(card: bool) -> tuple[CellPaths, ...]:
-    """Return the paths of every cell of the catalogue. card: whether torch has a card to use.
+def _first_card(found: Machine) -> "paths.Card | None":
+    """Return what paths depend on of the first card that torch can use."""
+    usable = found.torch.usable_cards
+    if not usable:
+        return None
+    import torch
 
-    Raises ImportError or OSError where a library of the engine cannot be imported.
+    from trainables.engine.gpu import paths
+
+    return paths.card_of(torch.device("cuda", found.torch.cards.index(usable[0])))
+
+
+def cell_paths(card: "paths.Card | None", triton: bool = True) -> tuple[CellPaths, ...]:
+    """Return the paths of every cell of the catalogue.
+
+    card: one that torch can use; triton: whether kernels can be generated for it. Raises
+    ImportError or OSError where a library of the engine cannot be imported.
     """
-    return tuple(_paths_of(cell, card) for cell in CELLS)
+    return tuple(_paths_of(cell, card, triton) for cell in CELLS)
 
 
-def _paths_of(cell: Cell, card: bool) -> CellPaths:
+def _paths_of(cell: Cell, card: "paths.Card | None", triton: bool) -> CellPaths:
     from trainables.cells import VARIANTS
 
     variant = VARIANTS.get((cell.family, cell.gates))
     if variant is None:
         return CellPaths(cell.name, "operators", "operators" if card else None)
-    on_card = path_on(variant, "cuda") if card else None
-    return CellPaths(cell.name, path_on(variant, "cpu"), on_card)
+    on_card = None if card is None else _path_on_card(variant, card, triton)
+    return CellPaths(cell.name, _path_on_cpu(variant), on_card)
 
 
-def path_on(variant: "Variant", device: Literal["cpu", "cuda"]) -> str:
-    """Return what runs a cell in float32 on a device."""
+def _path_on_cpu(variant: "Variant") -> str:
     import torch
 
     from trainables.layers import scan
 
-    # The path follows from the kind of device, so that a tensor without memory stands for a card's.
-    stand_in = torch.empty(1, 1, 1, device="cpu" if device == "cpu" else "meta")
-    return scan.path(variant, stand_in, 64)
+    return scan.path(variant, torch.empty(1, 1, 1), UNITS)
+
+
+def _path_on_card(variant: "Variant", card: "paths.Card", triton: bool) -> str:
+    """Return what runs one model on a card; cohorts have a kernel wherever one is generated."""
+    from trainables.engine.gpu import paths
+    from trainables.layers import scan
+
+    torch_has = variant.name in scan.KERNELS
+    if not triton:
+        return "torch" if torch_has else "reference"
+    return paths.path_of(variant, UNITS, "float32", card, torch_has=torch_has, double=False)
 
 
 def capability(card: Card) -> str:

@@ -1,7 +1,7 @@
-"""The scan engine: the equations of a cell, compiled for this processor.
+"""The scan engine: the equations of a cell, compiled for this processor or a card.
 
 A scan runs one layer over all steps of a batch. The engine reads a variant's row in
-trainables/cells and writes machine code for its scan, forward and backward. A new variant needs
+trainables/cells and writes code for its scan, forward and backward. A new variant needs
 nothing here. This page is the design; the modules' docstrings have the details.
 
 The way from a row to a gradient
@@ -34,6 +34,17 @@ The way from a row to a gradient
        several models (a cohort) without autograd, with forward_each and backward_each: the same
        code, called once for each model, so that each gets the bits that it gets alone.
 
+GPUs (gpu/)
+    Steps 1 and 3 are the same; then a kernel is generated in Triton's language. A program holds all
+    units of a tile of 16 sequences in registers and its matrices on chip, so that it needs no
+    stages; it walks over all steps. plan.py says what kernels are given, keep and write, source.py
+    and step.py write their text, kernels.py makes functions of it, paths.py says where they fit and
+    over how many programs the units are split. Programs that share units meet at each step
+    (functions.py). W x + b is computed before, the gradients of matrices are computed after the
+    kernel, as one product each (autograd.py). Memory is padded, [scans, T, B, H]: a model in one
+    direction is a scan. noise.py and optimizer.py are kernels of their own, for all models of a
+    cohort. layers/stacked_model.py and training/stacked_step.py call them.
+
 Memory
     Rows (rows.py). Batches are ragged. Memory has only the steps that exist, laid end to end by
     model, step, and sequence (the longest first): the rows. counts[t] and offsets[t] locate step t.
@@ -56,7 +67,8 @@ Invariants
 Where to change what
     a new elementwise operation   cells/equations.py (on tensors), Node in graph.py,
                                   _argument_adjoints in adjoint.py, Function._apply in
-                                  cpu/function.py and its code in cpu/ir.py, and the ONNX export
+                                  cpu/function.py and its code in cpu/ir.py, _CALLS in gpu/step.py,
+                                  and the ONNX export
     a new term of equations       Terms in cells/equations.py, GraphTerms in trace.py
     what is saved or recomputed   SAVED_OPS in graph.py
     the place of values           Plan._tape in cpu/plan.py
@@ -65,7 +77,8 @@ Where to change what
     blocking, cache sizes         TILE_ROWS in cpu/product.py, TMP_BYTES in cpu/program.py
     approximations of functions   cpu/ir.py
 Tests: tests/conformance (every variant against its paper, the reference path and finite
-differences), tests/trainables/engine (cache, rows, workspaces), tests/benchmarks/cells.py (speed).
+differences), tests/trainables/engine (cache, rows, workspaces; gpu: interpreted kernels),
+tests/benchmarks/cells.py, gpu.py (speed), gpu_compile.py (registers, spills).
 """
 
 from trainables.engine.cpu.autograd import available, scan

@@ -19,7 +19,7 @@ from search.job.samplers import SAMPLERS
 from search.job.sections import JobFile, TrainingSection
 from search.job.spec import JobSpec, json_schema
 from spaces.arms import Arm
-from spaces.domains import Choices, Fixed, Range, values
+from spaces.domains import Choices, Domain, Fixed, Range, values
 from spaces.errors import InputError
 from spaces.fields import Section
 from spaces.hyperparameters import FIXED_BY_TRAINING, HYPERPARAMETERS
@@ -250,8 +250,11 @@ def test_a_precision_without_a_recurrent_cell_is_warned_of() -> None:
 def test_precision_reaches_every_recurrent_trial_on_a_gpu(resources: str) -> None:
     job = loads(SMALLEST + f"training: {{precision: tf32}}\nresources: {{{resources}}}\n")
     assert job.warnings == ()
-    config = job.arms[0].configure(lambda _, domain: values(domain)[0])
-    assert config.precision == "tf32"
+
+    def ask(_: str, domain: Domain) -> Any:
+        return domain.low if isinstance(domain, Range) else values(domain)[0]
+
+    assert job.arms[0].configure(ask).precision == "tf32"
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)

@@ -12,6 +12,7 @@ import pytest
 from search.run.doctor import WORDS, CellPaths, cell_paths, diagnose, unmet
 from spaces.cells import CELLS
 from spaces.errors import Problem
+from trainables.engine.gpu import paths
 from trainables.machine import Card, Cores, Driver, Machine, Torch
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -142,15 +143,44 @@ def test_a_package_that_is_absent_or_of_another_version_is_named_with_its_remedy
         assert problem.remedy.startswith(f"pip install '{problem.place}")
 
 
-@pytest.mark.parametrize("card", [False, True])
-def test_every_cell_has_a_path_on_the_processor_and_on_a_card_that_is_there(card: bool) -> None:
-    paths = cell_paths(card)
-    assert [path.cell for path in paths] == [cell.name for cell in CELLS]
-    assert {path.cpu for path in paths} <= set(WORDS)
-    on_card = {path.cell: path.card for path in paths}
-    assert (None in on_card.values()) is not card
-    if card:
-        assert on_card["lstm-standard"] == "kernel" and on_card["lstm-peephole"] == "reference"
+#: name: (card, whether there is Triton, paths of some cells on the card)
+CARDS: dict[str, tuple[paths.Card | None, bool, dict[str, str | None]]] = {
+    "no card": (None, True, {"lstm-standard": None, "lstm-peephole": None}),
+    "H100": (
+        paths.Card((9, 0), 227 << 10, 132),
+        True,
+        {"lstm-standard": "torch", "lstm-peephole": "generated", "rnn-indrnn": "generated"},
+    ),
+    "H100, no Triton": (
+        paths.Card((9, 0), 227 << 10, 132),
+        False,
+        {"lstm-standard": "torch", "lstm-peephole": "reference", "rnn-indrnn": "reference"},
+    ),
+    "T4": (
+        paths.Card((7, 5), 64 << 10, 40),
+        True,
+        {"gru-reset-after": "torch", "gru-reset-before": "reference", "rnn-indrnn": "reference"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("card", "triton", "some"), CARDS.values(), ids=CARDS)
+def test_every_cell_has_a_path_on_the_processor_and_on_a_card_that_is_there(
+    card: paths.Card | None, triton: bool, some: dict[str, str | None]
+) -> None:
+    found = cell_paths(card, triton)
+    assert [path.cell for path in found] == [cell.name for cell in CELLS]
+    assert {path.cpu for path in found} <= set(WORDS)
+    on_card = {path.cell: path.card for path in found}
+    assert (None in on_card.values()) is (card is None)
+    assert {cell: on_card[cell] for cell in some} == some
+    assert {path for path in on_card.values() if path is not None} <= set(WORDS)
+
+
+def test_paths_on_a_card_have_the_words_of_their_table() -> None:
+    assert {WORDS[path] for path in ("generated", "torch")} == {
+        paths.TITLES[path] for path in ("generated", "torch")
+    }
 
 
 @pytest.mark.parametrize(
