@@ -38,6 +38,7 @@ def find_address(address: str | None, environ: Mapping[str, str] = os.environ) -
     try:
         parts = urlsplit(address)
         host, _ = parts.hostname, parts.port
+        (host or "").encode("idna")  # raises UnicodeError for what no host's name can be
     except ValueError:
         host, parts = None, urlsplit("")
     if "@" in address:
@@ -156,7 +157,7 @@ class Connection:
             ) from error
         except requests.exceptions.ConnectionError as error:
             raise self._unreachable(reason(error)) from error
-        except requests.exceptions.RequestException as error:
+        except (requests.exceptions.RequestException, ValueError) as error:
             raise self._not_ray(type(error).__name__) from error
         self.check(response.status_code, response.text, path, accept)
         return response

@@ -1,5 +1,6 @@
 """All commands together, and the only place where exceptions become messages and exit codes."""
 
+import errno
 import importlib.util
 import signal
 import sys
@@ -56,12 +57,20 @@ def _told(error: BaseException) -> int:
             return 0  # the reader of our output has seen enough
         case OSError() if error.strerror:
             place = "" if error.filename is None else f"{error.filename}: "
-            print_message(f"{place}{error.strerror}")
+            print_message(f"{place}{error.strerror}{_room(error)}")
             return 1
     if isinstance(error, USAGE_ERROR):
         error.show()
         return int(error.exit_code)
     raise error
+
+
+def _room(error: OSError) -> str:
+    """Return the remedy where a file of the user's has no room; a stream (/dev/full) has none."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    if not full or not Path(str(error.filename)).is_absolute():
+        return ""
+    return "\n  remedy: make room there; nothing that was there is lost"
 
 
 _interrupted = False

@@ -33,7 +33,7 @@ from search.results.ranking import Candidate
 from search.results.read import Results
 from spaces.config import TrialConfig
 from spaces.errors import InputError
-from spaces.text import suggestion
+from spaces.text import listed, suggestion
 from trainables.checkpoints.base import CheckpointError, StoreError
 from trainables.data import tasks
 from trainables.data.batches import Batches
@@ -116,9 +116,14 @@ def _training(results: Results, trial: TrialResult, config: TrialConfig, data: D
     except StoreError as error:
         rule = f"the trial's checkpoint must be readable: {error}"
         raise InputError.of(place, rule, "try again once the store answers") from error
-    except CheckpointError as error:
+    except (CheckpointError, TypeError, ValueError) as error:  # its state may be anything
         rule = f"the trial's checkpoint must be readable: {error}"
         raise InputError.of(place, rule, remedy) from error
+    names = {metric.name for metric in data.info.metrics}
+    for point in training.curve:
+        if not isinstance(point.metrics, dict) or not names <= point.metrics.keys():
+            rule = f"{trial.checkpoint} must have the metrics {listed(sorted(names))} of each epoch"
+            raise InputError.of(place, rule, remedy)
     if training.best is None or training.best.value != trial.value:
         raise InputError.of(
             place,

@@ -15,6 +15,7 @@ import contextlib
 import hashlib
 import json
 import math
+import os
 import re
 import uuid
 from collections.abc import Collection, Iterable, Iterator
@@ -33,7 +34,9 @@ from botocore.exceptions import (
     ResponseStreamingError,
 )
 
+from spaces.errors import InputError
 from spaces.fields import Fault
+from spaces.text import show
 from trainables.checkpoints.base import (
     CheckpointError,
     Store,
@@ -258,9 +261,15 @@ class S3Store(Store):
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
             )
-            self._cached_client = boto3.Session().client(
-                "s3", config=config
-            )  # the default one is shared
+            try:
+                session = boto3.Session()  # the default one is shared
+                self._cached_client = session.client("s3", config=config)
+            except ValueError:
+                raise InputError.of(
+                    "AWS_ENDPOINT_URL",
+                    f"must be http(s)://HOST:PORT, not {show(os.environ.get('AWS_ENDPOINT_URL'))}",
+                    "correct it, or the endpoint_url of your AWS configuration",
+                ) from None
         return self._cached_client
 
 

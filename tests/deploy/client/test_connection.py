@@ -75,6 +75,8 @@ def test_the_address_is_found_where_ray_looks(
         "http://h:port",
         "http://h/?x=1",
         "http://[::",
+        "http://...",
+        f"http://{'a' * 64}.example",
         "",
     ],
 )

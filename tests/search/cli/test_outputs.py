@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from written_jobs import WrittenJob
 
 GATESEARCH = Path(sys.executable).parent / "gatesearch"
 PRINTING = ("cells", "tasks", "schema", "cells --json", "--help")
@@ -56,3 +57,14 @@ def test_a_closed_stream_changes_nothing_else(tmp_path: Path, closed: str) -> No
 
 def test_an_error_that_cannot_be_printed_keeps_its_exit_code(tmp_path: Path) -> None:
     assert shell("gatesearch validate missing.yaml 2> /dev/full", tmp_path).returncode == 2
+
+
+def test_a_report_without_room_is_told_with_place_and_remedy(tmp_path: Path) -> None:
+    WrittenJob(tmp_path / "runs" / "vowels")
+    done = shell(
+        "ulimit -f 100; trap '' XFSZ; gatesearch report vowels", tmp_path
+    )  # 100 KiB: the table of trials has room, the page has none
+    place = tmp_path / "runs" / "vowels" / "report.html"
+    room = "remedy: make room there; nothing that was there is lost"
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"{place}: {os.strerror(errno.EFBIG)}\n  {room}\n"

@@ -14,6 +14,7 @@ import pytest
 from servers import S3
 from tcp_link import linked
 
+from spaces.errors import InputError
 from spaces.fields import Fault
 from trainables.checkpoints.base import CheckpointError, Store, StoreError
 from trainables.checkpoints.local import LocalStore
@@ -350,6 +351,15 @@ def test_a_bucket_that_cannot_take_checkpoints_is_refused(
     assert remedy in fault.remedy
     assert "hunter2" not in str(fault)
     assert s3.keys(name) == []
+
+
+@pytest.mark.parametrize("endpoint", ["nonsense", "http://" + "a" * 300])
+def test_an_endpoint_that_is_none_is_refused(
+    endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    with pytest.raises(InputError, match="AWS_ENDPOINT_URL: must be http"):
+        S3Store("s3://bucket/jobs").faults()
 
 
 def test_a_missing_bucket_is_refused_and_not_made(s3: S3) -> None:
