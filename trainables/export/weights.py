@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save
 from spaces.config import TrialConfig
 from spaces.errors import InputError
 from spaces.tasks import TaskInfo
+from spaces.text import printable
 from trainables.layers.model import Model
 
 KEY = "gatesearch"
@@ -32,14 +33,20 @@ def read_metadata(path: Path) -> dict[str, Any]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = json.loads((file.metadata() or {})[KEY])
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise InputError.of(
-            str(path),
-            f"the file must hold the weights of an export; it cannot be read: {error}",
-            "give the weights.safetensors of an exported folder",
-        ) from error
-    assert isinstance(metadata, dict)
+        if not isinstance(metadata, dict):
+            raise ValueError("its metadata are no mapping")
+    except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
+        raise _refused(path, error) from error
     return metadata
+
+
+def _refused(path: str | Path, error: Exception) -> InputError:
+    detail = printable(str(error)).partition("\n")[0][:200]
+    return InputError.of(
+        str(path),
+        f"the file must hold the weights of an export; it cannot be read: {detail}",
+        "give the weights.safetensors of an exported folder",
+    )
 
 
 def load_model(path: str | Path) -> Model:
@@ -49,6 +56,9 @@ def load_model(path: str | Path) -> Model:
     "scaling" says, if it is there. Raises InputError where the file holds no model.
     """
     metadata = read_metadata(Path(path))
-    model = Model(TrialConfig(**metadata["config"]), TaskInfo.from_dict(metadata["task"]))
-    model.load_state_dict(load_file(path))
+    try:
+        model = Model(TrialConfig(**metadata["config"]), TaskInfo.from_dict(metadata["task"]))
+        model.load_state_dict(load_file(path))
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise _refused(path, error) from error  # of metadata or tensors that someone changed
     return model.eval()

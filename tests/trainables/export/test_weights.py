@@ -1,5 +1,6 @@
 """A weights file builds its model again, and nothing else passes for one."""
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -53,3 +54,19 @@ def test_what_holds_no_model_is_refused(tmp_path: Path) -> None:
     save_file({"a": torch.zeros(2)}, path)
     with pytest.raises(InputError, match="cannot be read"):
         load_model(path)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        *([], None, "x", {}, {"config": 3, "task": {}}, {"config": {}, "task": None}),
+        {"config": {"cell": "lstm", "gates": "\x1b[31m"}, "task": {}},
+        {"config": {"cell": "lstm", "gates": "standard", "depth": 1, "hidden_size": 4}, "task": []},
+    ],
+)
+def test_metadata_that_someone_changed_are_refused(metadata: object, tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_file({"a": torch.zeros(2)}, path, {"gatesearch": json.dumps(metadata)})
+    with pytest.raises(InputError, match="cannot be read") as refusal:
+        load_model(path)
+    assert str(refusal.value).replace("\n", "").isprintable()
