@@ -230,6 +230,9 @@ def scans(
         # Triton is needed here alone, and takes its time to import.
         from trainables.engine.gpu.autograd import generated
 
+        # Kernels read matrices as whole arrays; those of several models are parts of their rows.
+        whole = {k: parameters[k].contiguous() for k in ("R", "P") if k in parameters}
+        parameters = {**parameters, **whole}
         return generated(
             variant, parameters, x_KTBI, a_SNG, lengths_KB, hidden, precision, keep_STBF
         )

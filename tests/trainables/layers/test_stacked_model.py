@@ -11,7 +11,7 @@ from small_trainings import small_config
 from torch import Tensor
 
 from spaces.tasks import METRICS, TaskInfo, TaskKind
-from trainables.cells.noise import Dropout, Noise
+from trainables.cells.noise import NONE, Dropout, Noise
 from trainables.engine.gpu.noise import StackedDropout
 from trainables.layers.model import Model
 from trainables.layers.stacked_model import StackedModel, StackedNoise
@@ -30,6 +30,7 @@ CASES: dict[str, tuple[TaskKind, dict[str, Any]]] = {
     "square, with an input projection": ("regression", {"gates": "mut1"}),
     "batch norm": ("regression", {"gates": "light"}),
     "zoneout": ("next-step", {"cell": "lstm", "gates": "standard", "zoneout": 0.2}),
+    "projected": ("regression", {"cell": "lstm", "gates": "projected"}),
     "no recurrent matrix": ("regression", {"cell": "linear", "gates": "qrnn"}),
 }
 
@@ -71,15 +72,16 @@ class Masks:
         return Drawn(draw=draw)
 
 
+@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
 @pytest.mark.parametrize(("kind", "changes"), CASES.values(), ids=CASES)
 def test_outputs_and_gradients_are_those_of_each_model(
-    kind: TaskKind, changes: dict[str, Any]
+    kind: TaskKind, changes: dict[str, Any], training: bool
 ) -> None:
     draw = torch.Generator().manual_seed(2)
     inputs, outputs = (5, 5) if kind == "next-token" else (3, 3 if kind == "next-step" else 2)
     info = TaskInfo("tiny", kind, inputs, outputs, STEPS, METRICS[kind][0])
     config = small_config(**{"depth": 1, **changes})
-    models = [Model(config, info, draw).train() for _ in range(MODELS)]
+    models = [Model(config, info, draw).train(training) for _ in range(MODELS)]
     if kind == "next-token":
         x = torch.randint(5, (MODELS, STEPS, BATCH), generator=draw)
     else:
@@ -94,14 +96,15 @@ def test_outputs_and_gradients_are_those_of_each_model(
         for name in stacked.buffers
     }
     noise = StackedNoise(*(masks[name].stacked for name in RATES), batch)
-    found = stacked(weights, buffers, x, LENGTHS, noise)
+    found = stacked(weights, buffers, x, LENGTHS, noise if training else None)
     pull = torch.randn(found.shape, generator=draw)
     if info.causal:
         pull *= (torch.arange(STEPS).unsqueeze(1) < LENGTHS.unsqueeze(1)).unsqueeze(-1)
     (gradients,) = torch.autograd.grad((found * pull).sum(), weights)
 
     for k, model in enumerate(models):
-        alone = model(x[k], LENGTHS[k], Noise(*(masks[name].of(k, batch) for name in RATES)))
+        own = Noise(*(masks[name].of(k, batch) for name in RATES)) if training else NONE
+        alone = model(x[k], LENGTHS[k], own)
         (alone * pull[k]).sum().backward()
         gradient = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
         shown = pull[k] != 0
