@@ -6,6 +6,7 @@ sequences of a batch, the batch's number, sums. A replay reads and writes it the
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -75,6 +76,7 @@ class StackedStep:
         self._chosen = torch.empty(0)
         self._noise = self._noise_of(members)
         self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
+        self._pool: Any = None  # memory that graphs share
 
     def _adopt(self, at: int, member: Training) -> None:
         """Let a member's weights and state be rows of ours."""
@@ -149,8 +151,10 @@ class StackedStep:
                 step()
                 self._batch.zero_()
         torch.cuda.current_stream(self._device).wait_stream(stream)
+        if self._pool is None:
+            self._pool = torch.cuda.graph_pool_handle()
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, pool=self._pool):  # only one graph runs at a time
             step()
         for tensor, value in zip(state, before, strict=True):
             tensor.copy_(value)

@@ -35,6 +35,8 @@ class GeneratedScan(torch.autograd.Function):
         keep: Tensor | None,
     ) -> Tensor:
         plan, (models, batch), scans = launch.kernels.plan, lengths_KB.shape, len(a)
+        # A model's parameters are a part of its weights: kernels read arrays of their own.
+        a, x, R, P, vectors, lengths_KB = map(_whole, (a, x, R, P, vectors, lengths_KB))
         y = a.new_zeros(scans, steps, batch, launch.width)
         # The products for the gradients of matrices read sources in the padding as well, times 0.
         tape = a.new_empty(scans, len(plan.tape), steps, batch, launch.hidden)
@@ -129,6 +131,10 @@ def _matrix_gradient(ctx: Any, R: Tensor, d_SNX: Tensor, y: Tensor, tape: Tensor
             part = slice(at * H, (at + len(run)) * H)
             dR[:, run[0] * H : (run[-1] + 1) * H] = found[:, part]
     return dR
+
+
+def _whole(value: Tensor | None) -> Any:
+    return None if value is None else value.contiguous()
 
 
 def _meeting(launch: Launch, scans: int, tiles: int, like: Tensor) -> tuple[Tensor, Tensor]:
