@@ -109,12 +109,18 @@ class StepGraph:
 
 
 class HoistedTerms(GraphTerms):
-    """Terms whose part W x + b is given for all steps: it is a leaf, and no sum has a bias."""
+    """Terms whose part W x is given for all steps: it is a leaf, and no sum has a bias.
+
+    Where W x is normalised, the gain and the bias are in what is given.
+    """
 
     def x(self, block: str) -> Node:
-        if block in self._variant.W:
-            return self._graph.leaf("hoisted", block)
-        return self.p(f"b_{block}")
+        variant = self._variant
+        if block not in variant.W:
+            return self.p(f"b_{block}")
+        given = self._graph.leaf("hoisted", block)
+        has_bias = variant.norm == "none" and block in variant.b
+        return given + self.p(f"b_{block}") if has_bias else given
 
     def __call__(self, block: str) -> Node:
         recurrent = self.recur(block, self._h)

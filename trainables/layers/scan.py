@@ -283,7 +283,9 @@ def scan(
         if statistics is not None:
             parameters = with_folded_norm(parameters, window_TBI, lengths_B, statistics, training)
         return engine.scan(variant, parameters, window_TBI, lengths_B, hidden, keep_TBF)
-    if variant.norm == "batch" and training:
+    if chosen == "generated" and variant.norm == "none":
+        a_TBK = functional.linear(window_TBI, parameters["W"])  # its kernel adds the bias
+    elif variant.norm == "batch" and training:
         assert statistics is not None
         a_TBK = batch_normed(variant, parameters, window_TBI, lengths_B, statistics)
     else:

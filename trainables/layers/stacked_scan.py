@@ -69,15 +69,18 @@ def hoist(
     x_SNI: Tensor,
     statistics: tuple[Tensor, Tensor] | None,
     valid_SN: Tensor | None,
+    biased: bool = True,
 ) -> Tensor:
     """Return a [S, N, G], the input's part of the blocks with an input matrix.
+
+    biased: whether to add the bias where Wx is not normalised.
 
     statistics: running mean and variance [S, G] of Wx, for cells with batch norm; where valid steps
     are given they are moved towards the batch's, which is used.
     """
     W, b = parameters["W"].mT, bias(variant, parameters)
     if variant.norm == "none":
-        if b is None:
+        if b is None or not biased:
             return torch.bmm(x_SNI, W)
         return torch.baddbmm(b.unsqueeze(1), x_SNI, W)
     Wx = torch.bmm(x_SNI, W)
@@ -225,7 +228,8 @@ def scans(
     valid_SN = None
     if training and variant.norm == "batch":
         valid_SN = valid_steps(lengths_KB, steps).flatten(1).repeat(scans_ // models, 1)
-    a_SNG = hoist(variant, parameters, seen.flatten(1, 2), statistics, valid_SN)
+    given = seen.flatten(1, 2)
+    a_SNG = hoist(variant, parameters, given, statistics, valid_SN, path != "generated")
     if path == "generated":
         # Triton is needed here alone, and takes its time to import.
         from trainables.engine.gpu.autograd import generated

@@ -1,7 +1,7 @@
 """The generated scan as an autograd function: several models and both directions in one launch.
 
 Shapes are suffixes: S scans (models, then the same models backwards), K models, T steps, B
-sequences a model, N = T · B, H units, W units of the output, G blocks of W x + b times units.
+sequences a model, N = T · B, H units, W units of the output, G blocks of W x times units.
 """
 
 from collections.abc import Mapping
@@ -37,13 +37,8 @@ class GeneratedScan(torch.autograd.Function):
         plan, (models, batch), scans = launch.kernels.plan, lengths_KB.shape, len(a)
         # A model's parameters are a part of its weights: kernels read arrays of their own.
         a, x, R, P, vectors, lengths_KB = map(_whole, (a, x, R, P, vectors, lengths_KB))
-        y = a.new_zeros(scans, steps, batch, launch.width)
-        # The products for the gradients of matrices read sources in the padding as well, times 0.
+        y = a.new_empty(scans, steps, batch, launch.width)
         tape = a.new_empty(scans, len(plan.tape), steps, batch, launch.hidden)
-        for node in plan.step.sources:
-            kept = node if node.op not in LEAF_OPS else plan.step.new_state.get(node.name)
-            if kept in plan.tape:
-                tape[:, plan.tape[kept]].zero_()
         strides = _keep_strides(keep)
         none = y  # stands for an array that the kernel does not read
         given = [none if array is None else array for array in (x, R, P, vectors, keep)]
@@ -67,8 +62,8 @@ class GeneratedScan(torch.autograd.Function):
         lengths_KB, y, tape, a, x, R, P, vectors, keep = ctx.saved_tensors
         scans, steps, batch, _ = y.shape
         models = len(lengths_KB)
-        d = y.new_zeros(scans, steps, batch, len(plan.written) * H)
-        dp = torch.zeros_like(y) if P is not None else y
+        d = y.new_empty(scans, steps, batch, len(plan.written) * H)
+        dp = torch.empty_like(y) if P is not None else y
         tiles = launch.tiles(batch)
         met, sums = _meeting(launch, scans, tiles, y)
         dvectors = None if vectors is None else y.new_empty(tiles, *vectors.shape)
@@ -188,7 +183,8 @@ def generated(
 ) -> Tensor:
     """Return y [S, T, B, W] of all scans in one launch; zeros in the padding.
 
-    a: blocks W x + b of every step, where the step stands in the input. keep: the factors of
+    a: blocks W x of every step, where the step stands in the input, or what norms make of them with
+    gain and bias. keep: the factors of
     zoneout, T and B are 1 if all steps share them.
     """
     launch = launch_of(variant, hidden, precision, a_SNG.device)

@@ -9,12 +9,12 @@ the units, with the columns of R that make them. They exchange what products rea
 and meet before they read it. Programs that meet are neighbours in the grid, so that they run at the
 same time: the card starts programs in the order of the grid.
 
-Grid: (tiles · SPLIT, scans). Memory: a [scans, T, B, |W| H] blocks of W x + b, x [models, T, B, H]
+Grid: (tiles · SPLIT, scans). Memory: a [scans, T, B, |W| H] blocks of W x, x [models, T, B, H]
 of square cells, R [scans, |R| H, W], P [scans, W, H], vectors [scans, V, H], keep [scans, T, B,
 fields H] (or 1 for T and B), lengths [models, B], y and dy [scans, T, B, W], tape [scans, slots, T,
 B, H], d [scans, T, B, written H], dp [scans, T, B, W], dvectors [tiles, scans, V, H], met [scans,
 tiles] zeros, sums [scans, tiles, 2, 2, SPLIT, TILE]. H units, W of the output. Scans from `models`
-on read each sequence from its end. Beyond a sequence's length nothing is written.
+on read each sequence from its end. Beyond a sequence's length zeros are written.
 """
 
 import re
@@ -45,7 +45,7 @@ _SIZES = """    tile, part = tl.program_id(0) // SPLIT, tl.program_id(0) % SPLIT
     back = scan >= models
     sequence = tile * TILE + tl.arange(0, TILE)
     length = tl.load(lengths + model * B + sequence, mask=sequence < B, other=0).to(tl.int32)
-    steps = tl.max(length, 0)
+    steps, exists = tl.max(length, 0), (sequence < B)[:, None]
     unit = part * (BH // SPLIT) + tl.arange(0, BH // SPLIT)
     out = part * (BW // SPLIT) + tl.arange(0, BW // SPLIT)
     in_H, in_W = (unit < H)[None, :], (out < W)[None, :]
@@ -83,6 +83,8 @@ class _Kernel(Step):
         inner += [f"{name} = n_{name}" for name in self.loads]
         inner += self.reads(f"t {move} 1", "")
         lines += [f"        {line}" for line in [*inner, *self.body]]
+        lines += ["    for t in range(steps, T):", "        row = t * B + sequence"]
+        lines += [f"        {line}" for line in self.padded]
         lines += [f"    {line}" for line in after]
         return "\n".join(lines) + "\n"
 
@@ -91,7 +93,7 @@ class _Kernel(Step):
         lines = [
             f"n_time = length * 0 + ({t})",
             "n_active = (n_time >= 0) & (n_time < length)",
-            "n_position = tl.where(back, length - 1 - n_time, n_time)",
+            "n_position = tl.where(back & n_active, length - 1 - n_time, n_time)",
             "n_row = n_position * B + sequence",
         ]
         if any("before" in mask for _, mask, _ in self.loads.values()):

@@ -35,6 +35,7 @@ class Step:
         self.names: dict[object, str] = {}  #: values of a step that have a variable
         self.output = self.step.new_state[self.variant.output]
         self.stored: set[Node] = set()  #: values that the body has written
+        self.padded: list[str] = []  #: of a step that all of the tile's sequences lack
         self.met = True  #: whether programs have met since the last value was written
 
     def wide(self, node: Node) -> str:
@@ -296,8 +297,15 @@ class Step:
             self.stored.add(node)
             wide, value = self.wide(node), self.value(node)
             pointer = self.tile(*self.array(node), wide)
-            self.body.append(f"tl.store({pointer}, {value}, mask=active_{wide})")
-            self.met = False
+            self.write(pointer, value, wide)
+
+    def write(self, pointer: str, value: str, wide: str) -> None:
+        """Write a value; 0 where a sequence has ended, since products over all steps read it."""
+        self.body.append(
+            f"tl.store({pointer}, tl.where(active_{wide}, {value}, 0.0), mask=in_{wide} & exists)"
+        )
+        self.padded.append(f"tl.store({pointer}, zeros_{wide}, mask=in_{wide} & exists)")
+        self.met = False
 
     def store_adjoint(self, node: Node) -> None:
         """Write an adjoint to its block of d, or to dp, once."""
@@ -305,10 +313,7 @@ class Step:
             value = self.tensor(node)
             self.stored.add(node)
             array, width, block, wide = self.adjoint_array(node)
-            self.body.append(
-                f"tl.store({self.tile(array, width, block, wide)}, {value}, mask=active_{wide})"
-            )
-            self.met = False
+            self.write(self.tile(array, width, block, wide), value, wide)
 
     def adjoint_array(self, node: Node) -> tuple[str, str, int, str]:
         if node in self.plan.written:
