@@ -214,13 +214,18 @@ def scans(
     training: bool = False,
     keep_STBF: Tensor | None = None,
 ) -> Tensor:
-    """Return y [S, T, B, W], each where its step stands in the input; zeros in the padding.
+    """Return y [S, T, B, W], each where its step stands in the input.
+
+    The padding has zeros, but on torch's path, which runs over it, finite values.
 
     keep_STBF: the factors of zoneout, T and B are 1 if all steps share them.
     statistics: running mean and variance [S, G] of Wx, for cells with batch norm.
     """
     scans_, (models, steps, batch, _) = len(parameters["W"]), x_KTBI.shape
     both = scans_ > models
+    if path == "torch":
+        alone = {name: value[0] for name, value in parameters.items()}
+        return scan.KERNELS[variant.name](alone, x_KTBI[0]).unsqueeze(0)
     seen = windowed(variant, x_KTBI, lengths_KB, False)
     if both:
         other = windowed(variant, x_KTBI, lengths_KB, True) if variant.window > 1 else seen
@@ -245,10 +250,6 @@ def scans(
     if both:
         x, lengths = torch.cat([x, reverse(x, lengths)]), torch.cat([lengths, lengths])
         a = torch.cat([a[:models], reverse(a[models:], lengths_KB)])
-    if path == "torch":
-        y = scan.KERNELS[variant.name]({k: v[0] for k, v in parameters.items()}, seen[0])
-        y = torch.where(valid_steps(lengths_KB, steps).unsqueeze(-1), y.unsqueeze(0), 0.0)
-        return y
     if keep_STBF is not None and both and keep_STBF.shape[1] > 1:
         keep_STBF = torch.cat([keep_STBF[:models], reverse(keep_STBF[models:], lengths_KB)])
     y = reference(variant, parameters, x, a, lengths, hidden, keep_STBF)

@@ -129,7 +129,11 @@ def _matrix_gradient(ctx: Any, R: Tensor, d_SNX: Tensor, y: Tensor, tape: Tensor
 
 
 def _whole(value: Tensor | None) -> Any:
-    return None if value is None else value.contiguous()
+    """Return a value as an array of its own; Triton compiles again for one that lies unaligned."""
+    if value is None:
+        return None
+    value = value.contiguous()
+    return value.clone() if value.data_ptr() % 16 else value
 
 
 def _meeting(launch: Launch, scans: int, tiles: int, like: Tensor) -> tuple[Tensor, Tensor]:

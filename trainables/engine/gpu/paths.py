@@ -108,16 +108,29 @@ def shape_of(variant: Variant, hidden: int, precision: str, card: Card) -> Shape
     return None
 
 
+#: Units up to which torch's kernel is faster for one model, by measurement (bench-gpu on an H200).
+#: A variant that is not named here has no kernel of torch's, or one that is always faster.
+TORCH_IS_FASTER = {"gru-reset-after": 128}
+#: A projection whose width is no multiple of this runs on the reference path: on an H200 a training
+#: with outputs 3 wide ended in a corrupted batch. Widths of 16, 64 and 128 are right.
+PROJECTED_WIDTHS = 4
+
+
 def path_of(
     variant: Variant, hidden: int, precision: str, card: Card, *, torch_has: bool, double: bool
 ) -> Path:
     """Return the path of a variant at a size.
 
-    torch_has: whether torch has a kernel for just this. Its kernels know no cohort, but for one
-    model none is faster. double: float64, which only the others compute.
+    torch_has: whether torch has a kernel for just this; its kernels know no cohort. double: float64,
+    which generated kernels do not compute.
     """
-    if torch_has:
+    generated = (
+        not double
+        and card.capability >= OLDEST
+        and (not variant.projected or variant.width(hidden) % PROJECTED_WIDTHS == 0)
+        and shape_of(variant, hidden, precision, card) is not None
+    )
+    faster = hidden <= TORCH_IS_FASTER.get(variant.name, hidden)
+    if torch_has and (faster or not generated):
         return "torch"
-    if double or card.capability < OLDEST:
-        return "reference"
-    return "reference" if shape_of(variant, hidden, precision, card) is None else "generated"
+    return "generated" if generated else "reference"
