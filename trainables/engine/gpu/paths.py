@@ -121,8 +121,8 @@ def path_of(
 ) -> Path:
     """Return the path of a variant at a size.
 
-    torch_has: whether torch has a kernel for just this; its kernels know no cohort. double: float64,
-    which generated kernels do not compute.
+    torch_has: whether torch has a kernel for just this; its kernels know no cohort. double:
+    float64, which no generated kernel computes.
     """
     generated = (
         not double
