@@ -172,7 +172,7 @@ def spills(row: Row) -> bool:
 
 
 def _line(row: Row) -> str:
-    line = f"{row['variant']:20} {row['sm']:>4} {row['hidden']:>4} {row['precision']:8}"
+    line = f"{row['variant']:26} {row['sm']:>4} {row['hidden']:>4} {row['precision']:8}"
     if row["path"] != "generated":
         return f"{line} {row['path']}"
     line += f" {row['split']:>5} {row['chunks']:>6} {row['warps']:>5}"
@@ -191,8 +191,8 @@ def _line(row: Row) -> str:
 def table(rows: list[Row]) -> str:
     """Return the rows as text."""
     parts = f"{'regs':>4} {'stack':>6} {'spills':>6} {'KB':>5}"
-    head = f"{'variant':20} {'sm':>4} {'H':>4} {'':8} {'split':>5} {'chunks':>6} {'warps':>5}"
-    titles = f"{'':56}  {PASSES[0]:24}  {PASSES[1]:24}"
+    head = f"{'variant':26} {'sm':>4} {'H':>4} {'':8} {'split':>5} {'chunks':>6} {'warps':>5}"
+    titles = f"{'':62}  {PASSES[0]:24}  {PASSES[1]:24}"
     lines = [titles.rstrip(), f"{head}  {parts}  {parts}", *map(_line, rows)]
     for row in rows:
         for kind in PASSES:
