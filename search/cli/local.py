@@ -280,6 +280,27 @@ def export(
 
 
 @app.command()
+def clean(
+    name: JobName,
+    keep_best: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of each arm; by default as many as the job file says."),
+    ] = None,
+    root: Root = RUNS,
+) -> None:
+    """Remove what a job needs no more: checkpoints of no further use, drafts of killed writers.
+
+    Example: gatesearch clean vowels --keep-best 1
+    """
+    from search.results.format import plural
+    from search.run.clean import clean as clean_
+
+    cleaned = clean_(_folder(name, root), keep_best)
+    removed = plural(cleaned.removed, "checkpoint")
+    print(f"{removed} removed; {cleaned.kept} kept.")
+
+
+@app.command()
 def mirror(name: JobName, root: Root = RUNS) -> None:
     """Fill MLflow from a job's journal: what is missing is added, nothing is doubled.
 

@@ -117,7 +117,9 @@ def _training(results: Results, trial: TrialResult, config: TrialConfig, data: D
         rule = f"the trial's checkpoint must be readable: {error}"
         raise InputError.of(place, rule, "try again once the store answers") from error
     except (CheckpointError, TypeError, ValueError) as error:  # its state may be anything
-        rule = f"the trial's checkpoint must be readable: {error}"
+        best = results.job.storage.keep_best
+        kept = "all trials" if best is None else f"finalists and the best {best} of each arm"
+        rule = f"the trial's checkpoint must be readable: {error} (kept: those of {kept})"
         raise InputError.of(place, rule, remedy) from error
     names = {metric.name for metric in data.info.metrics}
     for point in training.curve:

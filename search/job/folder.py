@@ -80,13 +80,25 @@ def claim_checkpoints(folder: Path, job_id: str, *, begun: bool) -> None:
         if begun or not LocalStore(place).names():
             with suppress(FileExistsError):
                 write_new(mark, job_id.encode())
-        owner = mark.read_text() if is_inside(mark, place) else ""
     except OSError as error:
         rule = f"must be a folder, or a link to one, that you may write to ({error.strerror})"
         remedy = "make the folder that it leads to, or remove the link"
         raise InputError.of(str(place), rule, remedy) from error
-    if owner != job_id:
-        rule = f"must lead to a folder of this job's own, and {place.resolve()} is another job's"
+    check_own_checkpoints(folder, job_id)
+
+
+def check_own_checkpoints(folder: Path, job_id: str) -> None:
+    """Raise InputError where a job's checkpoints are a link to a folder not marked as its own."""
+    place = folder / CHECKPOINTS
+    mark = place / _OWNER
+    try:
+        owned = not place.is_symlink() or (is_inside(mark, place) and mark.read_text() == job_id)
+    except (OSError, RuntimeError, UnicodeDecodeError):  # a link to itself, for one
+        owned = False
+    if not owned:
+        rule = "must lead to a folder of this job's own"
+        with suppress(OSError, RuntimeError):
+            rule = f"{rule}, and {place.resolve()} is another job's"
         raise InputError.of(str(place), rule, "let it lead to an empty folder")
 
 

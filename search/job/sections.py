@@ -186,6 +186,12 @@ class StorageSection(Section):
     checkpoints: Annotated[Text, Url("s3")] | None = Field(
         None, description="s3://bucket/prefix; null is the job's folder."
     )
+    keep_best: Integer | None = Field(
+        10,
+        ge=1,
+        description="Complete trials of each arm that keep their weights, beside finalists; "
+        "null is all.",
+    )
 
 
 class JobFile(Section):

@@ -267,15 +267,6 @@ class JobState:
 
     # What follows from it
 
-    def used_checkpoints(self) -> set[str]:
-        """Return the checkpoints that trials may go on from, or be exported from."""
-        return {
-            name
-            for trial in self.trials.values()
-            if trial.state in ("running", "complete")
-            for name in trial.checkpoints
-        }
-
     def check_arms(self, job: JobSpec) -> None:
         """Raise JournalError unless all trials are of arms of the job."""
         arms = {arm.name for arm in job.arms}

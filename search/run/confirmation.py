@@ -25,9 +25,10 @@ class Confirmation:
         self._ranked = defaultdict(list)
         self._states: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._begun: set[tuple[str, int | None, int | None]] = set()
+        self._confirmed: set[tuple[str, int | None]] = set()
         for trial in job_state.trials.values():
             if trial.phase == "confirm":
-                self._begun.add((trial.arm, trial.finalist, trial.replicate))
+                self._add(trial)
                 self._states[trial.arm][trial.state] += 1
             elif trial.state != "running":
                 self.searched(trial)
@@ -54,17 +55,25 @@ class Confirmation:
 
     def created(self, trial: TrialState) -> None:
         """Count a new replicate."""
-        self._begun.add((trial.arm, trial.finalist, trial.replicate))
+        self._add(trial)
         self._states[trial.arm]["running"] += 1
+
+    def _add(self, replicate: TrialState) -> None:
+        self._begun.add((replicate.arm, replicate.finalist, replicate.replicate))
+        self._confirmed.add((replicate.arm, replicate.finalist))
 
     def ended(self, trial: TrialState) -> None:
         """Count a replicate that was running as ended."""
         self._states[trial.arm]["running"] -= 1
         self._states[trial.arm][trial.state] += 1
 
-    def best(self, arm: str, number: int) -> list[TrialState]:
-        """Return an arm's best complete search trials, the best first."""
+    def best(self, arm: str, number: int | None = None) -> list[TrialState]:
+        """Return an arm's best complete search trials, or all of them, the best first."""
         return [trial for _, trial in self._ranked[arm][:number]]
+
+    def confirmed(self, trial: TrialState) -> bool:
+        """Return whether a search trial is or was a finalist, with a replicate that has begun."""
+        return (trial.arm, trial.number) in self._confirmed
 
     def finalists(self, arm: str) -> list[TrialState]:
         """Return the search trials of an arm that are confirmed, the best first."""

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass
+from queue import SimpleQueue
 from typing import Any
 
 from search.job.spec import JobSpec
@@ -22,6 +23,7 @@ from search.journal.replay import JobState, NewTrial, TrialState
 from search.journal.trial import State
 from search.run.budgets import SearchBudgets
 from search.run.confirmation import Confirmation
+from search.run.retention import Retention
 from search.study.arm_study import open_studies
 from search.study.prior_trials import LoadPriorTrials
 from search.study.samplers import QUICK
@@ -83,8 +85,11 @@ class Driver:
         self._studies = open_studies(job, self.job_state, journal, history, prior_trials)
         journal.commit()
         self._flushed = time.monotonic()
+        self._released: list[str] = []  # checkpoints, by what may not be on disk yet
+        self.unneeded = SimpleQueue[str | None]()  #: names of checkpoints, see retention.removing
         self.budgets = SearchBudgets(job, self.job_state)
-        self.confirmation = Confirmation(job, self.job_state)
+        self.confirmation = ranked = Confirmation(job, self.job_state)
+        self.retention = Retention(job, self.job_state, ranked, job.storage.keep_best)
         trials = self.job_state.trials.values()
         self._to_resume = [trial for trial in trials if trial.state == "running"]
         self._assigned: set[str] = set()  # keys of the trials that workers have in hand
@@ -117,7 +122,7 @@ class Driver:
             if (reason := self._end_reason(trial)) is None:
                 return self._assign(trial)
             self._end(trial, "pruned", reason=reason)
-            self._journal.commit()
+            self._commit()
         if self.job_state.phase == "search":
             if self._pending is None and (arm := self.budgets.next_arm()) is not None:
                 self._pending = self._ask(arm)
@@ -185,7 +190,7 @@ class Driver:
     def _create(self, new: NewTrial) -> TrialState:
         """Put a new trial on disk."""
         self._record(new.as_record(), timed=True)
-        self._journal.commit()
+        self._commit()
         trial = self.job_state.trials[new.key]
         (self.budgets if new.phase == "search" else self.confirmation).created(trial)
         return trial
@@ -247,11 +252,7 @@ class Driver:
         if trial.phase == "search":
             self.budgets.trained(trial, trial.epoch - known, trial.seconds - seconds)
         self._decide(trial, report, pruned=pruned_at is not None)
-        now = time.monotonic()
-        flush = now - self._flushed >= FLUSH_SECONDS
-        self._journal.commit(flush=flush)
-        if flush:
-            self._flushed = now
+        self._commit(flush=time.monotonic() - self._flushed >= FLUSH_SECONDS)
         return trial.state == "running"
 
     def worker_lost(
@@ -303,7 +304,7 @@ class Driver:
             self._to_resume.append(trial)
         else:
             self._end(trial, "failed", reason=reason)
-        self._journal.commit()
+        self._commit()
 
     def _end(
         self,
@@ -318,9 +319,13 @@ class Driver:
         self._assigned.discard(trial.key)
         if trial.phase == "confirm":
             self.confirmation.ended(trial)
-            return
+        else:
+            self._end_search(trial)
+        self._released += self.retention.released_by(trial)
+
+    def _end_search(self, trial: TrialState) -> None:
         figures = {"parameters": trial.parameters, "seconds": trial.seconds}
-        self._studies[trial.arm].end_trial(trial.number, state, trial.value, figures)
+        self._studies[trial.arm].end_trial(trial.number, trial.state, trial.value, figures)
         self.budgets.ended(trial)
         self.confirmation.searched(trial)
 
@@ -346,7 +351,7 @@ class Driver:
         if problems:
             raise InputError(problems)
         self._record({"record": "extend", "trials": trials, "seeds": seeds}, timed=True)
-        self._journal.commit()
+        self._commit()
 
     def done(self) -> None:
         """Record that report and export are written too."""
@@ -354,7 +359,16 @@ class Driver:
 
     def _enter(self, phase: str) -> None:
         self._record({"record": "phase", "phase": phase}, timed=True)
-        self._journal.commit()
+        self._commit()
+
+    def _commit(self, *, flush: bool = True) -> None:
+        """Store the group. Checkpoints go only once it is on disk that no trial needs them."""
+        self._journal.commit(flush=flush)
+        if flush:
+            self._flushed = time.monotonic()
+            for name in self._released:
+                self.unneeded.put(name)
+            self._released = []
 
     def _record(self, record: dict[str, Any], *, timed: bool = False) -> None:
         """Add a record to the journal's next group and apply it to the job's state."""

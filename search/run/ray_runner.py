@@ -21,6 +21,7 @@ from search.job.spec import JobSpec
 from search.journal.reason import with_cause_first
 from search.run import ray_settings
 from search.run.driver import Driver
+from search.run.retention import removing
 from search.run.room import RoomWatch
 from search.run.shared_folder import check_shared
 from search.supervisor import bounded, tell_scratch
@@ -66,7 +67,8 @@ def run_trials(
         with _elsewhere(folder):
             _join_ray({} if _of_a_cluster() else _own_cluster(driver.job, data, scratch.path))
             check_shared(driver.job, folder)
-            _fit(driver, data, checkpoints, scratch.path, worker)
+            with removing(driver.unneeded, checkpoints):
+                _fit(driver, data, checkpoints, scratch.path, worker)
     except BaseException:
         _leave(scratch)
         raise
@@ -97,7 +99,7 @@ def _leave(scratch: ScratchFolder) -> None:
 def _clean(driver: Driver, checkpoints: str) -> None:
     """Remove the checkpoints of no more use; what cannot be removed now is left for next time."""
     with suppress(StoreError):
-        open_store(checkpoints, patience=0).clean(driver.job_state.used_checkpoints())
+        open_store(checkpoints, patience=0).clean(driver.retention.kept())
 
 
 @contextmanager

@@ -119,8 +119,8 @@ def execute(
             if not driver.finished:
                 check_machine(job)
             if not driver.finished and job.storage.checkpoints is None:
-                state = driver.job_state
-                claim_checkpoints(folder, state.job_id, begun=bool(state.used_checkpoints()))
+                begun = bool(driver.retention.kept())
+                claim_checkpoints(folder, driver.job_state.job_id, begun=begun)
             mirror = start_mirror(folder, job.tracking.uri, os.getpid())
             try:
                 written = _finish(driver, data, folder, console)

@@ -158,7 +158,7 @@ def test_any_record_with_a_checksum_that_is_right(sound: Path, data: st.DataObje
     with case(sound) as folder:
         content = b"".join(encode(group) for group in groups)
         (folder / "job.journal").write_bytes(content)
-        check(folder, "results", "compare")
+        check(folder, "results", "compare", "clean")
 
 
 @settings(QUICK, max_examples=300)
@@ -173,7 +173,7 @@ def test_any_bytes_in_a_journal(sound: Path, cut: int, noise: bytes, keep: bool)
         whole = (folder / "job.journal").read_bytes()
         rest = whole[cut + len(noise) :] if keep else b""
         (folder / "job.journal").write_bytes(whole[:cut] + noise + rest)
-        check(folder, "results")
+        check(folder, "results", "clean")
 
 
 def _link(path: Path) -> None:
@@ -225,4 +225,4 @@ def test_any_file_of_a_folder_may_be_something_else(
             if (folder / name).exists():
                 (folder / name).unlink()
             KINDS[kind](folder / name)
-        check(folder, "results", "compare", *(["report"] if with_report else []))
+        check(folder, "results", "compare", "clean", *(["report"] if with_report else []))

@@ -15,10 +15,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import driven
 import pytest
 
 from deploy.client import archive, send
 from search.export.folder import CARD, FILES, replacing_export
+from search.job.folder import store_job
+from search.run.clean import clean
 from search.tracking import database
 from trainables.cache import Cache
 from trainables.checkpoints.local import LocalStore
@@ -79,6 +82,21 @@ def _delete(tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
         LocalStore(folder).delete("search-gru-1-g1-e9")
 
     return Scene(folder, act, [old], near=[f"{OURS}0"], linked=["search-gru-1-g1-e9"])
+
+
+def _clean_job(tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp))
+    folder, job = tmp / "runs" / "driven", driven.job(tmp)
+    store_job(folder, job, "job.yaml")
+    state = driven.drive(job, folder)
+    names = {name for trial in state.trials.values() for name in trial.checkpoints}
+    kept = {trial.checkpoints[-1] for trial in state.trials.values() if trial.phase == "search"}
+    near = [f"{max(names)}0", OURS + ".bak"]
+    link = "search-gru-99-g1-e9"
+    unneeded = [filled(folder / "checkpoints" / name) for name in names - kept]
+    return Scene(
+        folder / "checkpoints", lambda: clean(folder), [*unneeded], near=near, linked=[link]
+    )
 
 
 def _scratch(tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
@@ -238,6 +256,7 @@ def _fetch_logs(tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
 PLACES = {
     "checkpoints that are cleaned": ("trainables/checkpoints/local.py", _clean),
     "a checkpoint that is deleted": ("trainables/checkpoints/local.py", _delete),
+    "checkpoints that a job needs no more": ("trainables/checkpoints/local.py", _clean_job),
     "scratch folders": ("trainables/scratch.py", _scratch),
     "the temporary directory": ("trainables/scratch.py", _temporary),
     "beside a file that is replaced": ("trainables/files.py", _file),

@@ -221,11 +221,16 @@ class Training:
         return SCORES[self.data.info.kind](outputs, batch)
 
     def save(self, folder: Path) -> None:
-        """Write a checkpoint to the folder, which is whole once it is there."""
-        tensors = {"weights": self.weights, "best": self._best_weights}
-        tensors |= {f"buffer.{name}": buffer for name, buffer in self.buffers.items()}
+        """Write a checkpoint to the folder, which is whole once it is there.
+
+        A training that has ended is stored with the weights of its best epoch alone.
+        """
+        tensors = {"best": self._best_weights}
         tensors |= {f"best_buffer.{name}": buffer for name, buffer in self._best_buffers.items()}
-        tensors |= {f"optimizer.{name}": value for name, value in self.optimizer_state.items()}
+        if not self.ended:
+            tensors["weights"] = self.weights
+            tensors |= {f"buffer.{name}": buffer for name, buffer in self.buffers.items()}
+            tensors |= {f"optimizer.{name}": value for name, value in self.optimizer_state.items()}
         tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
         state = {
             **self._identity(),
@@ -242,8 +247,10 @@ class Training:
     ) -> "Training":
         """Return the training that was saved in the folder, to be continued.
 
-        Raises CheckpointError where the folder is no whole checkpoint, or belongs to another
-        configuration (max_epochs aside), seed or data set.
+        One that had ended has the best epoch's weights for its last ones.
+
+        Raises CheckpointError where the folder is no whole checkpoint, belongs to another
+        configuration (max_epochs aside), seed or data set, or had ended and would now go on.
         """
         tensors, state = read_checkpoint(folder)
         training = cls(config, data, seed=seed, device=device)
@@ -265,18 +272,21 @@ class Training:
         return {"config": config, "seed": self.seed, "data": self.data.info.fingerprint}
 
     def _load(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-        buffers = {name: tensors.pop(f"buffer.{name}") for name in self.buffers}
-        self._set_weights(tensors.pop("weights"), buffers)
+        self.curve = [Epoch(**point) for point in state["curve"]]
+        self.diverged = state["diverged"]
         self._best_weights.copy_(tensors.pop("best"))
         self._best_buffers = {
             name: tensors.pop(f"best_buffer.{name}").to(self.device) for name in self.buffers
         }
+        if self.ended and "weights" not in tensors:
+            self._set_weights(self._best_weights, self._best_buffers)
+        else:
+            buffers = {name: tensors.pop(f"buffer.{name}") for name in self.buffers}
+            self._set_weights(tensors.pop("weights"), buffers)
         self.optimizer_state = {
             name.removeprefix("optimizer."): tensor.to(self.device)
             for name, tensor in tensors.items()
         }
-        self.curve = [Epoch(**point) for point in state["curve"]]
-        self.diverged = state["diverged"]
         if state["best_epoch"] is not None:
             self.best = self.curve[state["best_epoch"] - 1]
 

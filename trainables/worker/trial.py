@@ -92,10 +92,14 @@ class AssignedTrial:
         )
 
     def report(self) -> TrialReport:
-        """Write a checkpoint and return the report of the epochs since the last one."""
+        """Write a checkpoint and return the report of the epochs since the last one.
+
+        A replicate that has ended needs none: its scores are in the report.
+        """
         training = self.training
         assert self._reported is not None
         tested = self.assignment.test and training.ended and training.best is not None
+        stored = not tested and not training.diverged
         report = TrialReport(
             key=self.key,
             generation=self.assignment.generation,
@@ -103,7 +107,7 @@ class AssignedTrial:
             parameters=training.parameters,
             diverged=training.diverged,
             test=training.evaluate("test") if tested else None,
-            checkpoint=None if training.diverged else self._save(),
+            checkpoint=self._save() if stored else None,
         )
         self._reported = max(self._reported, training.epoch)
         self.unreported_seconds = 0.0

@@ -25,7 +25,7 @@ ROOT = Path(search.cli.__file__).resolve().parents[2]
 GATESEARCH = Path(sys.executable).parent / "gatesearch"
 COMMANDS = (
     *("validate", "schema", "run", "resume", "extend"),
-    *("results", "compare", "report", "export", "mirror", "dashboard"),
+    *("results", "compare", "report", "export", "clean", "mirror", "dashboard"),
     *("predict", "tasks", "cells"),
     *("submit", "jobs", "status", "logs", "stop", "fetch"),
     "doctor",
@@ -53,6 +53,8 @@ def call(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         ["resume", "nothing"],
         ["compare", "nothing"],
         ["extend", "nothing"],
+        ["clean", "nothing"],
+        ["clean", "q", "--keep-best", "0"],
         ["extend", "nothing", "--trials", "3"],
         ["predict", "nowhere", "nothing.npz"],
         ["jobs", "--address", "nonsense"],

@@ -15,6 +15,7 @@ from spaces.config import TrialConfig
 from spaces.tasks import METRICS, TaskKind
 from trainables.cells import VARIANTS
 from trainables.checkpoints.base import CheckpointError
+from trainables.checkpoints.format import read_checkpoint
 from trainables.data.sequences import Data
 from trainables.training.trainer import Training
 
@@ -64,6 +65,26 @@ def test_stopped_and_restored_is_never_stopped(
     assert rest.best is not None
     assert whole.best is not None
     assert rest.best.epoch == whole.best.epoch
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=name)
+def test_what_has_ended_keeps_its_best_weights_alone(
+    config: TrialConfig, make_data: Any, tmp_path: Path
+) -> None:
+    data = make_data()
+    whole = Training(config, data, seed=3)
+    whole.advance(config.max_epochs)
+    whole.save(tmp_path / "checkpoint")
+    tensors, _ = read_checkpoint(tmp_path / "checkpoint")
+    weights = sum(tensor.nbytes for name, tensor in tensors.items() if "buffer" not in name)
+    assert weights == 4 * whole.parameters
+    again = Training.restore(tmp_path / "checkpoint", config, data, seed=3)
+    assert again.ended
+    assert points(again) == points(whole)
+    assert again.evaluate("test") == whole.evaluate("test")
+    longer = config.model_copy(update={"max_epochs": config.max_epochs + 1})
+    with pytest.raises(CheckpointError, match="does not fit"):
+        Training.restore(tmp_path / "checkpoint", longer, data, seed=3)
 
 
 @pytest.mark.parametrize("kind", KINDS)

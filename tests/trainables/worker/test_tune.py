@@ -86,8 +86,19 @@ def test_trials_go_on_together_from_checkpoints_of_different_epochs(
 
 def test_a_store_that_cannot_be_written_to_halts_the_job(make_data: Any, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    reports = worker(tmp_path / "file", make_data(), work(0), work(1)).step()["report"]
+    given = [replace(work(number), test=False) for number in range(2)]
+    reports = worker(tmp_path / "file", make_data(), *given).step()["report"]
     assert all(report["halt"] for report in reports)
+
+
+def test_a_replicate_that_has_ended_needs_no_store(make_data: Any, tmp_path: Path) -> None:
+    """Its scores are in its last report."""
+    ended = worker(tmp_path, make_data(), work(0), work(1))
+    reports: list[dict[str, Any]] = []
+    while not any(report["test"] for report in reports):
+        reports = ended.step()["report"]
+    assert {report["checkpoint"] for report in reports} == {None}
+    assert not [path for path in tmp_path.iterdir() if path.name.endswith("-e4")]
 
 
 def test_a_worker_without_a_trial_reports_nothing_until_it_has_one(

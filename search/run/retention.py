@@ -1,0 +1,84 @@
+"""Which checkpoints a job keeps, decided from its journal alone, and how the others go meanwhile.
+
+    a running trial                     its checkpoints: it goes on from them
+    an arm's best trials of the search  the last one, which holds the best epoch's weights alone;
+                                        so many as storage.keep_best says, and every finalist
+    all others                          none; a replicate's scores are in the journal
+
+A complete trial's rank only gets worse: what has gone is never asked for again.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from queue import SimpleQueue
+
+from search.job.spec import JobSpec
+from search.journal.replay import JobState, TrialState
+from search.run.confirmation import Confirmation
+from trainables.checkpoints.base import StoreError
+from trainables.checkpoints.open import open_store
+
+
+class Retention:
+    """Tells which checkpoints are kept, and which of them are needed no more as trials end."""
+
+    def __init__(
+        self, job: JobSpec, job_state: JobState, ranked: Confirmation, keep_best: int | None
+    ) -> None:
+        """Look at the state and the ranks as they are when asked.
+
+        keep_best: how many trials of an arm keep their weights at least; None for all.
+        """
+        self._arms = [arm.name for arm in job.arms]
+        self._job_state, self._ranked = job_state, ranked
+        self._most = keep_best and max(keep_best, job.confirm.finalists)
+
+    def kept(self) -> set[str]:
+        """Return the names of the checkpoints that the job keeps."""
+        running = (t for t in self._job_state.trials.values() if t.state == "running")
+        found = {name for trial in running for name in trial.checkpoints}
+        for arm in self._arms:
+            for rank, trial in enumerate(self._ranked.best(arm)):
+                if self._most is None or rank < self._most or self._ranked.confirmed(trial):
+                    found.update(trial.checkpoints[-1:])
+        return found
+
+    def released_by(self, trial: TrialState) -> list[str]:
+        """Return the names of what is needed no more, now that a trial has ended and is ranked."""
+        if trial.phase != "search" or trial.state != "complete":
+            return list(trial.checkpoints)
+        older = trial.checkpoints[:-1]
+        if self._most is None:
+            return older
+        *best, last = self._ranked.best(trial.arm, self._most + 1)
+        if len(best) < self._most:
+            return older
+        if not any(trial is each for each in best):
+            return list(trial.checkpoints)
+        return older if self._ranked.confirmed(last) else older + last.checkpoints
+
+
+@contextmanager
+def removing(unneeded: "SimpleQueue[str | None]", place: str) -> Iterator[None]:
+    """Remove checkpoints that come through the queue, in a thread: an object store takes its time.
+
+    place: of the store, see open_store. What cannot be removed, or is left in the queue when the
+    block ends, is removed with all else that the job does not keep when it ends or is resumed.
+    """
+    over = threading.Event()
+
+    def remove() -> None:
+        store = open_store(place, patience=0)
+        while (name := unneeded.get()) is not None and not over.is_set():
+            with suppress(StoreError, OSError):
+                store.delete(name)
+
+    thread = threading.Thread(target=remove, name="removes-checkpoints", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        unneeded.put(None)
+        thread.join()
