@@ -2,6 +2,7 @@
 
     $GATESEARCH_CACHE, or $XDG_CACHE_HOME/gatesearch, or ~/.cache/gatesearch
         <kind>/<key>    a checksum, then the content
+        jobs/           which jobs run on this machine: see search/run/local_jobs.py
 
 Trust: some of what is read here is run. Whoever may write here may run code as this user. So folder
 and files must belong to this user, and the folder must be closed to everybody else; any other is
@@ -84,6 +85,14 @@ class Cache:
                 self._remove_oldest(where)
         except (OSError, RuntimeError) as error:
             _log_once(str(error))
+
+    def own_folder(self) -> Path:
+        """Return the folder, made and checked: for files that are no entries, but only this user's.
+
+        Raises OSError where it is not this user's alone, RuntimeError where there is no home.
+        """
+        with self._folder_open():
+            return self.folder
 
     @contextmanager
     def _folder_open(self) -> Iterator[int]:

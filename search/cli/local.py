@@ -297,7 +297,7 @@ def clean(
 
     cleaned = clean_(_folder(name, root), keep_best)
     removed = plural(cleaned.removed, "checkpoint")
-    print(f"{removed} removed; {cleaned.kept} kept.")
+    print_text(f"{removed} removed; {cleaned.kept} kept.")
 
 
 @app.command()

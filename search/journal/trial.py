@@ -34,7 +34,7 @@ class TrialResult:
     replicate: int | None = None  #: confirm: 0 .. seeds - 1; equal numbers share seeds across arms
     test: dict[str, float] | None = None  #: confirm: metrics on test data at the best epoch
     reason: str | None = None  #: why it failed, diverged or was cut short
-    checkpoint: str | None = None  #: name of the latest checkpoint below the job's checkpoints
+    checkpoint: str | None = None  #: name of the latest one; kept as search/run/retention.py says
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as plain JSON types."""

@@ -77,11 +77,7 @@ class Driver:
         if self.job_state.spec is None or self.job_state.base != base:
             self._record({"record": "job", "spec": job.dump(), "base": base, "task": asdict(info)})
         self.generation = self.job_state.generation + 1
-        host = socket.gethostname()
-        self._record(
-            {"record": "driver", "generation": self.generation, "pid": os.getpid(), "host": host},
-            timed=True,
-        )
+        self._record_driver()
         self._studies = open_studies(job, self.job_state, journal, history, prior_trials)
         journal.commit()
         self._flushed = time.monotonic()
@@ -330,6 +326,16 @@ class Driver:
         self.confirmation.searched(trial)
 
     # The job as a whole
+
+    def restart_clock(self) -> None:
+        """Have the time since the driver began not count: the job waited for its machine."""
+        self._record_driver()
+        self._commit()
+
+    def _record_driver(self) -> None:
+        generation, host = self.generation, socket.gethostname()
+        record = {"record": "driver", "generation": generation, "pid": os.getpid(), "host": host}
+        self._record(record, timed=True)
 
     def extend(self, trials: int, seeds: int) -> None:
         """Add budget to the job: trials an arm, seeds a finalist.

@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from search.job.spec import JobSpec
 from search.journal.reason import with_cause_first
 from search.run import ray_settings
 from search.run.driver import Driver
+from search.run.local_jobs import place_on_machine
 from search.run.retention import removing
 from search.run.room import RoomWatch
 from search.run.shared_folder import check_shared
@@ -54,7 +55,25 @@ def run_trials(
 
     Raises what the driver itself raised (a full disk, a second driver), and RunError where Ray does
     not run any more. A trial's fault raises nothing.
+
+    Jobs that start a Ray of their own on one machine divide its cores, or wait for each other.
     """
+    if _of_a_cluster():
+        return _run_trials(driver, data, folder, worker, lambda: None)
+    with place_on_machine(driver.job) as place:
+        if place.wait():
+            driver.restart_clock()
+        return _run_trials(driver, data, folder, worker, place.most)
+
+
+def _run_trials(
+    driver: Driver,
+    data: Data,
+    folder: Path,
+    worker: "type[Trainable] | None",
+    most: Callable[[], int | None],
+) -> threading.Thread:
+    """See run_trials. most: returns how many workers there may be at once, or None."""
     checkpoints = checkpoint_place(driver.job, folder, driver.job_state.job_id)
     if driver.job.storage.checkpoints is None:
         (folder / CHECKPOINTS).mkdir(exist_ok=True)
@@ -65,10 +84,11 @@ def run_trials(
     tell_scratch(scratch.path)
     try:
         with _elsewhere(folder):
-            _join_ray({} if _of_a_cluster() else _own_cluster(driver.job, data, scratch.path))
+            own = {} if _of_a_cluster() else _own_cluster(driver.job, data, scratch.path, most())
+            _join_ray(own)
             check_shared(driver.job, folder)
             with removing(driver.unneeded, checkpoints):
-                _fit(driver, data, checkpoints, scratch.path, worker)
+                _fit(driver, data, checkpoints, scratch.path, worker, _Workers(driver.job, most))
     except BaseException:
         _leave(scratch)
         raise
@@ -122,11 +142,14 @@ def _of_a_cluster() -> bool:
     return bool(os.environ.get("RAY_ADDRESS"))
 
 
-def _own_cluster(job: JobSpec, data: Data, scratch: Path) -> dict[str, Any]:
+def _own_cluster(
+    job: JobSpec, data: Data, scratch: Path, most: int | None = None
+) -> dict[str, Any]:
     """Return what ray.init needs to start a cluster for this job alone, on the loopback interface.
 
-    Its workers start, and import what they train with, while the driver is importing too. Raises
-    DeviceError where the job needs a GPU and this machine has none that torch sees.
+    Its workers start, and import what they train with, while the driver is importing too: at
+    most so many where the job shares the machine. Raises DeviceError where the job needs a GPU and
+    this machine has none that torch sees.
     """
     made_up: dict[str, Any] = {}
     gpus = job.resources.gpus
@@ -141,7 +164,8 @@ def _own_cluster(job: JobSpec, data: Data, scratch: Path) -> dict[str, Any]:
                 raise
             made_up["num_gpus"] = 0
     cores = read_cores().usable
-    ray_settings.set_for_own_cluster(slots(job, {"CPU": float(cores)}))
+    room = slots(job, {"CPU": float(cores)})
+    ray_settings.set_for_own_cluster(room if most is None else min(room, max(1, most)))
     store = 2**28 + 3 * _bytes(data)
     return made_up | ray_settings.own_cluster_options(cores, str(scratch / "ray"), store)
 
@@ -192,6 +216,7 @@ def _fit(
     checkpoints: str,
     scratch: Path,
     worker: "type[Trainable] | None",
+    workers: "_Workers",
 ) -> None:
     """Run Tune until all is done, again where Tune itself fails at the fault of a trial.
 
@@ -219,7 +244,6 @@ def _fit(
         return tune.PlacementGroupFactory([{"CPU": need.cpus_per_trial, "GPU": config["gpus"]}])
 
     trainable = tune.with_resources(trainable, resources)
-    workers = _Workers(driver.job)
     failures = 0
     while not driver.finished:
         bridge = Bridge(driver, workers)
@@ -266,8 +290,9 @@ def _tuner(trainable: Any, bridge: "Bridge", scratch: Path) -> "Tuner":
 class _Workers:
     """How many workers the cluster holds at once; looked up again every second, as it may grow."""
 
-    def __init__(self, job: JobSpec) -> None:
-        self._job = job
+    def __init__(self, job: JobSpec, most: Callable[[], int | None]) -> None:
+        """most: returns how many there may be, whatever the cluster holds; None for no limit."""
+        self._job, self._most = job, most
         self._number: dict[float, int] = {}
         self._until = 0.0
         self._room = RoomWatch(job)
@@ -275,7 +300,9 @@ class _Workers:
     def __call__(self) -> dict[float, int]:
         if time.monotonic() >= self._until:
             nodes = [node["Resources"] for node in _nodes() if node["Alive"]]
-            self._number = workers(self._job, nodes)
+            self._number, most = workers(self._job, nodes), self._most()
+            if most is not None:
+                self._number = {gpus: min(n, max(1, most)) for gpus, n in self._number.items()}
             self._room.look(nodes)
             self._until = time.monotonic() + 1
         return self._number

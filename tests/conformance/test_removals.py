@@ -22,6 +22,7 @@ from deploy.client import archive, send
 from search.export.folder import CARD, FILES, replacing_export
 from search.job.folder import store_job
 from search.run.clean import clean
+from search.run.local_jobs import place_on_machine
 from search.tracking import database
 from trainables.cache import Cache
 from trainables.checkpoints.local import LocalStore
@@ -197,6 +198,21 @@ def _cache(tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
     return Scene(folder, act, gone, near=["key9", f".{HEX[:15]}"], linked=["key8"])
 
 
+def _jobs(tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
+    monkeypatch.setenv("GATESEARCH_CACHE", str(tmp / "cache"))
+    folder = tmp / "cache" / "jobs"
+    folder.mkdir(parents=True, mode=0o700)
+    killed = folder / f".job.{HEX}"
+    killed.write_text("{}")
+
+    def act() -> None:
+        with place_on_machine(driven.job(tmp)) as place:
+            assert place.most() is None
+
+    near = [f".job.{HEX}0", f"job.{HEX}", f".jobs.{HEX}"]
+    return Scene(folder, act, [killed], near, linked=[f".job.{HEX[::-1]}"])
+
+
 def _database(tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
     root = tmp / "runs"
     stale = filled(root / f".mlflow.db.{HEX}")
@@ -265,6 +281,7 @@ PLACES = {
     "several exports that are replaced": ("trainables/files.py", _several_exports),
     "one of several exports": ("trainables/files.py", _inside_an_export),
     "the cache": ("trainables/cache.py", _cache),
+    "jobs of this machine": ("trainables/files.py", _jobs),
     "the runs folder": ("trainables/files.py", _database),
     "a fetched folder": ("deploy/client/archive.py", _fetched),
     "beside a fetched folder": ("deploy/client/archive.py", _beside_a_fetched_folder),

@@ -93,10 +93,10 @@ def test_a_bucket_holds_the_checkpoints_of_use_below_a_folder_of_the_job(
     assert {key[0] for key in keys} == {"team"}
     (job,) = {key[1] for key in keys}
     assert job.startswith("stored-")
-    complete = [r for r in records(ran.there, "stored") if r["state"] == "complete"]
+    found = [r for r in records(ran.there, "stored") if r["phase"] == "search"]
+    complete = {r["checkpoint"] for r in found if r["state"] == "complete"}
     stored = {key[2] for key in keys if key[3] == "manifest.json"}
-    assert {record["checkpoint"] for record in complete} <= stored
-    assert len(stored) <= 2 * len(complete), "those of pruned trials are gone"
+    assert stored == complete, "all else is gone"
 
 
 def test_a_lost_machine_loses_nothing(ran: Ran, tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def test_a_worker_without_a_trial_reports_nothing_until_it_has_one(
 ) -> None:
     made = worker(tmp_path, make_data(), work(0))
     made.take([], dropped=["confirm/gru/0"])
-    assert made.step() == {"report": [], "room": 0}
+    assert made.step() == {"report": [], "room": 0, "waits": None}
     made.take([work(1).as_dict()])
     (report,) = made.step()["report"]
     assert report["key"] == "confirm/gru/1"
