@@ -7,7 +7,6 @@ result does not depend on the other members.
 """
 
 import importlib.util
-import math
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -27,11 +26,11 @@ from trainables.data.sequences import Sequences
 from trainables.engine.gpu.paths import OLDEST, interpreted
 from trainables.engine.rows import Rows
 from trainables.training import batching
+from trainables.training.advancing import Advancing
 from trainables.training.cohort_layers import CohortLayers
-from trainables.training.curve import Epoch
 from trainables.training.metrics import SCORES, Scored, Totals
 from trainables.training.step import train_epoch
-from trainables.training.trainer import Training, check_shapes
+from trainables.training.trainer import Training
 
 if TYPE_CHECKING:
     from trainables.training.stacked_cohort import StackedCohort
@@ -69,7 +68,7 @@ def cohort_of(members: Sequence[Training]) -> AnyCohort:
     return Cohort(members)
 
 
-class Cohort:
+class Cohort(Advancing):
     """Trainings of one shape on one data set, advanced together.
 
     A member that diverges leaves the others; one that starts with more epochs than they have ends
@@ -80,29 +79,12 @@ class Cohort:
 
     def __init__(self, members: Sequence[Training]) -> None:
         """Raises ValueError where the members' shapes or data differ."""
-        self.members = tuple(members)
-        check_shapes(self.members)
+        super().__init__(members)
         first = self.members[0]
         self._data, self._config = first.data, first.config
         self.batched = len(self.members) > 1 and can_batch(first.config, str(first.device))
         if self.batched:
             self._layers = CohortLayers([member.model for member in self.members])
-
-    def advance(self, until: int, seconds: float = math.inf) -> list[list[Epoch]]:
-        """Train every member up to that epoch, or until the seconds have passed.
-
-        Returns each member's new points; see Training.advance. An epoch's seconds are the member's
-        share of the time that all took together.
-        """
-        began = time.perf_counter()
-        before = [member.epoch for member in self.members]
-        while active := [
-            i for i, member in enumerate(self.members) if member.epoch < until and not member.ended
-        ]:
-            self._advance_one(active)
-            if time.perf_counter() - began >= seconds:
-                break
-        return [member.curve[n:] for member, n in zip(self.members, before, strict=True)]
 
     def evaluate(self, split: str) -> list[dict[str, float] | None]:
         """Return all metrics of each member with its best epoch's weights; None without one."""

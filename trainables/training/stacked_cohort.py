@@ -5,7 +5,6 @@ masks and batches are those that it has alone, as a cohort of one. Its results a
 alone within rounding: a library may add a product up in another order if there are more models.
 """
 
-import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,11 +18,11 @@ from spaces.tasks import compute_metrics
 from trainables.data.batches import Batches
 from trainables.data.sequences import Sequences
 from trainables.layers.stacked_model import StackedModel
-from trainables.training.curve import Epoch
+from trainables.training.advancing import Advancing
 from trainables.training.stacked_data import StackedData
 from trainables.training.stacked_scores import score
 from trainables.training.stacked_step import StackedStep
-from trainables.training.trainer import NOISE_STREAMS, Training, check_shapes, derived_seed
+from trainables.training.trainer import NOISE_STREAMS, Training, derived_seed
 
 Positions = NDArray[np.int64]
 
@@ -43,34 +42,17 @@ def products(precision: Precision) -> Iterator[None]:
         matmul.allow_tf32, cudnn.allow_tf32 = before
 
 
-class StackedCohort:
+class StackedCohort(Advancing):
     """Trainings of one shape on one data set, advanced together on one device."""
 
     def __init__(self, members: Sequence[Training]) -> None:
         """Raises ValueError where the members' shapes or data differ."""
-        self.members = tuple(members)
-        check_shapes(self.members)
+        super().__init__(members)
         self._first = first = self.members[0]
         self._model = StackedModel(first.model, first.config.precision)
         self._splits: dict[str, StackedData] = {}
         self._inner: tuple[tuple[int, ...], StackedStep] | None = None
         self.batched = True
-
-    def advance(self, until: int, seconds: float = math.inf) -> list[list[Epoch]]:
-        """Train every member up to that epoch, or until the seconds have passed.
-
-        Returns each member's new points; see Training.advance. An epoch's seconds are the member's
-        share of the time that all took together.
-        """
-        began = time.perf_counter()
-        before = [member.epoch for member in self.members]
-        while active := [
-            i for i, member in enumerate(self.members) if member.epoch < until and not member.ended
-        ]:
-            self._advance_one(active)
-            if time.perf_counter() - began >= seconds:
-                break
-        return [member.curve[n:] for member, n in zip(self.members, before, strict=True)]
 
     def evaluate(self, split: str) -> list[dict[str, float] | None]:
         """Return all metrics of each member with its best epoch's weights; None without one."""

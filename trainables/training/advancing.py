@@ -1,0 +1,37 @@
+"""Trainings that are advanced together, epoch by epoch, whichever way they are trained."""
+
+import math
+import time
+from collections.abc import Sequence
+
+from trainables.training.curve import Epoch
+from trainables.training.trainer import Training, check_shapes
+
+
+class Advancing:
+    """Members of one shape; a subclass trains one epoch of those that are active."""
+
+    def __init__(self, members: Sequence[Training]) -> None:
+        """Raises ValueError where the members' shapes or data differ."""
+        self.members = tuple(members)
+        check_shapes(self.members)
+
+    def advance(self, until: int, seconds: float = math.inf) -> list[list[Epoch]]:
+        """Train every member up to that epoch, or until the seconds have passed.
+
+        Returns each member's new points; see Training.advance. An epoch's seconds are the member's
+        share of the time that all took together.
+        """
+        began = time.perf_counter()
+        before = [member.epoch for member in self.members]
+        while active := [
+            i for i, member in enumerate(self.members) if member.epoch < until and not member.ended
+        ]:
+            self._advance_one(active)
+            if time.perf_counter() - began >= seconds:
+                break
+        return [member.curve[n:] for member, n in zip(self.members, before, strict=True)]
+
+    def _advance_one(self, active: list[int]) -> None:
+        """Train one epoch of the active members, and add it to their curves."""
+        raise NotImplementedError
