@@ -216,8 +216,9 @@ class JobState:
         A worker that is silent for longer is ended, which is a record. More time than that is of a
         machine that slept, or a clock that was set.
         """
-        named = self.spec["search"].get("report_timeout") if self.spec is not None else None
-        return max(REPORT_TIMEOUT, named or 0.0)
+        search = (self.spec or {}).get("search")  # what a stranger wrote is checked when it is read
+        named = search.get("report_timeout") if isinstance(search, dict) else None
+        return max(REPORT_TIMEOUT, named if isinstance(named, (int, float)) else 0.0)
 
     def _create(self, record: dict[str, Any]) -> None:
         key = record["key"]

@@ -90,12 +90,12 @@ def test_values_and_gradients_are_those_of_the_reference_path(
 
 
 def test_the_engine_runs_every_variant_on_this_processor(variant: Variant) -> None:
-    assert scan.path(variant, torch.zeros(1, 1, 1)) == "engine"
+    assert scan.path(variant, torch.zeros(1, 1, 1), 8) == "engine"
 
 
 def test_other_types_go_the_reference_path() -> None:
     variant = cells.find("lstm", "peephole")
-    assert scan.path(variant, torch.zeros(1, 1, 1, dtype=torch.bfloat16)) == "reference"
+    assert scan.path(variant, torch.zeros(1, 1, 1, dtype=torch.bfloat16), 8) == "reference"
 
 
 def test_what_is_not_a_number_stays_so(variant: Variant) -> None:

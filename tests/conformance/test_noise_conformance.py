@@ -168,7 +168,7 @@ def test_zoneout_in_the_engine_is_that_of_the_reference_path(
     dropout = Dropout() if constant else Dropout(RATE, source())
     keep_TBF = keep(variant, RATE, dropout, x_TBI, hidden)
     window_TBI = scan.windowed(variant, x_TBI)
-    assert scan.path(mixed, x_TBI) == "engine"
+    assert scan.path(mixed, x_TBI, 8) == "engine"
     a_TBK = scan.hoist(variant, parameters, window_TBI, layer.running_statistics())
     outputs = [
         layer(x_TBI, lengths_B, NONE if constant else zoneout()),
