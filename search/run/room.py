@@ -29,8 +29,10 @@ def check_machine(job: JobSpec) -> None:
         faults.append(Fault(rule, remedy, ("resources", "cpus_per_trial")))
     if need.gpus and not need.cpu_trials and need.gpus > (cards := _usable_cards()):
         rule = (
-            f"must be at most {cards}, which is how many GPUs of this machine torch can use, not "
-            f"{need.gpus_per_trial if need.packed else f'{need.gpus:g}'}"
+            "must not be auto without a GPU that torch can use: this machine has none"
+            if need.packed
+            else f"must be at most {cards}, which is how many GPUs of this machine torch can use, "
+            f"not {need.gpus:g}"
         )
         remedy = (
             "write 0 to train on CPUs, see what `gatesearch doctor` says is missing, or run the "

@@ -108,5 +108,5 @@ def test_a_gpu_that_torch_does_not_see_is_refused_with_the_way_out(
     monkeypatch.setenv("TRITON_INTERPRET", "0")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     write(tmp_path, "")
-    said = gatesearch("run", "packed.yaml", cwd=tmp_path, code=1)
+    said = gatesearch("run", "packed.yaml", cwd=tmp_path, code=2)
     assert "gatesearch doctor" in said and "Traceback" not in said
