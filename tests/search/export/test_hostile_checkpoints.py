@@ -63,11 +63,9 @@ def test_a_state_that_is_none(text: str, job: SmallJob, checkpoint: Path, tmp_pa
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name", ["weights", "best"])
 @pytest.mark.parametrize("change", ["gone", "short", "nan", "bool", "of nothing"])
-def test_any_tensors(
-    name: str, change: str, job: SmallJob, checkpoint: Path, tmp_path: Path
-) -> None:
+def test_any_weights(change: str, job: SmallJob, checkpoint: Path, tmp_path: Path) -> None:
+    name = "best"  # a complete trial keeps these alone
     tensors = load((checkpoint / "model.safetensors").read_bytes())
     match change:
         case "gone":
