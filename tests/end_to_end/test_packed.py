@@ -20,7 +20,7 @@ name: packed
 task: {name: adding, length: 8, examples: 200}
 arms: [rnn, gru]
 space: {depth: 1, hidden_size: {choices: [4, 6]}, learning_rate: {low: 1e-3, high: 1e-2, log: true}}
-training: {max_epochs: 400}
+training: {max_epochs: 200}
 search: {trials: 3, sampler: random, pruner: none, control_fraction: 0}
 confirm: {finalists: 1, seeds: 2}
 """
@@ -73,6 +73,7 @@ def test_a_packed_worker_gives_each_trial_what_it_has_alone_and_bills_its_time_o
     assert "share" in gatesearch("compare", "packed", "--json", cwd=tmp_path)
 
 
+@pytest.mark.slow
 def test_kill_9_of_a_packed_worker_and_of_its_driver_loses_nothing(
     one_by_one: list[dict[str, Any]], tmp_path: Path
 ) -> None:

@@ -22,8 +22,9 @@ from trainables.export.onnx.transformer import add_encoder, add_linear
 from trainables.layers.model import Model, Recurrent
 
 #: Largest difference between onnxruntime's outputs and torch's, per unit of the largest output
-#: where that is above 1.
-TOLERANCE = 1e-5
+#: where that is above 1. Both round, in an order that follows the processor: layer norm over 90
+#: steps has been seen 1.3e-5 apart.
+TOLERANCE = 3e-5
 
 #: Name of the graph's output by kind of task. Logits are natural logarithms of odds: softmax makes
 #: probabilities of them, or the logistic function where labels are independent (next-step).
