@@ -258,6 +258,12 @@ def test_no_file_is_long_but_tables_of_data() -> None:
     assert {file for file, lines in lengths.items() if lines > 400} == {"spaces/cells.py"}
 
 
+def test_every_folder_with_code_is_a_package() -> None:
+    """Only packages are installed; a checkout would run without."""
+    folders = {file.parent for package in PACKAGES for file in (ROOT / package).rglob("*.py")}
+    assert {str(folder) for folder in folders if not (folder / "__init__.py").exists()} == set()
+
+
 def test_top_level_folders_are_the_agreed_ones() -> None:
     listed = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True

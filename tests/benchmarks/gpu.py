@@ -81,25 +81,24 @@ def graph_ms(run: Callable[[], Any], rounds: int = 20) -> float:
 class Scan:
     """One variant's scan at a shape, with random parameters and inputs on the card."""
 
-    def __init__(self, name: str, shape: tuple[int, int, int, int], models: int = 1) -> None:
+    def __init__(self, name: str, shape: tuple[int, int, int, int]) -> None:
         T, B, inputs, self.hidden = shape
         self.variant = variant_of(name)
         draw = torch.Generator().manual_seed(0)
         inputs = self.hidden if self.variant.square else inputs
-        layers = [Layer(self.variant, inputs, self.hidden, draw) for _ in range(models)]
+        layer = Layer(self.variant, inputs, self.hidden, draw)
         self.given: Given = {
-            n: torch.stack([layer.get_parameter(n).detach() for layer in layers]).cuda()
-            for n, _ in layers[0].named_parameters()
+            n: parameter.detach().unsqueeze(0).cuda() for n, parameter in layer.named_parameters()
         }
         for value in self.given.values():
             value += 0.05 * torch.randn(value.shape, generator=draw).cuda()
-        self.given["x"] = torch.randn(models, T, B, inputs, generator=draw).cuda()
-        self.lengths = torch.full((models, B), T).cuda()
-        self.ragged = torch.randint(1, T + 1, (models, B), generator=draw).cuda()
+        self.given["x"] = torch.randn(1, T, B, inputs, generator=draw).cuda()
+        self.lengths = torch.full((1, B), T).cuda()
+        self.ragged = torch.randint(1, T + 1, (1, B), generator=draw).cuda()
         self.ragged[:, 0] = T
-        shape_y = models, T, B, self.variant.width(self.hidden)
+        shape_y = 1, T, B, self.variant.width(self.hidden)
         self.dy = torch.randn(shape_y, generator=draw).cuda()
-        width = models, len(self.variant.W) * self.hidden
+        width = 1, len(self.variant.W) * self.hidden
         self.statistics = (torch.zeros(width).cuda(), torch.ones(width).cuda())
 
     def run(self, path: str, precision: str, lengths: torch.Tensor, dtype: torch.dtype) -> Given:
@@ -203,7 +202,7 @@ def cudnn(name: str, shape: tuple[int, int, int, int]) -> Callable[[], Any] | No
     return run
 
 
-def measure(name: str, shape: tuple[int, int, int, int], eager: bool) -> dict[str, Any]:
+def measure(name: str, shape: tuple[int, int, int, int]) -> dict[str, Any]:
     """Return errors and milliseconds of a variant at a shape."""
     one = Scan(name, shape)
     row: dict[str, Any] = {"variant": name, "shape": shape, "path": one.path()}
@@ -214,10 +213,9 @@ def measure(name: str, shape: tuple[int, int, int, int], eager: bool) -> dict[st
     theirs = cudnn(name, shape)
     if theirs is not None:
         row["ms"]["cudnn"] = graph_ms(theirs)
-    if eager:
-        run = one.timed("reference")
-        run()
-        row["ms"]["eager"] = median_ms(run, 2)
+    run = one.timed("reference")
+    run()
+    row["ms"]["eager"] = median_ms(run, 2)
     if row["path"] == "reference":
         row["ms"]["reference"] = graph_ms(one.timed("reference"), 5)
     return row
@@ -344,7 +342,7 @@ def main() -> None:
                 found["not measured"].append(f"{name} at {shape}: no time was left")
                 continue
             try:
-                found["cells"].append(measure(name, shape, eager=True))
+                found["cells"].append(measure(name, shape))
                 Path(options.out).write_text(json.dumps(found, indent=1))
             except Exception as error:
                 found["not measured"].append(

@@ -9,7 +9,6 @@ Shapes are suffixes: T steps, B sequences, I inputs, H units, K stacked blocks, 
 zoneout times units, N valid steps of all sequences.
 """
 
-import importlib.util
 from collections.abc import Callable, Mapping
 from typing import Literal
 
@@ -250,7 +249,7 @@ def path(
     if on_cpu and engine.available():
         return "engine"
     has_kernel = variant.name in KERNELS
-    if x_TBI.is_cuda and importlib.util.find_spec("triton") is not None:
+    if x_TBI.is_cuda and paths.has_triton():
         card = paths.card_of(x_TBI.device)
         on_card = paths.path_of(
             variant, hidden, "float32", card, torch_has=has_kernel, double=double

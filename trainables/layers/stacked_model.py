@@ -87,8 +87,7 @@ class StackedModel:
             end = start + parameter.numel()
             self._places[name] = slice(start, end), parameter.shape
             start = end
-        self.count = start
-        self.buffers = {name: buffer.shape for name, buffer in model.named_buffers()}
+        self.buffers = [name for name, _ in model.named_buffers()]
 
     def path(self, device: torch.device, models: int) -> Path:
         """Return the path that the scans of that many models take on a device."""

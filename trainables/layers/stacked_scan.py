@@ -74,7 +74,6 @@ def hoist(
     """Return a [S, N, G], the input's part of the blocks with an input matrix.
 
     biased: whether to add the bias where Wx is not normalised.
-
     statistics: running mean and variance [S, G] of Wx, for cells with batch norm; where valid steps
     are given they are moved towards the batch's, which is used.
     """
@@ -239,9 +238,6 @@ def scans(
         # Triton is needed here alone, and takes its time to import.
         from trainables.engine.gpu.autograd import generated
 
-        # Kernels read matrices as whole arrays; those of several models are parts of their rows.
-        whole = {k: parameters[k].contiguous() for k in ("R", "P") if k in parameters}
-        parameters = {**parameters, **whole}
         return generated(
             variant, parameters, x_KTBI, a_SNG, lengths_KB, hidden, precision, keep_STBF
         )

@@ -4,8 +4,14 @@ import math
 import time
 from collections.abc import Sequence
 
+from spaces.config import TrialConfig
+from spaces.hyperparameters import HYPERPARAMETERS
 from trainables.training.curve import Epoch
-from trainables.training.trainer import Training, check_shapes
+from trainables.training.trainer import Training
+
+#: Settings in which members of one cohort may differ, and those that they share: the shape.
+OWN = frozenset(row.name for row in HYPERPARAMETERS.values() if row.own)
+SHARED = frozenset(TrialConfig.model_fields) - OWN
 
 
 class Advancing:
@@ -14,7 +20,7 @@ class Advancing:
     def __init__(self, members: Sequence[Training]) -> None:
         """Raises ValueError where the members' shapes or data differ."""
         self.members = tuple(members)
-        check_shapes(self.members)
+        _check_shapes(self.members)
 
     def advance(self, until: int, seconds: float = math.inf) -> list[list[Epoch]]:
         """Train every member up to that epoch, or until the seconds have passed.
@@ -35,3 +41,15 @@ class Advancing:
     def _advance_one(self, active: list[int]) -> None:
         """Train one epoch of the active members, and add it to their curves."""
         raise NotImplementedError
+
+
+def _check_shapes(members: Sequence[Training]) -> None:
+    """Raise ValueError where members of a cohort differ in their shape or their data."""
+    first = members[0]
+    for member in members[1:]:
+        for name in SHARED:
+            ours, theirs = getattr(first.config, name), getattr(member.config, name)
+            if ours != theirs:
+                raise ValueError(f"members differ in {name}: {ours} and {theirs}")
+        if first.data.info.fingerprint != member.data.info.fingerprint:
+            raise ValueError("members differ in their data")

@@ -6,7 +6,6 @@ bookkeeping around it is done once for all members. Each gets the very bits that
 result does not depend on the other members.
 """
 
-import importlib.util
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -23,7 +22,7 @@ from trainables import engine
 from trainables.cells.noise import Noise
 from trainables.data.batches import Batch, Batches
 from trainables.data.sequences import Sequences
-from trainables.engine.gpu.paths import OLDEST, interpreted
+from trainables.engine.gpu.paths import OLDEST, has_triton, interpreted
 from trainables.engine.rows import Rows
 from trainables.training import batching
 from trainables.training.advancing import Advancing
@@ -42,7 +41,7 @@ Positions = NDArray[np.int64]
 
 def stacks(config: TrialConfig, device: str) -> bool:
     """Return whether a configuration trains as a StackedCohort does: on a card, with Triton."""
-    if config.cell == "transformer" or importlib.util.find_spec("triton") is None:
+    if config.cell == "transformer" or not has_triton():
         return False
     if torch.device(device).type == "cuda":
         return torch.cuda.get_device_capability(device) >= OLDEST

@@ -102,7 +102,7 @@ class StackedCohort(Advancing):
             tuple(derived_seed(member.seed, stream, member.epoch + 1) for stream in NOISE_STREAMS)
             for member in (self.members[i] for i in whose)
         ]
-        step.begin_epoch(seeds, len(batches), torch.from_numpy(chosen))
+        step.begin_epoch(seeds, torch.from_numpy(chosen))
         data = self._data("train")
         for number in range(len(batches)):
             step.run(data.steps(chosen[number]))

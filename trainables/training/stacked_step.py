@@ -35,6 +35,7 @@ class Settings:
 
     @classmethod
     def of(cls, members: Sequence[Training]) -> "Settings":
+        """Return the settings of members, on their device."""
         configs, device = [member.config for member in members], members[0].device
 
         def floats(values: list[float]) -> Tensor:
@@ -119,7 +120,7 @@ class StackedStep:
             self._batch,
         )
 
-    def begin_epoch(self, seeds_KS: list[tuple[int, ...]], batches: int, chosen: Tensor) -> None:
+    def begin_epoch(self, seeds_KS: list[tuple[int, ...]], chosen: Tensor) -> None:
         """Begin an epoch: seeds of each model's noise, and the chosen sequences [batches, K, B]."""
         self._seeds.copy_(torch.tensor(seeds_KS, dtype=torch.int64).T)
         if self._chosen.shape != chosen.shape:

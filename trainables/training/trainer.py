@@ -6,7 +6,7 @@ a training that was stopped and restored is, bit for bit, the one that was never
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from spaces.config import TrialConfig, completed
-from spaces.hyperparameters import HYPERPARAMETERS
 from trainables.cells.noise import NONE, Bits, Dropout, Noise
 from trainables.checkpoints.base import CheckpointError
 from trainables.checkpoints.format import read_checkpoint, write_checkpoint
@@ -28,10 +27,6 @@ from trainables.training import optimizers
 from trainables.training.curve import Epoch
 from trainables.training.metrics import SCORES, Scored, Totals
 from trainables.training.step import train_epoch
-
-#: Settings in which members of one cohort may differ, and those that they share: the shape.
-OWN = frozenset(row.name for row in HYPERPARAMETERS.values() if row.own)
-SHARED = frozenset(TrialConfig.model_fields) - OWN
 
 #: Streams of random numbers that are derived from a seed. Another number gives other trainings.
 _WEIGHTS, _DROPOUT, _WEIGHT_DROP, _ZONEOUT = 1, 2, 3, 4
@@ -289,18 +284,6 @@ class Training:
         }
         if state["best_epoch"] is not None:
             self.best = self.curve[state["best_epoch"] - 1]
-
-
-def check_shapes(members: Sequence[Training]) -> None:
-    """Raise ValueError where members of a cohort differ in their shape or their data."""
-    first = members[0]
-    for member in members[1:]:
-        for name in SHARED:
-            ours, theirs = getattr(first.config, name), getattr(member.config, name)
-            if ours != theirs:
-                raise ValueError(f"members differ in {name}: {ours} and {theirs}")
-        if first.data.info.fingerprint != member.data.info.fingerprint:
-            raise ValueError("members differ in their data")
 
 
 def _copies(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -10,23 +10,16 @@ import traceback
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING
 
 import torch
 
 from spaces.config import TrialConfig
 from trainables.checkpoints.base import Store, StoreAwayError, StoreError
 from trainables.data.sequences import Data
-from trainables.training.cohort import cohort_of
+from trainables.training.cohort import AnyCohort, cohort_of
 from trainables.worker.capacity import Capacity, Shape, shape_of
 from trainables.worker.messages import TrialAssignment, TrialReport
 from trainables.worker.trial import AssignedTrial
-
-if TYPE_CHECKING:
-    from trainables.training.cohort import Cohort
-    from trainables.training.stacked_cohort import StackedCohort
-
-    AnyCohort = Cohort | StackedCohort
 
 SLICE_SECONDS = 1.0  #: of training between two reports of a trial, unless a rung comes first
 ROOM_SECONDS = 0.1  #: of training before a worker with room for more trials asks for them
@@ -184,7 +177,7 @@ class Pack:
             if trial.due(SLICE_SECONDS):
                 reports.append(trial.report())
 
-    def _cohort(self, trials: list[AssignedTrial]) -> "AnyCohort":
+    def _cohort(self, trials: list[AssignedTrial]) -> AnyCohort:
         """Return the cohort of these trials, made where its trials are others than before."""
         groups = [trials] if self._short else self._groups()
         present = {tuple(trial.key for trial in group) for group in groups}

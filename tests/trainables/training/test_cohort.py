@@ -13,9 +13,10 @@ from trainables import engine as scan_engine
 from trainables.cells import VARIANTS
 from trainables.data.sequences import Data
 from trainables.training import batching
+from trainables.training.advancing import OWN, SHARED
 from trainables.training.batching import batching_pays
 from trainables.training.cohort import Cohort, can_batch
-from trainables.training.trainer import OWN, SHARED, Training
+from trainables.training.trainer import Training
 
 CELLS = [*VARIANTS, ("transformer", "encoder")]
 

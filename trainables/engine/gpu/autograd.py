@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 
 from trainables.cells.equations import cut
 from trainables.cells.variant import Variant
-from trainables.engine.gpu.kernels import Launch, launch_of
+from trainables.engine.gpu.kernels import TILE, Launch, launch_of
 from trainables.engine.graph import LEAF_OPS
 
 
@@ -140,7 +140,7 @@ def _meeting(launch: Launch, scans: int, tiles: int, like: Tensor) -> tuple[Tens
     """Return where programs that share units count themselves, and where they exchange sums."""
     met = torch.zeros(scans, tiles, dtype=torch.int32, device=like.device)
     normalises = bool(launch.kernels.plan.step.graph.groups) and launch.split > 1
-    numbers = 4 * launch.split * launch.tile if normalises else 0
+    numbers = 4 * launch.split * TILE if normalises else 0
     return met, like.new_empty(scans, tiles, numbers) if normalises else like
 
 
@@ -188,8 +188,7 @@ def generated(
     """Return y [S, T, B, W] of all scans in one launch; zeros in the padding.
 
     a: blocks W x of every step, where the step stands in the input, or what norms make of them with
-    gain and bias. keep: the factors of
-    zoneout, T and B are 1 if all steps share them.
+    gain and bias. keep: the factors of zoneout, T and B are 1 if all steps share them.
     """
     launch = launch_of(variant, hidden, precision, a_SNG.device)
     plan = launch.kernels.plan

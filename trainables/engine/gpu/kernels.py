@@ -13,6 +13,8 @@ from trainables.engine.gpu.paths import card_of, lanes, shape_of
 from trainables.engine.gpu.plan import GpuPlan, plan_of
 from trainables.engine.gpu.source import source
 
+#: Sequences a program: the fewest rows that a product of matrix units has.
+TILE = 16
 #: What Triton calls the operands of a product.
 INPUT_PRECISION = {"float32": "tf32x3", "tf32": "tf32", "bf16": "bf16"}
 
@@ -56,9 +58,8 @@ class Launch:
     kernels: Kernels
     hidden: int
     precision: str
-    warps: int = 8
-    tile: int = 16  #: sequences a program
-    split: int = 1  #: programs that share the units of a scan's tile
+    warps: int
+    split: int  #: programs that share the units of a scan's tile
 
     @cached_property
     def constants(self) -> dict[str, Any]:
@@ -71,7 +72,7 @@ class Launch:
             "BW": lanes(width),
             "PRECISION": INPUT_PRECISION[self.precision],
             "SPLIT": self.split,
-            "TILE": self.tile,
+            "TILE": TILE,
             "num_warps": self.warps,
             "num_stages": 1,
         }
@@ -83,7 +84,7 @@ class Launch:
 
     def tiles(self, batch: int) -> int:
         """Return how many tiles of sequences a batch has."""
-        return -(-batch // self.tile)
+        return -(-batch // TILE)
 
 
 _LAUNCHES: dict[tuple[str, int, str, torch.device], Launch] = {}
@@ -93,7 +94,7 @@ def _launch(variant: Variant, hidden: int, precision: str, device: torch.device)
     shape = shape_of(variant, hidden, precision, card_of(device))
     assert shape is not None, f"{variant.name} has no kernels at {hidden} units"
     kernels = kernels_of(variant, shape.chunks)
-    return Launch(kernels, hidden, precision, shape.warps, split=shape.split)
+    return Launch(kernels, hidden, precision, shape.warps, shape.split)
 
 
 def launch_of(variant: Variant, hidden: int, precision: str, device: torch.device) -> Launch:

@@ -6,6 +6,7 @@ precision: float32 is multiplied as products of a high and a low part (tf32x3), 
 """
 
 import functools
+import importlib.util
 import os
 from dataclasses import dataclass
 from typing import Literal
@@ -15,8 +16,6 @@ import torch
 from trainables.cells.variant import Variant
 from trainables.engine.gpu.plan import plan_of
 
-#: The operands of a scan's products; sums are float32 in all of them.
-Precision = Literal["float32", "tf32", "bf16"]
 Path = Literal["generated", "torch", "reference"]
 
 #: What a user reads.
@@ -47,6 +46,12 @@ OLDEST = 8, 0
 def interpreted() -> bool:
     """Return whether Triton runs kernels in Python, on tensors of the CPU: TRITON_INTERPRET=1."""
     return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+@functools.cache
+def has_triton() -> bool:
+    """Return whether Triton is installed."""
+    return importlib.util.find_spec("triton") is not None
 
 
 @dataclass(frozen=True)

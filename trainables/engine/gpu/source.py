@@ -75,20 +75,20 @@ class _Kernel(Step):
         lines += [f"    {name} = {load}" for name, load in self.matrices.items()]
         lines += [f"    {line}" for line in before]
         first, move = ("steps - 1", "-") if self.backward else ("0", "+")
-        lines += [f"    {line}" for line in self.reads(first, "")]
+        lines += [f"    {line}" for line in self.reads(first)]
         lines.append("    for step in range(0, steps):")
         time = "steps - 1 - step" if self.backward else "step"
         inner = [f"t = {time}", "row, position, active = n_row, n_position, n_active"]
         inner += ["active_H, active_W = active[:, None] & in_H, active[:, None] & in_W"]
         inner += [f"{name} = n_{name}" for name in self.loads]
-        inner += self.reads(f"t {move} 1", "")
+        inner += self.reads(f"t {move} 1")
         lines += [f"        {line}" for line in [*inner, *self.body]]
         lines += ["    for t in range(steps, T):", "        row = t * B + sequence"]
         lines += [f"        {line}" for line in self.padded]
         lines += [f"    {line}" for line in after]
         return "\n".join(lines) + "\n"
 
-    def reads(self, t: str, indent: str) -> list[str]:
+    def reads(self, t: str) -> list[str]:
         """Return lines that ask for all that a step reads."""
         lines = [
             f"n_time = length * 0 + ({t})",
@@ -96,19 +96,18 @@ class _Kernel(Step):
             "n_position = tl.where(back & n_active, length - 1 - n_time, n_time)",
             "n_row = n_position * B + sequence",
         ]
-        if any("before" in mask for _, mask, _ in self.loads.values()):
+        if any(before for _, _, before in self.loads.values()):
             lines += [
                 "n_before = n_active & (n_time > 0)",
                 "n_row_before = tl.where(back, n_position + 1, n_position - 1) * B + sequence",
             ]
-        for name, (pointer, kind, _) in self.loads.items():
-            wide, before = kind[0], kind.endswith("before")
+        for name, (pointer, wide, before) in self.loads.items():
             pointer = re.sub(r"\b(row_before|row|position)\b", r"n_\1", pointer)
             other = self.variant.initial.get(name.removeprefix("s_"), 0.0) if before else 0.0
             active = "n_before" if before else "n_active"
             mask = f"{active}[:, None] & in_{wide}"
             lines.append(f"n_{name} = tl.load({pointer}, mask={mask}, other={other!r})")
-        return [indent + line for line in lines]
+        return lines
 
 
 def _forward(plan: GpuPlan, chunks: int) -> str:

@@ -30,7 +30,7 @@ class Step:
         self.step, self.adjoints = plan.step, plan.adjoints
         self.backward = backward
         self.body: list[str] = []  #: of a step
-        self.loads: dict[str, tuple[str, str, float]] = {}  #: name: pointer, mask, other value
+        self.loads: dict[str, tuple[str, str, bool]] = {}  #: name: pointer, width, of step before
         self.matrices: dict[str, str] = {}  #: name: what loads it
         self.names: dict[object, str] = {}  #: values of a step that have a variable
         self.output = self.step.new_state[self.variant.output]
@@ -53,7 +53,7 @@ class Step:
 
         before: it belongs to the step before, and to the initial state at the first step.
         """
-        self.loads.setdefault(name, (pointer, f"{wide} {'before' if before else ''}", 0.0))
+        self.loads.setdefault(name, (pointer, wide, before))
         return name
 
     def tile(
