@@ -57,6 +57,11 @@ _DEFAULTS = {
 }
 
 
+#: Settings in which members of one cohort may differ, and those that they share: the shape.
+OWN = frozenset(row.name for row in HYPERPARAMETERS.values() if row.own)
+SHARED = frozenset(TrialConfig.model_fields) - OWN
+
+
 def completed(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return a stored configuration with all fields: one of an earlier version lacks the newest."""
     return {**config, **{name: _DEFAULTS[name] for name in _DEFAULTS if name not in config}}

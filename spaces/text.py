@@ -49,6 +49,11 @@ def listed(names: Iterable[object], last: str = "and") -> str:
     return " ".join([", ".join(texts[:-1]), last, texts[-1]]) if len(texts) > 1 else "".join(texts)
 
 
+def first_line(error: object) -> str:
+    """Return the first line of an error's text, without what a terminal would act on."""
+    return printable(str(error)).strip().partition("\n")[0][:200]
+
+
 def show(value: Any) -> str:
     """Return a value as the user wrote it, shortened where it is long, without passwords."""
     match value:

@@ -1,7 +1,8 @@
 """Files and folders that are on disk whole or not at all, whenever the process is killed.
 
 What is new is written to a draft beside its place and renamed. A writer holds a lock on its draft.
-So the next writer of the place knows the drafts of writers that were killed, and removes them:
+So the drafts of writers that were killed are known. `replacing` removes those of its place; who
+writes folders calls remove_stale_drafts:
 
     .report.html.<32 hex digits>        a draft
     .best.<32 hex digits>.old           the folder that a new one takes the place of
@@ -169,7 +170,9 @@ def remove_stale_drafts(path: Path) -> None:
         for draft in list(path.parent.iterdir()):
             if drafted(draft.name) == path.name:
                 if draft.suffix == _OLD and not os.path.lexists(path):
-                    draft.rename(path)
+                    # A writer between its two renames holds it.
+                    with suppress(OSError), locked_if_free(draft):
+                        draft.rename(path)
                 else:
                     remove_if_unheld(draft)
 

@@ -61,7 +61,7 @@ def remove_stale_folders() -> None:
     """Remove the folders of processes that were killed; what cannot be judged stays."""
     for place in {Path(tempfile.gettempdir()), *_SHORT}:
         with suppress(OSError):
-            _remove_stale(_parent(place))
+            _remove_stale(_owned(place))
 
 
 def _remove_stale(parent: Path) -> None:
@@ -89,7 +89,9 @@ def _temporary(*, for_sockets: bool) -> Path:
 
 def _make(place: Path) -> tuple[Path, int | None]:
     with suppress(OSError):
-        parent = _parent(place)
+        with suppress(FileExistsError):
+            _named(place).mkdir(mode=0o700)
+        parent = _owned(place)
         while True:
             path = parent / secrets.token_hex(4)
             lock = path.with_suffix(".lock")
@@ -107,11 +109,13 @@ def _make(place: Path) -> tuple[Path, int | None]:
     return Path(tempfile.mkdtemp(prefix="gatesearch-", dir=place)), None
 
 
-def _parent(place: Path) -> Path:
-    """Return the parent folder, made if need be. Raises OSError unless it is this user's alone."""
-    parent = place / f"gatesearch-{os.geteuid()}"
-    with suppress(FileExistsError):
-        parent.mkdir(mode=0o700)
+def _named(place: Path) -> Path:
+    return place / f"gatesearch-{os.geteuid()}"
+
+
+def _owned(place: Path) -> Path:
+    """Return the parent folder. Raises OSError unless it is there and this user's alone."""
+    parent = _named(place)
     about = parent.lstat()
     if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.geteuid() or about.st_mode & 0o077:
         raise PermissionError(parent)

@@ -14,7 +14,7 @@ from search.journal.records import check_task
 from spaces.config import TrialConfig, completed
 from spaces.errors import InputError
 from spaces.tasks import TaskInfo, TaskKind, compute_metrics
-from spaces.text import show
+from spaces.text import first_line, show
 from trainables.data.formats.archive import read_arrays
 from trainables.data.formats.own import read_sequences
 from trainables.data.sequences import Sequences
@@ -92,13 +92,9 @@ def _outputs(session: Any, x: Array, lengths: Array, info: TaskInfo, path: Path)
             return found
         detail = f"its outputs are {outputs.dtype}{list(outputs.shape)}, not {list(expected)}"
     except Exception as error:  # onnxruntime documents no classes of exceptions
-        detail = _first_line(error)
+        detail = first_line(error)
     rule = f"must be the model of the task that its metadata tell: {detail}"
     raise InputError.of(str(path), rule, _REMEDY)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0][:200]
 
 
 def _open(folder: Path) -> tuple[Any, TaskInfo, TrialConfig]:
@@ -114,7 +110,7 @@ def _open(folder: Path) -> tuple[Any, TaskInfo, TrialConfig]:
         content = path.read_bytes()
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime documents no classes of exceptions
-        rule = f"must be a readable model: {_first_line(error)}"
+        rule = f"must be a readable model: {first_line(error)}"
         raise InputError.of(str(path), rule, _REMEDY) from error
     try:
         metadata = json.loads(session.get_modelmeta().custom_metadata_map["gatesearch"])

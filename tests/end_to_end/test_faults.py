@@ -18,9 +18,9 @@ from installed import alike, gatesearch, records, running, wait_until
 TWO_NODES = Path(__file__).with_name("two_nodes.py")
 HOPELESS = """\
 name: hopeless
-task: {name: adding, length: 2000, examples: 2000}
-arms: [{name: rnn, cell: rnn, gates: [irnn]}]
-space: {depth: 1, hidden_size: {choices: [2, 8000]}}
+task: {name: adding, length: 1000, examples: 2000}
+arms: [{name: rnn, cell: rnn, gates: [indrnn]}]
+space: {depth: 1, hidden_size: {choices: [2, 1000000]}}
 training: {max_epochs: 1, batch_size: 2000}
 search: {trials: 4, pruner: none, control_fraction: 1, retries: 1}
 confirm: {seeds: 0}
@@ -81,12 +81,12 @@ def test_a_killed_raylet_ends_the_job_with_a_message_and_it_resumes(calm: Path, 
 
 
 def test_a_configuration_that_cannot_be_trained_ends_no_job(tmp_path: Path) -> None:
-    """Its weights fit into memory; its outputs of one batch would take 100 gigabytes."""
+    """Its weights fit into memory; its outputs of one batch would take 6 terabytes."""
     (tmp_path / "hopeless.yaml").write_text(HOPELESS)
     gatesearch("run", "hopeless.yaml", cwd=tmp_path)
     listed = records(tmp_path, "hopeless")
     states = {record["config"]["hidden_size"]: record["state"] for record in listed}
-    assert states == {2: "complete", 8000: "failed"}
+    assert states == {2: "complete", 1000000: "failed"}
     for record in listed:
         assert (record["state"] == "failed") == ("allocate" in (record["reason"] or "")), record
 

@@ -3,6 +3,7 @@
 Triton's interpreter stands in for the GPU: see trainables/worker/device.py.
 """
 
+import json
 import os
 import signal
 import time
@@ -24,6 +25,10 @@ training: {max_epochs: 200}
 search: {trials: 3, sampler: random, pruner: none, control_fraction: 0}
 confirm: {finalists: 1, seeds: 2}
 """
+
+
+EPOCHS = "max_epochs: 200"
+assert EPOCHS in JOB
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +75,9 @@ def test_a_packed_worker_gives_each_trial_what_it_has_alone_and_bills_its_time_o
     found = records(tmp_path, "packed")
     assert alike(found) == alike(one_by_one)
     assert 0 < sum(record["train_seconds"] for record in found) < wall
-    assert "share" in gatesearch("compare", "packed", "--json", cwd=tmp_path)
+    compared = json.loads(gatesearch("compare", "packed", "--json", cwd=tmp_path))
+    assert compared["shared_workers"] is True
+    assert any("its share" in sentence for sentence in compared["not_claimed"])
 
 
 @pytest.mark.slow
@@ -98,7 +105,7 @@ def test_a_machine_without_a_gpu_packs_its_cpus_where_the_job_lets_it(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     write(tmp_path, ", cpu_trials: true")
     job = tmp_path / "packed.yaml"
-    job.write_text(job.read_text().replace("max_epochs: 400", "max_epochs: 30"))
+    job.write_text(job.read_text().replace(EPOCHS, "max_epochs: 30"))
     gatesearch("run", "packed.yaml", cwd=tmp_path)
     assert {record["state"] for record in records(tmp_path, "packed")} == {"complete"}
 

@@ -108,6 +108,8 @@ def test_an_interrupted_job_resumes_to_the_same_trials(tmp_path: Path) -> None:
     gatesearch("resume", "interrupted", cwd=copy_to(tmp_path))
     wanted, resumed = expected("interrupted.results"), figures(tmp_path, "interrupted")
     assert [without(record) for record in resumed] == [without(record) for record in wanted]
+    ended = [record for record in expected("interrupted.before") if record["state"] != "running"]
+    assert ended == [record for record in resumed if record in ended]  # of these not a digit
     for record, before in zip(resumed, wanted, strict=True):
         np.testing.assert_allclose(record["value"], before["value"], rtol=DIGITS)
         np.testing.assert_allclose(record["curve"], before["curve"], rtol=DIGITS)

@@ -1,7 +1,7 @@
 """Files of a checkpoint: tensors (safetensors) and state (JSON) in a folder, whole or not there.
 
-A checkpoint is written beside its place, brought to disk, and renamed. state.json carries the
-digest of the tensors' file, so that a copy that was cut short is recognised too.
+A store gives a draft to write to, which takes its place once the files are on disk. state.json
+carries the digest of the tensors' file, so that a copy that was cut short is recognised too.
 """
 
 import hashlib
@@ -14,26 +14,26 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from trainables.checkpoints.base import CheckpointError
-from trainables.files import replacing_folder, sync_folder, write_new
+from trainables.files import sync_folder, write_new
 
 FORMAT = 1
 TENSORS, STATE = "model.safetensors", "state.json"
 
 
 def write_checkpoint(folder: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-    """Write a checkpoint to the folder; one that is there already is replaced.
+    """Write a checkpoint's files to a folder, which is made if need be, and to disk.
 
-    Tensors must be contiguous and share no memory; state is plain JSON with finite numbers.
-    Raises OSError where the disk does; nothing is left of the attempt then.
+    The folder is a store's draft (Store.writing): only the store makes it a checkpoint. Tensors
+    must be contiguous and share no memory; state is plain JSON with finite numbers. Raises OSError
+    where the disk does.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with replacing_folder(folder) as draft:
-        content = save(tensors)
-        write_new(draft / TENSORS, content)
-        digest = hashlib.sha256(content).hexdigest()
-        described = {"format": FORMAT, "tensors_sha256": digest, **state}
-        write_new(draft / STATE, json.dumps(described, allow_nan=False).encode())
-        sync_folder(draft)
+    folder.mkdir(parents=True, exist_ok=True)
+    content = save(tensors)
+    write_new(folder / TENSORS, content)
+    digest = hashlib.sha256(content).hexdigest()
+    described = {"format": FORMAT, "tensors_sha256": digest, **state}
+    write_new(folder / STATE, json.dumps(described, allow_nan=False).encode())
+    sync_folder(folder)
 
 
 def read_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

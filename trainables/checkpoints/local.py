@@ -79,7 +79,7 @@ class LocalStore(Store):
 
 
 def _without_draft(name: str) -> str:
-    """Return the name that a draft is of; checkpoints are written to a draft of a draft."""
+    """Return the name that a draft is of; earlier versions wrote to a draft of a draft."""
     while (of := drafted(name)) is not None:
         name = of
     return name

@@ -29,9 +29,10 @@ from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConnectionError,
     HTTPClientError,
     IncompleteReadError,
-    ResponseStreamingError,
+    SSLError,
 )
 
 from spaces.errors import InputError
@@ -284,7 +285,9 @@ def _passes(error: Exception) -> bool:
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return status in (500, 502, 503, 504) or _code_and_message(error)[0] in _PASSING
-    return isinstance(error, HTTPClientError | ResponseStreamingError | IncompleteReadError)
+    if isinstance(error, SSLError):
+        return False  # a certificate that is refused stays refused
+    return isinstance(error, ConnectionError | HTTPClientError | IncompleteReadError)
 
 
 def _code_and_message(error: Exception) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save
 from spaces.config import TrialConfig
 from spaces.errors import InputError
 from spaces.tasks import TaskInfo
-from spaces.text import printable
+from spaces.text import first_line
 from trainables.layers.model import Model
 
 KEY = "gatesearch"
@@ -41,10 +41,9 @@ def read_metadata(path: Path) -> dict[str, Any]:
 
 
 def _refused(path: str | Path, error: Exception) -> InputError:
-    detail = printable(str(error)).partition("\n")[0][:200]
     return InputError.of(
         str(path),
-        f"the file must hold the weights of an export; it cannot be read: {detail}",
+        f"the file must hold the weights of an export; it cannot be read: {first_line(error)}",
         "give the weights.safetensors of an exported folder",
     )
 

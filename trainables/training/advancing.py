@@ -4,14 +4,9 @@ import math
 import time
 from collections.abc import Sequence
 
-from spaces.config import TrialConfig
-from spaces.hyperparameters import HYPERPARAMETERS
+from spaces.config import SHARED
 from trainables.training.curve import Epoch
 from trainables.training.trainer import Training
-
-#: Settings in which members of one cohort may differ, and those that they share: the shape.
-OWN = frozenset(row.name for row in HYPERPARAMETERS.values() if row.own)
-SHARED = frozenset(TrialConfig.model_fields) - OWN
 
 
 class Advancing:

@@ -216,7 +216,7 @@ class Training:
         return SCORES[self.data.info.kind](outputs, batch)
 
     def save(self, folder: Path) -> None:
-        """Write a checkpoint to the folder, which is whole once it is there.
+        """Write a checkpoint's files to a folder that has none: a store's draft.
 
         A training that has ended is stored with the weights of its best epoch alone.
         """

@@ -10,24 +10,18 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from spaces.config import TrialConfig
-from spaces.hyperparameters import HYPERPARAMETERS
+from spaces.config import SHARED, TrialConfig
 
 MAX_MEMBERS = 128  #: of a cohort
-GROWTH = (
-    1.1  #: a cohort of twice the members must train at least so many times the members a second
-)
-
-_SHARED = tuple(
-    sorted(TrialConfig.model_fields.keys() - {r.name for r in HYPERPARAMETERS.values() if r.own})
-)
+#: A cohort of twice the members must train at least so many times the members a second.
+GROWTH = 1.1
 
 Shape = tuple[object, ...]
 
 
 def shape_of(config: TrialConfig) -> Shape:
     """Return what configurations that train in one cohort have in common."""
-    return tuple(getattr(config, name) for name in _SHARED)
+    return tuple(getattr(config, name) for name in sorted(SHARED))
 
 
 @dataclass(frozen=True)

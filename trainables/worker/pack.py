@@ -105,7 +105,8 @@ class Pack:
         except StoreAwayError as error:
             self.waits = str(error)
         except StoreError as error:
-            return self.halt(str(error))
+            self.drop(trial.key for trial in trials if trial.end_reported)
+            return reports + self.halt(str(error))
         except torch.OutOfMemoryError as error:
             memory = str(error)
         except Exception as error:

@@ -81,7 +81,6 @@ class AssignedTrial:
 
     def report_latency(self) -> TrialReport:
         """Return a report without an epoch: how large and how fast the model is."""
-        self.end_reported = False
         self.latency_due = False
         return TrialReport(
             key=self.key,

@@ -65,11 +65,11 @@ class Worker(tune.Trainable):
         A trial's own exception is a report too, and the actor lives on. What Pack raises ends the
         actor: its trials begin again in another process, from their checkpoints.
         """
-        if self._unusable is not None:
-            reports = self._pack.halt(self._unusable)
-        elif not len(self._pack):
+        if not len(self._pack):
             time.sleep(IDLE_SECONDS)
             reports = []
+        elif self._unusable is not None:
+            reports = self._pack.halt(self._unusable)
         else:
             reports = self._pack.advance()
         plain = [report.as_dict() for report in reports]

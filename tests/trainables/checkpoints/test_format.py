@@ -8,6 +8,7 @@ import torch
 
 from trainables.checkpoints.base import CheckpointError
 from trainables.checkpoints.format import STATE, TENSORS, read_checkpoint, write_checkpoint
+from trainables.files import replacing_folder
 
 
 def tensors() -> dict[str, torch.Tensor]:
@@ -28,7 +29,8 @@ def test_a_checkpoint_takes_the_place_of_an_empty_folder_or_another_checkpoint(
     folder = tmp_path / "checkpoint"
     folder.mkdir()
     for number in range(3):
-        write_checkpoint(folder, tensors(), {"number": number})
+        with replacing_folder(folder) as draft:  # as a store does
+            write_checkpoint(draft, tensors(), {"number": number})
         assert read_checkpoint(folder)[1]["number"] == number
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
 
@@ -63,7 +65,7 @@ def test_a_missing_file_a_changed_byte_and_another_format_are_refused(tmp_path: 
 def test_a_failed_write_leaves_nothing_and_keeps_what_was_there(tmp_path: Path) -> None:
     folder = tmp_path / "c"
     write_checkpoint(folder, tensors(), {"number": 1})
-    with pytest.raises(ValueError, match="JSON"):
-        write_checkpoint(folder, tensors(), {"number": float("nan")})
+    with pytest.raises(ValueError, match="JSON"), replacing_folder(folder) as draft:
+        write_checkpoint(draft, tensors(), {"number": float("nan")})
     assert read_checkpoint(folder)[1]["number"] == 1
     assert [path.name for path in tmp_path.iterdir()] == ["c"]

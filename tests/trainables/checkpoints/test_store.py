@@ -11,12 +11,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from server_process import free_ports
 from servers import S3
 from tcp_link import linked
 
 from spaces.errors import InputError
 from spaces.fields import Fault
-from trainables.checkpoints.base import CheckpointError, Store, StoreError
+from trainables.checkpoints.base import CheckpointError, Store, StoreAwayError, StoreError
 from trainables.checkpoints.local import LocalStore
 from trainables.checkpoints.open import open_store
 from trainables.checkpoints.s3 import MANIFEST, S3Store
@@ -261,6 +262,24 @@ def test_errors_of_a_server_that_is_away_hold_no_credentials(
             assert s3.environment["AWS_SECRET_ACCESS_KEY"] not in str(raised.value)
         link.mend()
         assert read(store, A) == {"state": b"1"}
+
+
+def test_a_server_that_refuses_connections_is_waited_for(
+    s3: S3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = f"s3://{s3.bucket()}/jobs"
+    (closed,) = free_ports(1)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{closed}")
+    with pytest.raises(StoreAwayError):
+        write(S3Store(place, turn=0.5), B, state=b"2")
+    with linked(int(s3.endpoint.rpartition(":")[2])) as link:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{link.port}")
+        store = S3Store(place)
+        write(store, A, state=b"1")
+        link.cut(for_good=True)
+        threading.Timer(1.0, link.mend).start()
+        write(store, B, state=b"2")
+        assert store.names() == [A, B]
 
 
 def test_a_request_that_is_cut_is_made_again(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,13 +7,12 @@ import pytest
 import torch
 from small_trainings import points, small_config
 
-from spaces.config import TrialConfig
+from spaces.config import OWN, SHARED, TrialConfig
 from spaces.tasks import TaskKind
 from trainables import engine as scan_engine
 from trainables.cells import VARIANTS
 from trainables.data.sequences import Data
 from trainables.training import batching
-from trainables.training.advancing import OWN, SHARED
 from trainables.training.batching import batching_pays
 from trainables.training.cohort import Cohort, can_batch
 from trainables.training.trainer import Training

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
-from spaces.text import named, printable
+from spaces.text import first_line, named
 from trainables.data.memory import refuse_unless_it_fits
 
 npy: Any = np.lib.format  # its functions carry no types
@@ -221,7 +221,7 @@ def _read_header(
 
 
 def _damaged(place: str, detail: str) -> InputError:
-    shown = printable(detail).strip().partition("\n")[0][:200] or "unreadable"
+    shown = first_line(detail) or "unreadable"
     return InputError.of(
         place,
         f"the file must be whole; it is damaged or was cut off ({shown})",

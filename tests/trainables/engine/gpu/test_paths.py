@@ -92,7 +92,6 @@ def test_what_is_launched_fits_on_the_card(precision: str, card: Card) -> None:
 
 
 def test_every_variant_has_a_generated_kernel_up_to_64_units_on_an_a100() -> None:
-    assert len(VARIANTS) == 37
     missing = [v.name for v in VARIANTS.values() if shape_of(v, 64, "float32", A100) is None]
     assert missing == []
 
