@@ -9,7 +9,7 @@ import re
 import socket
 import sys
 import warnings
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -101,6 +101,16 @@ _SETTINGS = b"\0\0\0\4\0\0\0\0\0"  # an empty frame: length, type 4, flags, stre
 _HOST_AND_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\s:/\[\]]+):(?P<port>[0-9]{1,5})")
 
 
+def joins_cluster(environ: Mapping[str, str] = os.environ) -> bool:
+    """Return whether a job runs on a cluster that is there already, not on a Ray of its own."""
+    address = environ.get("RAY_ADDRESS", "").strip()
+    return address not in ("", "local") and not _of_jobs_api(address)
+
+
+def _of_jobs_api(address: str) -> bool:
+    return re.match("https?://", address, re.IGNORECASE) is not None
+
+
 def prepare(environ: MutableMapping[str, str] = os.environ) -> Iterator[str]:
     """Check and clear the environment of a command that starts Ray; yield notes for the user.
 
@@ -111,13 +121,13 @@ def prepare(environ: MutableMapping[str, str] = os.environ) -> Iterator[str]:
         raise InputError.of("PYTHONOPTIMIZE", rule, "unset it, or set it to 1")
     restore_warnings(environ)
     address = environ.get("RAY_ADDRESS", "").strip()
-    if re.match("https?://", address, re.IGNORECASE):
+    if _of_jobs_api(address):
         del environ["RAY_ADDRESS"]
         yield (
             f"RAY_ADDRESS={address} is an address for `gatesearch submit`; this job runs on this "
             "machine"
         )
-    elif address in ("", "local"):
+    elif not joins_cluster(environ):
         environ.pop("RAY_ADDRESS", None)
     elif address != "auto":
         _check_head(address, encrypted="RAY_USE_TLS" in environ)

@@ -37,17 +37,17 @@ def interruptible() -> Iterator[None]:
     It is raised once: more signals do not cut short what the block clears up then.
     """
 
+    found = {number: signal.getsignal(number) for number in STOPPING}
+    before = {number: what for number, what in found.items() if what != signal.SIG_IGN}
+
     def interrupt(number: int, frame: object) -> None:
         for other in before:
             signal.signal(other, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    before = {
-        number: signal.signal(number, interrupt)
-        for number in STOPPING
-        if signal.getsignal(number) != signal.SIG_IGN
-    }
     try:
+        for number in before:
+            signal.signal(number, interrupt)
         yield
     finally:
         for number, handler in before.items():

@@ -211,7 +211,7 @@ def _read(line: _Line) -> dict[bytes, list[str]]:
         while part := os.read(line.reading, 2**16):
             parts.append(part)
     told: dict[bytes, list[str]] = {_GO_ON: [], _SCRATCH: [], _ENDED: []}
-    for text in b"".join(parts).splitlines():
+    for text in filter(None, b"".join(parts).split(b"\n")):
         told[text[:1]].append(os.fsdecode(text[1:]))
     return told
 

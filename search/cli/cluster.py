@@ -263,7 +263,7 @@ def _examine_cluster(address: str, token_file: Path | None, as_json: bool) -> No
 
 def _nodes_table(nodes: "Iterable[Node]") -> Table:
     from search.cli.tables import compact_table
-    from search.results.format import memory
+    from spaces.text import readable
 
     table = compact_table()
     for name in ("node", "cores", "memory", "cards"):
@@ -271,5 +271,5 @@ def _nodes_table(nodes: "Iterable[Node]") -> Table:
     for node in nodes:
         cards = f"{node.cards:g} {node.card or ''}".rstrip()
         where = f"{node.address} (head)" if node.head else node.address
-        table.add_row(escape(where), f"{node.cores:g}", memory(node.memory_bytes), escape(cards))
+        table.add_row(escape(where), f"{node.cores:g}", readable(node.memory_bytes), escape(cards))
     return table

@@ -294,8 +294,10 @@ def clean(
     """
     from search.results.format import plural
     from search.run.clean import clean as clean_
+    from search.run.lines import waits_shown
 
-    cleaned = clean_(_folder(name, root), keep_best)
+    with waits_shown(Terminal(stderr=True)):
+        cleaned = clean_(_folder(name, root), keep_best)
     removed = plural(cleaned.removed, "checkpoint")
     print_text(f"{removed} removed; {cleaned.kept} kept.")
 

@@ -13,6 +13,7 @@ from search.results import format
 from search.results.settings import varying
 from search.run.doctor import WORDS, Diagnosis, capability
 from spaces.cells import CELLS, Cell
+from spaces.text import readable
 
 _REASON = 300  # characters of a cause
 WIDE = 120  #: columns of a terminal on which configurations are shown too
@@ -146,12 +147,12 @@ def machine_table(found: Diagnosis) -> Table:
         f"{has.cores.usable} to use (machine {has.cores.machine}, affinity {has.cores.affinity}, "
         f"{quota})",
     )
-    table.add_row("memory", format.memory(has.memory_bytes))
+    table.add_row("memory", readable(has.memory_bytes))
     for card in has.cards:
         unusable = "" if card in has.torch.usable_cards else ", not usable"
         table.add_row(
             "card",
-            f"{escape(card.name)}, {format.memory(card.memory_bytes)}, compute capability "
+            f"{escape(card.name)}, {readable(card.memory_bytes)}, compute capability "
             f"{capability(card)}{unusable}",
         )
     if not has.cards:

@@ -1,7 +1,8 @@
 """How commands write: results to standard output, messages for people to standard error.
 
 All of it goes through `Terminal`, `print_text` or `print_json`, so that nothing that came from a
-file, a journal or a cluster commands the user's terminal.
+file, a journal or a cluster commands the user's terminal. The dashboard prints its few lines by
+itself, cleaned.
 """
 
 import json

@@ -104,6 +104,7 @@ def _training(results: Results, trial: TrialResult, config: TrialConfig, data: D
     """Return the trial as its last checkpoint has it."""
     place = f"{results.job.name}: trial {trial.number} of arm {trial.arm}"
     remedy = (
+        "ask for fewer with --top (`storage: {keep_best: null}` keeps all in a new job); "
         f"`gatesearch fetch {results.job.name} --checkpoints` brings it from a cluster; or train "
         f"it again: `gatesearch run` a job with this configuration and seed {trial.seed}"
     )
@@ -119,7 +120,10 @@ def _training(results: Results, trial: TrialResult, config: TrialConfig, data: D
     except (CheckpointError, TypeError, ValueError) as error:  # its state may be anything
         best = results.job.storage.keep_best
         kept = "all trials" if best is None else f"finalists and the best {best} of each arm"
-        rule = f"the trial's checkpoint must be readable: {error} (kept: those of {kept})"
+        rule = (
+            f"the trial's checkpoint must be readable: {error} (the job file keeps those of "
+            f"{kept}; `gatesearch clean` may have removed more)"
+        )
         raise InputError.of(place, rule, remedy) from error
     names = {metric.name for metric in data.info.metrics}
     for point in training.curve:

@@ -13,7 +13,7 @@ from spaces.errors import InputError
 from trainables.checkpoints.base import Store
 from trainables.checkpoints.local import LocalStore
 from trainables.checkpoints.open import open_store
-from trainables.files import is_inside, replace_file, write_new
+from trainables.files import is_inside, replace_file
 
 JOB_FILE = "job.yaml"  #: as the user wrote it, below a line that says where it came from
 JOURNAL = "job.journal"  #: what happened, unless the job's journal is in a database
@@ -77,9 +77,9 @@ def claim_checkpoints(folder: Path, job_id: str, *, begun: bool) -> None:
         if not place.is_symlink():
             return
         mark = place / _OWNER
-        if begun or not LocalStore(place).names():
-            with suppress(FileExistsError):
-                write_new(mark, job_id.encode())
+        unclaimed = begun or not LocalStore(place).names()
+        if unclaimed and not os.path.lexists(mark):
+            replace_file(mark, job_id.encode())
     except OSError as error:
         rule = f"must be a folder, or a link to one, that you may write to ({error.strerror})"
         remedy = "make the folder that it leads to, or remove the link"

@@ -59,8 +59,8 @@ class TrainingSection(_TrainingKeys):
     )
 
 
-#: What an arm may spend; exactly one of them holds.
 REPORT_TIMEOUT = 3600.0  #: seconds, where a job file names none
+#: What an arm may spend; exactly one of them holds.
 BUDGETS = ("trials", "worker_seconds", "epochs")
 
 

@@ -281,7 +281,6 @@ class JobState:
 
         place: the journal's, for the message. Raises JournalError for trials of arms it has not.
         """
-        self.check_arms(job)
         assert self.spec is not None and self.info is not None
         remedy = "give the changed job another name"
         same = self.spec == job.dump()
@@ -290,6 +289,7 @@ class JobState:
         if not same:
             rule = f"the job {job.name!r} must be as it was when it was started; it has changed"
             raise InputError.of(place, rule, remedy)
+        self.check_arms(job)
         if self.info.fingerprint != info.fingerprint:
             rule = "the data must be as it was when the job was started; it has changed"
             raise InputError.of(place, rule, f"restore the data, or {remedy}")

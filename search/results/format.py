@@ -56,11 +56,6 @@ def seconds(number: float | None) -> str:
     return f"{number / 3600:.1f} h"
 
 
-def memory(count: int) -> str:
-    """Return a number of bytes of memory in GiB."""
-    return f"{count / 2**30:.1f} GiB"
-
-
 def plain(setting: Any) -> str:
     """Return a setting as a person would write it."""
     if setting is None:

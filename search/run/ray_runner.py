@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.environment import address_refused
+from search.environment import address_refused, joins_cluster
 from search.job.folder import CHECKPOINTS, checkpoint_place
 from search.job.spec import JobSpec
 from search.journal.reason import with_cause_first
@@ -58,7 +58,7 @@ def run_trials(
 
     Jobs that start a Ray of their own on one machine divide its cores, or wait for each other.
     """
-    if _of_a_cluster():
+    if joins_cluster():
         return _run_trials(driver, data, folder, worker, lambda: None)
     with place_on_machine(driver.job) as place:
         if place.wait():
@@ -84,7 +84,7 @@ def _run_trials(
     tell_scratch(scratch.path)
     try:
         with _elsewhere(folder):
-            own = {} if _of_a_cluster() else _own_cluster(driver.job, data, scratch.path, most())
+            own = {} if joins_cluster() else _own_cluster(driver.job, data, scratch.path, most())
             _join_ray(own)
             check_shared(driver.job, folder)
             with removing(driver.unneeded, checkpoints):
@@ -135,11 +135,6 @@ def _elsewhere(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.chdir(before)
-
-
-def _of_a_cluster() -> bool:
-    """Return whether the job runs on a cluster that is there already."""
-    return bool(os.environ.get("RAY_ADDRESS"))
 
 
 def _own_cluster(
@@ -228,7 +223,7 @@ def _fit(
     from search.run.tune_bridge import Bridge, RunError, shortened
     from trainables.worker.tune import Worker
 
-    if not _of_a_cluster():
+    if not joins_cluster():
         use_prestarted_workers()
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # trials' faults are in the results
     need = driver.job.resources

@@ -1,9 +1,9 @@
 """Whether the machine or the cluster has what one trial asks for."""
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
+from search.environment import joins_cluster
 from search.job.spec import JobSpec
 from search.results.format import plural
 from spaces.fields import Fault
@@ -15,7 +15,7 @@ SECONDS = 60.0  #: for which a cluster without room may grow before it is told
 
 def check_machine(job: JobSpec) -> None:
     """Raise InputError where this machine can run no trial of a job that has a Ray of its own."""
-    if os.environ.get("RAY_ADDRESS"):
+    if joins_cluster():
         return
     need = job.resources
     faults = []

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from search.environment import joins_cluster
 from search.job.commands import command
 from search.job.folder import (
     BEST,
@@ -49,7 +50,7 @@ def load(path: Path) -> tuple[JobSpec, Data]:
     data = tasks.load(job.task, job.base)
     checked = job.check(data.info)
     # What a cluster's workers have, or may have once it has grown, is not known here.
-    checked.check_memory(MOST_MEMORY if os.environ.get("RAY_ADDRESS") else memory_bytes())
+    checked.check_memory(MOST_MEMORY if joins_cluster() else memory_bytes())
     return checked, data
 
 
@@ -125,20 +126,15 @@ def execute(
             try:
                 written = _finish(driver, data, folder, console)
             except Exception:
-                _tell_of_mirror(mirror, folder, console)
+                if mirror_state(folder).error is not None:
+                    _tell_of_mirror(mirror, folder, console)
                 raise
             driver.done()
             exported = written.problem is None
             show(written, console)
             console.print("Waiting for the last figures to reach MLflow ...")
             if not mirror.wait(MIRROR_SECONDS):
-                console.print(
-                    "MLflow has not got everything yet. No result is lost: they are in the "
-                    f"journal. Process {mirror.pid} goes on trying for up to two minutes; "
-                    f"after that `{command('mirror', folder)}` fills it in. "
-                    f"{mirror_state(folder).error or ''}".rstrip(),
-                    markup=False,
-                )
+                _tell_of_mirror(mirror, folder, console)
         return exported and all(driver.confirmation.best(arm.name, 1) for arm in job.arms)
 
 
@@ -161,14 +157,15 @@ def _finish(driver: "Driver", data: Data, folder: Path, console: Console) -> "Co
 
 
 def _tell_of_mirror(mirror: "Mirror", folder: Path, console: Console) -> None:
-    """Say that a mirror outlives a run that failed, if it does: it ends at once where it can."""
-    error = mirror_state(folder).error
-    if error is not None and not mirror.ended:
-        console.print(
-            f"MLflow has not got everything: {error} Process {mirror.pid} goes on trying for up to "
-            f"two minutes; after that `{command('mirror', folder)}` fills it in.",
-            markup=False,
-        )
+    """Say that a mirror outlives its job, if it does, and why."""
+    if mirror.ended:
+        return
+    console.print(
+        "MLflow has not got everything yet. No result is lost: they are in the journal. Process "
+        f"{mirror.pid} goes on trying for up to two minutes; after that "
+        f"`{command('mirror', folder)}` fills it in. {mirror_state(folder).error or ''}".rstrip(),
+        markup=False,
+    )
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from search.process import interruptible
 from search.tracking import mlflow_compat
 from search.tracking.database import ARTIFACTS, DATABASE, LOCAL_URI
 from spaces.errors import InputError
+from spaces.text import printable
 
 _START = 60.0  # seconds that the server may take to answer
 _STOP = 5.0  # seconds that it may take to end by itself
@@ -51,10 +52,14 @@ def serve(
             _wait_for(server, host, port)
             if server.poll() is None:
                 pages = address(host, port) + mlflow_compat.PAGES
-                print(f"MLflow shows the runs in {root} at {pages}")
+                print(printable(f"MLflow shows the runs in {root} at {pages}"))
                 print("Ctrl-C ends it.")
                 if host not in _LOOPBACK:
-                    print(f"From other machines: {', '.join(origins)}; --allow adds a name.")
+                    print(
+                        printable(
+                            f"From other machines: {', '.join(origins)}; --allow adds a name."
+                        )
+                    )
                     print("Everybody who reaches this address may read, change and delete them.")
                 sys.stdout.flush()
             server.wait()

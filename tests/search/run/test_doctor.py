@@ -177,12 +177,6 @@ def test_every_cell_has_a_path_on_the_processor_and_on_a_card_that_is_there(
     assert {path for path in on_card.values() if path is not None} <= set(WORDS)
 
 
-def test_paths_on_a_card_have_the_words_of_their_table() -> None:
-    assert {WORDS[path] for path in ("generated", "torch")} == {
-        paths.TITLES[path] for path in ("generated", "torch")
-    }
-
-
 @pytest.mark.parametrize(
     ("program", "reason"),
     [

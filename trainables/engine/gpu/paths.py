@@ -18,14 +18,6 @@ from trainables.engine.gpu.plan import plan_of
 
 Path = Literal["generated", "torch", "reference"]
 
-#: What a user reads.
-TITLES: dict[str, str] = {
-    "engine": "compiled engine",
-    "generated": "generated kernel",
-    "torch": "torch's kernel",
-    "kernel": "torch's kernel",
-    "reference": "step by step, as a CUDA graph",
-}
 #: Bytes of a number of R on chip.
 MATRIX_BYTES = {"float32": 8, "tf32": 4, "bf16": 2}
 #: Programs that may share a layer's units.

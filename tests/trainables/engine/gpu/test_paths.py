@@ -12,7 +12,6 @@ from trainables.engine.gpu.paths import (
     INTERPRETED,
     MATRIX_BYTES,
     SPLITS,
-    TITLES,
     Card,
     Shape,
     card_of,
@@ -118,10 +117,6 @@ def test_the_readme_says_up_to_which_size_cells_have_kernels_on_an_h100() -> Non
                 hidden, shape = [(size, shape) for size, shape in sizes if shape is not None][-1]
                 found.append(f"{hidden} ({shape.split})")
             assert found == said, name
-
-
-def test_every_path_has_a_title() -> None:
-    assert {"generated", "torch", "reference"} <= set(TITLES)
 
 
 def test_the_table_is_read_without_triton() -> None:
