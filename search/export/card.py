@@ -125,8 +125,8 @@ def _figures_table(exported: Exported) -> list[list[str]]:
 
 
 def _best_epoch(replicate: TrialResult, metric: Metric) -> Epoch:
-    """Return the best epoch of a curve, the first one where several are equally good."""
-    return min(replicate.curve, key=lambda epoch: metric.cost(epoch.value))
+    """Return the best epoch of a curve."""
+    return min(replicate.curve, key=lambda epoch: epoch.rank(metric))
 
 
 def _spread(metric: Metric, measured: Iterable[Mapping[str, float]]) -> str:

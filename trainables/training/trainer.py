@@ -182,7 +182,7 @@ class Training:
         made = time.time_ns() // 1_000_000
         point = Epoch(number, train_loss, value, seconds, made, metrics)
         self.curve.append(point)
-        if self.best is None or metric.better(value, self.best.value):
+        if self.best is None or point.rank(metric) < self.best.rank(metric):
             self.best = point
             self._best_weights.copy_(self.weights)
             self._best_buffers = _copies(self.buffers)

@@ -130,6 +130,16 @@ def test_members_that_do_not_fit_into_memory_at_once_take_turns(
     assert_each_is_as_alone([small_config()] * 5, make_data())
 
 
+def test_among_equally_good_epochs_a_cohort_keeps_that_of_least_validation_loss(
+    make_data: Any,
+) -> None:
+    configs = [small_config(dropout=0.0, learning_rate=rate) for rate in (1e-6, 1e-2)]
+    together = assert_each_is_as_alone(configs, make_data(), epochs=10)
+    still = together.members[0]
+    assert len({point.value for point in still.curve}) == 1
+    assert still.best == min(still.curve, key=lambda point: point.loss) != still.curve[0]
+
+
 def test_a_diverged_member_leaves_and_changes_nothing_for_the_others(make_data: Any) -> None:
     steady = small_config("rnn", "relu", optimizer="sgd", gradient_clip=None)
     wild = steady.model_copy(update={"learning_rate": 1e12})

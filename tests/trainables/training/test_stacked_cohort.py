@@ -131,3 +131,15 @@ def test_the_best_epochs_weights_are_evaluated(make_data: MakeData) -> None:
     found = cohort.evaluate("test")
     for member, metrics in zip(members, found, strict=True):
         assert metrics == pytest.approx(member.evaluate("test"), rel=1e-5, abs=1e-6)
+
+
+def test_among_equally_good_epochs_that_of_least_validation_loss_is_kept(
+    make_data: MakeData,
+) -> None:
+    member = Training(config(learning_rate=3e-4, max_epochs=3), make_data(**TINY), seed=2)
+    cohort = cohort_of([member])
+    cohort.advance(3)
+    assert len({point.value for point in member.curve}) == 1
+    assert member.best == min(member.curve, key=lambda point: point.loss) != member.curve[0]
+    (found,) = cohort.evaluate("validation")
+    assert found == pytest.approx(member.best.metrics, rel=1e-5, abs=1e-6)

@@ -251,3 +251,53 @@ def test_a_checkpoint_of_an_earlier_version_is_continued(make_data: Any, tmp_pat
         del state["config"][name]
     path.write_text(json.dumps(state))
     assert points(Training.restore(folder, small_config(), data, seed=0)) == points(whole)
+
+
+def test_among_equally_good_epochs_the_one_of_least_validation_loss_is_the_best(
+    make_data: Any,
+) -> None:
+    """The data have 24 validation sequences: accuracies tie."""
+    training = Training(small_config(dropout=0.0), make_data(), seed=0)
+    training.advance(30)
+    top = max(point.value for point in training.curve)
+    tied = [point for point in training.curve if point.value == top]
+    assert len(tied) > 1
+    assert training.best == min(tied, key=lambda point: point.metrics["loss"]) != tied[0]
+    with training.at_best():
+        assert training._evaluate(training.data.validation) == training.best.metrics
+
+
+def record(training: Training, accuracy: float, loss: float) -> None:
+    """Add an epoch of these figures, with weights that tell which one it was."""
+    training.weights.fill_(training.epoch + 1)
+    training.record_epoch(0.5, {"accuracy": accuracy, "loss": loss}, 0.1)
+
+
+def test_among_epochs_of_equal_value_and_loss_the_first_is_the_best(make_data: Any) -> None:
+    training = Training(small_config(), make_data(), seed=0)
+    for _ in range(3):
+        record(training, 0.9, 0.4)
+    assert training.best == training.curve[0]
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["with losses", "without losses"])
+def test_a_checkpoint_whose_best_epoch_is_the_first_of_a_tie_keeps_it_until_a_better_one(
+    known: bool, make_data: Any, tmp_path: Path
+) -> None:
+    """So versions before wrote it: they kept no weights of the other epochs."""
+    training = Training(small_config(), make_data(), seed=0)
+    record(training, 0.9, 0.4)
+    training.save(tmp_path / "checkpoint")
+    path = tmp_path / "checkpoint" / "state.json"
+    state = json.loads(path.read_text())
+    state["curve"].append({**state["curve"][0], "epoch": 2, "metrics": {"loss": 0.1}})
+    for point in state["curve"]:
+        point["metrics"] = point["metrics"] if known else {}
+    path.write_text(json.dumps({**state, "epoch": 2}))
+    again = Training.restore(path.parent, training.config, training.data, seed=0)
+    assert again.best == again.curve[0]
+    record(again, 0.9, 0.5)
+    assert again.best == again.curve[0 if known else 2]
+    record(again, 0.9, 0.3)
+    assert again.best == again.curve[3]
+    assert float(again._best_weights[0]) == 4.0
