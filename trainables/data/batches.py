@@ -84,12 +84,11 @@ class Batches:
     def batch(self, chosen: NDArray[np.int64]) -> Batch:
         """Return a batch of the chosen sequences, which must stand longest first."""
         lengths = self._lengths[chosen]
-        x = self._sequences.x
         steps_T1 = np.arange(lengths[0])[:, None]
         padding_TB = steps_T1 >= lengths
         at_TB = self._sequences.starts[chosen] + np.minimum(steps_T1, lengths - 1)
-        padded = _padded(x, at_TB, padding_TB)
-        targets = _padded(x, at_TB + 1, padding_TB) if self._shifted else self.targets(chosen)
+        padded = self._padded(at_TB, padding_TB)
+        targets = self._padded(at_TB + 1, padding_TB) if self._shifted else self.targets(chosen)
         return Batch(padded, torch.from_numpy(lengths), targets)
 
     def lengths(self, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -98,17 +97,14 @@ class Batches:
 
     def steps(self, chosen: NDArray[np.int64], steps: NDArray[np.int64]) -> Tensor:
         """Return x at the given steps of the chosen sequences, one row for each pair."""
-        return torch.from_numpy(self._sequences.x[self._sequences.starts[chosen] + steps])
+        return torch.from_numpy(self._sequences.steps(self._sequences.starts[chosen] + steps))
 
     def targets(self, chosen: NDArray[np.int64]) -> Tensor:
         """Return the chosen sequences' targets, for tasks with one a sequence."""
         assert self._sequences.y is not None
         return torch.from_numpy(self._sequences.y[chosen])
 
-
-def _padded(
-    x: NDArray[np.generic], at_TB: NDArray[np.int64], padding_TB: NDArray[np.bool_]
-) -> Tensor:
-    gathered = x[at_TB]  # a fresh array: the source may be read-only shared memory
-    gathered[padding_TB] = 0
-    return torch.from_numpy(gathered)
+    def _padded(self, at_TB: NDArray[np.int64], padding_TB: NDArray[np.bool_]) -> Tensor:
+        gathered = self._sequences.steps(at_TB)  # a fresh array: x may be read-only shared memory
+        gathered[padding_TB] = 0
+        return torch.from_numpy(gathered)

@@ -1,28 +1,36 @@
 """Containers for ragged sequence data: NumPy only, so that validation needs no torch."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spaces.tasks import TaskInfo
+from spaces.tasks import TaskInfo, TaskSpec
+
+#: Mean and deviation of each feature, [features] float32 each.
+Moments = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
 class Sequences:
-    """Sequences of different lengths, laid end to end.
+    """Sequences of different lengths, laid end to end, or chosen from a longer x.
 
     x: [steps, features] float32, or [steps] int64 symbols for next-token tasks.
-    lengths: [n] int64, each at least 1, summing to steps.
+    lengths: [n] int64, each at least 1, summing to steps where the sequences lie end to end.
     y: [n] int64 classes, [n] float32 targets, or None where the targets are x itself one step on
        (next-token and next-step).
+    at: [n] int64 positions in x at which the sequences begin; None where they lie end to end.
+    scaling: of the features as they are read, see `steps`; None leaves them as they are.
     """
 
     x: NDArray[np.generic]
     lengths: NDArray[np.int64]
     y: NDArray[np.generic] | None = None
+    at: NDArray[np.int64] | None = None
+    scaling: Moments | None = None
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -30,7 +38,43 @@ class Sequences:
     @cached_property
     def starts(self) -> NDArray[np.int64]:
         """Return the [n] positions in x at which the sequences begin."""
+        if self.at is not None:
+            return self.at
         return np.concatenate([[0], np.cumsum(self.lengths)[:-1]]).astype(np.int64)
+
+    def steps(self, positions: NDArray[np.int64]) -> NDArray[np.generic]:
+        """Return x at some positions, scaled: a fresh array [*positions.shape, features]."""
+        found: NDArray[Any] = self.x[positions]
+        if self.scaling is None:
+            return found
+        mean, deviation = self.scaling
+        return (found - mean) / deviation
+
+    def all_steps(self) -> NDArray[np.generic]:
+        """Return the steps of all sequences, laid end to end and scaled."""
+        if self.at is None and self.scaling is None:
+            return self.x
+        within = np.arange(self.lengths.sum()) - np.repeat(
+            np.cumsum(self.lengths) - self.lengths, self.lengths
+        )
+        return self.steps(np.repeat(self.starts, self.lengths) + within)
+
+
+@dataclass(frozen=True)
+class Dealing:
+    """What is known of a task's data that is to be dealt again; see trainables.data.redealing.
+
+    Arrays are [n] of all sequences: those for training, then validation, then test.
+    """
+
+    #: What may be moved from part to part: sequences one by one; stretches of a text or a series;
+    #: or nothing, where new data is generated.
+    by: Literal["sequences", "stretches", "draws"] = "sequences"
+    official_test: bool = False  #: whether somebody else said which sequences are for test
+    standardised: bool = False  #: whether features have mean 0 and deviation 1 in training
+    group: NDArray[np.int64] | None = None  #: sequences of equal numbers stay in one part
+    order: NDArray[np.int64] | None = None  #: stretches: places in the series; None: as they lie
+    spec: TaskSpec | None = None  #: draws: the task whose generator draws again
 
 
 @dataclass(frozen=True)
@@ -41,6 +85,12 @@ class Data:
     train: Sequences
     validation: Sequences
     test: Sequences
+    dealing: Dealing = field(default_factory=Dealing, kw_only=True)
+
+    @property
+    def parts(self) -> tuple[Sequences, Sequences, Sequences]:
+        """Training, validation and test part."""
+        return self.train, self.validation, self.test
 
 
 def fingerprint(*splits: Sequences) -> str:

@@ -19,8 +19,7 @@ def typical_sequence(sequences: Sequences) -> Tensor:
     """Return the first sequence of median length (the lower of two), as x [T, 1, ...]."""
     order = np.argsort(sequences.lengths, kind="stable")
     chosen = order[(len(order) - 1) // 2]
-    start = sequences.starts[chosen]
-    x = sequences.x[start : start + sequences.lengths[chosen]].copy()
+    x = sequences.steps(sequences.starts[chosen] + np.arange(sequences.lengths[chosen]))
     return torch.from_numpy(x).unsqueeze(1)
 
 

@@ -147,7 +147,7 @@ def _longest(sequences: Sequences, number: int) -> Sequences:
     starts, lengths = sequences.starts[chosen], sequences.lengths[chosen]
     steps = np.concatenate([np.arange(s, s + n) for s, n in zip(starts, lengths, strict=True)])
     y = None if sequences.y is None else sequences.y[chosen]
-    return Sequences(sequences.x[steps], lengths, y)
+    return Sequences(sequences.steps(steps), lengths, y)
 
 
 def _key(config: TrialConfig, data: Data, meter: Meter) -> str:

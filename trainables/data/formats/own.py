@@ -6,6 +6,8 @@ lengths  [n] steps of each sequence; they sum to all steps
 y        [n] classification: integers 0 … C-1; regression: numbers. Not for next-token, next-step.
 split    [n] optional: 'train', 'val' or 'validation', 'test'. Without it the sequences are dealt
          60/20/20 by the seed, classes in proportion.
+group    [n] optional: whole numbers or strings. Sequences of one group (a speaker, a patient) are
+         never dealt to different parts.
 
 Values enter the model as they are: scale features before saving them.
 """
@@ -19,8 +21,8 @@ from numpy.typing import NDArray
 from spaces.errors import InputError
 from spaces.tasks import OwnData, TaskInfo, TaskKind, is_causal
 from trainables.data.formats.archive import read_arrays
-from trainables.data.sequences import Sequences
-from trainables.data.splits import Parts, select, stratified
+from trainables.data.sequences import Dealing, Sequences
+from trainables.data.splits import Parts, grouped, select, stratified
 
 SHARES = (0.6, 0.2, 0.2)
 MIN_SEQUENCES = 5  # that can be dealt 60/20/20
@@ -39,16 +41,19 @@ def load(spec: OwnData, base: Path) -> Parts:
         spec.file(base),
         place,
         required=("x", "lengths", "y") if labelled else ("x", "lengths"),
-        optional=("split",),
+        optional=("split", "group"),
     )
     lengths = _lengths(arrays["lengths"], len(np.atleast_1d(arrays["x"])), spec.kind, place)
     x = _steps(arrays["x"], lengths, spec.kind, place)
     y = _targets(arrays["y"], len(lengths), spec.kind, place) if labelled else None
     classes = y.astype(np.int64) if y is not None and spec.kind == "classification" else None
+    group = _group(arrays["group"], len(lengths), place) if "group" in arrays else None
     if "split" in arrays:
         chosen = _given_split(arrays["split"], len(lengths), place)
+        if group is not None:
+            _check_whole(group, chosen, arrays["group"], place)
     else:
-        chosen = _dealt_split(classes, len(lengths), spec.seed, place)
+        chosen = _dealt_split(classes, group, len(lengths), spec.seed, place)
     outputs = 1
     if classes is not None:
         outputs = _check_classes(classes, chosen[0], place)
@@ -57,18 +62,26 @@ def load(spec: OwnData, base: Path) -> Parts:
     elif spec.kind == "next-step":
         outputs = x.shape[1]
     inputs = outputs if spec.kind == "next-token" else x.shape[1]
-    train, validation, test = (select(x, lengths, y, part) for part in chosen)
-    return Parts(Path(spec.data).stem, spec.kind, inputs, outputs, train, validation, test)
+    parts = (select(x, lengths, y, part) for part in chosen)
+    order = np.concatenate(chosen)
+    dealing = Dealing(
+        # Sequences of a text or a series follow one another, unless their groups say otherwise.
+        "stretches" if is_causal(spec.kind) and group is None else "sequences",
+        official_test="split" in arrays,
+        group=None if group is None else group[order],
+        order=order,
+    )
+    return Parts(Path(spec.data).stem, spec.kind, inputs, outputs, *parts, dealing=dealing)
 
 
 def read_sequences(path: Path, info: TaskInfo) -> Sequences:
     """Return the sequences x, lengths of an .npz file, to be given to a model trained on `info`.
 
-    y and split may be in the file and are not read. Raises InputError where load would, and
+    y, split and group may be in the file and are not read. Raises InputError where load would, and
     where the features or symbols are not those of the task.
     """
     place = path.name
-    arrays = read_arrays(path, place, ("x", "lengths"), optional=("y", "split"))
+    arrays = read_arrays(path, place, ("x", "lengths"), optional=("y", "split", "group"))
     lengths = _lengths(arrays["lengths"], len(np.atleast_1d(arrays["x"])), None, place)
     x = _steps(arrays["x"], lengths, info.kind, place)
     if info.kind == "next-token":
@@ -299,10 +312,17 @@ def _given_split(split: Array, n: int, place: str) -> list[NDArray[np.int64]]:
 
 
 def _dealt_split(
-    classes: NDArray[np.int64] | None, n: int, seed: int, place: str
+    classes: NDArray[np.int64] | None,
+    group: NDArray[np.int64] | None,
+    n: int,
+    seed: int,
+    place: str,
 ) -> list[NDArray[np.int64]]:
     labels = np.zeros(n, dtype=np.int64) if classes is None else classes
-    parts = stratified(labels, SHARES, np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    if group is not None:
+        return grouped(group, labels, SHARES, rng, f"{place}: group")
+    parts = stratified(labels, SHARES, rng)
     if n < MIN_SEQUENCES or min(map(len, parts)) == 0:
         raise InputError.of(
             f"{place}: lengths",
@@ -313,6 +333,39 @@ def _dealt_split(
             "give more sequences (cut long ones into windows), or a split of your own",
         )
     return parts
+
+
+def _group(group: Array, n: int, place: str) -> NDArray[np.int64]:
+    """Return the groups as numbers from 0."""
+    if group.shape != (n,) or group.dtype.kind not in "iuUS":
+        raise InputError.of(
+            f"{place}: group",
+            f"group must be [n] whole numbers or strings, one for each of the {n} sequences, not "
+            f"{_description(group)}",
+            "give whose sequence each one is, or leave group out",
+        )
+    _, numbers = np.unique(group, return_inverse=True)
+    return numbers.astype(np.int64)
+
+
+def _check_whole(
+    group: NDArray[np.int64], chosen: list[NDArray[np.int64]], names: Array, place: str
+) -> None:
+    """Raise InputError where the given split tears a group apart."""
+    part_of = np.empty(len(group), dtype=np.int64)
+    for number, part in enumerate(chosen):
+        part_of[part] = number
+    _, first = np.unique(group, return_index=True)
+    at = _first(part_of != part_of[first][group])
+    if at is not None:
+        name = names[at].decode("latin-1") if names.dtype.kind == "S" else names[at].item()
+        other = NAMES[part_of[first[group[at]]]]
+        raise InputError.of(
+            f"{place}: split[{at}]",
+            f"all sequences of a group must be in one split; group {name!r} is in {other} and in "
+            f"{NAMES[part_of[at]]}",
+            "move the whole group to one of them, or leave split out",
+        )
 
 
 def _where(place: str, step: int, lengths: NDArray[np.int64], feature: int | None = None) -> str:

@@ -8,19 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from spaces.tasks import METRICS, TASKS, OwnData, TaskInfo, TaskSpec
 from trainables.data.formats import own
-from trainables.data.sequences import Data, fingerprint
+from trainables.data.sequences import Data, Moments, fingerprint
 from trainables.data.splits import Parts
 from trainables.data.tasks import adding, characters, japanese_vowels, symbolic
 
 __all__ = ["LOADERS", "Loader", "describe", "load", "scaling"]
-
-#: Mean and deviation of each feature, [features] each.
-Moments = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -81,6 +75,7 @@ def load(spec: TaskSpec, base: Path) -> Data:
             fingerprint=fingerprint(*splits),
         ),
         *splits,
+        dealing=parts.dealing,
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from spaces.errors import InputError
 from spaces.tasks import Adding
 from trainables.data.memory import refuse_unless_it_fits
-from trainables.data.sequences import Sequences
+from trainables.data.sequences import Dealing, Sequences
 from trainables.data.splits import Parts, consecutive
 
 SHARES = (0.8, 0.1, 0.1)
@@ -46,4 +46,4 @@ def load(spec: Adding, base: Path) -> Parts:
         )
         for cut in cuts
     )
-    return Parts(spec.name, "regression", 2, 1, *parts)
+    return Parts(spec.name, "regression", 2, 1, *parts, dealing=Dealing("draws", spec=spec))

@@ -12,6 +12,7 @@ import numpy as np
 
 from spaces.errors import InputError
 from spaces.tasks import Characters
+from trainables.data.sequences import Dealing
 from trainables.data.splits import Parts, consecutive, windows
 
 SHARES = (0.8, 0.1, 0.1)  # of the text, in its order
@@ -42,7 +43,8 @@ def load(spec: Characters, base: Path) -> Parts:
         windows(symbols.astype(np.int64)[stretch], spec.window, spec.window)
         for stretch in stretches
     )
-    return Parts(spec.name, "next-token", len(vocabulary), len(vocabulary), *parts)
+    size = len(vocabulary)
+    return Parts(spec.name, "next-token", size, size, *parts, dealing=Dealing("stretches"))
 
 
 def text() -> str:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from spaces.errors import InputError
 from spaces.tasks import JapaneseVowels
-from trainables.data.sequences import Sequences
+from trainables.data.sequences import Dealing, Sequences
 from trainables.data.splits import Parts, select, stratified
 
 FEATURES = 12
@@ -35,7 +35,8 @@ def load(spec: JapaneseVowels, base: Path) -> Parts:
         Sequences((part.x.astype(np.float32) - mean) / deviation, part.lengths, part.y)
         for part in (train, validation, test)
     ]
-    return Parts(spec.name, "classification", FEATURES, SPEAKERS, *scaled)
+    dealing = Dealing(official_test=True, standardised=True)
+    return Parts(spec.name, "classification", FEATURES, SPEAKERS, *scaled, dealing=dealing)
 
 
 def scaling(spec: JapaneseVowels) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

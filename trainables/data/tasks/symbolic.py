@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from spaces.errors import InputError
 from spaces.tasks import Symbolic
 from trainables.data.memory import refuse_unless_it_fits
+from trainables.data.sequences import Dealing
 from trainables.data.splits import Parts, consecutive, windows
 
 SHARES = (0.7, 0.15, 0.15)  # of the string, in time order
@@ -127,6 +128,7 @@ def load(spec: Symbolic, base: Path) -> Parts:
         windows(train, spec.window, max(1, spec.window // OVERLAP)),
         windows(validation, spec.window, spec.window),
         windows(test, spec.window, spec.window),
+        dealing=Dealing("draws", spec=spec),
     )
 
 
