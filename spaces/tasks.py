@@ -32,10 +32,6 @@ class Metric:
         """Return a value with the sign with which less is better."""
         return -value if self.maximize else value
 
-    def better(self, value: float, than: float) -> bool:
-        """Return whether a value is strictly better than another one."""
-        return value > than if self.maximize else value < than
-
     def best(self, values: Iterable[float]) -> float:
         """Return the best of some values. Raises ValueError where there are none."""
         return max(values) if self.maximize else min(values)

@@ -17,6 +17,7 @@ record twice changes nothing.
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -94,6 +95,7 @@ class TrialState:
     epoch: int = 0  #: epochs trained and reported
     seconds: float = 0.0  #: worker seconds of those epochs
     value: float | None = None  #: best so far
+    loss: float = math.inf  #: validation loss of the best epoch, where it was recorded
     parameters: int | None = None
     latency_ms: float | None = None  #: measured before the first epoch, where it is limited
     checkpoints: list[str] = field(default_factory=list)  #: the latest last, at most two
@@ -248,8 +250,9 @@ class JobState:
             trial.curve.append(epoch)
             trial.epoch = epoch.epoch
             trial.seconds += epoch.seconds
-            if trial.value is None or metric.better(epoch.value, trial.value):
-                trial.value = epoch.value
+            best = None if trial.value is None else (metric.cost(trial.value), trial.loss)
+            if best is None or epoch.rank(metric) < best:
+                trial.value, trial.loss = epoch.value, epoch.loss
         trial.parameters = record.get("parameters", trial.parameters)
         trial.latency_ms = record.get("latency_ms", trial.latency_ms)
         name = record.get("checkpoint")

@@ -1,6 +1,8 @@
 """The result of a trial, as `gatesearch results --json` prints it and every page shows it."""
 
+import math
 from dataclasses import dataclass, fields, is_dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from spaces.config import TrialConfig
@@ -35,6 +37,12 @@ class TrialResult:
     test: dict[str, float] | None = None  #: confirm: metrics on test data at the best epoch
     reason: str | None = None  #: why it failed, diverged or was cut short
     checkpoint: str | None = None  #: name of the latest one; kept as search/run/retention.py says
+
+    @cached_property
+    def loss(self) -> float:
+        """The validation loss of the best epoch; infinite where none was recorded."""
+        ranks = (epoch.rank(self.metric) for epoch in self.curve)
+        return min(ranks, default=(math.inf, math.inf))[1]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as plain JSON types."""

@@ -7,7 +7,7 @@ from typing import Any
 from search.journal.trial import TrialResult
 from search.report.frame import Style
 from search.results.format import count, plain, plural, seconds
-from search.results.ranking import SearchRank, search_rank
+from search.results.ranking import search_rank
 from spaces.tasks import Metric
 
 #: More trials than this are drawn as an even sample of their ranks, and the caption says so.
@@ -16,12 +16,8 @@ POINTS = 1500
 
 def of_arm(trials: Iterable[TrialResult], style: Style, metric: Metric) -> list[TrialResult]:
     """Return an arm's trials in any state by search rank; those without a value come last."""
-
-    def rank(trial: TrialResult) -> tuple[bool, SearchRank]:
-        value = trial.value or 0.0
-        return trial.value is None, search_rank(metric, value, trial.parameters, trial.number)
-
-    return sorted((trial for trial in trials if trial.arm == style.name), key=rank)
+    ours = (trial for trial in trials if trial.arm == style.name)
+    return sorted(ours, key=lambda trial: search_rank(metric, trial))
 
 
 def complete(trials: Iterable[TrialResult], x: Callable[[TrialResult], float]) -> list[TrialResult]:

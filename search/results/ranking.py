@@ -1,13 +1,14 @@
 """Which configuration comes first: the one place of the rules that order trials.
 
-Search rank: complete search trials are ordered by their validation value, then fewer parameters,
-then the lower number. The finalists of an arm are the first ones.
+Search rank: complete search trials are ordered by their validation value, then by the validation
+loss of their best epoch, then fewer parameters, then the lower number. The finalists of an arm are
+the first ones.
 
 Candidates: once finalists are trained again with fresh seeds, they come before the other trials,
 and are ordered by validation data alone: a choice by test data would flatter the choice. First
 come those that completed a replicate; then those whose replicates diverged less often; then those
-with the better mean validation value over the replicates that all of these finalists of the arm
-completed; then the search rank decides.
+with the better mean validation value, or for equal means the lower mean validation loss, over the
+replicates that all of these finalists of the arm completed; then the search rank decides.
 
 The first candidate of an arm leads it: it stands for the arm in every table, and is exported first.
 """
@@ -19,16 +20,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from search.journal.replay import TrialState
 from search.journal.trial import TrialResult
 from spaces.tasks import Metric
 
 #: Less is better; see search_rank.
-SearchRank = tuple[float, int, int]
+SearchRank = tuple[float, float, int, int]
 
 
-def search_rank(metric: Metric, value: float, parameters: int | None, number: int) -> SearchRank:
-    """Return the key that sorts complete search trials, the best one first."""
-    return metric.cost(value), parameters or 0, number
+def search_rank(metric: Metric, trial: TrialResult | TrialState) -> SearchRank:
+    """Return the key that sorts search trials, the best one first; last those without a value."""
+    cost = math.inf if trial.value is None else metric.cost(trial.value)
+    return cost, trial.loss, trial.parameters or 0, trial.number
 
 
 @dataclass(frozen=True)
@@ -54,19 +57,19 @@ class Candidate:
         return sum(replicate.state == "diverged" for replicate in self.replicates)
 
     @cached_property
-    def validation(self) -> dict[int | None, float]:
-        """The validation values of the completed replicates by their replicate number."""
-        return {r.replicate: r.value for r in self.completed if r.value is not None}
+    def validation(self) -> dict[int | None, tuple[float, float]]:
+        """Validation value and loss of the completed replicates by their replicate number."""
+        return {r.replicate: (r.value, r.loss) for r in self.completed if r.value is not None}
 
 
 def ranked(metric: Metric, trials: Iterable[TrialResult]) -> list[TrialResult]:
     """Return the complete search trials among some, by search rank."""
-    complete = [
-        (search_rank(metric, trial.value, trial.parameters, trial.number), trial)
+    complete = (
+        trial
         for trial in trials
         if trial.phase == "search" and trial.state == "complete" and trial.value is not None
-    ]
-    return [trial for _, trial in sorted(complete, key=lambda row: row[0])]
+    )
+    return sorted(complete, key=lambda trial: search_rank(metric, trial))
 
 
 def candidates(metric: Metric, trials: Sequence[TrialResult]) -> list[Candidate]:
@@ -85,16 +88,16 @@ def candidates(metric: Metric, trials: Sequence[TrialResult]) -> list[Candidate]
     ]
     means = _means(found)
 
-    def key(candidate: Candidate) -> tuple[bool, bool, int, float]:  # the sort is stable
+    def key(candidate: Candidate) -> tuple[bool, bool, int, float, float]:  # the sort is stable
         mean = means.get((candidate.trial.arm, candidate.trial.number))
-        cost = math.inf if mean is None else metric.cost(mean)
-        return not candidate.finalist, not candidate.completed, candidate.diverged, cost
+        cost, loss = (math.inf, math.inf) if mean is None else (metric.cost(mean[0]), mean[1])
+        return not candidate.finalist, not candidate.completed, candidate.diverged, cost, loss
 
     return sorted(found, key=key)
 
 
-def _means(found: Sequence[Candidate]) -> dict[tuple[str, int], float]:
-    """Return finalists' mean validation values over the replicates that their rivals completed too.
+def _means(found: Sequence[Candidate]) -> dict[tuple[str, int], tuple[float, float]]:
+    """Return finalists' mean validation value and loss over replicates that all rivals completed.
 
     Rivals are finalists of one arm whose replicates diverged equally often.
     """
@@ -103,7 +106,10 @@ def _means(found: Sequence[Candidate]) -> dict[tuple[str, int], float]:
         if candidate.completed:
             rivals[candidate.trial.arm, candidate.diverged].append(candidate)
     return {
-        (c.trial.arm, c.trial.number): statistics.fmean(c.validation[r] for r in common)
+        (c.trial.arm, c.trial.number): (
+            statistics.fmean(c.validation[r][0] for r in common),
+            statistics.fmean(c.validation[r][1] for r in common),
+        )
         for group in rivals.values()
         if (common := set.intersection(*(set(c.validation) for c in group)))
         for c in group

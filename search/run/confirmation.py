@@ -50,8 +50,8 @@ class Confirmation:
     def searched(self, trial: TrialState) -> None:
         """Rank a trial of the search that has ended."""
         if trial.state == "complete" and trial.value is not None:
-            rank = search_rank(self._metric, trial.value, trial.parameters, trial.number)
-            insort(self._ranked[trial.arm], (rank, trial), key=lambda ranked: ranked[0])
+            ranked = search_rank(self._metric, trial), trial
+            insort(self._ranked[trial.arm], ranked, key=lambda one: one[0])
 
     def created(self, trial: TrialState) -> None:
         """Count a new replicate."""
@@ -76,8 +76,19 @@ class Confirmation:
         return (trial.arm, trial.number) in self._confirmed
 
     def finalists(self, arm: str) -> list[TrialState]:
-        """Return the search trials of an arm that are confirmed, the best first."""
-        return self.best(arm, self._job.confirm.finalists)
+        """Return the search trials of an arm that are confirmed, the best first.
+
+        A finalist whose replicates have begun gives way to better values alone, not to a lower
+        loss: earlier versions broke ties otherwise, and seeds may be added to their jobs.
+        """
+        most = self._job.confirm.finalists
+        ranked = [
+            (rank, trial)
+            for place, (rank, trial) in enumerate(self._ranked[arm])
+            if place < most or self.confirmed(trial)
+        ]
+        ranked.sort(key=lambda one: (one[0][0], not self.confirmed(one[1]), one[0]))
+        return [trial for _, trial in ranked[:most]]
 
     def next(self) -> NewTrial | None:
         """Return the next replicate: all finalists with one seed, then with the next."""

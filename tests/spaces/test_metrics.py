@@ -31,13 +31,10 @@ def test_metrics_follow_from_sums_over_targets(kind: TaskKind) -> None:
 
 
 @pytest.mark.parametrize("metric", [Metric("gain", "maximize"), Metric("error", "minimize")])
-def test_better_best_and_cost_agree(metric: Metric) -> None:
+def test_best_and_cost_agree(metric: Metric) -> None:
     best = 3.0 if metric.maximize else 1.0
     assert metric.best([1.0, 3.0, 2.0]) == best
     assert metric.best([1.0, 3.0, 2.0]) == min([1.0, 3.0, 2.0], key=metric.cost)
-    assert metric.better(best, 2.0)
-    assert not metric.better(2.0, best)
-    assert not metric.better(best, best)
 
 
 def test_a_task_s_description_is_the_same_after_json() -> None:

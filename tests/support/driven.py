@@ -68,6 +68,8 @@ class Workers:
     driver: Driver
     slots: int = 1
     value: Callable[[TrialAssignment, int], float] = curve_value
+    #: Validation loss of an epoch; None: what the value lacks of 1.
+    loss: Callable[[TrialAssignment, int], float] | None = None
     size: Callable[[TrialAssignment], int] = lambda work: 100  #: parameters
     seconds: Callable[[TrialAssignment], float] = lambda work: 0.01  #: of one epoch
     latency: Callable[[TrialAssignment], float] = lambda work: (
@@ -118,7 +120,10 @@ class Workers:
                     value=value,
                     seconds=self.seconds(work),
                     time=epoch,
-                    metrics={"accuracy": value, "loss": 1 - value},
+                    metrics={
+                        "accuracy": value,
+                        "loss": self.loss(work, epoch) if self.loss else 1 - value,
+                    },
                 )
             )
         self.epoch[work.key] = end

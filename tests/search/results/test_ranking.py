@@ -1,11 +1,14 @@
 """One rule decides which configuration leads an arm, and every table shows that one."""
 
+import random
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from made_results import job_text, made, replicate_result, trial_result, two_finalists
 from rich.console import Console
 
@@ -15,8 +18,17 @@ from search.results.ranking import candidates, ranked, search_rank
 from search.results.summarise import compare
 from search.results.terminal import comparison
 from spaces.tasks import Metric
+from trainables.training.curve import Epoch
 
 ACCURACY, LOSS = Metric("accuracy", "maximize"), Metric("loss", "minimize")
+
+
+def epochs(*points: tuple[float, float]) -> list[Epoch]:
+    """Return a curve of these validation values and losses."""
+    return [
+        Epoch(number, 1.0, value, 0.1, metrics={"accuracy": value, "loss": loss})
+        for number, (value, loss) in enumerate(points, 1)
+    ]
 
 
 def order(records: list[TrialResult], metric: Metric = ACCURACY) -> list[int]:
@@ -30,14 +42,42 @@ def order(records: list[TrialResult], metric: Metric = ACCURACY) -> list[int]:
         (LOSS, {"value": 0.8, "parameters": 99}, {"value": 0.9, "parameters": 1}),
         (ACCURACY, {"value": 0.9, "parameters": 10}, {"value": 0.9, "parameters": 11}),
         (LOSS, {"value": 0.9, "parameters": 10}, {"value": 0.9, "parameters": 11}),
+        (ACCURACY, {"curve": epochs((0.5, 0.1))}, {"curve": epochs((0.5, 0.2)), "parameters": 1}),
+        (ACCURACY, {"curve": epochs((0.5, 0.2))}, {"curve": epochs((0.4, 0.1), (0.5, 0.3))}),
+        (ACCURACY, {"curve": epochs((0.5, 0.3), (0.5, 0.1))}, {"curve": epochs((0.5, 0.2))}),
+        (ACCURACY, {"curve": epochs((0.5, 0.9))}, {"parameters": 1}),
     ],
 )
-def test_the_search_ranks_by_value_then_by_fewer_parameters(
+def test_the_search_ranks_by_value_then_by_validation_loss_then_by_fewer_parameters(
     metric: Metric, first: dict[str, Any], second: dict[str, Any]
 ) -> None:
-    assert search_rank(metric, **first, number=1) < search_rank(metric, **second, number=0)
+    """The last one is of a journal without validation losses."""
+    assert search_rank(metric, trial_result(1, **first)) < search_rank(
+        metric, trial_result(0, **second)
+    )
     records = [trial_result(0, **second), trial_result(1, **first)]
     assert [record.number for record in ranked(metric, records)] == [1, 0]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([0.8, 0.9, 1.0]), st.integers(1, 3)), min_size=1),
+    st.randoms(use_true_random=False),
+)
+def test_permuting_trial_numbers_changes_no_order(
+    found: list[tuple[float, int]], draw: random.Random
+) -> None:
+    """A trial's seed tells here which one it is; no two trials have the same validation loss."""
+    losses = draw.sample(range(1000), len(found))
+    trials = [
+        trial_result(0, value, parameters=size, seed=seed, curve=epochs((value, loss)))
+        for seed, ((value, size), loss) in enumerate(zip(found, losses, strict=True))
+    ]
+    orders = []
+    for _ in range(2):
+        numbers = draw.sample(range(len(trials)), len(trials))
+        renumbered = [replace(t, number=n) for t, n in zip(trials, numbers, strict=True)]
+        orders.append([trial.seed for trial in ranked(ACCURACY, renumbered)])
+    assert orders[0] == orders[1]
 
 
 def test_of_equal_trials_the_earlier_one_comes_first() -> None:
@@ -109,6 +149,14 @@ def lost(finalist: int, replicate: int, state: Any) -> TrialResult:
             [*replicates(0, 0.5), *replicates(1, 0.5)],
             [0, 1, 2],
             id="the search decides between equal means",
+        ),
+        pytest.param(
+            [
+                *replicates(0, 0.5, 0.7, curve=epochs((0.5, 0.4))),
+                *replicates(1, 0.6, 0.6, curve=epochs((0.5, 0.3))),
+            ],
+            [1, 0, 2],
+            id="the mean validation loss decides between equal means",
         ),
     ],
 )
