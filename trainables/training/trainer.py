@@ -268,22 +268,48 @@ class Training:
 
     def _load(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         self.curve = [Epoch(**point) for point in state["curve"]]
-        self.diverged = state["diverged"]
-        self._best_weights.copy_(tensors.pop("best"))
+        self.diverged = _truth(state["diverged"])
+        self._best_weights.copy_(_like(self.weights, tensors.pop("best")))
         self._best_buffers = {
-            name: tensors.pop(f"best_buffer.{name}").to(self.device) for name in self.buffers
+            name: _like(buffer, tensors.pop(f"best_buffer.{name}")).to(self.device)
+            for name, buffer in self.buffers.items()
         }
         if self.ended and "weights" not in tensors:
             self._set_weights(self._best_weights, self._best_buffers)
         else:
-            buffers = {name: tensors.pop(f"buffer.{name}") for name in self.buffers}
-            self._set_weights(tensors.pop("weights"), buffers)
+            buffers = {
+                name: _like(buffer, tensors.pop(f"buffer.{name}"))
+                for name, buffer in self.buffers.items()
+            }
+            self._set_weights(_like(self.weights, tensors.pop("weights")), buffers)
         self.optimizer_state = {
             name.removeprefix("optimizer."): tensor.to(self.device)
             for name, tensor in tensors.items()
         }
-        if state["best_epoch"] is not None:
-            self.best = self.curve[state["best_epoch"] - 1]
+        best = state["best_epoch"]
+        if best is not None:
+            if type(best) is not int or not 1 <= best <= self.epoch:
+                raise TypeError(f"best_epoch must be one of its {self.epoch} epochs, not {best!r}")
+            self.best = self.curve[best - 1]
+
+
+def _truth(value: Any) -> bool:
+    """Return a stored truth value. Raises TypeError where it is something else."""
+    if not isinstance(value, bool):
+        raise TypeError(f"diverged must be true or false, not {value!r}")
+    return value
+
+
+def _like(wanted: Tensor, stored: Tensor) -> Tensor:
+    """Return a stored tensor. Raises TypeError unless it has the wanted shape and type.
+
+    Copying alone would take one number for all, or a truth value for a number.
+    """
+    if stored.shape != wanted.shape or stored.dtype != wanted.dtype:
+        form = "{} numbers of {}"
+        rule = form.format(tuple(wanted.shape), wanted.dtype)
+        raise TypeError(f"it must have {rule}, not {form.format(tuple(stored.shape), stored.dtype)}")
+    return stored
 
 
 def _copies(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from tcp_link import Moment, linked
 
 from search.journal import open as storage
 from search.journal import postgres_connection
-from search.journal.base import JournalAwayError, JournalError, JournalFencedError
+from search.journal.base import Group, JournalAwayError, JournalError, JournalFencedError
 from search.journal.file import FileJournal, FileReader
 from search.journal.postgres import PostgresJournal, PostgresReader
 from spaces.errors import InputError
@@ -407,17 +407,42 @@ def test_a_driver_killed_at_random_moments_resumes_to_the_same_results(
             stderr=subprocess.PIPE,
         )
         with driver:
+            # The driver before may have got beyond this moment: its groups say nothing of this one.
             wait_until(
                 lambda moment=moment, driver=driver: (
-                    driver.poll() is not None or len(driven.reader().read()) >= moment
+                    driver.poll() is not None or has_reached(driven, moment, driver.pid)
                 ),
-                f"the journal has {moment} groups",
+                f"the driver has taken over and the journal has {moment} groups",
             )
             assert driver.poll() is None, driver.stderr and driver.stderr.read().decode()
             driver.kill()
     resumed = drive(wanted, tmp_path)  # the lock is free at once
+    assert claimed(driven.reader().read()) == list(range(1, len(moments) + 2))
     assert resumed.generation == len(moments) + 1
     assert alike(resumed) == alike(undisturbed)
+
+
+def has_reached(driven: InPostgres, moment: int, driver_pid: int) -> bool:
+    """Return whether the journal has so many groups, and a generation that a process claimed."""
+    groups = driven.reader().read()
+    drivers = {record["pid"] for record in records(groups) if record["record"] == "driver"}
+    return len(groups) >= moment and driver_pid in drivers
+
+
+def claimed(groups: list[Group]) -> list[int]:
+    """Return the generations in the order of their claims; all reports are under the last claim."""
+    generations: list[int] = []
+    for record in records(groups):
+        if record["record"] == "driver":
+            generations.append(record["generation"])
+        if record["record"] == "report":
+            assert record["generation"] == generations[-1]
+    return generations
+
+
+def records(groups: list[Group]) -> Iterator[dict[str, Any]]:
+    """Yield the records that are gatesearch's own, not Optuna's."""
+    return (record for group in groups for record in group if "record" in record)
 
 
 def test_another_job_of_that_name_is_refused(driven: InPostgres, tmp_path: Path) -> None:
