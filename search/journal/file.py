@@ -24,7 +24,7 @@ from trainables.files import lock_taken, open_own, sync_folder
 
 #: What a writer that died in the first group leaves: its beginning, without an end.
 _TORN_FIRST = re.compile(rb"\0*|[0-9a-f]{0,8}|[0-9a-f]{8} (\[.*)?")
-_LOOK = 0.3  # seconds that `is_driven` holds a lock, at most
+_LOOK = 0.3  # seconds that `is_locked` holds a lock, at most
 _HOLDER = b"process "  # with which a lock's text begins
 
 
@@ -122,7 +122,7 @@ class FileJournal(BaseJournal):
         os.close(self._lock)
 
 
-def is_driven(path: Path) -> bool | None:
+def is_locked(path: Path) -> bool | None:
     """Return whether a driver holds a journal's lock; None where that cannot be seen."""
     try:
         lock = open_own(_lock_of(path), os.O_RDONLY)

@@ -1,18 +1,15 @@
 """What a job has found so far, read from its journal; safe to use while the job runs."""
 
-import socket
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from search.job.folder import JOURNAL
 from search.job.spec import JobSpec
+from search.journal.at_work import is_driver_at_work
 from search.journal.base import JournalAwayError, JournalError
-from search.journal.file import is_driven
 from search.journal.open import open_reader
 from search.journal.replay import JobState
 from search.journal.trial import TrialResult
-from search.process import watch
 from search.results import ranking
 from search.results.ranking import Candidate
 from search.tracking.state import run_ids
@@ -100,15 +97,5 @@ def read_results(folder: Path, *, patience: float = 0.0) -> Results:
         trials=[trial.result(metric, ids.get(key)) for key, trial in job_state.trials.items()],
         phase=job_state.phase,
         job_id=job_state.job_id,
-        driven=_driven(job_state, folder),
+        driven=is_driver_at_work(job_state, folder),
     )
-
-
-def _driven(job_state: JobState, folder: Path) -> bool:
-    """Return whether the job's driver is at work, as far as this machine can see."""
-    held = is_driven(folder / JOURNAL) if (folder / JOURNAL).exists() else None
-    if held or job_state.driver is None or job_state.driver[1] != socket.gethostname():
-        return True  # a driver on another machine cannot always be watched from here
-    if held is not None:
-        return held
-    return watch(job_state.driver[0])()

@@ -9,7 +9,6 @@ finds out what MLflow has and adds what is missing.
 import argparse
 import os
 import signal
-import socket
 import sys
 import time
 from collections import Counter
@@ -20,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from search.job.folder import BEST, JOB_FILE, JOURNAL, REPORT, RESULTS
+from search.journal.at_work import is_driver_at_work
 from search.journal.base import JournalError
-from search.journal.file import is_driven
 from search.journal.open import open_reader
 from search.process import watch
 from search.tracking import mlflow_compat
@@ -212,13 +211,7 @@ class Follower:
             return self._driver_alive()
         if self._runs.job_state.driver is None:
             self._read()
-        if self._runs.job_state.driver is None or self._runs.done:
-            return False
-        journal = self._folder / JOURNAL
-        if journal.exists() and (held := is_driven(journal)) is not None:
-            return held
-        pid, host = self._runs.job_state.driver
-        return host == socket.gethostname() and watch(pid)()
+        return is_driver_at_work(self._runs.job_state, self._folder)
 
     def _another_driver(self) -> bool:
         driver = self._runs.job_state.driver

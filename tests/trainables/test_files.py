@@ -115,7 +115,9 @@ with getattr(files, sys.argv[1])(Path(sys.argv[2])) as draft:
 
 
 @pytest.mark.parametrize("writer", ["replacing", "replacing_folder"])
-def test_the_draft_of_a_killed_writer_goes_with_the_next_one(writer: str, tmp_path: Path) -> None:
+def test_the_draft_of_a_killed_writer_is_stale_and_a_living_one_s_is_not(
+    writer: str, tmp_path: Path
+) -> None:
     path = tmp_path / "best"
     killed = subprocess.run([sys.executable, "-c", _KILLED, writer, str(path)], check=False)
     assert killed.returncode == -9
@@ -124,6 +126,38 @@ def test_the_draft_of_a_killed_writer_goes_with_the_next_one(writer: str, tmp_pa
         remove_stale_drafts(path)
         assert names(tmp_path) == sorted([used.name, used_folder.name])
     assert names(tmp_path) == []
+
+
+_WRITING = """
+import sys
+from pathlib import Path
+from trainables.files import replacing
+with replacing(Path(sys.argv[1])) as draft:
+    draft.write_bytes(b"half of ano")
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_the_next_writer_of_a_file_removes_a_killed_one_s_draft_and_no_living_one_s(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "report.html"
+    command = [sys.executable, "-c", _WRITING, str(path)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "ready\n"
+        replace_file(path, b"one")
+        assert len(names(tmp_path)) == 2
+        writer.kill()
+        writer.wait()
+        assert len(names(tmp_path)) == 2
+        with replacing(path) as draft:
+            assert names(tmp_path) == sorted([draft.name, path.name])
+            draft.write_bytes(b"two")
+    assert names(tmp_path) == ["report.html"]
+    assert path.read_bytes() == b"two"
 
 
 def test_a_folder_whose_writer_was_killed_between_two_renames_comes_back(tmp_path: Path) -> None:

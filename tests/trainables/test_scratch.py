@@ -16,9 +16,6 @@ from trainables.scratch import ScratchFolder, remove_stale_folders
 
 _USER = """
 import sys
-from pathlib import Path
-from spaces.errors import InputError
-from trainables import scratch as scratch_module
 from trainables.scratch import ScratchFolder
 folder = ScratchFolder().path
 (folder / "ray").mkdir()
@@ -28,7 +25,15 @@ sys.stdin.read()
 
 
 @pytest.fixture(autouse=True)
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def short() -> Iterator[Path]:
+    """The folder of a short path, in the place of the machine's own, which no test looks into."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scratch_module, "_SHORT", (Path(folder),))
+        yield Path(folder)
+
+
+@pytest.fixture(autouse=True)
+def temporary(short: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The temporary directory of this process and of those that it starts."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", None)
@@ -91,11 +96,12 @@ def test_where_somebody_else_has_the_parent_s_name_another_folder_is_made(
 
 
 def test_sockets_get_a_short_path_where_the_temporary_directory_has_a_long_one(
-    temporary: Path,
+    temporary: Path, short: Path
 ) -> None:
     (deep := temporary / ("x" * 60)).mkdir()
     tempfile.tempdir = str(deep)
     with ScratchFolder(for_sockets=True) as scratch:
+        assert scratch.path.is_relative_to(short)
         sockets = scratch.path / "ray/session_2026-01-01_00-00-00_000000_4194304/sockets"
         assert len(os.fsencode(sockets / "plasma_store")) <= 107
     assert not scratch.path.exists()

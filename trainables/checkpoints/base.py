@@ -37,8 +37,17 @@ class CheckpointError(GatesearchError, ValueError):
     """There is no whole checkpoint, or none of this configuration, seed and data."""
 
 
+def check_name(name: str) -> None:
+    """Raise CheckpointError where a name is not of the form that checkpoints have."""
+    if not is_checkpoint_name(name):
+        raise CheckpointError(f"no checkpoint can have the name {name!r}")
+
+
 class Store(ABC):
-    """Stores folders of files by name."""
+    """Stores folders of files by name.
+
+    Writing, reading and deleting raise CheckpointError where a name has not the form of one.
+    """
 
     @abstractmethod
     def writing(self, name: str) -> AbstractContextManager[Path]:

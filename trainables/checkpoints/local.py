@@ -6,7 +6,13 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from trainables.checkpoints.base import CheckpointError, Store, StoreError, is_checkpoint_name
+from trainables.checkpoints.base import (
+    CheckpointError,
+    Store,
+    StoreError,
+    check_name,
+    is_checkpoint_name,
+)
 from trainables.files import beside, drafted, remove_if_unheld, replacing_folder
 
 
@@ -73,8 +79,7 @@ class LocalStore(Store):
 
     def _path(self, name: str) -> Path:
         """Return a checkpoint's folder. Raises CheckpointError where it is no name of one."""
-        if not is_checkpoint_name(name):
-            raise CheckpointError(f"no checkpoint can have the name {name!r}")
+        check_name(name)
         return self._folder / name
 
 

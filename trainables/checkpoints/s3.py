@@ -43,6 +43,7 @@ from trainables.checkpoints.base import (
     Store,
     StoreAwayError,
     StoreError,
+    check_name,
     is_checkpoint_name,
 )
 from trainables.patience import PATIENCE, Patience, StillAwayError
@@ -84,6 +85,7 @@ class S3Store(Store):
     @contextmanager
     def writing(self, name: str) -> Iterator[Path]:
         """Give a folder on this machine, whose files are uploaded at the end."""
+        check_name(name)
         with ScratchFolder() as scratch:
             folder = scratch.path
             yield folder
@@ -99,6 +101,7 @@ class S3Store(Store):
     @contextmanager
     def reading(self, name: str) -> Iterator[Path]:
         """Give a folder on this machine with the files, checked against the manifest."""
+        check_name(name)
         with ScratchFolder() as scratch:
             with self._as_store_error():
                 self._download(name, scratch.path)
@@ -113,6 +116,7 @@ class S3Store(Store):
 
     def delete(self, name: str) -> None:
         """Remove the manifest, and then the files."""
+        check_name(name)
         manifest = f"{name}/{MANIFEST}"
         ours = filter(_is_ours, self._list(f"{name}/"))
         self._remove(sorted(ours, key=lambda key: key != manifest))

@@ -306,9 +306,8 @@ def _like(wanted: Tensor, stored: Tensor) -> Tensor:
     Copying alone would take one number for all, or a truth value for a number.
     """
     if stored.shape != wanted.shape or stored.dtype != wanted.dtype:
-        form = "{} numbers of {}"
-        rule = form.format(tuple(wanted.shape), wanted.dtype)
-        raise TypeError(f"it must have {rule}, not {form.format(tuple(stored.shape), stored.dtype)}")
+        found = f"{tuple(stored.shape)} of {stored.dtype}"
+        raise TypeError(f"it must have {tuple(wanted.shape)} of {wanted.dtype}, not {found}")
     return stored
 
 

@@ -25,7 +25,7 @@ from search.journal.base import (
     decode,
     encode,
 )
-from search.journal.file import FileJournal, FileReader, is_driven
+from search.journal.file import FileJournal, FileReader, is_locked
 from search.tracking.database import prepare
 from search.tracking.follower import main as follow
 from spaces.errors import InputError
@@ -290,5 +290,5 @@ def test_a_file_system_without_locks_is_named_as_such(
         with pytest.raises(InputError, match=r"must have locks \(flock\).*\n?.*another disk") as no:
             attempt()
         assert str(tmp_path) in str(no.value) and "being run" not in str(no.value)
-    assert is_driven(journal) is None
+    assert is_locked(journal) is None
     assert not journal.exists()

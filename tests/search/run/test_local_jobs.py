@@ -2,7 +2,6 @@
 
 import os
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import driven
 import pytest
 from driven import INFO, told
+from servers import wait_until
 
 from search.job.spec import JobSpec
 from search.journal.file import FileJournal
@@ -103,11 +103,9 @@ def test_a_job_without_room_waits_until_another_has_ended(tmp_path: Path, one_co
         late = threading.Thread(target=wait)
         late.start()
         assert began.wait(60)
-        while not waits():
-            time.sleep(0.01)
-        said = {"waiting until one of this machine's other jobs has ended (early)"}
+        said = "waiting until one of this machine's other jobs has ended (early)"
+        wait_until(lambda: said in waits(), "the late job waits")
         assert place.most() == 1
-        assert said <= set(waits())
         assert waited == []
     late.join(60)
     assert waited == [True]

@@ -276,7 +276,7 @@ def test_deleted_experiment_is_taken_back(root: Path) -> None:
 
 
 def test_interrupted_trial_is_killed_and_runs_again_after_a_resume(root: Path) -> None:
-    job = WrittenJob(root / "vowels")
+    job = WrittenJob(root / "vowels", host=socket.gethostname())
     job.trial("search/rnn/0")
     job.report("search/rnn/0", 1, 2)
     mirror(job.folder)
@@ -299,6 +299,14 @@ def test_interrupted_trial_is_killed_and_runs_again_after_a_resume(root: Path) -
     runs = stored(root)
     assert (runs["job"]["status"], runs["search/rnn/0"]["status"]) == ("FINISHED", "FINISHED")
     assert [step for step, _ in curve(runs["search/rnn/0"], "accuracy")] == [1, 2, 3]
+
+
+def test_a_trial_of_a_driver_elsewhere_is_not_called_interrupted(root: Path) -> None:
+    """`results` says the same of it: nothing is known here of that driver."""
+    job = WrittenJob(root / "vowels", host="elsewhere")
+    job.trial("search/rnn/0")
+    mirror(job.folder)
+    assert stored(root)["search/rnn/0"]["status"] == "RUNNING"
 
 
 def test_extended_job_goes_on_in_the_same_runs(root: Path) -> None:

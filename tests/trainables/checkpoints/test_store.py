@@ -97,6 +97,19 @@ def test_what_is_written_is_read(case: StoreCase) -> None:
     assert case.store.names() == ["search-lstm-3-g1-e9"]
 
 
+@pytest.mark.parametrize("name", ["", ".", "../x", "notes", "search-lstm-1-g1", f"{A}/x", f".{A}"])
+def test_what_is_no_name_of_a_checkpoint_is_refused(case: StoreCase, name: str) -> None:
+    attempts: list[Callable[[Store], object]] = [
+        lambda store: write(store, name, state=b"1"),
+        lambda store: read(store, name),
+        lambda store: store.delete(name),
+    ]
+    for attempt in attempts:
+        with pytest.raises(CheckpointError, match="no checkpoint can have the name"):
+            attempt(case.store)
+    assert case.everything() == []
+
+
 def test_names_are_whole_and_no_one_s_beginning(case: StoreCase) -> None:
     for name in ("search-lstm-1-g1-e1", "search-lstm-1-g1-e10", "search-lstm-1-g10-e1"):
         write(case.store, name, state=name.encode())
