@@ -98,13 +98,14 @@ def _fitting(
         except _OutsideError as outside:
             misfits[outside.name, outside.value] += 1
             continue
-        complete = trial.state == "complete"
+        state = trial.state
+        assert state in ("complete", "pruned", "diverged"), state
         last = trial.curve[-1] if trial.curve else None
         fitting.append(
             PriorTrial(
                 answers=answers,
-                state="complete" if complete else "pruned",
-                value=trial.value if complete else None,
+                state=state,
+                value=trial.value if state == "complete" else None,
                 last=(last.epoch, last.value) if last is not None else None,
                 latency_ms=trial.latency_ms,
             )

@@ -5,7 +5,9 @@ The states in which Optuna knows an ended trial, and why:
     complete    COMPLETE, with the best validation value over all its epochs
     pruned      PRUNED; Optuna ranks it by its last epoch and its value there, and below these the
                 trials over the limit of latency (which have no epoch) by their excess
-    diverged    PRUNED as well: the sampler learns to stay away, and a value is never NaN
+    diverged    PRUNED as well, so that a value is never NaN; samplers are shown it without its
+                epochs, which is Optuna's worst rank, and GP the worst value seen: with epochs, one
+                that diverged late would rank above all that were pruned early, and attract TPE
     failed      FAIL: the configuration is not to blame, so samplers ignore it
 
 The study in the journal holds everything and takes one record a new trial. Samplers see a part of
@@ -27,8 +29,8 @@ from search.journal.replay import JobState
 from search.journal.trial import State
 from search.study.journal_backend import JournalBackend
 from search.study.objectives import Objectives
-from search.study.optuna_compat import LATENCY_CONSTRAINT, StoredStudy
-from search.study.prior_trials import LoadPriorTrials, prior_trials_of
+from search.study.optuna_compat import LATENCY_CONSTRAINT, StoredStudy, with_outcome
+from search.study.prior_trials import DIVERGED, LoadPriorTrials, prior_trials_of
 from search.study.pruners import make_pruner
 from search.study.samplers import Visibility
 from search.study.sampling import digest
@@ -75,9 +77,11 @@ class ArmStudy:
         self._in_objectives: dict[int, FrozenTrial] = {}  # ended trials, where there are several
         values = self._objectives.values if self._objectives.several else None
         self._window = TrialWindow(self._metric, fetch=self._stored.trial, objectives=values)
-        self._cma = self._make_cma(job, arm, prior_trials)
         trials = job_state.arm(arm.name, "search")
+        self._diverged = {trial.number for trial in trials if trial.state == "diverged"}
+        self._diverged |= {t.number for t in prior_trials if DIVERGED in t.user_attrs}
         self._controls = {trial.number for trial in trials if trial.control}
+        self._cma = self._make_cma(job, arm, [self._as_shown(trial) for trial in prior_trials])
         tried = {digest(trial.config) for trial in trials}
         self._suggester = Suggester(job, arm, job_state.info, tried, self._cma)
         self._restore(prior_trials)
@@ -103,7 +107,7 @@ class ArmStudy:
             else:
                 self._window.started(trial.number)
         if self._cma is not None:
-            self._cma.restore(trials)
+            self._cma.restore([self._as_shown(trial) for trial in trials])
 
     # Which trial starts
 
@@ -151,7 +155,7 @@ class ArmStudy:
         if self._objectives.several:
             trials = [self._in_objectives.get(trial.number, trial) for trial in trials]
         if visibility == "complete":
-            return with_estimates(trials, self._metric)
+            return with_estimates(trials, self._metric, self._diverged)
         return trials
 
     # Which trial stops
@@ -202,17 +206,25 @@ class ArmStudy:
         for name in self._objectives.figures:
             if figures and figures.get(name) is not None:
                 self._stored.set_figure(number, name, figures[name])
+        if state == "diverged":
+            self._diverged.add(number)
         self._stored.end(number, _END_STATES[state], value if state == "complete" else None)
         trial = self._stored.trial(number)
         self._pruner.ended(trial)
         self._learn(trial)
         if self._cma is not None and state != "failed":
-            self._cma.ended(trial)
+            self._cma.ended(self._as_shown(trial))
 
     def _learn(self, trial: FrozenTrial) -> None:
-        self._window.ended(trial)
+        self._window.ended(self._as_shown(trial))
         if self._objectives.several:
             self._in_objectives[trial.number] = self._objectives.shown(trial)
+
+    def _as_shown(self, trial: FrozenTrial) -> FrozenTrial:
+        """Return an ended trial as samplers are shown it: a diverged one without its epochs."""
+        if trial.number not in self._diverged:
+            return trial
+        return with_outcome(trial, TrialState.PRUNED, None)
 
 
 def open_studies(

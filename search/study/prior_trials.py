@@ -17,13 +17,15 @@ from search.study.optuna_compat import LATENCY_CONSTRAINT, StoredStudy, with_num
 from search.study.sampling import repeat
 from spaces.arms import Arm
 
+DIVERGED = "diverged"  #: the attribute of stored trials that diverged
+
 
 @dataclass(frozen=True)
 class PriorTrial:
     """What a sampler can learn from one trial of a prior job."""
 
     answers: dict[str, Any]  #: to the questions of the new arm
-    state: Literal["complete", "pruned"]
+    state: Literal["complete", "pruned", "diverged"]
     value: float | None  #: the best value of a complete trial
     last: tuple[int, float] | None  #: the last epoch, and the value there
     latency_ms: float | None = None  #: where the prior job measured it
@@ -71,5 +73,6 @@ def _as_optuna(
             params=sample.values,
             distributions=sample.distributions,
             intermediate_values=dict([trial.last]) if trial.last is not None else {},
+            user_attrs={DIVERGED: True} if trial.state == "diverged" else {},
             system_attrs=attributes,
         )

@@ -1,7 +1,7 @@
 """Which of an arm's trials a sampler is shown: the best, the latest and the running ones."""
 
 from bisect import insort
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from statistics import median
 
 from optuna.trial import FrozenTrial, TrialState
@@ -77,7 +77,8 @@ class TrialWindow:
         """Return the key that sorts ended trials, best first: as TPE splits good from bad.
 
         Complete trials come first, by value; then pruned ones, by their last epoch and their value
-        there; then those over a limit, by their excess.
+        there; then diverged ones, which are shown without epochs; then those over a limit, by their
+        excess.
         """
         if trial.state == TrialState.COMPLETE:
             assert trial.value is not None
@@ -113,13 +114,17 @@ class TrialWindow:
         return sorted([*ended, *running], key=lambda trial: trial.number)
 
 
-def with_estimates(trials: Iterable[FrozenTrial], metric: Metric) -> list[FrozenTrial]:
+def with_estimates(
+    trials: Iterable[FrozenTrial], metric: Metric, diverged: Container[int] = frozenset()
+) -> list[FrozenTrial]:
     """Return trials with pruned ones as complete ones, for models that learn from no others.
 
     Where most trials are pruned, such a model would learn from few. The estimate of a pruned trial
     is its last value, but no better than the median of the complete ones: it was not among the
     best. A trial over a limit has no value; its estimate is the median, since its excess is what
-    samplers learn from.
+    samplers learn from. That of a diverged trial is the worst of the values that others have.
+
+    diverged: numbers of the trials that diverged.
     """
     shown = list(trials)
     known = [t.values for t in shown if t.state == TrialState.COMPLETE]
@@ -128,7 +133,7 @@ def with_estimates(trials: Iterable[FrozenTrial], metric: Metric) -> list[Frozen
     medians = [median(values) for values in zip(*known, strict=True)]
 
     def estimate(trial: FrozenTrial) -> list[float] | None:
-        if trial.state != TrialState.PRUNED:
+        if trial.state != TrialState.PRUNED or trial.number in diverged:
             return None
         if violation(trial):
             return medians
@@ -137,8 +142,19 @@ def with_estimates(trials: Iterable[FrozenTrial], metric: Metric) -> list[Frozen
             return None
         return [max(trial.intermediate_values[step], medians[0], key=metric.cost)]
 
-    estimates = [(trial, estimate(trial)) for trial in shown]
-    return [t if e is None else with_outcome(t, TrialState.COMPLETE, e) for t, e in estimates]
+    estimates = [estimate(trial) for trial in shown]
+    others = [values for values in estimates if values is not None]
+    # Several objectives are shown with signs by which less is better.
+    cost = metric.cost if len(medians) == 1 else float
+    worst = [max(column, key=cost) for column in zip(*known, *others, strict=True)]
+    estimates = [
+        worst if trial.number in diverged else values
+        for trial, values in zip(shown, estimates, strict=True)
+    ]
+    return [
+        trial if values is None else with_outcome(trial, TrialState.COMPLETE, values)
+        for trial, values in zip(shown, estimates, strict=True)
+    ]
 
 
 def violation(trial: FrozenTrial) -> float:

@@ -1,6 +1,7 @@
 """A job that starts warm learns from a prior one, once, and only learns."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from bowl import BOWL, bowl, distance, told_of
 from driven import INFO, Workers, drive, job, told
+from optuna.trial import TrialState
 
 from search.job.spec import JobSpec
 from search.journal.file import FileJournal
@@ -17,15 +19,20 @@ from search.run.session import begin
 from search.run.warm_start import find
 from spaces.errors import InputError
 from spaces.tasks import Metric
+from trainables.worker.messages import TrialAssignment
 
+Diverges = Callable[[TrialAssignment, int], bool]
 POOLED = {"name": "any", "cells": ["lstm", {"cell": "gru", "gates": ["reset-after", "light"]}]}
 
 
-def run_prior(root: Path, name: str = "prior", **changes: Any) -> None:
+def run_prior(
+    root: Path, name: str = "prior", diverges: Diverges = lambda work, epoch: False, **changes: Any
+) -> None:
     plain = {"space": BOWL, "arms": ["lstm"], "confirm": {"seeds": 0}, "name": name} | changes
     (root / name).mkdir()
     (root / name / "job.yaml").touch()
-    drive(job(root, **plain, search={"trials": 40}), root / name, value=bowl)
+    wanted = job(root, **plain, search={"trials": 40})
+    drive(wanted, root / name, value=bowl, diverges=diverges)
 
 
 def warm(root: Path, sampler: str = "tpe", **changes: Any) -> JobSpec:
@@ -100,6 +107,18 @@ def test_a_pooled_arm_learns_which_cell_it_was(tmp_path: Path) -> None:
     gates = {trial.answers.get("gates[gru]") for trial in found}
     assert gates == {None, "reset-after", "light"}
     run(warm(tmp_path, arms=[POOLED]), tmp_path)
+
+
+def test_a_diverged_trial_of_the_prior_job_is_shown_as_the_worst(tmp_path: Path) -> None:
+    run_prior(tmp_path, diverges=lambda work, epoch: (work.key, epoch) == ("search/lstm/3", 2))
+    wanted = warm(tmp_path)
+    assert [t.state for t in find(wanted, INFO, tmp_path)["lstm"]].count("diverged") == 1
+    (tmp_path / "new").mkdir()
+    with FileJournal(tmp_path / "new" / "job.journal") as journal:
+        driver = Driver(wanted, INFO, journal, lambda: find(wanted, INFO, tmp_path))
+        shown = driver._studies["lstm"]._shown("window")
+    bare = [t.number for t in shown if t.state == TrialState.PRUNED and not t.intermediate_values]
+    assert bare == [3 - 40]
 
 
 def test_another_number_of_epochs_is_no_obstacle(tmp_path: Path) -> None:

@@ -5,13 +5,17 @@ from typing import Any
 
 import optuna
 import pytest
-from driven import INFO, job
+from driven import INFO, Workers, job
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from search.journal.file import FileJournal
 from search.journal.replay import JobState
 from search.journal.trial import State
+from search.run.driver import Driver
 from search.study.arm_study import ArmStudy
+from search.study.samplers import choose
+from trainables.worker.messages import TrialAssignment
 
 LAST = 9
 HALVING = {"kind": "successive-halving", "min_epochs": 1, "reduction": 3}
@@ -91,6 +95,40 @@ def test_optuna_knows_an_ended_trial_in_the_state_of_the_table(
     assert trial.state == expected
     assert trial.value == value
     assert trial.intermediate_values == {1: 0.5}
+
+
+def reopened(folder: Path, sampler: str) -> list[list[FrozenTrial]]:
+    """Return what the study of a job shows its sampler as the job goes on and when it is resumed.
+
+    Trial 1 diverges in its second epoch, trial 4 before its first one ends.
+    """
+    wanted = job(folder, arms=["lstm"], search={"trials": 6, "sampler": sampler})
+
+    def diverges(work: TrialAssignment, epoch: int) -> bool:
+        return (work.key, epoch) in {("search/lstm/1", 2), ("search/lstm/4", 1)}
+
+    with FileJournal(folder / "job.journal") as journal:
+        driver = Driver(wanted, INFO, journal)
+        Workers(driver, diverges=diverges).run()
+        shown = [driver._studies["lstm"]._shown(choose(wanted, "lstm", 0).visibility)]
+    with FileJournal(folder / "job.journal") as journal:
+        driver = Driver(wanted, INFO, journal)
+        shown.append(driver._studies["lstm"]._shown(choose(wanted, "lstm", 0).visibility))
+    return shown
+
+
+def test_a_sampler_is_shown_a_diverged_trial_without_its_epochs(tmp_path: Path) -> None:
+    for shown in reopened(tmp_path, "tpe"):
+        assert [trial.number for trial in shown if not trial.intermediate_values] == [1, 4]
+        assert {shown[number].state for number in (1, 4)} == {TrialState.PRUNED}
+        assert all(trial.params for trial in shown)
+
+
+def test_gp_is_shown_a_diverged_trial_as_the_worst(tmp_path: Path) -> None:
+    for shown in reopened(tmp_path, "gp"):
+        values = [trial.value for trial in shown if trial.value is not None]
+        assert len(values) == 6
+        assert shown[1].value == shown[4].value == min(values)
 
 
 def test_an_ended_trial_stays_as_it_is(opened: Opened) -> None:

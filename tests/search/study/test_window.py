@@ -76,6 +76,7 @@ def test_trials_rank_by_value_then_by_epochs_then_by_excess(metric: Metric, sign
         pruned_at(9, sign * 0.3),
         pruned_at(9, sign * 0.1),
         pruned_at(3, sign * 0.8),
+        create_trial(state=TrialState.PRUNED),  # as a diverged one is shown
         over_limit(0.5),
         over_limit(2.0),
     ]
@@ -95,6 +96,26 @@ def test_an_estimate_is_the_last_value_but_no_better_than_the_median(
     assert [trial.value for trial in shown[3:6]] == [sign * 0.3, sign * 0.5, sign * 0.5]
     assert all(trial.state == TrialState.COMPLETE for trial in shown[:6])
     assert shown[6] is unknown
+
+
+@both_directions
+def test_the_estimate_of_a_diverged_trial_is_the_worst_value_of_the_others(
+    metric: Metric, sign: int
+) -> None:
+    diverged = create_trial(state=TrialState.PRUNED)
+    diverged.number = 7
+    for others in ([0.1, 0.5], [0.5, 0.9]):
+        trials = [*(create_trial(value=sign * value) for value in others), pruned_at(1, sign * 0.2)]
+        shown = with_estimates([*trials, diverged], metric, {7})
+        assert shown[-1].state == TrialState.COMPLETE
+        assert shown[-1].value == sign * min([*others, 0.2])
+
+
+def test_with_several_objectives_a_diverged_trial_has_the_worst_of_each() -> None:
+    diverged = create_trial(state=TrialState.PRUNED)
+    diverged.number = 7
+    front = [create_trial(values=values) for values in ([-0.9, 500.0], [-0.5, 100.0])]
+    assert with_estimates([*front, diverged], METRIC, {7})[-1].values == [-0.5, 500.0]
 
 
 def test_without_a_complete_trial_nothing_is_estimated() -> None:
