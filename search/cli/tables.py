@@ -11,9 +11,10 @@ from search.journal.reason import cause
 from search.journal.trial import TrialResult
 from search.results import format
 from search.results.settings import varying
-from search.run.doctor import WORDS, Diagnosis, capability
+from search.run.doctor import Diagnosis, capability
 from spaces.cells import CELLS, Cell
 from spaces.text import readable
+from trainables.training.measured_path import WORDS
 
 _REASON = 300  # characters of a cause
 WIDE = 120  #: columns of a terminal on which configurations are shown too

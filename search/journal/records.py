@@ -13,6 +13,7 @@ from search.journal.base import JournalError
 from spaces.tasks import METRICS, TaskInfo
 from spaces.text import show
 from trainables.checkpoints.base import is_checkpoint_name
+from trainables.training.measured_path import is_measured_path
 
 REMEDY = "Restore the journal from a copy, or start the job under another name."
 
@@ -28,6 +29,12 @@ def _checkpoint(name: Any) -> Any:
     if isinstance(name, str) and not is_checkpoint_name(name):
         raise ValueError("must be the name of a checkpoint, which is no path")
     return name
+
+
+def _path(text: Any) -> Any:
+    if isinstance(text, str) and not is_measured_path(text):
+        raise ValueError("must name path, device and precision, as engine/cpu/float32 does")
+    return text
 
 
 class _Record(BaseModel):
@@ -96,6 +103,7 @@ class _Report(_Record):
     checkpoint: Annotated[str | None, BeforeValidator(_checkpoint)] = None
     parameters: _Count | None = None
     latency_ms: _Number | None = None
+    path: Annotated[str | None, BeforeValidator(_path)] = None
 
 
 class _Retry(_Record):

@@ -5,7 +5,8 @@ Record kinds, each an object with the key "record":
     driver  generation, pid, host, time           a driver has taken the job over
     job     spec, base, task                      the job, its file's folder, its data's shape
     trial   key, phase, arm, number, control, config, seed, finalist, replicate, time
-    report  key, generation, epochs, checkpoint, parameters; the first: latency_ms, if limited
+    report  key, generation, epochs, checkpoint, parameters; the first: latency_ms, if limited;
+            path, where it is another one than before: of the latency, or of the epochs
     retry   key, reason, counted, time            a trial was lost and goes on from its checkpoint
     end     key, state, reason, test, time
     extend  trials, seeds, time                   budget added to a finished job
@@ -34,6 +35,7 @@ from spaces.errors import InputError
 from spaces.tasks import Metric, TaskInfo
 from spaces.text import listed, show
 from trainables.training.curve import Epoch
+from trainables.training.measured_path import joined
 
 _EPOCH = tuple(field.name for field in fields(Epoch))  # what this version knows of one
 
@@ -98,6 +100,8 @@ class TrialState:
     loss: float = math.inf  #: validation loss of the best epoch, where it was recorded
     parameters: int | None = None
     latency_ms: float | None = None  #: measured before the first epoch, where it is limited
+    latency_path: str | None = None  #: which that was measured on, see measured_path.py
+    paths: list[str] = field(default_factory=list)  #: that its epochs were trained on
     checkpoints: list[str] = field(default_factory=list)  #: the latest last, at most two
     retries: int = 0  #: that count against search.retries
     lost_at: int | None = None  #: the epoch of the latest loss
@@ -120,6 +124,8 @@ class TrialState:
             curve=self.curve,
             parameters=self.parameters,
             latency_ms=self.latency_ms,
+            latency_path=self.latency_path,
+            path=joined(self.paths),
             train_seconds=self.seconds,
             mlflow_run_id=run_id,
             finalist=self.finalist,
@@ -254,7 +260,11 @@ class JobState:
             if best is None or epoch.rank(metric) < best:
                 trial.value, trial.loss = epoch.value, epoch.loss
         trial.parameters = record.get("parameters", trial.parameters)
-        trial.latency_ms = record.get("latency_ms", trial.latency_ms)
+        path = record.get("path")
+        if "latency_ms" in record:
+            trial.latency_ms, trial.latency_path = record["latency_ms"], path
+        elif path is not None and path not in trial.paths:
+            trial.paths.append(path)
         name = record.get("checkpoint")
         if name is not None and name not in trial.checkpoints:
             trial.checkpoints = [*trial.checkpoints[-1:], name]

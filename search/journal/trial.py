@@ -30,7 +30,9 @@ class TrialResult:
     curve: list[Epoch]
     parameters: int | None
     train_seconds: float
+    path: str | None = None  #: which train_seconds were measured on: engine/cpu/float32
     latency_ms: float | None = None  #: of one typical sequence, where the job limits it
+    latency_path: str | None = None  #: which that was measured on
     mlflow_run_id: str | None = None
     finalist: int | None = None  #: confirm: the search trial's number this is a replicate of
     replicate: int | None = None  #: confirm: 0 .. seeds - 1; equal numbers share seeds across arms

@@ -15,6 +15,7 @@ from search.results.settings import varying
 from search.results.tables import Column, Marked, Table
 from spaces.config import TrialConfig
 from spaces.tasks import TaskInfo
+from trainables.training.measured_path import in_words
 
 _PACKAGES = ("gatesearch", "torch", "ray", "optuna", "mlflow", "numpy", "scikit-learn")
 _REASON = 400  #: characters of a failure's reason
@@ -94,13 +95,19 @@ def trial_rows(results: Results) -> dict[str, Any]:
     measured = any(trial.latency_ms is not None for trial in results.trials)
     head = ["phase", "arm", "trial", "state", "value", "test", "epochs", "parameters", "seconds"]
     head += ["latency ms"] if measured else []
+    several = len({trial.path for trial in results.trials if trial.path}) > 1
+    head += ["measured on"] if several else []
     return {
         "head": [*head, "drawn", *names, "seed"],
-        "rows": [_trial_row(trial, names, measured=measured) for trial in results.trials],
+        "rows": [
+            _trial_row(trial, names, measured=measured, several=several) for trial in results.trials
+        ],
     }
 
 
-def _trial_row(trial: TrialResult, names: Sequence[str], *, measured: bool) -> list[Any]:
+def _trial_row(
+    trial: TrialResult, names: Sequence[str], *, measured: bool, several: bool
+) -> list[Any]:
     settings = [getattr(trial.config, name) for name in names]
     return [
         trial.phase,
@@ -113,6 +120,7 @@ def _trial_row(trial: TrialResult, names: Sequence[str], *, measured: bool) -> l
         trial.parameters,
         round(trial.train_seconds, 3),
         *([trial.latency_ms and round(trial.latency_ms, 4)] if measured else []),
+        *([trial.path and in_words(trial.path)] if several else []),
         "at random" if trial.control else _origin(trial),
         *(plain(s) if s is None or isinstance(s, bool) else s for s in settings),
         trial.seed,

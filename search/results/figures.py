@@ -79,6 +79,8 @@ class ArmSummary:
     epochs: int  #: trained in the search
     worker_seconds: float  #: training time of the search, added over all trials
     confirm_seconds: float  #: the same for the confirm phase
+    #: Which its training times were measured on, in the search and after it: engine/cpu/float32.
+    paths: tuple[str, ...]
     too_slow: int  #: search trials over the job's limit of latency, which were never trained
     fastest_ms: float | None  #: the least latency of its search trials, where it is limited
     best: SearchTrial | None  #: by its value in the search

@@ -6,6 +6,7 @@ from dataclasses import replace
 from search.results.figures import ArmSummary, Comparison, Finalist
 from search.results.format import count, plural, seconds, signed, spread, value, with_deviation
 from spaces.text import listed
+from trainables.training.measured_path import in_words
 
 #: Spent budgets that differ by more than this factor are worth a sentence.
 _UNEVEN = 1.5
@@ -120,6 +121,7 @@ def _cautions(figures: Comparison) -> Iterator[str]:
         yield from _cautions_of(figures, arm)
     yield from _sizes(figures)
     yield from _uneven(figures)
+    yield from _paths(figures)
 
 
 def _unfinished(figures: Comparison) -> Iterator[str]:
@@ -239,6 +241,18 @@ def _uneven(figures: Comparison) -> Iterator[str]:
         )
 
 
+def _paths(figures: Comparison) -> Iterator[str]:
+    known = [arm for arm in figures.arms if arm.paths]
+    if len({path for arm in known for path in arm.paths}) > 1:
+        each = "; ".join(
+            f"{arm.name} on {listed(f'({in_words(path)})' for path in arm.paths)}" for arm in known
+        )
+        yield (
+            f"Times of {listed(arm.name for arm in known)} were measured on different paths: "
+            f"{each}. They compare code or devices as well as cells."
+        )
+
+
 # What is not claimed
 
 
@@ -268,9 +282,11 @@ def _not_claimed(figures: Comparison) -> Iterator[str]:
             f"No finalist has been trained again with fresh seeds{yet}: no test data has been "
             "used and nothing here is confirmed."
         )
+    paths = {path for arm in figures.arms for path in arm.paths}
+    same = f"; all are of one path: {in_words(*paths)}" if len(paths) == 1 else ""
     yield (
-        "Training times are those of this software on this machine, not properties of a cell: "
-        "cells take different code paths."
+        "Training times are those of this software on this machine, not properties of a cell"
+        f"{same or ': cells take different code paths'}."
     )
     if figures.shared_workers:
         yield (

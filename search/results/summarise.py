@@ -25,6 +25,7 @@ from search.results.read import Results
 from search.spread import Spread
 from spaces.arms import Arm
 from spaces.tasks import Metric
+from trainables.training.measured_path import parts
 
 
 def compare(results: Results) -> Comparison:
@@ -94,6 +95,7 @@ def _arm(results: Results, arm: Arm) -> ArmSummary:
         epochs=sum(trial.epochs for trial in search),
         worker_seconds=math.fsum(trial.train_seconds for trial in search),
         confirm_seconds=math.fsum(replicate.train_seconds for replicate in confirm),
+        paths=tuple(sorted({part for t in (*search, *confirm) for part in parts(t.path)})),
         too_slow=sum(limit is not None and latency > limit for latency in latencies),
         fastest_ms=min(latencies, default=None),
         best=_search_trial(results.best(arm.name)),

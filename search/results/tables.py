@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 from search.journal.trial import State
 from search.results import format, sentences
 from search.results.figures import ArmSummary, Comparison, Finalist
+from trainables.training.measured_path import in_words
 
 #: What a column holds, and the type of its cells; None is a figure that does not exist.
 #:
@@ -136,6 +137,7 @@ def spent(figures: Comparison) -> Table:
         Column("of all: at random", "count", "at random"),
         Column("epochs", "count"),
         Column("training time", "seconds"),
+        Column("times measured on", "text", only="page"),
     )
     rows = tuple(
         (
@@ -145,6 +147,7 @@ def spent(figures: Comparison) -> Table:
             arm.controls,
             arm.epochs,
             arm.worker_seconds,
+            "; ".join(map(in_words, arm.paths)),
         )
         for arm in figures.arms
     )

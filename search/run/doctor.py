@@ -20,24 +20,13 @@ if TYPE_CHECKING:
     from trainables.cells import Variant
     from trainables.engine.gpu import paths
 
-#: How people call the paths of trainables/layers/scan.py and engine/gpu/paths.py, and that of a
-#: cell without equations of a step.
-WORDS = {
-    "engine": "compiled engine",
-    "generated": "generated kernel",
-    "kernel": "torch's kernel",
-    "torch": "torch's kernel",
-    "reference": "reference, step by step",
-    "operators": "torch's operators",
-}
-
 #: Units of the cells whose paths are shown: what fits on a card depends on them.
 UNITS = 64
 
 
 @dataclass(frozen=True)
 class CellPaths:
-    """What runs one cell of UNITS units in float32, by the keys of WORDS."""
+    """What runs one cell of UNITS units in float32, by the keys of measured_path.WORDS."""
 
     cell: str
     cpu: str

@@ -241,6 +241,8 @@ class Driver:
         measured = report.latency_ms is not None and trial.latency_ms is None
         if measured:
             record["latency_ms"] = report.latency_ms
+        if measured or report.path not in (None, *trial.paths):
+            record["path"] = report.path
         self._record(record, timed=True)
         if measured:
             excess = self.budgets.latency_excess(trial)

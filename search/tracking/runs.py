@@ -26,6 +26,7 @@ from search.tracking.mlflow_compat import (
 )
 from search.tracking.state import JOB_KEY
 from spaces.tasks import Metric
+from trainables.training.measured_path import joined
 
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 
@@ -57,7 +58,8 @@ One run per trial; this run is their parent. gatesearch writes them from the job
 `test_{metric}_mean/ARM` and `_std` are over the replicates of its finalist.
 
 Tags: `phase` search or confirm, `state` complete, pruned, diverged, failed, running or interrupted,
-`arm`, `cell`, `gates`, `control`, `generation` (of the driver), `reason`.
+`arm`, `cell`, `gates`, `control`, `generation` (of the driver), `reason`, `path` and `latency_path`
+(code, device and precision that times are of).
 """
 
 
@@ -188,6 +190,8 @@ class JobRuns:
             run.add("parameters", trial.parameters, run.started, _ONCE)
             if trial.latency_ms is not None:
                 run.add("latency_ms", trial.latency_ms, run.started, _ONCE)
+        paths = {"path": joined(trial.paths), "latency_path": trial.latency_path}
+        run.tags |= clean_tags({name: path for name, path in paths.items() if path})
         for epoch in trial.curve:
             if epoch.epoch <= former_epoch:
                 continue

@@ -75,6 +75,7 @@ class Workers:
     latency: Callable[[TrialAssignment], float] = lambda work: (
         1.0
     )  #: milliseconds, where they are asked for
+    path: Callable[[TrialAssignment], str | None] = lambda work: None  #: that times are of
     diverges: Callable[[TrialAssignment, int], bool] = lambda work, epoch: False
     fails: Callable[[TrialAssignment], bool] = lambda work: False
     live: list[TrialAssignment] = field(default_factory=list)
@@ -104,7 +105,14 @@ class Workers:
         if work.measure_latency and work.key not in self.measured:
             self.measured.append(work.key)
             size, latency = self.size(work), self.latency(work)
-            return TrialReport(work.key, work.generation, [], parameters=size, latency_ms=latency)
+            return TrialReport(
+                work.key,
+                work.generation,
+                [],
+                parameters=size,
+                latency_ms=latency,
+                path=self.path(work),
+            )
         begin, last = self.epoch[work.key], int(work.config.max_epochs)
         rungs = range(1, last) if work.rungs is None else work.rungs
         end = min((rung for rung in rungs if rung > begin), default=last)
@@ -133,6 +141,7 @@ class Workers:
             points,
             checkpoint=f"{work.key.replace('/', '-')}-g{work.generation}-e{end}",
             parameters=self.size(work),
+            path=self.path(work),
             test={"accuracy": curve_value(work, end)} if work.test and end == last else None,
         )
 

@@ -147,6 +147,11 @@ class Layer(nn.Module):
             keep_TBF,
         )
 
+    def path(self, x_TBI: Tensor) -> str:
+        """Return which path `forward` takes for such inputs."""
+        variant = zoned(self.variant) if self.zoneout else self.variant
+        return scan.path(variant, x_TBI, self.hidden)
+
     def _zoned(self, x_TBI: Tensor, noise: Noise) -> tuple[Variant, Tensor | None]:
         """Return the variant that runs, and the factors of zoneout if there is any."""
         if self.zoneout == 0:

@@ -122,6 +122,15 @@ class Model(nn.Module):
         """The number of trainable parameters."""
         return sum(parameter.numel() for parameter in self.parameters())
 
+    def path(self) -> str:
+        """Return which path its scans take when it runs alone; see scan.path."""
+        if self.encoder is not None:
+            return "operators"
+        layer = self.layers[0]
+        assert isinstance(layer, Recurrent)
+        x_TBI = self.readout.weight.new_empty(1, 1, layer.forwards.inputs)
+        return layer.forwards.path(x_TBI)
+
     def encode(self, x: Tensor) -> Tensor:
         """Return the input as numbers: symbols become one-hot vectors."""
         if x.is_floating_point():

@@ -27,9 +27,10 @@ from trainables.engine.rows import Rows
 from trainables.training import batching
 from trainables.training.advancing import Advancing
 from trainables.training.cohort_layers import CohortLayers
+from trainables.training.measured_path import measured_path
 from trainables.training.metrics import SCORES, Scored, Totals
 from trainables.training.step import train_epoch
-from trainables.training.trainer import Training
+from trainables.training.trainer import Training, device_name
 
 if TYPE_CHECKING:
     from trainables.training.stacked_cohort import StackedCohort
@@ -84,6 +85,7 @@ class Cohort(Advancing):
         self.batched = len(self.members) > 1 and can_batch(first.config, str(first.device))
         if self.batched:
             self._layers = CohortLayers([member.model for member in self.members])
+            self._path = measured_path("engine", device_name(first.device), "float32")
 
     def evaluate(self, split: str) -> list[dict[str, float] | None]:
         """Return all metrics of each member with its best epoch's weights; None without one."""
@@ -107,6 +109,8 @@ class Cohort(Advancing):
                 self.members[i].advance(self.members[i].epoch + 1)
             return
         began = time.perf_counter()
+        for i in active:
+            self.members[i].path = self._path
         losses = dict(zip(active, self._train_epoch(active), strict=True))
         left = [i for i in active if losses[i] is not None]
         metrics = dict(zip(left, self._evaluate(left, self._data.validation), strict=True))

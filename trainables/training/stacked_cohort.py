@@ -19,10 +19,11 @@ from trainables.data.batches import Batches
 from trainables.data.sequences import Sequences
 from trainables.layers.stacked_model import StackedModel
 from trainables.training.advancing import Advancing
+from trainables.training.measured_path import measured_path
 from trainables.training.stacked_data import StackedData
 from trainables.training.stacked_scores import score
 from trainables.training.stacked_step import StackedStep
-from trainables.training.trainer import NOISE_STREAMS, Training, derived_seed
+from trainables.training.trainer import NOISE_STREAMS, Training, derived_seed, device_name
 
 Positions = NDArray[np.int64]
 
@@ -102,6 +103,8 @@ class StackedCohort(Advancing):
             tuple(derived_seed(member.seed, stream, member.epoch + 1) for stream in NOISE_STREAMS)
             for member in (self.members[i] for i in whose)
         ]
+        for i in active:
+            self.members[i].path = self._path(len(whose))
         step.begin_epoch(seeds, torch.from_numpy(chosen))
         data = self._data("train")
         for number in range(len(batches)):
@@ -112,6 +115,12 @@ class StackedCohort(Advancing):
             for place, i in enumerate(whose)
             if i in active
         }
+
+    def _path(self, models: int) -> str:
+        """Return the path of so many models in one launch."""
+        device = self._first.device
+        path = self._model.path(device, models)
+        return measured_path(path, device_name(device), self._first.config.precision)
 
     def _batches(
         self, whose: tuple[int, ...], active: list[int]

@@ -25,6 +25,7 @@ from trainables.data.sequences import Data, Sequences
 from trainables.layers.model import Model
 from trainables.training import optimizers
 from trainables.training.curve import Epoch
+from trainables.training.measured_path import measured_path
 from trainables.training.metrics import SCORES, Scored, Totals
 from trainables.training.step import train_epoch
 
@@ -52,6 +53,11 @@ def _mask_bits(device: torch.device, *key: int) -> Bits:
     return derived(device, *key)
 
 
+def device_name(device: torch.device) -> str:
+    """Return the name of a card, or the kind of another device."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
 class Training:
     """One configuration in training.
 
@@ -65,6 +71,7 @@ class Training:
         self.curve: list[Epoch] = []
         self.diverged = False
         self.best: Epoch | None = None
+        self.path: str | None = None  #: of the latest epoch trained here, see measured_path.py
         self.device = torch.device(device)
         self.batches = Batches(data.train, data.info.kind)
         generator = derived(torch.device("cpu"), seed, _WEIGHTS)
@@ -149,9 +156,14 @@ class Training:
 
     def _advance_one(self) -> None:
         began = time.perf_counter()
+        self.path = self.path_alone()
         train_loss = self._train_epoch(self.epoch + 1)
         metrics = {} if train_loss is None else self._evaluate(self.data.validation)
         self.record_epoch(train_loss, metrics, time.perf_counter() - began)
+
+    def path_alone(self) -> str:
+        """Return the path that it takes by itself: in float32, whatever its cohorts take."""
+        return measured_path(self.model.path(), device_name(self.device), "float32")
 
     def noise(self, number: int) -> Noise:
         """Return the dropout, weight drop and zoneout of an epoch, before its first mask."""

@@ -43,6 +43,7 @@ class TrialReport:
     checkpoint: str | None = None
     parameters: int | None = None
     latency_ms: float | None = None  #: in the first report, where it was asked for
+    path: str | None = None  #: of the latest epoch, or of the latency: see measured_path.py
     diverged: bool = False
     test: dict[str, float] | None = None
     failure: str | None = None  #: the exception that ended it

@@ -88,6 +88,7 @@ class AssignedTrial:
             epochs=[],
             parameters=self.training.parameters,
             latency_ms=latency_ms(self.training.model, self.training.data.train),
+            path=self.training.path_alone(),
         )
 
     def report(self) -> TrialReport:
@@ -104,6 +105,7 @@ class AssignedTrial:
             generation=self.assignment.generation,
             epochs=training.curve[self._reported :],
             parameters=training.parameters,
+            path=training.path,
             diverged=training.diverged,
             test=training.evaluate("test") if tested else None,
             checkpoint=self._save() if stored else None,

@@ -26,6 +26,8 @@ UNSOUND: dict[str, dict[str, Any]] = {
     "an epoch before the first": REPORT | {"epochs": [EPOCH | {"epoch": 0}]},
     "a value that is no number": REPORT | {"epochs": [EPOCH | {"value": "0.5"}]},
     "a value that is not finite": REPORT | {"epochs": [EPOCH | {"value": 1e300}]},
+    "a path that is none": REPORT | {"path": "../../x"},
+    "a path with colours": REPORT | {"path": "engine/\x1b[31m/float32"},
     "a report on nothing": REPORT | {"key": "search/lstm/7"},
     "an unknown state": END | {"state": "won"},
     "an end without a time": {"record": "end", "key": KEY, "state": "complete"},

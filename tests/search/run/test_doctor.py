@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from search.run.doctor import WORDS, CellPaths, cell_paths, diagnose, unmet
+from search.run.doctor import CellPaths, cell_paths, diagnose, unmet
 from spaces.cells import CELLS
 from spaces.errors import Problem
 from trainables.engine.gpu import paths
 from trainables.machine import Card, Cores, Driver, Machine, Torch
+from trainables.training.measured_path import WORDS
 
 ROOT = Path(__file__).resolve().parents[3]
 GIB = 2**30
