@@ -101,7 +101,9 @@ class SearchSection(Section):
         None, ge=1, description="Instead of trials: epochs of each arm, over all its trials."
     )
     wall_clock: Number | None = Field(
-        None, gt=0, description="Seconds after which the whole job's search ends."
+        None,
+        gt=0,
+        description="Seconds after which the whole job's search ends; control trials are finished.",
     )
     sampler: Annotated[Text, AfterValidator(sampler_name)] = Field(
         "tpe", description=f"{listed(SAMPLERS, 'or')}, or package.module.Class of your own."
@@ -111,7 +113,10 @@ class SearchSection(Section):
         description="What stops unpromising trials: a kind in short, or a mapping with options.",
     )
     control_fraction: Number = Field(
-        0.25, ge=0, le=1, description="Share of trials drawn at random and never stopped."
+        0.25,
+        ge=0,
+        le=1,
+        description="Share of trials drawn at random and trained to their end, alike in every arm.",
     )
     seed: Integer = Field(0, ge=0, description="Fixes what is tried and every derived seed.")
     objectives: tuple[Objective, ...] = Field(

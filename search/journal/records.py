@@ -71,6 +71,7 @@ class _Job(_Record):
     spec: dict[str, Any]
     base: str
     task: _Task
+    common_controls: bool = False
 
 
 class _Trial(_Record):

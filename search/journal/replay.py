@@ -3,7 +3,7 @@
 Record kinds, each an object with the key "record":
 
     driver  generation, pid, host, time           a driver has taken the job over
-    job     spec, base, task                      the job, its file's folder, its data's shape
+    job     spec, base, task, common_controls     the job, its file's folder, its data's shape
     trial   key, phase, arm, number, control, config, seed, finalist, replicate, time
     report  key, generation, epochs, checkpoint, parameters; the first: latency_ms, if limited;
             path, where it is another one than before: of the latency, or of the epochs
@@ -148,6 +148,9 @@ class JobState:
         self.job_id = ""  #: tells this job from others of its name; made by its first driver
         self.generation = 0
         self.driver: tuple[int, str] | None = None  #: process and host of the latest driver
+        #: Whether controls are drawn alike in every arm and pruners do not see them. A job that an
+        #: earlier version began goes on without.
+        self.common_controls = True
         self.phase = "search"
         self.added_trials = 0
         self.added_seeds = 0
@@ -189,6 +192,7 @@ class JobState:
             case "job":
                 self.spec = record["spec"]
                 self.base = record["base"]
+                self.common_controls = record.get("common_controls", False)
                 self.info = TaskInfo.from_dict(record["task"])
             case "trial":
                 self._create(record)

@@ -171,7 +171,7 @@ def _cautions_of(figures: Comparison, arm: ArmSummary) -> Iterator[str]:
     if lost:
         yield (
             f"{arm.name}: {listed(lost)} of {plural(arm.trials, 'trial')}. They count against its "
-            "budget and have no value."
+            "budget and have no value; a control that diverged counts as the worst one."
         )
     if arm.too_slow:
         yield too_slow(figures, arm)

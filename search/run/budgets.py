@@ -112,12 +112,17 @@ class SearchBudgets:
         return max(spent, self._spent_by_ended[arm] * (1 + running / ended)), running
 
     def end_reason(self, trial: TrialState) -> str | None:
-        """Return why a trial of the search may not go on, however good it is; None if it may."""
+        """Return why a trial of the search may not go on, however good it is; None if it may.
+
+        No budget ends a control trial: without the slow ones, controls would be no fair sample.
+        """
         if self.latency_excess(trial) > 0:
             return (
                 f"not trained: one sequence takes {trial.latency_ms:.3g} ms, over the limit of "
                 f"{self.latency_limit:g} ms"
             )
+        if trial.control:
+            return None
         if self.out_of_time:
             return "the job's wall-clock limit was reached"
         if self.unit != "trials" and self.spent(trial.arm) >= self.amount:

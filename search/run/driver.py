@@ -75,7 +75,8 @@ class Driver:
         if self.job_state.spec is not None:
             self.job_state.check_is_of(job, info, journal.place)
         if self.job_state.spec is None or self.job_state.base != base:
-            self._record({"record": "job", "spec": job.dump(), "base": base, "task": asdict(info)})
+            record = {"record": "job", "spec": job.dump(), "base": base, "task": asdict(info)}
+            self._record({**record, "common_controls": self.job_state.common_controls})
         self.generation = self.job_state.generation + 1
         self._record_driver()
         self._studies = open_studies(job, self.job_state, journal, history, prior_trials)
@@ -180,7 +181,9 @@ class Driver:
         config = self._studies[arm].start_trial(number, pending.suggestion.result())
         seed = self.job.training.seed
         if seed is None:
-            seed = derive_seed(self.job.search.seed, arm, number, "training")
+            alike = pending.control and self.job_state.common_controls
+            of = "control" if alike else arm
+            seed = derive_seed(self.job.search.seed, of, number, "training")
         return self._create(NewTrial("search", arm, number, config, seed, control=pending.control))
 
     def _create(self, new: NewTrial) -> TrialState:

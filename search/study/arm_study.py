@@ -83,7 +83,10 @@ class ArmStudy:
         self._controls = {trial.number for trial in trials if trial.control}
         self._cma = self._make_cma(job, arm, [self._as_shown(trial) for trial in prior_trials])
         tried = {digest(trial.config) for trial in trials}
-        self._suggester = Suggester(job, arm, job_state.info, tried, self._cma)
+        self._common_controls = job_state.common_controls
+        self._suggester = Suggester(
+            job, arm, job_state.info, tried, self._cma, common_controls=self._common_controls
+        )
         self._restore(prior_trials)
 
     def _make_cma(
@@ -101,7 +104,8 @@ class ArmStudy:
             self._learn(trial)
         trials = self._stored.trials
         for trial in trials:
-            self._pruner.restore(trial)
+            if not self._unjudged(trial.number):
+                self._pruner.restore(trial)
             if trial.state.is_finished():
                 self._learn(trial)
             else:
@@ -172,14 +176,20 @@ class ArmStudy:
     def report_value(self, number: int, epoch: int, value: float) -> bool:
         """Store the value of an epoch; return whether the trial is pruned there.
 
-        The pruner sees the values of all trials. It never stops a control trial, nor any trial
-        after its last epoch, with which it is complete.
+        The pruner never stops a trial after its last epoch, with which it is complete. It sees no
+        value of control trials: drawn at random, they would lower its bar.
         """
         self._stored.set_value(number, epoch, value)
+        if self._unjudged(number):
+            return False
         stop, attributes = self._pruner.judge(self._stored.trial(number))
         for key, stored in attributes.items():
             self._stored.set_trial_attribute(number, key, stored)
         return stop and number not in self._controls and epoch < self._last_epoch
+
+    def _unjudged(self, number: int) -> bool:
+        """Return whether the pruner knows nothing of a trial: of a control one, but in old jobs."""
+        return number in self._controls and self._common_controls
 
     # How a trial ends
 
@@ -210,7 +220,8 @@ class ArmStudy:
             self._diverged.add(number)
         self._stored.end(number, _END_STATES[state], value if state == "complete" else None)
         trial = self._stored.trial(number)
-        self._pruner.ended(trial)
+        if not self._unjudged(number):
+            self._pruner.ended(trial)
         self._learn(trial)
         if self._cma is not None and state != "failed":
             self._cma.ended(self._as_shown(trial))

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from cmaes import CMA, get_warm_start_mgd
 from numpy.typing import ArrayLike
-from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from search.study.sampling import distribution
+from search.study.sampling import bounds, distribution, value_at
 from search.study.seeds import derive_seed
 from spaces.arms import Arm
 
@@ -78,7 +78,7 @@ class CmaEs:
         self._model.reseed_rng(seed)
         point = self._model.ask()
         return {
-            name: _value(self._space[name], float(x))
+            name: value_at(self._space[name], float(x))
             for name, x in zip(self._space, point, strict=True)
         }
 
@@ -122,25 +122,7 @@ class CmaEs:
         return np.array([_place(self._space[name], trial.params[name]) for name in self._space])
 
 
-def _bounds(of: BaseDistribution) -> tuple[float, float, bool]:
-    """Return low, high and whether they are logarithms; integers have half a step of margin."""
-    assert isinstance(of, FloatDistribution | IntDistribution), of
-    margin = 0.5 if isinstance(of, IntDistribution) else 0.0
-    low, high = of.low - margin, of.high + margin
-    return (math.log(low), math.log(high), True) if of.log else (low, high, False)
-
-
 def _place(of: BaseDistribution, value: float) -> float:
     """Return where a value is in its range, in [0, 1]."""
-    low, high, log = _bounds(of)
+    low, high, log = bounds(of)
     return ((math.log(value) if log else value) - low) / (high - low)
-
-
-def _value(of: BaseDistribution, place: float) -> float | int:
-    """Return the value at a place in [0, 1] of its range."""
-    low, high, log = _bounds(of)
-    value = low + place * (high - low)
-    value = math.exp(value) if log else value
-    assert isinstance(of, FloatDistribution | IntDistribution)
-    value = min(max(value, of.low), of.high)
-    return round(value) if isinstance(of, IntDistribution) else value

@@ -2,11 +2,12 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.distributions import (
     BaseDistribution,
@@ -55,6 +56,27 @@ def draw(arm: Arm, trial: optuna.Trial, given: Mapping[str, Any]) -> Sample:
     return Sample(arm.configure(ask), stored, distributions)
 
 
+def draw_alike(arm: Arm, seed: Callable[[str], int]) -> Sample:
+    """Return a random configuration, each of whose settings has a seed of its own, by its name.
+
+    Arms that have a setting with the same domain draw the same value from the same seed, whatever
+    else they are asked.
+    """
+
+    def place(name: str) -> float:
+        return float(np.random.default_rng(seed(name)).random())
+
+    stored: dict[str, Any] = {}
+    distributions: dict[str, BaseDistribution] = {}
+
+    def ask(name: str, domain: Domain) -> Any:
+        distributions[name] = distribution(domain)
+        stored[name] = value_at(distributions[name], place(name))
+        return meaning(domain, stored[name])
+
+    return Sample(arm.configure(ask), stored, distributions)
+
+
 def repeat(arm: Arm, answers: Mapping[str, Any]) -> Sample:
     """Return the configuration that answers lead to; each must be a value of its domain."""
     stored: dict[str, Any] = {}
@@ -80,6 +102,26 @@ def distribution(domain: Domain) -> BaseDistribution:
     if high - low < WIDE:
         return IntDistribution(int(low), int(high), log=domain.log)
     return FloatDistribution(low - 0.499, high + 0.499, log=domain.log)
+
+
+def bounds(of: BaseDistribution) -> tuple[float, float, bool]:
+    """Return low, high and whether they are logarithms; integers have half a step of margin."""
+    assert isinstance(of, FloatDistribution | IntDistribution), of
+    margin = 0.5 if isinstance(of, IntDistribution) else 0.0
+    low, high = of.low - margin, of.high + margin
+    return (math.log(low), math.log(high), True) if of.log else (low, high, False)
+
+
+def value_at(of: BaseDistribution, place: float) -> Any:
+    """Return the value at a place in [0, 1] of its range; one in [0, 1) of choices."""
+    if isinstance(of, CategoricalDistribution):
+        return of.choices[int(place * len(of.choices))]
+    low, high, log = bounds(of)
+    value = low + place * (high - low)
+    value = math.exp(value) if log else value
+    assert isinstance(of, FloatDistribution | IntDistribution)
+    value = min(max(value, of.low), of.high)
+    return round(value) if isinstance(of, IntDistribution) else value
 
 
 def meaning(domain: Domain, value: Any) -> Any:

@@ -4,7 +4,8 @@ A suggestion that repeats an earlier configuration of the arm is replaced by oth
 and then by random ones. A small space is listed instead, and one of its untried configurations is
 drawn. Once everything in a space has been tried, repeats are accepted: trained with another seed,
 they are new measurements. Control trials accept repeats at once, because they must be independent
-draws from the whole space.
+draws from the whole space. Those of one number are drawn alike in every arm: a setting that arms
+share has the same value in them, so that what differs between arms is the arm.
 
 A configuration over the limit of parameters is never accepted. One within it exists (`check` of a
 job refuses other arms), and is constructed if chance does not find it.
@@ -22,7 +23,7 @@ from search.study import samplers
 from search.study.objectives import Objectives
 from search.study.optuna_compat import shares_parameters
 from search.study.sampler_storage import SuggestionStorage
-from search.study.sampling import Sample, draw, everything
+from search.study.sampling import Sample, draw, draw_alike, everything
 from search.study.seeds import derive_seed
 from spaces.arms import Arm
 from spaces.min_size import smallest
@@ -65,8 +66,13 @@ class Suggester:
         info: TaskInfo,
         tried: Iterable[bytes],
         cma: "CmaEs | None" = None,
+        *,
+        common_controls: bool = True,
     ) -> None:
-        """tried: digests of the configurations that the arm has tried."""
+        """tried: digests of the configurations that the arm has tried.
+
+        common_controls: whether control trials are drawn alike in every arm.
+        """
         self._job = job
         self._arm = arm
         self._sizes = info.inputs, info.outputs
@@ -74,6 +80,7 @@ class Suggester:
         self._tried = set(tried)
         self._exhausted = False  # whether everything in a small space has been tried
         self._cma = cma
+        self._common_controls = common_controls
 
     def visibility(self, number: int, *, control: bool) -> samplers.Visibility:
         """Return which trials must be shown for the suggestion of trial `number`."""
@@ -119,6 +126,12 @@ class Suggester:
 
     def _attempt(self, number: int, attempt: int, shown: Shown, *, control: bool) -> Suggestion:
         """Return a suggestion of the sampler, or a random one."""
+        if control and self._common_controls:
+            job_seed = self._job.search.seed
+            sample = draw_alike(
+                self._arm, lambda name: derive_seed(job_seed, "control", number, attempt, name)
+            )
+            return Suggestion(sample, control, {}, {})
         seed = self._seed(number, attempt)
         if control or attempt >= MODEL_ATTEMPTS:
             return self._draw(number, samplers.uniform(seed), shown, control=control)

@@ -62,10 +62,16 @@ def test_a_control_trial_never_stops_and_reports_at_no_rung(opened: Opened) -> N
     assert opened.study.report_epochs(control) == []
 
 
-def test_others_are_compared_with_control_trials(opened: Opened) -> None:
-    control, bad = opened.start(control=True), opened.start()
-    opened.study.report_value(control, 1, 0.9)
-    assert opened.study.report_value(bad, 1, 0.1)
+@pytest.mark.parametrize("kind", ["successive-halving", "hyperband", "median"])
+def test_no_trial_is_compared_with_control_trials(kind: str, tmp_path: Path) -> None:
+    opened = Opened(tmp_path, pruner=kind)
+    for number in range(6):
+        assert opened.start(control=True) == number
+        for epoch in range(1, LAST + 1):
+            opened.study.report_value(number, epoch, 0.9)
+        opened.study.end_trial(number, "complete", 0.9)
+    bad = opened.start()
+    assert not any(opened.study.report_value(bad, epoch, 0.1) for epoch in range(1, LAST))
 
 
 def test_a_trial_is_not_stopped_at_its_last_epoch(tmp_path: Path) -> None:

@@ -1,0 +1,26 @@
+"""Control trials as a sample."""
+
+import math
+
+import pytest
+from made_results import replicate_result, trial_result
+
+from search.results.controls import control_costs
+from spaces.tasks import Metric
+
+
+@pytest.mark.parametrize(
+    ("metric", "sign"), [(Metric("accuracy", "maximize"), -1), (Metric("loss", "minimize"), 1)]
+)
+def test_a_diverged_control_is_the_worst_and_not_missing(metric: Metric, sign: int) -> None:
+    trials = [
+        trial_result(0, 0.9, control=True),
+        trial_result(1, 0.95),
+        trial_result(2, 0.8, control=True, state="diverged"),
+        trial_result(3, None, control=True, state="diverged"),
+        trial_result(4, 0.5, control=True, state="failed"),
+        trial_result(5, 0.5, control=True, state="running"),
+        trial_result(6, 0.5, control=True, state="pruned"),
+        replicate_result(0, 0, 0.9, control=True),
+    ]
+    assert control_costs(metric, trials) == {0: sign * 0.9, 2: math.inf, 3: math.inf}
