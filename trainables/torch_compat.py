@@ -2,6 +2,7 @@
 
     torch._foreach_zero_, torch._foreach_norm, torch._foreach_add_    one call for many tensors
     torch._fused_adam_, torch._fused_adamw_                           one pass over all of Adam
+    torch._cudnn_rnn                                                  a layer's weights in one array
 
 They are what torch.optim itself calls (seen in torch 2.8 to 2.13). Where a version or a device of
 torch lacks one, the replacement gives the same result within rounding and takes longer.
@@ -41,6 +42,40 @@ def add(tensors: Sequence[Tensor], values: Sequence[Tensor] | float) -> None:
         return
     for at, tensor in enumerate(tensors):
         tensor.add_(values if isinstance(values, int | float) else values[at])
+
+
+#: cuDNN's numbers of cells.
+_CUDNN_CELLS = {"rnn_tanh": 1, "lstm": 2, "gru": 3}
+
+
+def recurrent_layer(cell: str, x_TBI: Tensor, h_1BH: Tensor, weights: list[Tensor]) -> Tensor:
+    """Return the outputs y [T, B, H] of torch's kernel for a cell of one layer.
+
+    cell: rnn_tanh, lstm or gru. h: the initial state, of all fields. weights: of the input, of the
+    state, and both biases.
+    """
+    cudnn = getattr(torch, "_cudnn_rnn", None)
+    if cudnn is not None and x_TBI.is_cuda and torch.backends.cudnn.enabled:
+        # Weights that are not one array are copied part by part, at each call.
+        with torch.no_grad():
+            array = torch.cat([weight.reshape(-1) for weight in weights])
+        cell_state = h_1BH if cell == "lstm" else None
+        sizes = h_1BH.shape[-1], 0, 1  # units, of a projection, layers
+        of_cell = h_1BH, cell_state, _CUDNN_CELLS[cell]
+        rest: Any = (
+            False,
+            0.0,
+            True,
+            False,
+            [],
+            None,
+        )  # in training: else it is not differentiable
+        y: Tensor = cudnn(x_TBI, weights, len(weights), array, *of_cell, *sizes, *rest)[0]
+        return y
+    options = True, 1, 0.0, True, False, False  # biases, layers, in training, steps first
+    state = (h_1BH, h_1BH) if cell == "lstm" else h_1BH
+    outputs: Tensor = getattr(torch, cell)(x_TBI, state, weights, *options)[0]
+    return outputs
 
 
 def fused_adam(device: torch.device, *, decoupled: bool) -> Callable[..., Any] | None:

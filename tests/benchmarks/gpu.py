@@ -14,6 +14,7 @@ alone     one model forward and backward: our path against cuDNN (the cells that
 cohorts   a training step (data, model, loss, gradients, clipping, Adam) of 1, 8, 32 and 100 models
           of 64 units in one launch, against the same models one by one: eagerly, as torch.nn.LSTM
           and GRU train, and as a cohort of one each
+shapes    an epoch of twelve models of twelve shapes, one by one and side by side on streams
 """
 
 import argparse
@@ -42,6 +43,10 @@ from trainables.layers.layer import Layer
 SHAPES = [(64, 32, 16, 32), (64, 32, 64, 128), (128, 64, 128, 256)]
 TOLERANCE = {"float32": 2e-5, "tf32": 5e-3, "bf16": 3e-2}
 COHORTS = (1, 8, 32, 100)
+#: Twelve shapes: each cell at each size.
+CELLS = ("lstm", "standard"), ("gru", "reset-after"), ("gru", "reset-before"), ("lstm", "coupled")
+UNITS = (32, 48, 64)
+LANES = (1, 4, 8, 12)
 
 Given = dict[str, torch.Tensor]
 
@@ -252,12 +257,12 @@ def cohorts(cell: str, gates: str, precision: str) -> dict[str, Any]:
     for count in COHORTS:
         members = [Training(config, data, seed=seed, device="cuda") for seed in range(count)]
         cohort = StackedCohort(members)
-        cohort._train_epoch(list(range(count)))
+        cohort._begin_training(list(range(count)))
         torch.cuda.synchronize()
         times = []
         for _ in range(3):
             began = time.perf_counter()
-            cohort._train_epoch(list(range(count)))
+            cohort._begin_training(list(range(count)))
             torch.cuda.synchronize()
             times.append(1e3 * (time.perf_counter() - began) / batches)
         row["ms"][str(count)] = statistics.median(times)
@@ -277,6 +282,46 @@ def cohorts(cell: str, gates: str, precision: str) -> dict[str, Any]:
     return row
 
 
+def shapes(epochs: int = 6) -> dict[str, Any]:
+    """Return milliseconds of an epoch of models of twelve shapes, by how many train at once."""
+    from trainables.training.side_by_side import Lane, advance
+    from trainables.training.stacked_cohort import StackedCohort
+    from trainables.training.trainer import Training
+
+    data = cohort_data()
+    configs = [
+        TrialConfig(
+            cell=cell, gates=gates, depth=1, hidden_size=units, learning_rate=1e-3,
+            max_epochs=99, dropout=0.1, batch_size=32,
+        )
+        for cell, gates in CELLS for units in UNITS
+    ]  # fmt: skip
+    cohorts = [StackedCohort([Training(one, data, seed=0, device="cuda")]) for one in configs]
+    lanes = [Lane(torch.device("cuda")) for _ in cohorts]
+
+    def never(number: int, error: Exception) -> None:
+        raise error
+
+    row: dict[str, Any] = {"shapes": len(configs), "ms": {}}
+    for count in (max(LANES), *LANES):  # the first one captures all graphs
+        began = time.perf_counter()
+        for start in range(0, len(cohorts), count):
+            part = cohorts[start : start + count]
+            left = [epochs] * len(part)
+
+            def goes_on(number: int, left: list[int] = left) -> bool:
+                left[number] -= 1
+                return max(left) > 0
+
+            advance(part, lanes, goes_on, never)
+        torch.cuda.synchronize()
+        trained = sum(cohort.members[0].epoch for cohort in cohorts) - row.get("epochs", 0)
+        row["epochs"] = row.get("epochs", 0) + trained
+        row["ms"][str(count)] = 1e3 * (time.perf_counter() - began) / trained * len(cohorts)
+    row["times one after the other"] = row["ms"]["1"] / min(row["ms"].values())
+    return row
+
+
 def show(found: dict[str, Any]) -> None:
     """Print a short table."""
     for row in found["cells"]:
@@ -289,6 +334,12 @@ def show(found: dict[str, Any]) -> None:
         times = "  ".join(f"{name} {ms:.2f}" for name, ms in row["ms"].items())
         ratios = ", ".join(f"{n}: {v:.0f}" for n, v in row.items() if n.startswith("times"))
         print(f"cohorts of {row['variant']}, {row['precision']}  ms a step: {times}  {ratios}")
+    for row in found["shapes"]:
+        times = "  ".join(f"{count} {ms:.1f}" for count, ms in row["ms"].items())
+        ratio = row["times one after the other"]
+        print(
+            f"an epoch of {row['shapes']} shapes, so many at once: ms {times}  ({ratio:.1f} times)"
+        )
     for line in found["not measured"]:
         print("not measured:", line)
 
@@ -314,15 +365,16 @@ def main() -> None:
         "memory_bytes": about.total_memory,
         "versions": {"torch": torch.__version__, "triton": triton.__version__,
                      "cuda": torch.version.cuda, "python": platform.python_version()},
-        "cells": [], "cohorts": [], "not measured": [],
+        "cells": [], "cohorts": [], "shapes": [], "not measured": [],
     }  # fmt: skip
     torch.backends.cudnn.allow_tf32 = False  # as in our float32
     names = options.only.split(",") if options.only else [v.name for v in cells.VARIANTS.values()]
-    shapes = SHAPES[: options.shapes]
-    jobs = [(name, shape, "float32") for shape in shapes for name in names]
-    cohort_cells = [("lstm", "standard"), ("gru", "reset-after"), ("gru", "reset-before")]
+    scans = SHAPES[: options.shapes]
+    jobs = [(name, shape, "float32") for shape in scans for name in names]
+    cohort_cells = CELLS[:3]
     sizes = [(f"{cell}-{gates}", (64, 32, 8, 64)) for cell, gates in cohort_cells]
     jobs = [(*size, precision) for size in sizes for precision in ("float32", "tf32")] + jobs
+    jobs += [(f"{cell}-{gates}", (64, 32, 8, n), "float32") for cell, gates in CELLS for n in UNITS]
     for failure in compile_all(jobs, options.jobs, began + options.seconds * 0.4):
         found["not measured"].append(f"compile {failure}")
     print(f"compiled after {time.monotonic() - began:.0f} s", flush=True)
@@ -335,8 +387,12 @@ def main() -> None:
                 found["not measured"].append(
                     f"cohorts of {cell}: {type(error).__name__} {str(error)[-300:]}"
                 )
+    try:
+        found["shapes"].append(shapes())
+    except Exception as error:
+        found["not measured"].append(f"shapes: {type(error).__name__} {str(error)[-300:]}")
     print(f"cohorts after {time.monotonic() - began:.0f} s", flush=True)
-    for shape in shapes:
+    for shape in scans:
         for name in names:
             if time.monotonic() > until:
                 found["not measured"].append(f"{name} at {shape}: no time was left")

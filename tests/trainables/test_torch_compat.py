@@ -19,6 +19,7 @@ LOST = {
     "_foreach_add_": "one call that adds up small gradients and counts steps",
     "_fused_adam_": "Adam in one pass over the weights; by its rule it takes several",
     "_fused_adamw_": "AdamW in one pass over the weights; by its rule it takes several",
+    "_cudnn_rnn": "a layer on a card without a copy of each of its weights",
 }
 
 

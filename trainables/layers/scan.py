@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trainables import engine
+from trainables import engine, torch_compat
 from trainables.cells.equations import NORM_EPSILON, State, TensorTerms, cut, norm
 from trainables.cells.variant import Variant
 from trainables.engine.gpu import paths
@@ -194,49 +194,27 @@ def reference(
     return torch.stack(outputs)
 
 
-def _kernel_weights(W: Tensor, R: Tensor, b: Tensor, b_h: Tensor) -> list[Tensor]:
-    """Return the weights as torch's kernels take them; on a card, where they must be one array."""
-    weights = [W, R, b, b_h]
-    if not W.is_cuda:
-        return weights
-    flat = torch.cat([weight.reshape(-1) for weight in weights])
-    parts = flat.split_with_sizes([weight.numel() for weight in weights])
-    return [part.view(weight.shape) for part, weight in zip(parts, weights, strict=True)]
+def _layer(cell: str) -> Callable[[Parameters, Tensor], Tensor]:
+    """Return a layer by torch's kernel for a cell."""
 
-
-def _rnn(kernel: Callable[..., tuple[Tensor, Tensor]]) -> Callable[[Parameters, Tensor], Tensor]:
     def layer(p: Parameters, x_TBI: Tensor) -> Tensor:
         h = x_TBI.new_zeros(1, x_TBI.shape[1], p["R"].shape[1])
-        weights = _kernel_weights(p["W"], p["R"], p["b"], torch.zeros_like(p["b"]))
-        return kernel(x_TBI, h, weights, *_OPTIONS)[0]
+        if cell == "gru":
+            b_h = torch.cat([torch.zeros_like(p["b"][: 2 * h.shape[-1]]), p["b_hn"]])
+        else:
+            b_h = torch.zeros_like(p["b"])
+        return torch_compat.recurrent_layer(cell, x_TBI, h, [p["W"], p["R"], p["b"], b_h])
 
     return layer
 
-
-def _lstm(p: Parameters, x_TBI: Tensor) -> Tensor:
-    h = x_TBI.new_zeros(1, x_TBI.shape[1], p["R"].shape[1])
-    weights = _kernel_weights(p["W"], p["R"], p["b"], torch.zeros_like(p["b"]))
-    return torch.lstm(x_TBI, (h, h), weights, *_OPTIONS)[0]
-
-
-def _gru(p: Parameters, x_TBI: Tensor) -> Tensor:
-    h = x_TBI.new_zeros(1, x_TBI.shape[1], p["R"].shape[1])
-    b_h = torch.cat([torch.zeros_like(p["b"][: 2 * h.shape[-1]]), p["b_hn"]])
-    weights = _kernel_weights(p["W"], p["R"], p["b"], b_h)
-    return torch.gru(x_TBI, h, weights, *_OPTIONS)[0]
-
-
-#: With biases, one layer, no dropout, in training (cuDNN differentiates nothing else), one
-#: direction, steps first.
-_OPTIONS = True, 1, 0.0, True, False, False
 
 #: Cells that torch has a kernel for. Its second bias is a constant zero (for the GRU in two of
 #: three blocks), so that a block has one bias. A kernel also runs over the padding, where nobody
 #: reads it. A relu network could overflow there, so it is not in this table.
 KERNELS: dict[str, Callable[[Parameters, Tensor], Tensor]] = {
-    "rnn-tanh": _rnn(torch.rnn_tanh),
-    "lstm-standard": _lstm,
-    "gru-reset-after": _gru,
+    "rnn-tanh": _layer("rnn_tanh"),
+    "lstm-standard": _layer("lstm"),
+    "gru-reset-after": _layer("gru"),
 }
 
 

@@ -76,17 +76,17 @@ def _recurrent(model: Model, depth: int) -> Recurrent:
     return layer
 
 
+def _linear(values: dict[str, Tensor], name: str, x_KMI: Tensor) -> Tensor:
+    weight, bias = values[f"{name}.weight"], values[f"{name}.bias"]
+    return torch.baddbmm(bias.unsqueeze(1), x_KMI, weight.mT)
+
+
 class StackedModel:
     """The function that a Model computes, for K sets of weights [K, N] in the Model's order."""
 
     def __init__(self, model: Model, precision: str = "float32") -> None:
         self._model, self._precision = model, precision
-        self._places: dict[str, tuple[slice, torch.Size]] = {}
-        start = 0
-        for name, parameter in model.named_parameters():
-            end = start + parameter.numel()
-            self._places[name] = slice(start, end), parameter.shape
-            start = end
+        self._shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
         self.buffers = [name for name, _ in model.named_buffers()]
 
     def path(self, device: torch.device, models: int) -> Path:
@@ -103,9 +103,12 @@ class StackedModel:
             double=model.readout.weight.dtype == torch.float64,
         )
 
-    def _parameter(self, weights_KN: Tensor, name: str) -> Tensor:
-        place, shape = self._places[name]
-        return weights_KN[:, place].view(len(weights_KN), *shape)
+    def _parameters(self, weights_KN: Tensor) -> dict[str, Tensor]:
+        """Return all parameters by name, [K, *shape]; their gradients are joined in one go."""
+        sizes = [shape.numel() for shape in self._shapes.values()]
+        parts = weights_KN.split_with_sizes(sizes, dim=1)
+        named = zip(self._shapes.items(), parts, strict=True)
+        return {name: part.view(len(part), *shape) for (name, shape), part in named}
 
     def _layer(self, values: dict[str, Tensor], depth: int) -> dict[str, Tensor]:
         """Return what belongs to a layer, [S, *shape]: of the models, then of those backwards."""
@@ -117,14 +120,9 @@ class StackedModel:
                     found.setdefault(name.removeprefix(prefix), []).append(value)
         return {name: torch.cat(v) if len(v) > 1 else v[0] for name, v in found.items()}
 
-    def _linear(self, weights_KN: Tensor, name: str, x_KMI: Tensor) -> Tensor:
-        weight = self._parameter(weights_KN, f"{name}.weight")
-        bias = self._parameter(weights_KN, f"{name}.bias")
-        return torch.baddbmm(bias.unsqueeze(1), x_KMI, weight.mT)
-
-    def features(
+    def _features(
         self,
-        weights_KN: Tensor,
+        values: dict[str, Tensor],
         buffers: dict[str, Tensor],
         x: Tensor,
         lengths_KB: Tensor,
@@ -133,12 +131,11 @@ class StackedModel:
         """Return y [K, T, B, D], the last layer's outputs; see __call__."""
         model, config, info = self._model, self._model.config, self._model.info
         if not x.is_floating_point():
-            x = functional.one_hot(x, info.inputs).to(weights_KN.dtype)
+            x = functional.one_hot(x, info.inputs).to(model.readout.weight.dtype)
         models, steps, batch, _ = x.shape
-        path = self.path(weights_KN.device, models)
-        values = {name: self._parameter(weights_KN, name) for name in self._places}
+        path = self.path(x.device, models)
         if model.project is not None:
-            x = self._linear(weights_KN, "project", x.flatten(1, 2))
+            x = _linear(values, "project", x.flatten(1, 2))
             x = x.view(models, steps, batch, -1)
         for depth, residual in enumerate(model.residual):
             recurrent = _recurrent(model, depth)
@@ -203,14 +200,15 @@ class StackedModel:
         its outputs mean nothing. buffers: running statistics [K, *shape] by name, which training
         (noise is given) moves.
         """
-        y_KTBD = self.features(weights_KN, buffers, x, lengths_KB, noise)
+        values = self._parameters(weights_KN)
+        y_KTBD = self._features(values, buffers, x, lengths_KB, noise)
         if self._model.info.causal:
             steps = y_KTBD.shape[1]
-            outputs = self._linear(weights_KN, "readout", y_KTBD.flatten(1, 2))
+            outputs = _linear(values, "readout", y_KTBD.flatten(1, 2))
             return outputs.view(len(outputs), steps, -1, outputs.shape[-1])
         last_K1B1 = (lengths_KB - 1).clamp(min=0)[:, None, :, None]
         last_KBD = y_KTBD.take_along_dim(last_K1B1, dim=1).squeeze(1)
         if self._model.bidirectional:
             half = last_KBD.shape[-1] // 2
             last_KBD = torch.cat([last_KBD[..., :half], y_KTBD[:, 0, :, half:]], dim=-1)
-        return self._linear(weights_KN, "readout", last_KBD)
+        return _linear(values, "readout", last_KBD)

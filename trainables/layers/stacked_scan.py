@@ -223,8 +223,9 @@ def scans(
     scans_, (models, steps, batch, _) = len(parameters["W"]), x_KTBI.shape
     both = scans_ > models
     if path == "torch":
-        alone = {name: value[0] for name, value in parameters.items()}
-        return scan.KERNELS[variant.name](alone, x_KTBI[0]).unsqueeze(0)
+        # Squeezed, not indexed: the gradient of an index is written into an array of zeros.
+        alone = {name: value.squeeze(0) for name, value in parameters.items()}
+        return scan.KERNELS[variant.name](alone, x_KTBI.squeeze(0)).unsqueeze(0)
     seen = windowed(variant, x_KTBI, lengths_KB, False)
     if both:
         other = windowed(variant, x_KTBI, lengths_KB, True) if variant.window > 1 else seen

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from spaces.config import SHARED
 from trainables.training.curve import Epoch
@@ -15,6 +15,9 @@ class Advancing:
     def __init__(self, members: Sequence[Training]) -> None:
         """Raises ValueError where the members' shapes or data differ."""
         self.members = tuple(members)
+        #: How many trainings other cohorts advance on the device at the same time: an epoch's
+        #: seconds are a member's share of what all of them took together.
+        self.beside = 0
         _check_shapes(self.members)
 
     def advance(self, until: int, seconds: float = math.inf) -> list[list[Epoch]]:
@@ -28,13 +31,23 @@ class Advancing:
         while active := [
             i for i, member in enumerate(self.members) if member.epoch < until and not member.ended
         ]:
-            self._advance_one(active)
+            for _ in self._epoch(active):
+                pass
             if time.perf_counter() - began >= seconds:
                 break
         return [member.curve[n:] for member, n in zip(self.members, before, strict=True)]
 
-    def _advance_one(self, active: list[int]) -> None:
-        """Train one epoch of the active members, and add it to their curves."""
+    def epoch(self) -> Iterator[None]:
+        """Train one epoch of all members that have not ended.
+
+        It is a generator: where it yields a device has work to do, and nothing is to be done here
+        until that has ended.
+        """
+        active = [i for i, member in enumerate(self.members) if not member.ended]
+        yield from self._epoch(active)
+
+    def _epoch(self, active: list[int]) -> Iterator[None]:
+        """Train one epoch of the active members, and add it to their curves; see epoch."""
         raise NotImplementedError
 
 

@@ -20,12 +20,14 @@ from trainables.data.sequences import Sequences
 from trainables.layers.stacked_model import StackedModel
 from trainables.training.advancing import Advancing
 from trainables.training.measured_path import measured_path
-from trainables.training.stacked_data import StackedData
+from trainables.training.stacked_data import StackedData, on_device
 from trainables.training.stacked_scores import score
 from trainables.training.stacked_step import StackedStep
 from trainables.training.trainer import NOISE_STREAMS, Training, derived_seed, device_name
 
 Positions = NDArray[np.int64]
+#: Of each model evaluated: sums of losses, of what is correct, and of counts.
+Totals = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 #: Padded steps of all models in one batch of an evaluation, at most.
 EVALUATION_STEPS = 1 << 21
@@ -63,18 +65,23 @@ class StackedCohort(Advancing):
             for i in active:
                 stack.enter_context(self.members[i].at_best())
             stack.enter_context(products(self._first.config.precision))
-            metrics = self._evaluate(active, split)
+            metrics = self._metrics(self._begin_evaluation(active, split))
         for i, metric in zip(active, metrics, strict=True):
             found[i] = metric
         return found
 
-    def _advance_one(self, active: list[int]) -> None:
-        began = time.perf_counter()
-        with products(self._first.config.precision):
-            losses = self._train_epoch(active)
-            left = [i for i in active if losses[i] is not None]
-            metrics = dict(zip(left, self._evaluate(left, "validation"), strict=True))
-        share = (time.perf_counter() - began) / len(active)
+    def _epoch(self, active: list[int]) -> Iterator[None]:
+        began, precision = time.perf_counter(), self._first.config.precision
+        with products(precision):
+            whose, step = self._begin_training(active)
+        yield
+        losses = _losses(active, whose, step)
+        left = [i for i in active if losses[i] is not None]
+        with products(precision):
+            scores = self._begin_evaluation(left, "validation")
+        yield
+        metrics = dict(zip(left, self._metrics(scores), strict=True))
+        share = (time.perf_counter() - began) / (len(active) + self.beside)
         for i in active:
             self.members[i].record_epoch(losses[i], metrics.get(i, {}), share)
 
@@ -91,8 +98,8 @@ class StackedCohort(Advancing):
             self._inner = whose, StackedStep(members, self._model, self._data("train"))
         return self._inner
 
-    def _train_epoch(self, active: list[int]) -> dict[int, float | None]:
-        """Train one epoch of each active member; return mean losses, None for diverged ones."""
+    def _begin_training(self, active: list[int]) -> tuple[tuple[int, ...], StackedStep]:
+        """Give the device an epoch of each active member; return the step, and whose it is."""
         whose, step = self._step(active)
         batches, size = self._batches(whose, active)
         chosen = np.full((len(batches), len(whose), size), -1, np.int64)
@@ -109,12 +116,7 @@ class StackedCohort(Advancing):
         data = self._data("train")
         for number in range(len(batches)):
             step.run(data.steps(chosen[number]))
-        alive, losses, counts = step.alive.tolist(), step.losses.tolist(), step.counts.tolist()
-        return {
-            i: losses[place] / counts[place] if alive[place] else None
-            for place, i in enumerate(whose)
-            if i in active
-        }
+        return whose, step
 
     def _path(self, models: int) -> str:
         """Return the path of so many models in one launch."""
@@ -142,15 +144,15 @@ class StackedCohort(Advancing):
 
     def _data(self, split: str) -> StackedData:
         if split not in self._splits:
-            info, first = self._first.data.info, self._first
+            first = self._first
             sequences: Sequences = getattr(first.data, split)
-            self._splits[split] = StackedData(sequences, info.kind, first.device)
+            self._splits[split] = on_device(sequences, first.data.info.kind, first.device)
         return self._splits[split]
 
-    def _evaluate(self, active: list[int], split: str) -> list[dict[str, float]]:
-        """Return metrics of each active member with the weights that it has now."""
+    def _begin_evaluation(self, active: list[int], split: str) -> Totals | None:
+        """Let the device score each active member with the weights that it has now."""
         if not active:
-            return []
+            return None
         info, data = self._first.data.info, self._data(split)
         members = [self.members[i] for i in active]
         weights = torch.stack([member.weights for member in members])
@@ -174,5 +176,22 @@ class StackedCohort(Advancing):
                 counts += scores.counts
                 if scores.correct is not None:
                     correct += scores.correct
-        rows = zip(losses.tolist(), correct.tolist(), counts.tolist(), strict=True)
-        return [compute_metrics(info.kind, *row) for row in rows]
+        return losses, correct, counts
+
+    def _metrics(self, totals: Totals | None) -> list[dict[str, float]]:
+        if totals is None:
+            return []
+        rows = zip(*(total.tolist() for total in totals), strict=True)
+        return [compute_metrics(self._first.data.info.kind, *row) for row in rows]
+
+
+def _losses(
+    active: list[int], whose: tuple[int, ...], step: StackedStep
+) -> dict[int, float | None]:
+    """Return mean losses of the epoch that a step has trained, None for diverged members."""
+    alive, losses, counts = step.alive.tolist(), step.losses.tolist(), step.counts.tolist()
+    return {
+        i: losses[place] / counts[place] if alive[place] else None
+        for place, i in enumerate(whose)
+        if i in active
+    }

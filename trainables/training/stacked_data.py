@@ -3,6 +3,8 @@
 Shapes are suffixes: n sequences, K models, T steps, B sequences a model, I inputs.
 """
 
+import weakref
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -19,6 +21,7 @@ class StackedData:
     """All sequences of a split, padded, on a device."""
 
     def __init__(self, sequences: Sequences, kind: TaskKind, device: torch.device) -> None:
+        self._of = sequences  # kept, so that no other has its identity; see on_device
         self._causal = is_causal(kind)  # targets are x, one step on
         lengths = sequences.lengths
         self._longest = int(lengths.max()) - self._causal
@@ -52,3 +55,17 @@ class StackedData:
         if self._y is not None:
             return x, lengths, self._y[at]
         return x, lengths, self._x[at, 1 : steps + 1].transpose(1, 2).contiguous()
+
+
+_KEPT: weakref.WeakValueDictionary[tuple[int, TaskKind, torch.device], StackedData]
+_KEPT = weakref.WeakValueDictionary()
+
+
+def on_device(sequences: Sequences, kind: TaskKind, device: torch.device) -> StackedData:
+    """Return a split's data on a device: the same arrays for all cohorts that use them now."""
+    key = id(sequences), kind, device
+    if (data := _KEPT.get(key)) is None:
+        _KEPT[key] = data = StackedData(sequences, kind, device)
+        if device.type == "cuda":  # other streams may read it at once
+            torch.cuda.current_stream(device).synchronize()
+    return data

@@ -4,6 +4,7 @@ Everything that differs from step to step lies in memory that stays in place: we
 sequences of a batch, the batch's number, sums. A replay reads and writes it there.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,15 @@ from trainables.training.trainer import Training
 
 #: Runs of a step before it is captured, as torch asks for: libraries set themselves up in them.
 WARM_UP = 2
+
+
+@functools.cache
+def _warm_up_stream(device: torch.device) -> torch.cuda.Stream:
+    """Return the stream on which steps run before they are captured: always the same one.
+
+    Libraries keep memory for every stream that they have ever run on.
+    """
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 @dataclass
@@ -145,7 +155,7 @@ class StackedStep:
         state = [self.weights, self._means, self._squares, self._steps, self.alive]
         state += [self.losses, self.counts, self._batch, *self.buffers.values()]
         before = [tensor.clone() for tensor in state]
-        stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        stream = _warm_up_stream(self._device)
         stream.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(stream):
             for _ in range(WARM_UP):

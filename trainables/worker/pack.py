@@ -1,7 +1,8 @@
 """The trials that a worker has in hand at once, of one or several shapes. Knows no Ray.
 
-Those of one shape train as a cohort; cohorts take turns. Each trial reports by itself: at its
-rungs, at its end, and about every second of training. Trials come and go between two turns.
+Those of one shape train as a cohort. Cohorts take turns, on a card several at a time. Each trial
+reports by itself: at its rungs, at its end, and about every second of training. Trials come and go
+between two turns.
 """
 
 import gc
@@ -9,6 +10,7 @@ import sys
 import traceback
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from time import perf_counter
 
 import torch
@@ -16,6 +18,7 @@ import torch
 from spaces.config import TrialConfig
 from trainables.checkpoints.base import Store, StoreAwayError, StoreError
 from trainables.data.sequences import Data
+from trainables.training import side_by_side
 from trainables.training.cohort import AnyCohort, cohort_of
 from trainables.worker.capacity import Capacity, Shape, shape_of
 from trainables.worker.messages import TrialAssignment, TrialReport
@@ -28,7 +31,56 @@ OUT_OF_MEMORY = (
     "the job smaller hidden_size, depth or batch_size, or a larger device"
 )
 
-Work = Callable[[list[AssignedTrial], list[TrialReport]], None]
+#: Cohorts that train at the same time on a card.
+LANES = 8
+
+Group = list[AssignedTrial]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What went wrong with a group's work; exactly one of these.
+
+    It holds no exception that left memory behind: a traceback holds all that its frames do.
+    """
+
+    waits: str | None = None  #: which store was away
+    halt: str | None = None  #: why no trial can go on
+    memory: str | None = None  #: what torch said where it found none
+    reason: str | None = None  #: the trial's own exception
+    raised: Exception | None = None  #: after which it is not known what still works
+
+    @classmethod
+    def of(cls, error: Exception) -> "Failure":
+        """Return what an exception means."""
+        if isinstance(error, StoreAwayError):
+            return cls(waits=str(error))
+        if isinstance(error, StoreError):
+            return cls(halt=str(error))
+        if isinstance(error, torch.OutOfMemoryError):
+            return cls(memory=str(error))
+        if isinstance(error, (MemoryError, OSError, RuntimeError)):
+            return cls(raised=error)
+        return cls(reason="".join(traceback.format_exception(error, limit=-8))[-4000:])
+
+
+Failures = list[tuple[Group, Failure]]
+Work = Callable[[list[Group], list[TrialReport]], Failures]
+
+
+def _attempted(work: Callable[[Group, list[TrialReport]], None]) -> Work:
+    """Return work on several groups, one after the other, and what went wrong with each."""
+
+    def attempt(groups: list[Group], reports: list[TrialReport]) -> Failures:
+        failures: Failures = []
+        for trials in groups:
+            try:
+                work(trials, reports)
+            except Exception as error:
+                failures.append((trials, Failure.of(error)))
+        return failures
+
+    return attempt
 
 
 class Pack:
@@ -57,6 +109,7 @@ class Pack:
         self._trials: dict[str, AssignedTrial] = {}
         self._cohorts: dict[tuple[str, ...], AnyCohort] = {}  # by the keys of their trials
         self.waits: str | None = None  #: which store the latest work could not reach, if any
+        self._lanes: list[side_by_side.Lane] = []
         self._turns = 0
         self._short = False  # memory has run out before: one cohort is kept at a time
 
@@ -96,50 +149,44 @@ class Pack:
         What is to be stored in a store that is away stays due.
         """
         self.waits = None
-        trials, work = self._next()
         reports: list[TrialReport] = []
-        memory: str | None = None
-        failure: str | None = None
-        try:
-            work(trials, reports)
-        except StoreAwayError as error:
-            self.waits = str(error)
-        except StoreError as error:
-            self.drop(trial.key for trial in trials if trial.end_reported)
-            return reports + self.halt(str(error))
-        except torch.OutOfMemoryError as error:
-            memory = str(error)
-        except Exception as error:
-            if isinstance(error, (MemoryError, OSError, RuntimeError)):
-                raise
-            failure = "".join(traceback.format_exception(error, limit=-8))[-4000:]
-        self.drop(trial.key for trial in trials if trial.end_reported)
-        # Not above: an exception that is being handled holds the memory that it met.
-        left = [trial for trial in trials if not trial.end_reported]
-        if left and (memory is not None or failure is not None):
-            reports += self._recover(left, len(trials) > 1, memory, failure)
+        groups, work = self._next()
+        failures = work(groups, reports)
+        self.drop(trial.key for trial in list(self._trials.values()) if trial.end_reported)
+        for trials, failure in failures:
+            if failure.raised is not None:
+                raise failure.raised
+            if failure.halt is not None:
+                return reports + self.halt(failure.halt)
+            self.waits = failure.waits or self.waits
+            left = [trial for trial in trials if not trial.end_reported]
+            if left and failure.waits is None:
+                reports += self._recover(left, len(trials) > 1, failure)
         return reports
 
     # What is done next
 
-    def _next(self) -> tuple[list[AssignedTrial], Work]:
-        """Return which work is done next, and on which trials.
+    def _next(self) -> tuple[list[Group], Work]:
+        """Return which work is done next, and on which groups of trials.
 
         Latencies are measured before anything of their trials is trained, and while nothing else
         trains: the driver ends a trial that is too slow.
         """
         for trial in self._trials.values():
             if trial.latency_due:
-                return [trial], self._measure_latency
+                return [[trial]], _attempted(self._measure_latency)
         if self._asks:
             for trial in self._trials.values():
                 if not self._capacity.knows(trial.assignment.config):
-                    return [trial], self._find_limit
-        group = min(self._groups(), key=lambda trials: min(trial.turn for trial in trials))
+                    return [[trial]], _attempted(self._find_limit)
+        groups = sorted(self._groups(), key=lambda trials: min(trial.turn for trial in trials))
+        chosen = groups[:1]
+        if self._device == "cuda" and not self._short:
+            chosen = groups[:LANES]
         self._turns += 1
-        for trial in group:
+        for trial in (trial for group in chosen for trial in group):
             trial.turn = self._turns
-        return group, self._train
+        return chosen, self._train
 
     def _groups(self) -> list[list[AssignedTrial]]:
         """Return which trials train together: of one shape, as many as its limit allows."""
@@ -153,34 +200,63 @@ class Pack:
             groups += [trials[start : start + limit] for start in range(0, len(trials), limit)]
         return groups
 
-    def _measure_latency(self, trials: list[AssignedTrial], reports: list[TrialReport]) -> None:
+    def _measure_latency(self, trials: Group, reports: list[TrialReport]) -> None:
         for trial in trials:
             trial.begin(self._data, self._device)
             reports.append(trial.report_latency())
 
-    def _find_limit(self, trials: list[AssignedTrial], reports: list[TrialReport]) -> None:
+    def _find_limit(self, trials: Group, reports: list[TrialReport]) -> None:
         for trial in trials:
             self._capacity.limit(trial.assignment.config)
 
-    def _train(self, trials: list[AssignedTrial], reports: list[TrialReport]) -> None:
-        """Train one slice of one cohort, and report on those of its trials that are due."""
-        cohort = self._cohort(trials)
+    def _train(self, groups: list[Group], reports: list[TrialReport]) -> Failures:
+        """Train a slice of some cohorts at once, and report on those of their trials that are due.
+
+        A slice ends for all when a trial is due.
+        """
+        failures: Failures = []
+        whole: list[tuple[Group, AnyCohort]] = []
+        for trials in groups:
+            try:
+                whole.append((trials, self._cohort(trials, groups)))
+            except Exception as error:
+                failures.append((trials, Failure.of(error)))
         limit = min(SLICE_SECONDS, ROOM_SECONDS) if self.room else SLICE_SECONDS
-        began = before = perf_counter()
-        while not any(trial.due(SLICE_SECONDS) for trial in trials) and before - began <= limit:
-            # Members' epochs differ, so do their rungs: each trains one more.
-            cohort.advance(1 + max(trial.training.epoch for trial in trials), seconds=0.0)
-            now = perf_counter()
+        began = perf_counter()
+        before = [began] * len(whole)
+
+        def goes_on(number: int) -> bool:
+            now, trials = perf_counter(), whole[number][0]
             for trial in trials:
-                trial.unreported_seconds += now - before
-            before = now
+                trial.unreported_seconds += now - before[number]
+            before[number] = now
+            return now - began <= limit and not any(trial.due(SLICE_SECONDS) for trial in trials)
+
+        def failed(number: int, error: Exception) -> None:
+            failures.append((whole[number][0], Failure.of(error)))
+
+        ready = [
+            number
+            for number, (trials, _) in enumerate(whole)
+            if not any(trial.due(SLICE_SECONDS) for trial in trials)
+        ]
+        if len(ready) == len(whole):
+            while len(self._lanes) < len(whole):
+                self._lanes.append(side_by_side.Lane(torch.device(self._device)))
+            cohorts = [cohort for _, cohort in whole]
+            side_by_side.advance(cohorts, self._lanes, goes_on, failed)
+        unhurt = [trials for trials, _ in whole if all(trials is not hurt for hurt, _ in failures)]
+        failures += _attempted(self._report_due)(unhurt, reports)
+        return failures
+
+    def _report_due(self, trials: Group, reports: list[TrialReport]) -> None:
         for trial in trials:
             if trial.due(SLICE_SECONDS):
                 reports.append(trial.report())
 
-    def _cohort(self, trials: list[AssignedTrial]) -> AnyCohort:
+    def _cohort(self, trials: Group, beside: list[Group]) -> AnyCohort:
         """Return the cohort of these trials, made where its trials are others than before."""
-        groups = [trials] if self._short else self._groups()
+        groups = beside if self._short else self._groups()
         present = {tuple(trial.key for trial in group) for group in groups}
         self._cohorts = {of: kept for of, kept in self._cohorts.items() if of in present}
         keys = tuple(trial.key for trial in trials)
@@ -191,16 +267,13 @@ class Pack:
 
     # What went wrong
 
-    def _recover(
-        self, trials: list[AssignedTrial], company: bool, memory: str | None, failure: str | None
-    ) -> list[TrialReport]:
+    def _recover(self, trials: Group, company: bool, failure: Failure) -> list[TrialReport]:
         """Have trials go on from their checkpoints in less company; return who cannot go on.
 
-        company: whether several trained when it happened. memory: what torch said where it found
-        none. failure: another exception.
+        company: whether several of their shape trained when it happened.
         """
         freed, lost = trials, not company
-        if memory is not None:
+        if failure.memory is not None:
             self._short = True
             if company:
                 self._capacity.lower(trials[0].assignment.config, (len(trials) + 1) // 2)
@@ -220,7 +293,8 @@ class Pack:
             torch.cuda.empty_cache()
         if not lost:
             return []
-        why = failure or f"{OUT_OF_MEMORY} (torch: {str(memory).partition(chr(10))[0]})"
+        said = str(failure.memory).partition("\n")[0]
+        why = failure.reason or f"{OUT_OF_MEMORY} (torch: {said})"
         self.drop(trial.key for trial in trials)
         for trial in self._trials.values():
             trial.alone = trial.had_device_alone  # the one at fault is gone

@@ -213,14 +213,14 @@ def test_a_trial_without_memory_for_itself_alone_fails_and_no_other_does(
     data = make_data()
     large, rest = work(0, hidden_size=9), [work(n) for n in (1, 2)]
     expected = alone(tmp_path, data, *rest)
-    build = Cohort.advance
+    build = Cohort.epoch
 
-    def advance(self: Cohort, *arguments: Any, **options: Any) -> Any:
+    def epoch(self: Cohort) -> Any:
         if self.members[0].config.hidden_size == 9:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB.\nMore.")
-        return build(self, *arguments, **options)
+        yield from build(self)
 
-    monkeypatch.setattr(Cohort, "advance", advance)
+    monkeypatch.setattr(Cohort, "epoch", epoch)
     reports = finish(pack(tmp_path, data, 8, large, *rest))
     (failed,) = (report for report in reports if report.failure)
     assert failed.key == large.key and failed.failure is not None
