@@ -14,10 +14,13 @@ alone     one model forward and backward: our path against cuDNN (the cells that
 cohorts   a training step (data, model, loss, gradients, clipping, Adam) of 1, 8, 32 and 100 models
           of 64 units in one launch, against the same models one by one: eagerly, as torch.nn.LSTM
           and GRU train, and as a cohort of one each
+trainings four epochs of three small models on ragged sequences: in a cohort against each alone, and
+          against the CPU, as the largest relative difference of a mean training loss
 shapes    an epoch of twelve models of twelve shapes, one by one and side by side on streams
 """
 
 import argparse
+import functools
 import json
 import multiprocessing
 import platform
@@ -46,6 +49,8 @@ COHORTS = (1, 8, 32, 100)
 #: Twelve shapes: each cell at each size.
 CELLS = ("lstm", "standard"), ("gru", "reset-after"), ("gru", "reset-before"), ("lstm", "coupled")
 UNITS = (32, 48, 64)
+#: Cells that train on ragged sequences.
+RAGGED = ("lstm", "projected"), ("lstm", "peephole"), ("gru", "reset-after"), ("gru", "light")
 LANES = (1, 4, 8, 12)
 
 Given = dict[str, torch.Tensor]
@@ -282,6 +287,59 @@ def cohorts(cell: str, gates: str, precision: str) -> dict[str, Any]:
     return row
 
 
+def ragged_data() -> Any:
+    """Return a data set of short and long sequences."""
+    from spaces.tasks import METRICS
+    from trainables.data.sequences import Data, Sequences
+
+    draw = np.random.default_rng(0)
+
+    def split() -> Sequences:
+        lengths = draw.integers(1, 31, 40)
+        x = draw.normal(size=(int(lengths.sum()), 3)).astype(np.float32)
+        return Sequences(x, lengths, draw.integers(0, 4, 40))
+
+    info = TaskInfo("made", "classification", 3, 4, 30, METRICS["classification"][0])
+    return Data(info, split(), split(), split())
+
+
+def trainings(cell: str, gates: str) -> dict[str, Any]:
+    """Return how far trainings in a cohort are from each alone and from those on the CPU."""
+    from trainables.training.cohort import cohort_of
+    from trainables.training.trainer import Training
+
+    data, rates = ragged_data(), (0.01, 0.05, 0.002)
+    configs = [
+        TrialConfig(
+            cell=cell, gates=gates, depth=1, hidden_size=6, learning_rate=rate, max_epochs=4,
+            dropout=0.0, batch_size=5,
+        )
+        for rate in rates
+    ]  # fmt: skip
+
+    def made(device: str) -> list[Training]:
+        return [Training(one, data, seed=n, device=device) for n, one in enumerate(configs)]
+
+    together, alone, on_cpu = made("cuda"), made("cuda"), made("cpu")
+    cohort_of(together).advance(4)
+    for one in [*alone, *on_cpu]:
+        cohort_of([one]).advance(4)
+
+    def apart(ones: list[Training], others: list[Training]) -> float:
+        pairs = [
+            (a.train_loss, b.train_loss)
+            for one, other in zip(ones, others, strict=True)
+            for a, b in zip(one.curve, other.curve, strict=True)
+        ]
+        return max(abs(a - b) / abs(b) for a, b in pairs)
+
+    return {
+        "variant": f"{cell}-{gates}",
+        "alone": apart(together, alone),
+        "cpu": apart(together, on_cpu),
+    }
+
+
 def shapes(epochs: int = 6) -> dict[str, Any]:
     """Return milliseconds of an epoch of models of twelve shapes, by how many train at once."""
     from trainables.training.side_by_side import Lane, advance
@@ -334,6 +392,11 @@ def show(found: dict[str, Any]) -> None:
         times = "  ".join(f"{name} {ms:.2f}" for name, ms in row["ms"].items())
         ratios = ", ".join(f"{n}: {v:.0f}" for n, v in row.items() if n.startswith("times"))
         print(f"cohorts of {row['variant']}, {row['precision']}  ms a step: {times}  {ratios}")
+    for row in found["trainings"]:
+        print(
+            f"ragged trainings of {row['variant']}, in a cohort: {row['alone']:.0e} from alone, "
+            f"{row['cpu']:.0e} from the CPU"
+        )
     for row in found["shapes"]:
         times = "  ".join(f"{count} {ms:.1f}" for count, ms in row["ms"].items())
         ratio = row["times one after the other"]
@@ -365,7 +428,7 @@ def main() -> None:
         "memory_bytes": about.total_memory,
         "versions": {"torch": torch.__version__, "triton": triton.__version__,
                      "cuda": torch.version.cuda, "python": platform.python_version()},
-        "cells": [], "cohorts": [], "shapes": [], "not measured": [],
+        "cells": [], "cohorts": [], "trainings": [], "shapes": [], "not measured": [],
     }  # fmt: skip
     torch.backends.cudnn.allow_tf32 = False  # as in our float32
     names = options.only.split(",") if options.only else [v.name for v in cells.VARIANTS.values()]
@@ -387,10 +450,14 @@ def main() -> None:
                 found["not measured"].append(
                     f"cohorts of {cell}: {type(error).__name__} {str(error)[-300:]}"
                 )
-    try:
-        found["shapes"].append(shapes())
-    except Exception as error:
-        found["not measured"].append(f"shapes: {type(error).__name__} {str(error)[-300:]}")
+    for name, part in (
+        *(("trainings", functools.partial(trainings, cell, gates)) for cell, gates in RAGGED),
+        ("shapes", shapes),
+    ):
+        try:
+            found[name].append(part())
+        except Exception as error:
+            found["not measured"].append(f"{name}: {type(error).__name__} {str(error)[-300:]}")
     print(f"cohorts after {time.monotonic() - began:.0f} s", flush=True)
     for shape in scans:
         for name in names:

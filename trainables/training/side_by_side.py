@@ -4,6 +4,8 @@ One small model, or a few, leave most of a card idle. Here one thread gives the 
 all cohorts, a part of an epoch at a time, and goes on with those whose part has ended.
 """
 
+import functools
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -12,16 +14,25 @@ import torch
 from trainables.training.advancing import Advancing
 
 _ENDED = object()
+#: Streams of a card, and cohorts that train at the same time at most.
+LANES = 8
 #: Seconds between two looks whether a part has ended: less than any takes.
 PAUSE = 5e-5
 
 
+@functools.cache
+def _streams(device: torch.device) -> Iterator[torch.cuda.Stream]:
+    """Yield the streams of a card in turn, for ever: libraries keep memory for each."""
+    streams = [torch.cuda.Stream(device) for _ in range(LANES)]  # type: ignore[no-untyped-call]
+    return itertools.cycle(streams)
+
+
 class Lane:
-    """A stream on which one cohort trains at a time."""
+    """The stream of one cohort, on which all its work is done; on a CPU there is none."""
 
     def __init__(self, device: torch.device) -> None:
         on_card = device.type == "cuda"
-        self._stream = torch.cuda.Stream(device) if on_card else None  # type: ignore[no-untyped-call]
+        self._stream = next(_streams(device)) if on_card else None
         self._event = torch.cuda.Event() if on_card else None  # type: ignore[no-untyped-call]
 
     @property
@@ -53,7 +64,7 @@ def advance(
 ) -> None:
     """Train epochs of cohorts side by side, until one does not go on; then all end their epoch.
 
-    lanes: one for each cohort at least. goes_on: whether all go on, asked with a cohort's number
+    lanes: each cohort's own, always. goes_on: whether all go on, asked with a cohort's number
     after each of its epochs. failed: told of an exception and whose it is; the others end then.
     """
     on = True

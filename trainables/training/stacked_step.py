@@ -26,8 +26,8 @@ WARM_UP = 2
 
 
 @functools.cache
-def _warm_up_stream(device: torch.device) -> torch.cuda.Stream:
-    """Return the stream on which steps run before they are captured: always the same one.
+def _side_stream(device: torch.device) -> torch.cuda.Stream:
+    """Return the stream on which steps are captured that run on the default one, always the same.
 
     Libraries keep memory for every stream that they have ever run on.
     """
@@ -151,25 +151,37 @@ class StackedStep:
         self._graphs[steps].replay()
 
     def _captured(self, step: Callable[[], None]) -> torch.cuda.CUDAGraph:
-        """Return a step as a graph; what it has changed meanwhile is put back."""
-        state = [self.weights, self._means, self._squares, self._steps, self.alive]
-        state += [self.losses, self.counts, self._batch, *self.buffers.values()]
-        before = [tensor.clone() for tensor in state]
-        stream = _warm_up_stream(self._device)
-        stream.wait_stream(torch.cuda.current_stream(self._device))
+        """Return a step as a graph, made on the stream that it is to run on.
+
+        Its products use memory that libraries keep for that stream: on two streams at once, graphs
+        of one stream would write into each other's.
+        """
+        current = torch.cuda.current_stream(self._device)
+        default = torch.cuda.default_stream(self._device)
+        stream = _side_stream(self._device) if current == default else current
+        stream.wait_stream(current)
         with torch.cuda.stream(stream):
-            for _ in range(WARM_UP):
-                step()
-                self._batch.zero_()
-        torch.cuda.current_stream(self._device).wait_stream(stream)
+            self.warm_up(step)
+        current.wait_stream(stream)
         if self._pool is None:
             self._pool = torch.cuda.graph_pool_handle()
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool):  # only one graph runs at a time
+        with torch.cuda.graph(graph, pool=self._pool, stream=stream):  # one graph runs at a time
             step()
-        for tensor, value in zip(state, before, strict=True):
-            tensor.copy_(value)
         return graph
+
+    def warm_up(self, step: Callable[[], None]) -> None:
+        """Run a step on its own batch WARM_UP times; what that has changed is put back each time.
+
+        Another batch may be longer than what the step is padded to.
+        """
+        state = [self.weights, self._means, self._squares, self._steps, self.alive]
+        state += [self.losses, self.counts, self._batch, *self.buffers.values()]
+        before = [tensor.clone() for tensor in state]
+        for _ in range(WARM_UP):
+            step()
+            for tensor, value in zip(state, before, strict=True):
+                tensor.copy_(value)
 
     def _run(self, steps: int) -> None:
         chosen_KB = self._chosen.index_select(0, self._batch).squeeze(0)

@@ -20,6 +20,7 @@ from trainables.checkpoints.base import Store, StoreAwayError, StoreError
 from trainables.data.sequences import Data
 from trainables.training import side_by_side
 from trainables.training.cohort import AnyCohort, cohort_of
+from trainables.training.side_by_side import Lane
 from trainables.worker.capacity import Capacity, Shape, shape_of
 from trainables.worker.messages import TrialAssignment, TrialReport
 from trainables.worker.trial import AssignedTrial
@@ -30,9 +31,6 @@ OUT_OF_MEMORY = (
     "one training step of this trial, alone on its device, needs more memory than there is: give "
     "the job smaller hidden_size, depth or batch_size, or a larger device"
 )
-
-#: Cohorts that train at the same time on a card.
-LANES = 8
 
 Group = list[AssignedTrial]
 
@@ -107,9 +105,8 @@ class Pack:
         self._asks = find_limit is not None
         self._capacity = Capacity(find_limit or (lambda config: sys.maxsize))
         self._trials: dict[str, AssignedTrial] = {}
-        self._cohorts: dict[tuple[str, ...], AnyCohort] = {}  # by the keys of their trials
+        self._cohorts: dict[tuple[str, ...], tuple[AnyCohort, Lane]] = {}  # by their trials' keys
         self.waits: str | None = None  #: which store the latest work could not reach, if any
-        self._lanes: list[side_by_side.Lane] = []
         self._turns = 0
         self._short = False  # memory has run out before: one cohort is kept at a time
 
@@ -182,7 +179,7 @@ class Pack:
         groups = sorted(self._groups(), key=lambda trials: min(trial.turn for trial in trials))
         chosen = groups[:1]
         if self._device == "cuda" and not self._short:
-            chosen = groups[:LANES]
+            chosen = groups[: side_by_side.LANES]
         self._turns += 1
         for trial in (trial for group in chosen for trial in group):
             trial.turn = self._turns
@@ -215,10 +212,10 @@ class Pack:
         A slice ends for all when a trial is due.
         """
         failures: Failures = []
-        whole: list[tuple[Group, AnyCohort]] = []
+        whole: list[tuple[Group, AnyCohort, Lane]] = []
         for trials in groups:
             try:
-                whole.append((trials, self._cohort(trials, groups)))
+                whole.append((trials, *self._cohort(trials, groups)))
             except Exception as error:
                 failures.append((trials, Failure.of(error)))
         limit = min(SLICE_SECONDS, ROOM_SECONDS) if self.room else SLICE_SECONDS
@@ -235,17 +232,11 @@ class Pack:
         def failed(number: int, error: Exception) -> None:
             failures.append((whole[number][0], Failure.of(error)))
 
-        ready = [
-            number
-            for number, (trials, _) in enumerate(whole)
-            if not any(trial.due(SLICE_SECONDS) for trial in trials)
-        ]
-        if len(ready) == len(whole):
-            while len(self._lanes) < len(whole):
-                self._lanes.append(side_by_side.Lane(torch.device(self._device)))
-            cohorts = [cohort for _, cohort in whole]
-            side_by_side.advance(cohorts, self._lanes, goes_on, failed)
-        unhurt = [trials for trials, _ in whole if all(trials is not hurt for hurt, _ in failures)]
+        if not any(trial.due(SLICE_SECONDS) for trials, _, _ in whole for trial in trials):
+            cohorts, lanes = [each[1] for each in whole], [each[2] for each in whole]
+            side_by_side.advance(cohorts, lanes, goes_on, failed)
+        hurt = [trials for trials, _ in failures]
+        unhurt = [trials for trials, _, _ in whole if all(trials is not one for one in hurt)]
         failures += _attempted(self._report_due)(unhurt, reports)
         return failures
 
@@ -254,15 +245,18 @@ class Pack:
             if trial.due(SLICE_SECONDS):
                 reports.append(trial.report())
 
-    def _cohort(self, trials: Group, beside: list[Group]) -> AnyCohort:
-        """Return the cohort of these trials, made where its trials are others than before."""
+    def _cohort(self, trials: Group, beside: list[Group]) -> tuple[AnyCohort, Lane]:
+        """Return the cohort of these trials, made where its trials are others than before.
+
+        beside: all groups that train now.
+        """
         groups = beside if self._short else self._groups()
         present = {tuple(trial.key for trial in group) for group in groups}
         self._cohorts = {of: kept for of, kept in self._cohorts.items() if of in present}
         keys = tuple(trial.key for trial in trials)
         if keys not in self._cohorts:
             members = [trial.begin(self._data, self._device) for trial in trials]
-            self._cohorts[keys] = cohort_of(members)
+            self._cohorts[keys] = cohort_of(members), Lane(torch.device(self._device))
         return self._cohorts[keys]
 
     # What went wrong

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
 from interpreted import needs_interpreter
 from small_trainings import points, small_config
 
@@ -11,6 +12,8 @@ from spaces.config import TrialConfig
 from spaces.tasks import TaskKind
 from trainables.data.sequences import Data
 from trainables.training.cohort import cohort_of
+from trainables.training.stacked_cohort import StackedCohort
+from trainables.training.stacked_step import WARM_UP
 from trainables.training.trainer import Training
 
 pytestmark = needs_interpreter
@@ -143,3 +146,24 @@ def test_among_equally_good_epochs_that_of_least_validation_loss_is_kept(
     assert member.best == min(member.curve, key=lambda point: point.loss) != member.curve[0]
     (found,) = cohort.evaluate("validation")
     assert found == pytest.approx(member.best.metrics, rel=1e-5, abs=1e-6)
+
+
+def test_before_a_step_is_captured_it_runs_on_its_own_batch_and_changes_nothing(
+    make_data: MakeData,
+) -> None:
+    """Another batch may have longer sequences than the step is padded to."""
+    members = [Training(config(dropout=0.2), make_data(**TINY), seed=seed) for seed in (1, 2)]
+    cohort = cohort_of(members)
+    assert isinstance(cohort, StackedCohort)
+    cohort.advance(1)
+    _, step = cohort._step([0, 1])
+    step._batch.fill_(1)
+    weights, seen = step.weights.clone(), list[int]()
+
+    def run() -> None:
+        seen.append(int(step._batch))
+        step._run(TINY["longest"])
+
+    step.warm_up(run)
+    assert seen == [1] * WARM_UP and int(step._batch) == 1
+    assert torch.equal(step.weights, weights)

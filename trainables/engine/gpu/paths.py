@@ -108,9 +108,6 @@ def shape_of(variant: Variant, hidden: int, precision: str, card: Card) -> Shape
 #: Units up to which torch's kernel is faster for one model, by measurement (bench-gpu on an H200).
 #: A variant that is not named here has no kernel of torch's, or one that is always faster.
 TORCH_IS_FASTER = {"gru-reset-after": 128}
-#: A projection whose width is no multiple of this runs on the reference path: on an H200 a training
-#: with outputs 3 wide ended in a corrupted batch. Widths of 16, 64 and 128 are right.
-PROJECTED_WIDTHS = 4
 
 
 def path_of(
@@ -124,7 +121,6 @@ def path_of(
     generated = (
         not double
         and card.capability >= OLDEST
-        and (not variant.projected or variant.width(hidden) % PROJECTED_WIDTHS == 0)
         and shape_of(variant, hidden, precision, card) is not None
     )
     faster = hidden <= TORCH_IS_FASTER.get(variant.name, hidden)

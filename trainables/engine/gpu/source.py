@@ -45,6 +45,7 @@ _SIZES = """    tile, part = tl.program_id(0) // SPLIT, tl.program_id(0) % SPLIT
     back = scan >= models
     sequence = tile * TILE + tl.arange(0, TILE)
     length = tl.load(lengths + model * B + sequence, mask=sequence < B, other=0).to(tl.int32)
+    length = tl.minimum(length, T)  # nothing is read or written beyond the arrays
     steps, exists = tl.max(length, 0), (sequence < B)[:, None]
     unit = part * (BH // SPLIT) + tl.arange(0, BH // SPLIT)
     out = part * (BW // SPLIT) + tl.arange(0, BW // SPLIT)
