@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -15,6 +15,8 @@ Integer = Annotated[int, Field(strict=True)]  #: no text, no true or false
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Text = Annotated[str, Field(strict=True)]
 Name = Annotated[str, Field(strict=True, pattern=NAME)]  #: of a job or an arm
+
+AUTO: Literal["auto"] = "auto"
 
 
 class Section(BaseModel):
@@ -56,6 +58,39 @@ class ShortForm:
             return written
         rule = f"must be {self.what} or a mapping, not {show(written)}"
         raise refusal([Fault(rule, f"write {self.example}")])
+
+
+@dataclass(frozen=True, eq=False)
+class OrAuto:
+    """Has a key take a number, or the word auto; a fault is told once.
+
+    number: the annotated type of the number. what, example: the number as a message names it, and
+    how the key may be written.
+    """
+
+    number: Any
+    what: str
+    example: str
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        as_it_is = core_schema.plain_serializer_function_ser_schema(lambda value: value)
+        return core_schema.no_info_wrap_validator_function(
+            self._read, handler.generate_schema(self.number), serialization=as_it_is
+        )
+
+    def __get_pydantic_json_schema__(
+        self, core: Any, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"anyOf": [{"const": AUTO}, handler(core["schema"])]}
+
+    def _read(self, written: Any, number: core_schema.ValidatorFunctionWrapHandler) -> Any:
+        if not isinstance(written, str):
+            return number(written)
+        if written == AUTO:
+            return AUTO
+        raise refusal([Fault(f"must be {self.what} or auto, not {show(written)}", self.example)])
 
 
 @dataclass(frozen=True)

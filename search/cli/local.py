@@ -48,7 +48,8 @@ def validate(job_file: JobFile) -> None:
     from search.run import session
 
     job, data = session.load(job_file)
-    _print_warnings(job, data)
+    for note in session.notes(job, data):
+        print_note(note)
     info = data.info
     Terminal().print(
         f"{escape(str(job_file))} is valid: {plural(len(job.arms), 'arm')} on {escape(info.name)} "
@@ -86,7 +87,8 @@ def run(job_file: JobFile, root: Root = RUNS) -> None:
     from search.run import session
 
     job, data = session.load(job_file)
-    _print_warnings(job, data)
+    for note in session.notes(job, data):
+        print_note(note)
     folder = session.begin(job, data.info, job_file, root.resolve())
     _execute(job, data, folder)
 
@@ -104,20 +106,23 @@ def resume(name: JobName, root: Root = RUNS) -> None:
 def extend(
     name: JobName,
     trials: Annotated[int, typer.Option(min=0, help="More search trials for each arm.")] = 0,
-    seeds: Annotated[int, typer.Option(min=0, help="More seeds for each finalist.")] = 0,
+    replicates: Annotated[
+        int, typer.Option(min=0, help="More replicates, of whatever design the job has.")
+    ] = 0,
+    seeds: Annotated[int, typer.Option(min=0, help="The same, of a job by seeds alone.")] = 0,
     root: Root = RUNS,
 ) -> None:
     """Add budget to a finished job and run it.
 
-    Example: gatesearch extend vowels --seeds 10
+    Example: gatesearch extend vowels --replicates 10
     """
-    if not trials and not seeds:
-        rule = "an extension must add trials or seeds, not nothing"
-        raise InputError.of("gatesearch extend", rule, "give --trials or --seeds")
-    _continue(_folder(name, root), trials=trials, seeds=seeds)
+    if not trials and not seeds and not replicates:
+        rule = "an extension must add trials or replicates, not nothing"
+        raise InputError.of("gatesearch extend", rule, "give --trials or --replicates")
+    _continue(_folder(name, root), trials=trials, seeds=seeds, replicates=replicates)
 
 
-def _continue(folder: Path, *, trials: int = 0, seeds: int = 0) -> None:
+def _continue(folder: Path, **more: int) -> None:
     _begin_with_ray()
     from search.job.folder import stored_job
     from trainables.data import tasks
@@ -125,7 +130,7 @@ def _continue(folder: Path, *, trials: int = 0, seeds: int = 0) -> None:
     tell_how_to_go_on(_how_to_go_on(folder))
     job = stored_job(folder)
     data = tasks.load(job.task, job.base)
-    _execute(job.check(data.info), data, folder, trials=trials, seeds=seeds)
+    _execute(job.check(data.info), data, folder, **more)
 
 
 def _begin_with_ray() -> None:
@@ -135,9 +140,8 @@ def _begin_with_ray() -> None:
         print_note(note)
 
 
-def _execute(
-    job: "JobSpec", data: "Data", folder: Path, *, trials: int = 0, seeds: int = 0
-) -> None:
+def _execute(job: "JobSpec", data: "Data", folder: Path, **more: int) -> None:
+    """Run a job to its end; more: what is added to its budget first, see session.execute."""
     from search.job.folder import BEST, REPORT
     from search.run import session
 
@@ -146,7 +150,7 @@ def _execute(
     outlast_readers()
     console = Terminal()
     try:
-        succeeded = session.execute(job, data, folder, console, trials=trials, seeds=seeds)
+        succeeded = session.execute(job, data, folder, console, **more)
     except OSError as error:
         if not error.strerror:
             raise
@@ -165,14 +169,6 @@ def _execute(
 
 def _how_to_go_on(folder: Path) -> str:
     return f"nothing is lost. `{command('resume', folder)}` continues the job."
-
-
-def _print_warnings(job: "JobSpec", data: "Data") -> None:
-    """Write notes about settings that nothing reads and data that is hard to learn from."""
-    from trainables.data.sequences import scale_notes
-
-    for warning in (*job.warnings, *scale_notes(data)):
-        print_note(warning)
 
 
 def _folder(name: str, root: Path) -> Path:

@@ -1,56 +1,25 @@
 """What a trial takes of the machine or cluster: the job file's section resources."""
 
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import (
-    Field,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
-    StrictBool,
-    field_validator,
-    model_validator,
-)
-from pydantic_core import CoreSchema, core_schema
+from pydantic import Field, StrictBool, field_validator, model_validator
 
-from spaces.fields import Fault, Integer, Number, Section, refusal
+from spaces.fields import AUTO, Fault, Integer, Number, OrAuto, Section, refusal
 from spaces.text import show
-
-AUTO: Literal["auto"] = "auto"
-
-
-@dataclass(frozen=True, eq=False)
-class _NumberOrAuto:
-    """Has a key take a number that is at least 0, or the word auto; a fault is told once."""
-
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
-        number = handler.generate_schema(Annotated[Number, Field(ge=0)])
-        as_it_is = core_schema.plain_serializer_function_ser_schema(lambda value: value)
-        return core_schema.no_info_wrap_validator_function(
-            self._read, number, serialization=as_it_is
-        )
-
-    def __get_pydantic_json_schema__(
-        self, core: Any, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        return {"anyOf": [{"const": AUTO}, handler(core["schema"])]}
-
-    def _read(self, written: Any, number: core_schema.ValidatorFunctionWrapHandler) -> Any:
-        if not isinstance(written, str):
-            return number(written)
-        if written == AUTO:
-            return AUTO
-        rule = f"must be a number or auto, not {show(written)}"
-        raise refusal([Fault(rule, "write auto, or how many GPUs a trial takes: 0, 0.5, 1")])
 
 
 class ResourcesSection(Section):
     """What a trial takes of the machine or cluster."""
 
     cpus_per_trial: Number = Field(1.0, gt=0, description="CPU cores; a fraction shares a core.")
-    gpus_per_trial: Annotated[float | Literal["auto"], _NumberOrAuto()] = Field(
+    gpus_per_trial: Annotated[
+        float | Literal["auto"],
+        OrAuto(
+            Annotated[Number, Field(ge=0)],
+            "a number",
+            "write auto, or how many GPUs a trial takes: 0, 0.5, 1",
+        ),
+    ] = Field(
         0.0,
         description="GPUs; a fraction shares one. auto: a worker has a GPU of its own and trains "
         "as many trials at once as memory and speed allow.",

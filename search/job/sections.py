@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from search.job.confirm_section import ConfirmSection
 from search.job.feasibility import sampler_faults
 from search.job.objectives import Objective
 from search.job.pruner_sections import PrunerSection, SuccessiveHalvingSection
@@ -167,13 +168,6 @@ class SearchSection(Section):
         return objectives
 
 
-class ConfirmSection(Section):
-    """Finalists of each arm, trained again from scratch with fresh seeds. 0 skips the phase."""
-
-    finalists: Integer = Field(1, ge=0, description="Best configurations of each arm.")
-    seeds: Integer = Field(10, ge=0, description="Replicates of each finalist.")
-
-
 class TrackingSection(Section):
     """Where runs are recorded for people."""
 
@@ -217,7 +211,7 @@ class JobFile(Section):
         default_factory=SearchSection, description="Budget, sampler and pruner."
     )
     confirm: ConfirmSection = Field(
-        default_factory=ConfirmSection, description="Finalists trained again."
+        default_factory=ConfirmSection, description="What is trained again after the search."
     )
     resources: ResourcesSection = Field(
         default_factory=ResourcesSection, description="Of one trial."
@@ -302,6 +296,13 @@ class JobFile(Section):
             raise refusal(faults)
         return search
 
+    @field_validator("confirm")
+    @classmethod
+    def _check_confirm(cls, confirm: ConfirmSection, info: ValidationInfo) -> ConfirmSection:
+        if faults := list(confirm.faults(len(info.data.get("arms", "ab")))):
+            raise refusal(faults)
+        return confirm
+
     def resolve(self) -> tuple[Arm, ...]:
         """Return the arms over the job's space and training."""
         return resolve_arms(self.arms, self.space, self.training)
@@ -323,7 +324,7 @@ class JobFile(Section):
         ]
         if self.search.control_fraction == 1 and self.search.pruner.kind != "none":
             found.append("search.pruner stops nothing: with control_fraction 1 all are controls")
-        return (*found, *self._precision_warnings())
+        return (*found, *self.confirm.unread(), *self._precision_warnings())
 
     def _precision_warnings(self) -> Iterator[str]:
         """Yield where a precision is not that of all trials: CPUs compute in float32."""
@@ -351,6 +352,7 @@ class JobFile(Section):
         training = self.training.model_dump(
             mode="json", exclude=set(shared) & set(FIXED_BY_TRAINING)
         )
+        del plain["confirm"]["seeds"]  # in short for what is spelt out
         plain["search"] = {k: v for k, v in plain["search"].items() if k not in BUDGETS or v}
         arms = [arm.dump() for arm in self.arms]
         return {**plain, "arms": arms, "space": plain_space(shared, budget), "training": training}

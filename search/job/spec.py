@@ -7,12 +7,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from search.job.confirm_section import ConfirmSection
 from search.job.feasibility import limit_faults, memory_fault
 from search.job.messages import problem_of, problems_of
 from search.job.origin import base_of, without_origin
 from search.job.resources_section import ResourcesSection
 from search.job.sections import (
-    ConfirmSection,
     JobFile,
     SearchSection,
     StorageSection,

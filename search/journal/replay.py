@@ -153,7 +153,7 @@ class JobState:
         self.common_controls = True
         self.phase = "search"
         self.added_trials = 0
-        self.added_seeds = 0
+        self.added_replicates = 0
         self.trials: dict[str, TrialState] = {}
         self.search_seconds = 0.0  #: wall-clock time that drivers have spent searching
         self._last_time: int | None = None
@@ -207,7 +207,7 @@ class JobState:
                 self._end(record)
             case "extend":
                 self.added_trials += record["trials"]
-                self.added_seeds += record["seeds"]
+                self.added_replicates += record["seeds"]
                 self.phase = "search"
             case "phase":
                 self.phase = record["phase"]

@@ -132,7 +132,7 @@ def _finalist(candidate: Candidate, results: Results, *, leads: bool) -> Finalis
         parameters=trial.parameters,
         search_value=_finite(trial.value),
         leads=leads,
-        seeds=max(results.job.confirm.seeds, len(replicates)),
+        seeds=max(results.job.confirm.least, len(replicates)),
         test=_spread(replicate.test for replicate in tested),
         validation=_spread(replicate.validation for replicate in tested),
         train_seconds=_spread(replicate.train_seconds for replicate in tested),

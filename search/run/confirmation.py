@@ -34,14 +34,14 @@ class Confirmation:
                 self.searched(trial)
 
     @property
-    def seeds(self) -> int:
+    def _each(self) -> int:
         """How many replicates each finalist gets."""
-        return self._job.confirm.seeds + self._job_state.added_seeds
+        return self._job.confirm.most + self._job_state.added_replicates
 
     @property
     def replicates(self) -> int:
         """How many replicates each arm gets."""
-        return self._job.confirm.finalists * self.seeds
+        return self._job.confirm.finalists * self._each
 
     def states(self, arm: str) -> Counter[str]:
         """Return how many replicates of an arm are in each state."""
@@ -93,7 +93,7 @@ class Confirmation:
     def next(self) -> NewTrial | None:
         """Return the next replicate: all finalists with one seed, then with the next."""
         finalists = [trial for arm in self._job.arms for trial in self.finalists(arm.name)]
-        for replicate in range(self.seeds):
+        for replicate in range(self._each):
             for finalist in finalists:
                 if (finalist.arm, finalist.number, replicate) not in self._begun:
                     return self._replicate(
@@ -112,9 +112,9 @@ class Confirmation:
             return
         if self._job.resources.gpus_per_trial or not batching_pays(first.config, self._longest):
             return
-        size = min(-(-self.seeds // slots), MAX_MEMBERS)
+        size = min(-(-self._each // slots), MAX_MEMBERS)
         start = first.replicate - first.replicate % size
-        yield from range(start, min(start + size, self.seeds))
+        yield from range(start, min(start + size, self._each))
 
     def beside(self, first: TrialState, replicate: int) -> NewTrial | None:
         """Return another replicate of the same finalist, or None where it was begun already."""

@@ -21,6 +21,7 @@ from search.job.spec import JobSpec
 from search.journal.base import BaseJournal
 from search.journal.replay import JobState, NewTrial, TrialState
 from search.journal.trial import State
+from search.run import extension
 from search.run.budgets import SearchBudgets
 from search.run.confirmation import Confirmation
 from search.run.retention import Retention
@@ -30,7 +31,7 @@ from search.study.samplers import QUICK
 from search.study.seeds import derive_seed
 from search.study.suggestions import Suggestion
 from spaces.arms import Arm
-from spaces.errors import InputError, Problem
+from spaces.errors import InputError
 from spaces.tasks import TaskInfo
 from trainables.checkpoints.base import StoreError
 from trainables.patience import AwakeClock
@@ -342,26 +343,16 @@ class Driver:
         record = {"record": "driver", "generation": generation, "pid": os.getpid(), "host": host}
         self._record(record, timed=True)
 
-    def extend(self, trials: int, seeds: int) -> None:
-        """Add budget to the job: trials an arm, seeds a finalist.
+    def extend(self, trials: int = 0, seeds: int = 0, replicates: int = 0) -> None:
+        """Add budget to the job: trials an arm, and replicates. Seeds are replicates by seed.
 
         Raises InputError, with all problems, where the job could not use it.
         """
-        problems = []
-        warm = "run a job of another name with `search: {warm_start: NAME}`"
-        if trials and self.budgets.unit != "trials":
-            rule = f"the job's budget must be in trials, not in {self.budgets.unit}"
-            problems.append(Problem("--trials", rule, warm))
-        elif trials and self.budgets.out_of_time:
-            rule = "the job must have wall-clock time left; its limit is reached"
-            problems.append(Problem("--trials", rule, f"{warm} and a greater limit"))
-        if seeds and not self.job.confirm.finalists:
-            rule = "the job must confirm finalists; confirm.finalists is 0"
-            remedy = "start a job of its own with confirm.finalists"
-            problems.append(Problem("--seeds", rule, remedy))
+        problems = list(extension.problems(self.budgets, self.job, trials, seeds, replicates))
         if problems:
             raise InputError(problems)
-        self._record({"record": "extend", "trials": trials, "seeds": seeds}, timed=True)
+        record = {"record": "extend", "trials": trials, "seeds": seeds + replicates}
+        self._record(record, timed=True)
         self._commit()
 
     def done(self) -> None:

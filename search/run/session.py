@@ -30,8 +30,8 @@ from search.supervisor import uninterrupted
 from search.tracking.state import mirror_state
 from spaces.errors import InputError
 from spaces.tasks import TaskInfo
-from trainables.data import tasks
-from trainables.data.sequences import Data
+from trainables.data import redealing, tasks
+from trainables.data.sequences import Data, scale_notes
 from trainables.machine import memory_bytes
 from trainables.patience import PATIENCE
 
@@ -48,10 +48,16 @@ def load(path: Path) -> tuple[JobSpec, Data]:
     """Return a job and its data, both checked. Raises InputError; creates nothing."""
     job = JobSpec.load(path)
     data = tasks.load(job.task, job.base)
+    redealing.check(data, job.confirm.design)
     checked = job.check(data.info)
     # What a cluster's workers have, or may have once it has grown, is not known here.
     checked.check_memory(MOST_MEMORY if joins_cluster() else memory_bytes())
     return checked, data
+
+
+def notes(job: JobSpec, data: Data) -> list[str]:
+    """Return sentences about settings that nothing reads, hard data, and what a design means."""
+    return [*job.warnings, *scale_notes(data), *redealing.notes(data, job.confirm.design)]
 
 
 def begin(job: JobSpec, info: TaskInfo, path: Path, root: Path) -> Path:
@@ -94,6 +100,7 @@ def execute(
     *,
     trials: int = 0,
     seeds: int = 0,
+    replicates: int = 0,
 ) -> bool:
     """Run what is left of a job and write its report and export; with an extension, add it first.
 
@@ -109,8 +116,8 @@ def execute(
     with open_journal(job, folder) as journal:
         driver = Driver(job, data.info, journal, lambda: find(job, data.info, folder.parent))
         exported = True
-        if trials or seeds:
-            driver.extend(trials, seeds)
+        if trials or seeds or replicates:
+            driver.extend(trials, seeds, replicates)
         if driver.job_state.phase == "done":
             again = command("extend", folder)
             console.print(f"{job.name} is finished: `{again}` adds budget.", markup=False)

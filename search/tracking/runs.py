@@ -291,8 +291,8 @@ class JobRuns:
         )
         if state.added_trials:
             run.tags["added_trials"] = str(state.added_trials)
-        if state.added_seeds:
-            run.tags["added_seeds"] = str(state.added_seeds)
+        if state.added_replicates:
+            run.tags["added_replicates"] = str(state.added_replicates)
         run.status = "FINISHED" if self.done else "RUNNING" if self._driven else "KILLED"
         run.ended = None if run.running else self._last_time
         self._mark_changed(run)

@@ -92,9 +92,7 @@ def made(
     if phase != "search":
         for arm in job.arms:
             finalists = results.ranked(arm.name)[: job.confirm.finalists]
-            pairs = [
-                (finalist, seed) for finalist in finalists for seed in range(job.confirm.seeds)
-            ]
+            pairs = [(finalist, seed) for finalist in finalists for seed in range(job.confirm.most)]
             found += [
                 _replicate(finalist, seed, number, info, draw)
                 for number, (finalist, seed) in enumerate(pairs)

@@ -58,7 +58,7 @@ def test_the_job_file_trains_the_same_model_again(task: str, tmp_path: Path) -> 
     assert again.search.trials == 1
     assert again.search.pruner.kind == "none"
     assert again.search.control_fraction == 0
-    assert again.confirm.seeds == 0
+    assert again.confirm.skipped
     assert again.training.seed == trial.seed
     training = Training(arm.configure(answer_nothing), data, seed=again.training.seed)
     training.advance(again.training.max_epochs)

@@ -89,6 +89,23 @@ storage: {study: "postgresql://user@host:5432/db?sslmode=require", checkpoints: 
 
 
 @pytest.mark.parametrize(
+    ("written", "design", "replicates"),
+    [("{}", "seeds", 10), ("{seeds: 3}", "seeds", 3), ("{replicates: 4}", "seeds", 4)],
+)
+def test_seeds_are_short_for_replicates_of_the_design_seeds(
+    written: str, design: str, replicates: int
+) -> None:
+    job = loads(SMALLEST + f"confirm: {written}\n")
+    assert (job.confirm.design, job.confirm.most) == (design, replicates)
+    long = loads(SMALLEST + f"confirm: {{design: {design}, replicates: {replicates}}}\n")
+    assert job.dump() == long.dump() == JobSpec.from_dump(job.dump(), job.base).dump()
+    assert "seeds" not in job.dump()["confirm"]
+    assert SCHEMA.is_valid(job.dump())
+    before = {"finalists": 1, "seeds": replicates}  # as versions before 1.1 dumped it
+    assert JobSpec.from_dump(job.dump() | {"confirm": before}, job.base).dump() == job.dump()
+
+
+@pytest.mark.parametrize(
     ("written", "gpus", "packed"),
     [("0", 0, False), ("0.5", 0.5, False), ("2", 2, False), ("auto", 1, True)],
 )

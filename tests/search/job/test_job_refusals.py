@@ -53,6 +53,22 @@ REFUSED: list[tuple[str, str, str, str]] = [
     ),
     (HEAD + "x:\n " + "[" * 30 + "]" * 30, "job.yaml:5: x" + "[0]" * 19, "20 deep", "ten"),
     (HEAD + "confirm: {seeds: 1}\nconfirm: {seeds: 2}\n", "job.yaml:5: confirm", "line 4", "one"),
+    # replicates
+    (HEAD + "confirm: {design: split}\n", "job.yaml:4: confirm.design", "'split'", "splits?"),
+    (HEAD + "confirm: {replicates: many}\n", "job.yaml:4: confirm.replicates", "auto", "auto, or"),
+    (HEAD + "confirm: {replicates: -1}\n", "job.yaml:4: confirm.replicates", "least 0", "0"),
+    (HEAD + "confirm: {replicates: auto}\n", "job.yaml:4: confirm.replicates", "one arm", "add an"),
+    (
+        HEAD + "confirm: {seeds: 3, design: splits}\n",
+        "job.yaml:4: confirm.seeds",
+        "without design",
+        "{design: seeds, replicates: 3}",
+    ),
+    (HEAD + "confirm: {seeds: 3, replicates: 3}\n", "job.yaml:4: confirm.seeds", "without rep", ""),
+    (HEAD + "confirm: {margin: -0.1}\n", "job.yaml:4: confirm.margin", "at least 0", "0"),
+    (HEAD + "confirm: {confidence: 1}\n", "job.yaml:4: confirm.confidence", "below 1", "1"),
+    (HEAD + "confirm: {max_replicates: 0}\n", "job.yaml:4: confirm.max_replicates", "least 1", "1"),
+    (HEAD + "confirm: {configurations: 0}\n", "job.yaml:4: confirm.configurations", "least 1", "1"),
     # keys
     ("task: {name: adding}\narms: [lstm]\n", "job.yaml:1: name", "name is missing", "add"),
     (HEAD + "serach: {}\n", "job.yaml:4: serach", "unknown key 'serach'", "mean search?"),

@@ -1,0 +1,28 @@
+"""What stands in the way of more budget for a job."""
+
+from collections.abc import Iterator
+
+from search.job.spec import JobSpec
+from search.run.budgets import SearchBudgets
+from spaces.errors import Problem
+
+
+def problems(
+    budgets: SearchBudgets, job: JobSpec, trials: int, seeds: int, replicates: int
+) -> Iterator[Problem]:
+    """Yield why a job could not use more trials of its search, seeds or replicates."""
+    warm = "run a job of another name with `search: {warm_start: NAME}`"
+    if trials and budgets.unit != "trials":
+        rule = f"the job's budget must be in trials, not in {budgets.unit}"
+        yield Problem("--trials", rule, warm)
+    elif trials and budgets.out_of_time:
+        rule = "the job must have wall-clock time left; its limit is reached"
+        yield Problem("--trials", rule, f"{warm} and a greater limit")
+    confirm = job.confirm
+    if seeds and confirm.design != "seeds":
+        rule = f"the job's design must be seeds, not {confirm.design}"
+        yield Problem("--seeds", rule, f"give --replicates {seeds}")
+    elif (seeds or replicates) and confirm.design != "nested" and not confirm.finalists:
+        rule = "the job must confirm finalists; confirm.finalists is 0"
+        remedy = "start a job of its own with confirm.finalists"
+        yield Problem("--seeds" if seeds else "--replicates", rule, remedy)
