@@ -32,6 +32,13 @@ from spaces.errors import GatesearchError
 SECRET = b"of the user\n"
 QUICK = settings(deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 
+
+def cases(fast: int, all_in_all: int) -> pytest.MarkDecorator:
+    """Run a test over so many cases: some with every test run, all of them with the slow ones."""
+    slow = pytest.param(all_in_all, marks=pytest.mark.slow)
+    return pytest.mark.parametrize("examples", [fast, slow])
+
+
 values = st.one_of(
     st.none(),
     st.booleans(),
@@ -148,32 +155,41 @@ def change(groups: list[Any], data: st.DataObject) -> None:
             parent[path[-1]] = data.draw(values)
 
 
-@settings(QUICK, max_examples=500)
-@given(data=st.data())
-def test_any_record_with_a_checksum_that_is_right(sound: Path, data: st.DataObject) -> None:
+@cases(60, 500)
+def test_any_record_with_a_checksum_that_is_right(sound: Path, examples: int) -> None:
     lines = (sound / "job.journal").read_bytes().splitlines(keepends=True)
-    groups: list[Any] = [decode(line) for line in lines]
-    for _ in range(data.draw(st.integers(1, 2))):
-        change(groups, data)
-    with case(sound) as folder:
-        content = b"".join(encode(group) for group in groups)
-        (folder / "job.journal").write_bytes(content)
-        check(folder, "results", "compare", "clean")
+
+    @settings(QUICK, max_examples=examples)
+    @given(data=st.data())
+    def is_read_or_refused(data: st.DataObject) -> None:
+        groups: list[Any] = [decode(line) for line in lines]
+        for _ in range(data.draw(st.integers(1, 2))):
+            change(groups, data)
+        with case(sound) as folder:
+            content = b"".join(encode(group) for group in groups)
+            (folder / "job.journal").write_bytes(content)
+            check(folder, "results", "compare", "clean")
+
+    is_read_or_refused()
 
 
-@settings(QUICK, max_examples=300)
-@given(
-    cut=st.integers(0, 30_000),
-    noise=st.binary(max_size=50)
-    | st.sampled_from([b"[" * 60_000, bytes(10_000), b"\n" * 50, b"12345678 []\n"]),
-    keep=st.booleans(),
-)
-def test_any_bytes_in_a_journal(sound: Path, cut: int, noise: bytes, keep: bool) -> None:
-    with case(sound) as folder:
-        whole = (folder / "job.journal").read_bytes()
-        rest = whole[cut + len(noise) :] if keep else b""
-        (folder / "job.journal").write_bytes(whole[:cut] + noise + rest)
-        check(folder, "results", "clean")
+@cases(40, 300)
+def test_any_bytes_in_a_journal(sound: Path, examples: int) -> None:
+    @settings(QUICK, max_examples=examples)
+    @given(
+        cut=st.integers(0, 30_000),
+        noise=st.binary(max_size=50)
+        | st.sampled_from([b"[" * 60_000, bytes(10_000), b"\n" * 50, b"12345678 []\n"]),
+        keep=st.booleans(),
+    )
+    def are_read_or_refused(cut: int, noise: bytes, keep: bool) -> None:
+        with case(sound) as folder:
+            whole = (folder / "job.journal").read_bytes()
+            rest = whole[cut + len(noise) :] if keep else b""
+            (folder / "job.journal").write_bytes(whole[:cut] + noise + rest)
+            check(folder, "results", "clean")
+
+    are_read_or_refused()
 
 
 def _link(path: Path) -> None:
@@ -212,17 +228,19 @@ FILES = (
 )
 
 
-@settings(QUICK, max_examples=200)
-@given(
-    wrong=st.dictionaries(st.sampled_from(FILES), st.sampled_from(sorted(KINDS)), min_size=1),
-    with_report=st.integers(0, 29).map(lambda number: number == 0),
-)
-def test_any_file_of_a_folder_may_be_something_else(
-    sound: Path, wrong: dict[str, str], with_report: bool
-) -> None:
-    with case(sound) as folder:
-        for name, kind in wrong.items():
-            if (folder / name).exists():
-                (folder / name).unlink()
-            KINDS[kind](folder / name)
-        check(folder, "results", "compare", "clean", *(["report"] if with_report else []))
+@cases(40, 200)
+def test_any_file_of_a_folder_may_be_something_else(sound: Path, examples: int) -> None:
+    @settings(QUICK, max_examples=examples)
+    @given(
+        wrong=st.dictionaries(st.sampled_from(FILES), st.sampled_from(sorted(KINDS)), min_size=1),
+        with_report=st.integers(0, 29).map(lambda number: number == 0),
+    )
+    def is_read_or_refused(wrong: dict[str, str], with_report: bool) -> None:
+        with case(sound) as folder:
+            for name, kind in wrong.items():
+                if (folder / name).exists():
+                    (folder / name).unlink()
+                KINDS[kind](folder / name)
+            check(folder, "results", "compare", "clean", *(["report"] if with_report else []))
+
+    is_read_or_refused()

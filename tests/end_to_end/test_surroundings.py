@@ -72,7 +72,13 @@ def test_a_report_that_cannot_be_written_is_told_and_resumed(folder: Path) -> No
     assert [record["state"] for record in records(folder, "tiny")] == ["complete"] * 2
 
 
-def test_a_job_comes_to_its_end_in_surroundings_that_do_not_suit_it(folder: Path) -> None:
+@pytest.mark.parametrize(
+    "optimize",  # Python compiles every module again for it, in every process
+    ["0", pytest.param("1", marks=pytest.mark.slow)],
+)
+def test_a_job_comes_to_its_end_in_surroundings_that_do_not_suit_it(
+    folder: Path, optimize: str
+) -> None:
     long = folder / "a-batch-system-s-folder-for-this-job" / "1355700"
     long.mkdir(parents=True)
     surroundings = {
@@ -83,7 +89,7 @@ def test_a_job_comes_to_its_end_in_surroundings_that_do_not_suit_it(folder: Path
         "RAY_OVERRIDE_RESOURCES": '{"CPU": 64}',
         "TUNE_RESULT_DIR": "/nowhere",
         "PYTHONWARNINGS": "error",
-        "PYTHONOPTIMIZE": "1",
+        "PYTHONOPTIMIZE": optimize,
         "PYTHONIOENCODING": "ascii",
     }
     done = subprocess.run(
