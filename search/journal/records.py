@@ -137,11 +137,21 @@ class _PhaseBegun(_Record):
     time: _Time
 
 
+class _Alone(_Record):
+    record: Literal["alone"]
+    key: str
+    batch_1_ms: _Number
+    batch_64_ms: _Number | None
+    path: Annotated[str, BeforeValidator(_path)]
+    threads: _Count
+    time: _Time
+
+
 class _Later(_Record):
     """Of a kind that this version does not know."""
 
 
-_FORMS = (_Driver, _Job, _Trial, _Report, _Retry, _End, _Extend, _PhaseBegun)
+_FORMS = (_Driver, _Job, _Trial, _Report, _Retry, _End, _Extend, _PhaseBegun, _Alone)
 _CHECKS: dict[str, TypeAdapter[Any]] = {
     form.model_fields["record"].annotation.__args__[0]: TypeAdapter(form)  # type: ignore[union-attr]
     for form in _FORMS

@@ -11,6 +11,7 @@ Record kinds, each an object with the key "record":
     end     key, state, reason, test, time
     extend  trials, seeds, time                   budget added to a finished job
     phase   phase, time                           search, confirm, report or done
+    alone   key, batch_1_ms, batch_64_ms, path, threads, time     a finalist's time, see AloneTimes
 
 Objects without that key are Optuna's own journal records and are passed over here. Applying a
 record twice changes nothing.
@@ -29,7 +30,7 @@ from search.job.sections import REPORT_TIMEOUT
 from search.job.spec import JobSpec
 from search.journal.base import JournalError
 from search.journal.records import REMEDY, check_record
-from search.journal.trial import Phase, State, TrialResult
+from search.journal.trial import AloneTimes, Phase, State, TrialResult
 from spaces.config import TrialConfig
 from spaces.errors import InputError
 from spaces.tasks import Metric, TaskInfo
@@ -37,6 +38,7 @@ from spaces.text import listed, show
 from trainables.training.curve import Epoch
 from trainables.training.measured_path import joined
 
+_ALONE = tuple(field.name for field in fields(AloneTimes))
 _EPOCH = tuple(field.name for field in fields(Epoch))  # what this version knows of one
 
 
@@ -101,6 +103,7 @@ class TrialState:
     parameters: int | None = None
     latency_ms: float | None = None  #: measured before the first epoch, where it is limited
     latency_path: str | None = None  #: which that was measured on, see measured_path.py
+    alone: AloneTimes | None = None
     paths: list[str] = field(default_factory=list)  #: that its epochs were trained on
     checkpoints: list[str] = field(default_factory=list)  #: the latest last, at most two
     retries: int = 0  #: that count against search.retries
@@ -126,6 +129,7 @@ class TrialState:
             latency_ms=self.latency_ms,
             latency_path=self.latency_path,
             path=joined(self.paths),
+            alone=self.alone,
             train_seconds=self.seconds,
             mlflow_run_id=run_id,
             finalist=self.finalist,
@@ -174,7 +178,7 @@ class JobState:
                 raise _unsound(f"trial {show(key)} must follow the records of job and driver")
             case "trial" if key != trial_key(record["phase"], record["arm"], record["number"]):
                 raise _unsound(f"the key of a trial must tell its arm, not {show(key)}")
-            case "report" | "retry" | "end" if key not in self.trials:
+            case "report" | "retry" | "end" | "alone" if key not in self.trials:
                 raise _unsound(f"{show(key)} must be a trial that has begun")
         self.apply(record)
 
@@ -205,6 +209,9 @@ class JobState:
                 trial.reason = record["reason"]
             case "end":
                 self._end(record)
+            case "alone":
+                times = {name: record[name] for name in _ALONE}
+                self.trials[record["key"]].alone = AloneTimes(**times)
             case "extend":
                 self.added_trials += record["trials"]
                 self.added_replicates += record["seeds"]

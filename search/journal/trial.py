@@ -14,6 +14,25 @@ Phase = Literal["search", "confirm"]
 
 
 @dataclass(frozen=True)
+class AloneTimes:
+    """Times of a finalist's forward pass, taken after all training, in turn with the others.
+
+    Medians over passes of the training split's sequence of median length, on the machine of the
+    driver, with as many threads as a trial has.
+    """
+
+    batch_1_ms: float
+    batch_64_ms: float | None  #: of 64 sequences at once; None where memory does not hold them
+    path: str  #: engine/cpu/float32
+    threads: int
+
+    @property
+    def sequence_ms(self) -> float | None:
+        """Return the time of one of 64 sequences."""
+        return None if self.batch_64_ms is None else self.batch_64_ms / 64
+
+
+@dataclass(frozen=True)
 class TrialResult:
     """One trial (phase search) or one replicate of a finalist (phase confirm)."""
 
@@ -33,6 +52,7 @@ class TrialResult:
     path: str | None = None  #: which train_seconds were measured on: engine/cpu/float32
     latency_ms: float | None = None  #: of one typical sequence, where the job limits it
     latency_path: str | None = None  #: which that was measured on
+    alone: AloneTimes | None = None  #: of a finalist, measured after the search
     mlflow_run_id: str | None = None
     finalist: int | None = None  #: confirm: the search trial's number this is a replicate of
     replicate: int | None = None  #: confirm: 0 .. seeds - 1; equal numbers share seeds across arms

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from search.journal.trial import State, as_json
+from search.journal.trial import AloneTimes, State, as_json
 from search.spread import Spread
 from spaces.config import TrialConfig
 from spaces.tasks import Metric
@@ -53,6 +53,7 @@ class Finalist:
     config: TrialConfig
     parameters: int | None
     search_value: float | None
+    alone: AloneTimes | None  #: of a forward pass, measured after the search
     leads: bool  #: stands for its arm in every table
     seeds: int  #: replicates asked for
     test: Spread | None  #: over complete replicates

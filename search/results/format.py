@@ -56,6 +56,11 @@ def seconds(number: float | None) -> str:
     return f"{number / 3600:.1f} h"
 
 
+def milliseconds(number: float | None) -> str:
+    """Return a short time with three significant digits."""
+    return ABSENT if number is None else f"{number:#.3g} ms"
+
+
 def plain(setting: Any) -> str:
     """Return a setting as a person would write it."""
     if setting is None:

@@ -4,7 +4,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from search.results.figures import ArmSummary, Comparison, Finalist
-from search.results.format import count, plural, seconds, signed, spread, value, with_deviation
+from search.results.format import (
+    count,
+    milliseconds,
+    plural,
+    seconds,
+    signed,
+    spread,
+    value,
+    with_deviation,
+)
 from spaces.text import listed
 from trainables.training.measured_path import in_words
 
@@ -74,6 +83,7 @@ def _findings(figures: Comparison) -> Iterator[str]:
         yield from _differences_to(figures, confirmed[0][0])
     for arm in figures.arms:
         yield _leader(figures, arm)
+    yield from _alone(figures)
 
 
 def _differences_to(figures: Comparison, best: str) -> Iterator[str]:
@@ -110,6 +120,22 @@ def _leader(figures: Comparison, arm: ArmSummary) -> str:
         f"{name}: {found}. It leads the arm by its validation values with fresh seeds; the best "
         f"value in the search was {value(best.value)}, by trial {best.number}."
     )
+
+
+def _alone(figures: Comparison) -> Iterator[str]:
+    known = [
+        (arm.name, arm.leading.alone) for arm in figures.arms if arm.leading and arm.leading.alone
+    ]
+    if known:
+        times = []
+        for name, alone in known:
+            one, of_64 = milliseconds(alone.batch_1_ms), milliseconds(alone.sequence_ms)
+            times.append(f"{name} {one} ({of_64} in a batch of 64)")
+        paths = listed(sorted({in_words(alone.path) for _, alone in known}))
+        yield (
+            f"Time of one sequence, measured after the search, in turn and with nothing of the job "
+            f"beside it (medians; {paths}): {listed(times)}."
+        )
 
 
 # What to mind
@@ -244,8 +270,12 @@ def _uneven(figures: Comparison) -> Iterator[str]:
 def _paths(figures: Comparison) -> Iterator[str]:
     known = [arm for arm in figures.arms if arm.paths]
     if len({path for arm in known for path in arm.paths}) > 1:
+        arms_of: dict[tuple[str, ...], list[str]] = {}
+        for arm in known:
+            arms_of.setdefault(arm.paths, []).append(arm.name)
         each = "; ".join(
-            f"{arm.name} on {listed(f'({in_words(path)})' for path in arm.paths)}" for arm in known
+            f"{listed(names)} on {listed(f'({in_words(path)})' for path in paths)}"
+            for paths, names in arms_of.items()
         )
         yield (
             f"Times of {listed(arm.name for arm in known)} were measured on different paths: "

@@ -131,6 +131,7 @@ def _finalist(candidate: Candidate, results: Results, *, leads: bool) -> Finalis
         config=trial.config,
         parameters=trial.parameters,
         search_value=_finite(trial.value),
+        alone=trial.alone,
         leads=leads,
         seeds=max(results.job.confirm.least, len(replicates)),
         test=_spread(replicate.test for replicate in tested),

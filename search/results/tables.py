@@ -16,9 +16,11 @@ from trainables.training.measured_path import in_words
 #:     text      str or Marked               value     float | None, of the job's metric
 #:     long      str, of any length          signed    float | None, a difference
 #:     setting   str                         spread    Spread | None
-#:                                           seconds   float | None
+#:                                           seconds, milliseconds   float | None
 TextKind = Literal["arm", "pair", "text", "long"]  #: set to the left
-FigureKind = Literal["setting", "count", "done", "value", "signed", "spread", "seconds"]
+FigureKind = Literal[
+    "setting", "count", "done", "value", "signed", "spread", "seconds", "milliseconds"
+]
 Kind = TextKind | FigureKind
 
 
@@ -57,6 +59,7 @@ _FIGURES: dict[str, Callable[[Any], str]] = {
     "signed": format.signed,
     "spread": format.spread,
     "seconds": format.seconds,
+    "milliseconds": format.milliseconds,
 }
 
 
@@ -156,7 +159,7 @@ def spent(figures: Comparison) -> Table:
 
 def finalists(figures: Comparison) -> Table:
     """Return the confirm phase: one row a finalist, the arm's leader first."""
-    columns = (
+    columns: tuple[Column, ...] = (
         Column("arm", "arm"),
         Column("search trial", "text", "trial"),
         Column("search value", "value", only="page"),
@@ -168,10 +171,14 @@ def finalists(figures: Comparison) -> Table:
         Column("fresh seeds", "done", "seeds"),
         Column("parameters", "count"),
         Column("mean training time", "seconds", only="page"),
+        Column("one sequence, alone", "milliseconds", only="page"),
+        Column("each of 64 at once, alone", "milliseconds", only="page"),
     )
     rows = tuple(
         _finalist(figures, arm, finalist) for arm in figures.arms for finalist in arm.finalists
     )
+    if not any(finalist.alone for arm in figures.arms for finalist in arm.finalists):
+        columns, rows = columns[:-2], tuple(row[:-2] for row in rows)
     metric = figures.metric.name
     title = f"Finalists, trained again with fresh seeds ({metric}); an arm's first one leads it"
     return Table(title, columns, rows)
@@ -191,6 +198,8 @@ def _finalist(figures: Comparison, arm: ArmSummary, finalist: Finalist) -> tuple
         _done(finalist),
         finalist.parameters,
         seconds and seconds.mean,
+        finalist.alone and finalist.alone.batch_1_ms,
+        finalist.alone and finalist.alone.sequence_ms,
     )
 
 

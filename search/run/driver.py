@@ -9,9 +9,7 @@ loses its power trains the last second again.
 
 import os
 import socket
-import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from queue import SimpleQueue
@@ -20,7 +18,7 @@ from typing import Any
 from search.job.spec import JobSpec
 from search.journal.base import BaseJournal
 from search.journal.replay import JobState, NewTrial, TrialState
-from search.journal.trial import State
+from search.journal.trial import AloneTimes, State
 from search.run import extension
 from search.run.budgets import SearchBudgets
 from search.run.confirmation import Confirmation
@@ -29,7 +27,7 @@ from search.study.arm_study import open_studies
 from search.study.prior_trials import LoadPriorTrials
 from search.study.samplers import QUICK
 from search.study.seeds import derive_seed
-from search.study.suggestions import Suggestion
+from search.study.suggestions import Suggestion, begin
 from spaces.arms import Arm
 from spaces.errors import InputError
 from spaces.tasks import TaskInfo
@@ -167,12 +165,8 @@ class Driver:
         share = self.job.search.control_fraction
         control = int((number + 1) * share + 1e-9) > int(number * share + 1e-9)
         suggest = self._studies[arm.name].prepare_suggestion(number, control=control)
-        suggestion: Future[Suggestion] = Future()
-        if control or self.job.search.sampler in QUICK:
-            _fulfil(suggestion, suggest)
-        else:  # a daemon: whoever interrupts the job does not wait for the sampler
-            threading.Thread(target=_fulfil, args=(suggestion, suggest), daemon=True).start()
-        return _PendingTrial(arm.name, number, control, suggestion)
+        slow = not (control or self.job.search.sampler in QUICK)
+        return _PendingTrial(arm.name, number, control, begin(suggest, on_thread=slow))
 
     def _create_suggested(self) -> TrialState:
         """Create the pending trial, once its configuration is suggested."""
@@ -355,6 +349,12 @@ class Driver:
         self._record(record, timed=True)
         self._commit()
 
+    def add_times(self, times: dict[str, AloneTimes]) -> None:
+        """Record what was measured of finalists, by their keys."""
+        for key, measured in times.items():
+            self._record({"record": "alone", "key": key, **asdict(measured)}, timed=True)
+        self._commit()
+
     def done(self) -> None:
         """Record that report and export are written too."""
         self._enter("done")
@@ -378,11 +378,3 @@ class Driver:
             record["time"] = self._began + int(1000 * self.awake_seconds())
         self._journal.append(record)
         self.job_state.apply(record)
-
-
-def _fulfil(suggestion: Future[Suggestion], suggest: Callable[[], Suggestion]) -> None:
-    """Make a suggestion; what it raises is raised where its result is read."""
-    try:
-        suggestion.set_result(suggest())
-    except BaseException as error:
-        suggestion.set_exception(error)

@@ -157,6 +157,12 @@ def _finish(driver: "Driver", data: Data, folder: Path, console: Console) -> "Co
             leaving = run_trials(driver, data, folder)
     try:
         with uninterrupted(), waits_shown(console):
+            if driver.confirmation.replicates:
+                from search.run.alone import measure_finalists
+
+                if leaving is not None:
+                    leaving.join()  # its processes would share the cores with what is measured
+                measure_finalists(driver, data)
             return conclude(folder)
     finally:  # Ray that is left alone ends the process before the error is told
         if leaving is not None:

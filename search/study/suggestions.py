@@ -11,7 +11,9 @@ A configuration over the limit of parameters is never accepted. One within it ex
 job refuses other arms), and is constructed if chance does not find it.
 """
 
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -191,3 +193,20 @@ class Suggester:
     def _smallest(self) -> dict[str, Any]:
         """The values of the configuration with the fewest parameters."""
         return smallest(self._arm, *self._sizes)[1]
+
+
+def begin(suggest: Callable[[], Suggestion], *, on_thread: bool) -> Future[Suggestion]:
+    """Begin a suggestion, or make it at once; what it raises is raised where its result is read."""
+    suggestion: Future[Suggestion] = Future()
+    if on_thread:  # a daemon: whoever interrupts the job does not wait for the sampler
+        threading.Thread(target=_fulfil, args=(suggestion, suggest), daemon=True).start()
+    else:
+        _fulfil(suggestion, suggest)
+    return suggestion
+
+
+def _fulfil(suggestion: Future[Suggestion], suggest: Callable[[], Suggestion]) -> None:
+    try:
+        suggestion.set_result(suggest())
+    except BaseException as error:
+        suggestion.set_exception(error)

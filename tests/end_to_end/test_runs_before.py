@@ -20,7 +20,7 @@ EXPORTED = sorted(path.name for path in (EXPECTED / "finished.export").iterdir()
 #: every epoch carries the difference on.
 DIGITS = 1e-3
 #: Fields of a record that came later.
-LATER = ("path", "latency_path")
+LATER = ("path", "latency_path", "alone")
 #: Fields of a record that another run, or another processor, changes.
 OF_ONE_RUN = ("train_seconds", "checkpoint", "value", "curve", "test")
 
@@ -74,6 +74,7 @@ def test_compare_has_the_same_figures_to_the_digit(copied: Path) -> None:
     for arm in compared["arms"]:
         del arm["leader"]  # that version said only which finalist leads
         assert arm.pop("paths") == []  # and nothing of what times were measured on
+        assert all(finalist.pop("alone") is None for finalist in arm["finalists"])
     assert {name: compared[name] for name in wanted} == wanted
 
 

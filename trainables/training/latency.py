@@ -1,7 +1,13 @@
-"""Latency of a model: the time of one forward pass of one typical sequence, alone in its batch."""
+"""Latency of models: the time of a forward pass of one typical sequence, or of a batch of it.
+
+latency_ms      of one model while others may train beside it: before its first epoch
+medians_ms      of several in turn, to be compared: nothing else should run
+"""
 
 import math
+import statistics
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -47,6 +53,66 @@ def latency_ms(model: Model, sequences: Sequences) -> float:
             if number + 1 >= MIN_PASSES and total >= MIN_SECONDS:
                 break
     return shortest * 1000
+
+
+MIN_ROUNDS, MAX_ROUNDS = 7, 31  #: in each of which every model makes a pass of each batch
+MAX_SECONDS = 10.0  #: of rounds, if MIN_ROUNDS do not take longer
+
+
+def medians_ms(
+    models: Sequence[Model], sequences: Sequences, batches: Sequence[int]
+) -> list[dict[int, float]]:
+    """Return the median milliseconds of a forward pass of each model, by the size of the batch.
+
+    Models take turns, in every other round the other way round: what changes about the machine
+    meanwhile meets all of them. A pass that is not timed comes before each that is. What does not
+    fit into memory has no figure.
+    """
+    x = typical_sequence(sequences)
+    inputs = [x.repeat(1, batch, *[1] * (x.dim() - 2)) for batch in batches]
+    turns = [(model, number) for model in range(len(models)) for number in range(len(batches))]
+    turns = [turn for turn in turns if _fits(models[turn[0]], inputs[turn[1]])]
+    seconds: dict[tuple[int, int], list[float]] = {turn: [] for turn in turns}
+    began = time.perf_counter()
+    for number in range(MAX_ROUNDS):
+        if number >= MIN_ROUNDS and time.perf_counter() - began >= MAX_SECONDS:
+            break
+        for turn in turns if number % 2 == 0 else reversed(turns):
+            _pass(models[turn[0]], inputs[turn[1]])
+            seconds[turn].append(_pass(models[turn[0]], inputs[turn[1]]))
+    return [
+        {
+            batches[at]: 1000 * statistics.median(passed)
+            for (of, at), passed in seconds.items()
+            if of == model
+        }
+        for model in range(len(models))
+    ]
+
+
+def _pass(model: Model, x: Tensor) -> float:
+    """Return the seconds of one forward pass; x: on any device, it is brought to the model's."""
+    device = next(model.parameters()).device
+    x = x.to(device)
+    lengths = torch.full((x.shape[1],), len(x), device=device)
+    model.eval()
+    with torch.inference_mode():
+        _wait(device)
+        began = time.perf_counter()
+        model(x, lengths)
+        _wait(device)
+        return time.perf_counter() - began
+
+
+def _fits(model: Model, x: Tensor) -> bool:
+    """Return whether there is memory for a forward pass."""
+    try:
+        _pass(model, x)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error):
+            raise
+        return False
+    return True
 
 
 def _wait(device: torch.device) -> None:

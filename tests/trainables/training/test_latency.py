@@ -9,7 +9,7 @@ from small_trainings import small_config
 from trainables.data.sequences import Data, Sequences
 from trainables.layers.model import Model
 from trainables.training import latency
-from trainables.training.latency import latency_ms, typical_sequence
+from trainables.training.latency import latency_ms, medians_ms, typical_sequence
 from trainables.training.trainer import Training
 
 CELLS = [("lstm", "standard"), ("gru", "light"), ("transformer", "encoder")]
@@ -62,6 +62,73 @@ def test_the_shortest_of_many_passes_counts_and_warming_up_does_not(
     found = latency_ms(model, train)  # type: ignore[arg-type]
     assert found == pytest.approx(1000 * seconds)
     assert model.passes == latency.WARM_UP + passes
+
+
+class Timed:
+    """Passes whose seconds are made up; which came when."""
+
+    def __init__(self, refuses: Exception | None = None) -> None:
+        self.passes: list[tuple[str, int]] = []
+        self._refuses = refuses
+
+    def __call__(self, model: str, x: torch.Tensor) -> float:
+        batch = x.shape[1]
+        if self._refuses is not None and (model, batch) == ("large", 64):
+            raise self._refuses
+        self.passes.append((model, batch))
+        return {"small": 1.0, "large": 2.0}[model] * batch + len(self.passes) / 1000
+
+
+@pytest.fixture
+def three_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latency, "MAX_ROUNDS", 3)
+
+
+def test_models_take_turns_and_every_other_round_goes_the_other_way(
+    make_data: Any, monkeypatch: pytest.MonkeyPatch, three_rounds: None
+) -> None:
+    timed = Timed()
+    monkeypatch.setattr(latency, "_pass", timed)
+    small, large = medians_ms(["small", "large"], make_data().train, (1, 64))  # type: ignore[list-item]
+    turns = [("small", 1), ("small", 64), ("large", 1), ("large", 64)]
+    in_turn = [*turns, *reversed(turns), *turns]
+    assert timed.passes == [*turns, *(turn for turn in in_turn for _ in range(2))]
+    # Medians are those of the second round: each first pass was untimed, and so was the first try.
+    of_second = {turn: 12 + 2 * (3 - turns.index(turn)) + 2 for turn in turns}
+    for name, found in (("small", small), ("large", large)):
+        for batch in (1, 64):
+            seconds = {"small": 1.0, "large": 2.0}[name] * batch
+            assert found[batch] == pytest.approx(1000 * seconds + of_second[name, batch])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), RuntimeError("can't allocate memory"), torch.OutOfMemoryError("out of memory")],
+)
+def test_what_memory_does_not_hold_has_no_figure(
+    make_data: Any, monkeypatch: pytest.MonkeyPatch, three_rounds: None, error: Exception
+) -> None:
+    monkeypatch.setattr(latency, "_pass", Timed(refuses=error))
+    small, large = medians_ms(["small", "large"], make_data().train, (1, 64))  # type: ignore[list-item]
+    assert (small.keys(), large.keys()) == ({1, 64}, {1})
+
+
+def test_another_error_of_a_pass_is_raised(
+    make_data: Any, monkeypatch: pytest.MonkeyPatch, three_rounds: None
+) -> None:
+    monkeypatch.setattr(latency, "_pass", Timed(refuses=RuntimeError("shapes differ")))
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        medians_ms(["small", "large"], make_data().train, (1, 64))  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize(("cell", "gates"), CELLS)
+@pytest.mark.parametrize("kind", ["classification", "next-token"])
+def test_real_models_are_measured_at_both_sizes(
+    make_data: Any, three_rounds: None, cell: str, gates: str, kind: str
+) -> None:
+    data = make_data(kind)
+    (found,) = medians_ms([Model(small_config(cell, gates), data.info)], data.train, (1, 64))
+    assert found.keys() == {1, 64} and min(found.values()) > 0
 
 
 def test_a_far_larger_model_takes_longer(make_data: Any) -> None:

@@ -1,0 +1,67 @@
+"""Times of the finalists that can be compared: measured after all training, alone, in turn."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from search.journal.trial import AloneTimes
+from search.run.driver import Driver
+from trainables.data.sequences import Data
+from trainables.layers.model import Model
+from trainables.training.latency import medians_ms
+from trainables.training.measured_path import measured_path
+from trainables.training.trainer import device_name
+from trainables.worker.device import DeviceError, choose_device
+
+BATCHES = (1, 64)
+
+
+def measure_finalists(driver: Driver, data: Data) -> None:
+    """Record the times of the finalists, unless the journal has those of all of them.
+
+    They are measured on this machine, which is the driver's, on a GPU if the job trains on GPUs and
+    there is one here. The weights are drawn: a time does not depend on them. Where one finalist has
+    none yet all are measured again, since only times that were taken in turn compare.
+    """
+    if not driver.confirmation.replicates:
+        return
+    arms = driver.job.arms
+    finalists = [trial for arm in arms for trial in driver.confirmation.finalists(arm.name)]
+    if all(trial.alone is not None for trial in finalists):
+        return
+    device = _device(driver.job.resources.gpus)
+    threads = max(1, int(driver.job.resources.cpus_per_trial))
+    models = [Model(trial.config, data.info).to(device) for trial in finalists]
+    with _threads(threads):
+        found = medians_ms(models, data.train, BATCHES)
+    driver.add_times(
+        {
+            trial.key: AloneTimes(
+                times[1],
+                times.get(64),
+                measured_path(model.path(), device_name(device), "float32"),
+                threads,
+            )
+            for trial, model, times in zip(finalists, models, found, strict=True)
+            if 1 in times
+        }
+    )
+
+
+def _device(gpus: float) -> torch.device:
+    try:
+        return torch.device(choose_device(gpus))
+    except DeviceError:  # the workers' machines have GPUs, this one has not
+        return torch.device("cpu")
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    """Compute with so many threads, as a trial does."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
