@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .PHONY: demo test test-slow test-gpu-interpreted check bench-stock bench-cells bench-fused bench-overhead \
-	bench-time-to-best bench-gpu bench-gpu-compile clean
+	bench-time-to-best bench-verdict bench-gpu bench-gpu-compile clean
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -57,6 +57,10 @@ bench-overhead: $(READY)
 # minutes and writes bench-time-to-best.json. Parts of it: SEEDS='--first-seed 10 --seeds 5'
 bench-time-to-best: $(READY)
 	$(BIN)/python tests/benchmarks/time_to_best.py $(SEEDS)
+
+# What the verdict's rules do where the truth is known, beside the bounds they must keep; minutes.
+bench-verdict: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/verdict.py
 
 # Every variant on this machine's card: right, fast alone, fast in cohorts; writes bench-gpu.json.
 # It needs torch for CUDA, triton and pydantic alone: make bench-gpu BIN=/usr/bin READY=

@@ -1,0 +1,121 @@
+"""From replicates to a verdict: the one function that reaches it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations
+
+from search.results.evidence import wording
+from search.results.evidence.baselines import nothing_learned, too_easy
+from search.results.evidence.betting import Counts
+from search.results.evidence.components import Observation, components
+from search.results.evidence.decision import (
+    Decision,
+    decisions,
+    not_shown_worse,
+    simultaneous_interval,
+)
+from search.results.evidence.difference import always_valid, nadeau_bengio
+from search.results.evidence.needed import still_needed
+from search.results.evidence.pairs import Margin, Paired, Scores, default_margin
+from search.results.evidence.verdict import Design, Kind, PairVerdict, Verdict
+
+
+def judge(
+    scores: Mapping[str, Scores],
+    *,
+    metric: str,
+    maximize: bool,
+    design: Design,
+    margin: Margin | None = None,
+    confidence: float = 0.95,
+    baselines: Mapping[str, float] | None = None,
+    ceiling: float | None = None,
+    observations: Sequence[Observation] = (),
+    test_to_train: float | None = None,
+    remedy: str = "",
+) -> Verdict:
+    """Return the verdict on some arms.
+
+    scores: each arm's test results by what pairs them; two arms are compared over the keys that
+        both have. None is a diverged replicate. Arms stand in the order in which they are shown.
+    margin: by default 0.01 for what is maximized, 2 % for losses.
+    baselines: values of trivial predictions by their names. ceiling: the best value there can be.
+    observations: single results with their splits and configurations, for components of variance.
+    test_to_train: examples in a test part over those in a training part, where splits overlap.
+    remedy: what to do where nothing can be compared, as a sentence.
+
+    It may be called after every further replicate: claims and intervals hold at all times at once
+    with the probability `confidence`, for all pairs of arms together.
+    """
+    margin = margin or default_margin(maximize=maximize)
+    alpha = 1 - confidence
+    paired = {(a, b): Paired.of(scores[a], scores[b]) for a, b in combinations(scores, 2)}
+    counts = [Counts.of(p.outcomes(margin, maximize=maximize)) for p in paired.values()]
+    pairs = tuple(
+        _pair(names, pair, count, decision, len(paired), alpha, test_to_train)
+        for (names, pair), count, decision in zip(
+            paired.items(), counts, decisions(counts, alpha), strict=True
+        )
+    )
+    beaten = {pair.loser for pair in pairs if pair.loser is not None}
+    best = not_shown_worse(tuple(scores), beaten)
+    kind: Kind = "decided" if _settled(best, pairs) else "undecided"
+    arms = list(scores.values())
+    if not any(pair.pairs for pair in pairs):
+        kind, best = "none", ()
+    elif nothing_learned(arms, baselines or {}, margin, maximize=maximize, alpha=alpha):
+        kind = "nothing-learned"
+    elif too_easy(arms, ceiling, margin):
+        kind = "too-easy"
+    verdict = Verdict(
+        kind=kind,
+        sentence="",
+        design=design,
+        metric=metric,
+        margin=margin,
+        confidence=confidence,
+        best=best,
+        pairs=pairs,
+        baselines=dict(baselines or {}),
+        variance=components(observations),
+    )
+    return replace(verdict, sentence=wording.sentence(verdict, remedy))
+
+
+def _settled(best: Sequence[str], pairs: Sequence[PairVerdict]) -> bool:
+    """Return whether nothing is left to tell among the best arms."""
+    among = [pair for pair in pairs if pair.first in best and pair.second in best]
+    return all(pair.decision != "inconclusive" for pair in among)
+
+
+def _pair(
+    names: tuple[str, str],
+    pair: Paired,
+    counts: Counts,
+    decision: Decision,
+    pairs_of_arms: int,
+    alpha: float,
+    test_to_train: float | None,
+) -> PairVerdict:
+    first, second = names
+    n = int(counts.pairs)
+    probability = float(counts.wins + counts.ties / 2) / n if n else 0.5
+    differences = pair.differences
+    level = alpha / pairs_of_arms
+    overlap = None if test_to_train is None else nadeau_bengio(differences, test_to_train, level)
+    return PairVerdict(
+        first=first,
+        second=second,
+        probability=probability,
+        interval=simultaneous_interval(counts, pairs_of_arms, alpha),
+        difference=float(differences.mean()) if len(differences) else None,
+        difference_interval=always_valid(differences, level),
+        sensitivity_interval=overlap,
+        decision=decision,
+        winner=(first if probability > 0.5 else second) if decision == "better" else None,
+        pairs=n,
+        ties=int(counts.ties),
+        still_needed=still_needed(counts, pairs_of_arms, alpha)
+        if decision == "inconclusive"
+        else None,
+    )

@@ -1,0 +1,128 @@
+"""A verdict as one sentence that needs no other beside it."""
+
+from search.results import format
+from search.results.evidence.needed import MOST, StillNeeded
+from search.results.evidence.verdict import Design, PairVerdict, Verdict
+from spaces.text import listed
+
+#: What a replicate of each design speaks of: the beginning of the sentence.
+_SCOPE: dict[Design, str] = {
+    "nested": "On new splits of data like this, after a search of this size, ",
+    "splits": "On other divisions of this data into training and validation parts, with these "
+    "configurations, ",
+    "seeds": "With fresh seeds of these configurations on this one split, ",
+    "given": "In further results made like these, ",
+}
+#: What it says nothing of: the end of the sentence.
+_LIMIT: dict[Design, str] = {
+    "nested": "",
+    "splits": "; this is about these configurations",
+    "seeds": "; this is about these configurations on one split, not about cells",
+    "given": "",
+}
+_LISTED = 3  # pairs of arms of which the figures are written out
+
+
+def sentence(verdict: Verdict, remedy: str) -> str:
+    """Return what a verdict says, in one sentence.
+
+    remedy: what to do where nothing can be compared.
+    """
+    match verdict.kind:
+        case "none":
+            return f"No verdict: {remedy or 'no two arms have replicates in common'}."
+        case "nothing-learned":
+            names = [f"{name} ({format.value(v)})" for name, v in verdict.baselines.items()]
+            return (
+                "Nothing learned: no arm is shown to beat the trivial prediction by more than "
+                f"{amount(verdict)}; it is {listed(names, 'or')}, and which arm is better "
+                "means nothing."
+            )
+        case "too-easy":
+            return (
+                f"Too easy to tell: every arm is within {amount(verdict)} of the best "
+                "that there can be, and harder data would be needed to tell them apart."
+            )
+        case "decided" if verdict.winner is not None:
+            told = [p for p in verdict.pairs if p.winner == verdict.winner]
+            return _about(verdict, [pair.seen_from(verdict.winner) for pair in told])
+        case "decided":
+            return _equal(verdict)
+        case "undecided":
+            return _open(verdict)
+
+
+def amount(verdict: Verdict) -> str:
+    """Return the margin with its metric: "0.01 in accuracy", "2 % in mse"."""
+    return f"{verdict.margin} in {verdict.metric}"
+
+
+def needed(found: StillNeeded) -> str:
+    """Return how many more pairs are needed, with the range."""
+    if found.estimate is None:
+        return f"more than {MOST:,} more pairs are needed"
+    high = f"{found.high:,}" if found.high is not None else f"more than {MOST:,}"
+    pairs = format.plural(found.estimate, "more pair")
+    return (
+        f"about {pairs} {'is' if found.estimate == 1 else 'are'} needed ({found.low:,} to {high})"
+    )
+
+
+def _about(verdict: Verdict, pairs: list[PairVerdict]) -> str:
+    """The best arm, against those that it was shown better than."""
+    return f"{_SCOPE[verdict.design]}{_beats(verdict, pairs)}{_LIMIT[verdict.design]}."
+
+
+def _equal(verdict: Verdict) -> str:
+    lost = listed(dict.fromkeys(pair.loser for pair in verdict.pairs if pair.loser is not None))
+    rest = f", and better than {lost}" if lost else ""
+    return (
+        f"{_SCOPE[verdict.design]}{listed(verdict.best)} are equivalent{rest}: "
+        f"{_beats(verdict, _among(verdict))}{_LIMIT[verdict.design]}."
+    )
+
+
+def _open(verdict: Verdict) -> str:
+    pairs = [pair for pair in _among(verdict) if pair.decision == "inconclusive"]
+    arms = [arm for arm in verdict.best if any(arm in (p.first, p.second) for p in pairs)]
+    longest = max(
+        (pair.still_needed for pair in pairs if pair.still_needed is not None),
+        key=lambda found: MOST + 1 if found.estimate is None else found.estimate,
+    )
+    return (
+        f"{_SCOPE[verdict.design]}it cannot be told yet which of {listed(arms)} is best: "
+        f"{_beats(verdict, pairs)}; {needed(longest)}{_LIMIT[verdict.design]}."
+    )
+
+
+def _among(verdict: Verdict) -> list[PairVerdict]:
+    """The pairs of the best arms."""
+    return [p for p in verdict.pairs if p.first in verdict.best and p.second in verdict.best]
+
+
+def _beats(verdict: Verdict, pairs: list[PairVerdict]) -> str:
+    """Say who beats whom in how many cases; of many pairs, the least even and the most even."""
+    seen = [pair.seen_from(verdict.winner or pair.leader) for pair in pairs]
+    if len(seen) > _LISTED:
+        ordered = sorted(seen, key=lambda pair: pair.probability)
+        seen = [ordered[-1], ordered[0]]
+    texts = []
+    for index, pair in enumerate(seen):
+        margin = f" by more than {amount(verdict)}" if index == 0 else ""
+        texts.append(f"{pair.first} beats {pair.second}{margin} in {_figures(verdict, pair)}")
+    more = f", to name {len(seen)} of {len(pairs)} pairs" if len(seen) < len(pairs) else ""
+    return listed(texts) + more
+
+
+def _figures(verdict: Verdict, pair: PairVerdict) -> str:
+    low, high = pair.interval
+    interval = f"{100 * verdict.confidence:g} % interval {100 * low:.0f} to {100 * high:.0f} %"
+    ties = f", {pair.ties} of them within the margin, counted half" if pair.ties else ""
+    parts = [f"{interval}, {format.plural(pair.pairs, 'pair')}{ties}"]
+    if pair.difference is not None:
+        mean = f"mean difference {format.signed(pair.difference)}"
+        if pair.difference_interval is not None:
+            bounds = (format.signed(bound) for bound in pair.difference_interval)
+            mean += f", {' to '.join(bounds)}"
+        parts.append(mean)
+    return f"{100 * pair.probability:.0f} % of cases ({'; '.join(parts)})"
