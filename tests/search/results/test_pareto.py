@@ -107,7 +107,10 @@ def test_a_sampler_aims_at_all_objectives(tmp_path: Path, sampler: str) -> None:
     assert late(two) < 0.8 * late(one)
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "gp", "nsgaii", "nsgaiii", "random", "qmc"])
+@pytest.mark.parametrize(
+    "sampler",
+    ["tpe", pytest.param("gp", marks=pytest.mark.slow), "nsgaii", "nsgaiii", "random", "qmc"],
+)
 def test_every_sampler_but_cmaes_takes_three_objectives(tmp_path: Path, sampler: str) -> None:
     trials = 6 if sampler == "gp" else 20
     job_state = searched(tmp_path / "job", sampler, [*ALL], trials)

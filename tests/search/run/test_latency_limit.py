@@ -163,7 +163,7 @@ def test_optuna_is_told_pruned_without_a_value_and_the_excess_as_a_constraint(
         ("tpe", ["value", "parameters"], "none"),
         ("tpe", ["value", "parameters"], "successive-halving"),
         ("gp", ["value"], "successive-halving"),
-        ("gp", ["value", "parameters"], "none"),
+        pytest.param("gp", ["value", "parameters"], "none", marks=pytest.mark.slow),
         ("cmaes", ["value"], "none"),
     ],
 )

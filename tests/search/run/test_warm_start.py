@@ -51,7 +51,7 @@ def run(wanted: JobSpec, root: Path, most_reports: int = 100_000) -> JobState:
     return told(folder)
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes"])
+@pytest.mark.parametrize("sampler", ["tpe", pytest.param("gp", marks=pytest.mark.slow), "cmaes"])
 def test_a_warm_search_starts_near_the_prior_ones_best(tmp_path: Path, sampler: str) -> None:
     run_prior(tmp_path)
     average = {}
