@@ -224,7 +224,9 @@ class Arm:
         found = []
         names = listed([cell.name for cell in self.cells], "or")
         for key, row in HYPERPARAMETERS.items():
-            if row.need is None or row.need.warn_only or self.space[key] == row.tried:
+            if row.need is None or row.need.warn_only:
+                continue
+            if self.space[key] in (row.tried, row.unsearched):
                 continue
             if any(cell.reads(key) for cell in self.cells):
                 continue

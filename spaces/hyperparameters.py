@@ -81,6 +81,11 @@ class Hyperparameter:
         assert not isinstance(self.default, EllipsisType), f"{self.name} has no domain"
         return Fixed(self.default)
 
+    @property
+    def unsearched(self) -> Domain:
+        """What is tried where nothing is to be searched: the default, where there is one."""
+        return self.tried if isinstance(self.default, EllipsisType) else Fixed(self.default)
+
     def read_by(self, cell: CellTraits) -> bool:
         """Return whether it has a meaning for a cell."""
         return self.need is None or self.need.met(cell)
@@ -139,13 +144,15 @@ _TABLE = (
         sizing=True,
     ),
     # Zero, one (Jozefowicz 2015), or the time scales of the task (chrono; Tallec & Ollivier 2018:
-    # b_f = log U[1, T - 1], b_i = -b_f).
+    # b_f = log U[1, T - 1], b_i = -b_f). By default an LSTM retains the past at first and a GRU
+    # does not, which decides between them where sequences are long: so both starts are tried.
     Hyperparameter(
         "forget_bias",
         "Initial bias of the gate that retains the past: zero, one, chrono (by the longest "
         "training sequence), or default (one for forget gates, zero for update gates).",
         Rule("name", names=get_args(ForgetBias)),
         default="default",
+        domain=Choices(("zero", "one")),
         need=Need(lambda cell: cell.forget_gate, "gate with a bias that retains the past"),
         own=True,
     ),
@@ -236,6 +243,16 @@ HYPERPARAMETERS = {row.name: row for row in _TABLE}
 
 #: What a space searches where it says nothing, without what `training` fixes.
 DEFAULTS = {row.name: row.tried for row in _TABLE if not row.training}
+
+#: The same for a sampler that can search no choices: their default, where there is one.
+NUMERIC_DEFAULTS = {
+    row.name: row.unsearched if isinstance(row.domain, Choices) else row.tried
+    for row in _TABLE
+    if not row.training
+}
+
+#: What a space had that a version before the row was there did not know.
+UNSEARCHED = {row.name: row.unsearched for row in _TABLE if not row.training}
 
 #: The keys that `training` fixes unless a space searches them.
 FIXED_BY_TRAINING = tuple(row.name for row in _TABLE if row.training and row.searchable)

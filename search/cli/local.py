@@ -46,6 +46,7 @@ def validate(job_file: JobFile) -> None:
     """
     from search.results.format import plural
     from search.run import session
+    from spaces.text import listed
 
     job, data = session.load(job_file)
     for note in session.notes(job, data):
@@ -57,6 +58,9 @@ def validate(job_file: JobFile) -> None:
         f"{len(data.test)} test sequences), decided by {info.metric.name}.",
         soft_wrap=True,
     )
+    for arm in job.arms:
+        searched = listed(arm.domains()) or "nothing: it has one configuration"
+        Terminal().print(f"{arm.name} searches {searched}.", soft_wrap=True)
     if job.resources.packed:
         also = " Nodes without a GPU take trials too." if job.resources.cpu_trials else ""
         Terminal().print(

@@ -1,6 +1,6 @@
 """The sections of a job file: what each key means, its default, and its rules."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Annotated, Any, Self
@@ -26,7 +26,7 @@ from spaces.arm_section import ArmSection, ArmWritten
 from spaces.arms import Arm
 from spaces.domains import Domain, Fixed, Value, ValueKey, plain
 from spaces.fields import Fault, Integer, Name, Number, Section, Text, refusal
-from spaces.hyperparameters import DEFAULTS, FIXED_BY_TRAINING, HYPERPARAMETERS
+from spaces.hyperparameters import DEFAULTS, FIXED_BY_TRAINING, HYPERPARAMETERS, NUMERIC_DEFAULTS
 from spaces.space import Space, plain_space
 from spaces.tasks import TaskSpec, is_causal
 from spaces.text import listed, show
@@ -256,7 +256,7 @@ class JobFile(Section):
             first.setdefault(arm.title, number)
         if {"task", "space", "training"} <= info.data.keys():
             space, causal = info.data["space"], is_causal(info.data["task"].of_kind)
-            resolved = resolve_arms(arms, space, info.data["training"])
+            resolved = resolve_arms(arms, space, info.data["training"], DEFAULTS)
             for number, whole in enumerate(resolved):
                 faults += place_faults(arms[number], number, space, whole.faults(causal=causal))
         if faults:
@@ -288,7 +288,8 @@ class JobFile(Section):
             )
             faults.append(Fault(rule, "give several times max_epochs", ("epochs",)))
         if {"space", "arms"} <= info.data.keys():
-            arms = resolve_arms(info.data["arms"], info.data["space"], training)
+            defaults = _defaults(search.sampler)
+            arms = resolve_arms(info.data["arms"], info.data["space"], training, defaults)
             faults += sampler_faults(
                 search.sampler, search.objectives, search.warm_start is not None, arms
             )
@@ -305,7 +306,7 @@ class JobFile(Section):
 
     def resolve(self) -> tuple[Arm, ...]:
         """Return the arms over the job's space and training."""
-        return resolve_arms(self.arms, self.space, self.training)
+        return resolve_arms(self.arms, self.space, self.training, _defaults(self.search.sampler))
 
     def warnings(self) -> tuple[str, ...]:
         """Return settings that are valid but that nothing reads."""
@@ -347,7 +348,7 @@ class JobFile(Section):
 
     def dump(self) -> dict[str, Any]:
         """Return plain JSON types with every default spelt out; a valid job file itself."""
-        shared, budget = self.space.over(DEFAULTS, None)
+        shared, budget = self.space.over(_defaults(self.search.sampler), None)
         plain = self.model_dump(mode="json", exclude={"space", "training", "arms"})
         training = self.training.model_dump(
             mode="json", exclude=set(shared) & set(FIXED_BY_TRAINING)
@@ -358,12 +359,21 @@ class JobFile(Section):
         return {**plain, "arms": arms, "space": plain_space(shared, budget), "training": training}
 
 
+def _defaults(sampler: str) -> dict[str, Domain]:
+    """Return what a space searches where it says nothing: no choices for a sampler of numbers."""
+    numeric = sampler in SAMPLERS and SAMPLERS[sampler].numeric
+    return NUMERIC_DEFAULTS if numeric else DEFAULTS
+
+
 def resolve_arms(
-    arms: tuple[ArmSection, ...], space: Space, training: TrainingSection
+    arms: tuple[ArmSection, ...],
+    space: Space,
+    training: TrainingSection,
+    defaults: Mapping[str, Domain],
 ) -> tuple[Arm, ...]:
     """Return arms over the job's shared space, what training fixes, and the defaults."""
     fixed: dict[str, Domain] = {key: Fixed(getattr(training, key)) for key in FIXED_BY_TRAINING}
-    shared, budget = space.over({**DEFAULTS, **fixed}, None)
+    shared, budget = space.over({**defaults, **fixed}, None)
     return tuple(arm.resolve(shared, budget, training.max_epochs) for arm in arms)
 
 

@@ -25,6 +25,8 @@ from search.job.yaml_text import write
 from spaces.arms import Arm
 from spaces.errors import InputError
 from spaces.fields import Fault
+from spaces.hyperparameters import UNSEARCHED
+from spaces.space import plain_space
 from spaces.tasks import TaskInfo, TaskSpec
 
 
@@ -64,6 +66,17 @@ class JobSpec:
     def from_dump(cls, dump: dict[str, Any], base: Path) -> "JobSpec":
         """Restore a job from its dump(). Raises InputError where the dump breaks a rule."""
         return cls._of(Source("the job's record", dump), base)
+
+    @classmethod
+    def recorded(cls, dump: dict[str, Any], base: Path) -> "JobSpec":
+        """Restore a job from a journal; what an earlier version did not know had its default.
+
+        Raises InputError where the record breaks a rule.
+        """
+        space = dump.get("space")
+        if not isinstance(space, dict):
+            return cls.from_dump(dump, base)
+        return cls.from_dump({**dump, "space": {**plain_space(UNSEARCHED, None), **space}}, base)
 
     @classmethod
     def _of(cls, source: Source, base: Path) -> "JobSpec":
@@ -106,6 +119,18 @@ class JobSpec:
         It is itself a valid job file, and two files that mean the same give equal dumps.
         """
         return self._file.dump()
+
+    def with_space_of(self, begun: dict[str, Any]) -> "JobSpec":
+        """Return the job with the space of another one's dump where its own file says nothing.
+
+        What is tried by default may have changed since a job was begun.
+        """
+        dump, given = self.dump(), self._file.space.dump()
+        space = {
+            key: domain if key in given else begun["space"].get(key, domain)
+            for key, domain in dump["space"].items()
+        }
+        return JobSpec.from_dump({**dump, "space": space}, self.base)
 
     def refusal(self, faults: Iterable[Fault]) -> InputError:
         """Return the error that reports these faults with their lines in the job file."""

@@ -300,23 +300,25 @@ class JobState:
                 known = listed(sorted(arms))
                 raise _unsound(f"trial {trial.key} must be of an arm of the job: {known}")
 
-    def check_is_of(self, job: JobSpec, info: TaskInfo, place: str) -> None:
-        """Raise InputError unless this is the state of that job on that data.
+    def as_begun(self, job: JobSpec, info: TaskInfo, place: str) -> JobSpec:
+        """Return a job as it was begun: by the defaults of the version that began it.
 
-        place: the journal's, for the message. Raises JournalError for trials of arms it has not.
+        place: the journal's, for the message. Raises InputError unless this is the state of that
+        job on that data, and JournalError for trials of arms it has not.
         """
         assert self.spec is not None and self.info is not None
         remedy = "give the changed job another name"
-        same = self.spec == job.dump()
-        if not same:  # or an earlier version wrote it, with fewer keys
-            same = JobSpec.from_dump(self.spec, job.base).dump() == job.dump()
-        if not same:
+        begun = JobSpec.recorded(self.spec, job.base).dump()
+        if begun != job.dump():
+            job = job.with_space_of(begun).check(info)
+        if begun != job.dump():
             rule = f"the job {job.name!r} must be as it was when it was started; it has changed"
             raise InputError.of(place, rule, remedy)
         self.check_arms(job)
         if self.info.fingerprint != info.fingerprint:
             rule = "the data must be as it was when the job was started; it has changed"
             raise InputError.of(place, rule, f"restore the data, or {remedy}")
+        return job
 
 
 def _unsound(rule: str) -> JournalError:

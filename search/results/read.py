@@ -83,7 +83,7 @@ def read_results(folder: Path, *, patience: float = 0.0) -> Results:
         raise InputError.of(str(folder), str(error), "see the message") from error
     if job_state.spec is None or job_state.info is None:
         raise InputError.of(str(folder), "the job must have begun its first trial", remedy)
-    job = JobSpec.from_dump(job_state.spec, Path(job_state.base))
+    job = JobSpec.recorded(job_state.spec, Path(job_state.base))
     try:
         job_state.check_arms(job)
     except JournalError as error:

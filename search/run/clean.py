@@ -51,7 +51,7 @@ def clean(folder: Path, keep_best: int | None = None) -> Cleaned:
         if state.info is None:
             rule = "the job must have begun; its journal is empty"
             raise InputError.of(str(folder), rule, "there is nothing to clean")
-        state.check_is_of(job, state.info, journal.place)
+        job = state.as_begun(job, state.info, journal.place)
         limit = job.storage.keep_best if keep_best is None else keep_best
         kept = Retention(job, state, Confirmation(job, state), limit).kept()
         for name in (JOB_FILE, RESULTS, REPORT, BEST):

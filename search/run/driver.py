@@ -63,7 +63,6 @@ class Driver:
 
         prior_trials: returns the trials of a prior job to learn from, if the journal lacks them.
         """
-        self.job = job
         self._journal = journal
         history = journal.take_history()
         self.job_state = JobState(keep_curves=False)
@@ -72,7 +71,8 @@ class Driver:
         self._began = time.time_ns() // 1_000_000  # a clock that is set later moves no record
         base = str(job.base)
         if self.job_state.spec is not None:
-            self.job_state.check_is_of(job, info, journal.place)
+            job = self.job_state.as_begun(job, info, journal.place)
+        self.job = job
         if self.job_state.spec is None or self.job_state.base != base:
             record = {"record": "job", "spec": job.dump(), "base": base, "task": asdict(info)}
             self._record({**record, "common_controls": self.job_state.common_controls})

@@ -112,7 +112,8 @@ def test_a_pooled_arm_asks_for_its_cell_and_for_gates_by_branch() -> None:
     }
     arm = make(written, {"heads": {"choices": [1, 2]}, "depth": 1, "dropout": 0})
     assert arm.pooled
-    assert list(arm.domains()) == ["cell", "gates[rnn]", "hidden_size", "learning_rate", "heads"]
+    asked = ["cell", "gates[rnn]", "hidden_size", "learning_rate", "forget_bias", "heads"]
+    assert list(arm.domains()) == asked
     assert arm.domains()["cell"] == Choices(("rnn", "lstm", "transformer"))
     assert arm.domains()["gates[rnn]"] == Choices(("tanh", "relu"))
 
@@ -261,8 +262,16 @@ def test_a_setting_is_asked_for_the_cells_that_read_it_alone(
         assert (config.forget_bias == "default") == (config.gates not in reading)
 
 
+def test_both_starts_of_a_gate_that_retains_the_past_are_tried_by_default() -> None:
+    assert make("lstm").domains()["forget_bias"] == Choices(("zero", "one"))
+    assert make("gru").domains()["forget_bias"] == Choices(("zero", "one"))
+    assert "forget_bias" not in make("rnn").domains()
+    assert "forget_bias" not in make("lstm-no-forget-gate").domains()
+    assert "forget_bias" not in make("lstm", {"forget_bias": "one"}).domains()
+
+
 def test_a_stored_configuration_of_an_earlier_version_gets_the_defaults() -> None:
-    config = make("lstm").configure(Answers(0)).model_dump(mode="json")
+    config = make("lstm", {"forget_bias": "default"}).configure(Answers(0)).model_dump(mode="json")
     earlier = {key: value for key, value in config.items() if key not in UNUSUAL}
     assert completed(earlier) == config
     assert completed(config) == config

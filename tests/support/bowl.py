@@ -13,6 +13,7 @@ BOWL = {
     "dropout": {"low": 0.0, "high": 0.9},
     "depth": 1,
     "hidden_size": 16,
+    "forget_bias": "default",
 }
 
 

@@ -10,6 +10,7 @@ from driven import INFO, LATER, Workers, drive, job, told
 from optuna.trial import TrialState as OptunaState
 from stored_studies import stored_studies
 
+from search.job.spec import JobSpec
 from search.journal.base import encode
 from search.journal.file import FileJournal, FileReader
 from search.journal.replay import JobState, TrialState
@@ -279,16 +280,56 @@ def test_another_job_under_the_same_name_is_refused(tmp_path: Path) -> None:
 def test_a_job_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
     """Neither its record nor its trials' have the keys that came later."""
     older, newer = tmp_path / "older", tmp_path / "newer"
+    wanted = job(tmp_path, space={"forget_bias": "default"})
     for folder in (older, newer):
         folder.mkdir()
-        drive(job(tmp_path), folder, most_reports=20)
+        drive(wanted, folder, most_reports=20)
     groups = FileReader(older / "job.journal").read()
     for record in (record for group in groups for record in group):
         for place in (record.get("config", {}), record.get("spec", {}).get("space", {})):
             for key in LATER:
                 place.pop(key, None)
     (older / "job.journal").write_bytes(b"".join(map(encode, groups)))
-    assert search(drive(job(tmp_path), older)) == search(drive(job(tmp_path), newer))
+    assert search(drive(wanted, older)) == search(drive(wanted, newer))
+
+
+SMALLEST = """name: driven
+task: {name: japanese-vowels}
+arms: [rnn, lstm, gru]
+training: {max_epochs: 9}
+search: {trials: 8}
+confirm: {seeds: 1}
+"""
+
+
+def starts(job_state: JobState) -> set[str]:
+    return {e.config.forget_bias for e in search(job_state) if e.config.cell != "rnn"}
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_job_of_before_the_search_of_starts_goes_on_without_it(
+    known: bool, tmp_path: Path
+) -> None:
+    """The file says nothing of forget_bias; the record has its default, or lacks it."""
+    before = JobSpec.loads(SMALLEST + "space: {forget_bias: default}\n", base=tmp_path)
+    drive(before, tmp_path, most_reports=20)
+    file = tmp_path / "job.journal"
+    groups = FileReader(file).read()
+    for record in (record for group in groups for record in group):
+        if "spec" in record and not known:
+            del record["spec"]["space"]["forget_bias"]
+    file.write_bytes(b"".join(map(encode, groups)))
+    assert starts(drive(JobSpec.loads(SMALLEST, base=tmp_path), tmp_path)) == {"default"}
+    changed = SMALLEST + "space: {forget_bias: {choices: [zero, one]}}\n"
+    with (
+        FileJournal(file) as journal,
+        pytest.raises(InputError, match="the job 'driven' must be as it was"),
+    ):
+        Driver(JobSpec.loads(changed, base=tmp_path), INFO, journal)
+
+
+def test_a_new_job_searches_the_starts_of_gates(tmp_path: Path) -> None:
+    assert starts(drive(JobSpec.loads(SMALLEST, base=tmp_path), tmp_path)) == {"zero", "one"}
 
 
 def test_changed_data_is_refused(tmp_path: Path) -> None:

@@ -84,7 +84,8 @@ def test_the_smallest_model_is_the_smallest_there_is(tmp_path: Path) -> None:
         sizes.append(parameters(arm.configure(ask), 12, 9))
     assert smallest(arm, 12, 9)[0] <= min(sizes)
     answers = smallest(arm, 12, 9)[1]
-    config = arm.configure(lambda name, d: answers.get(name, getattr(d, "low", None)))
+    first = {name: d.values[0] if isinstance(d, Choices) else d.low for name, d in domains.items()}
+    config = arm.configure(lambda name, _: {**first, **answers}[name])
     assert parameters(config, 12, 9) == smallest(arm, 12, 9)[0]
 
 
