@@ -156,13 +156,13 @@ def _finish(driver: "Driver", data: Data, folder: Path, console: Console) -> "Co
         with shown(driver, console):
             leaving = run_trials(driver, data, folder)
     try:
-        with uninterrupted(), waits_shown(console):
-            if driver.confirmation.replicates:
-                from search.run.alone import measure_finalists
+        if driver.confirmation.replicates:
+            from search.run.alone import measure_finalists
 
-                if leaving is not None:
-                    leaving.join()  # its processes would share the cores with what is measured
-                measure_finalists(driver, data)
+            if leaving is not None:
+                leaving.join()  # its processes would share the cores with what is measured
+            measure_finalists(driver, data)
+        with uninterrupted(), waits_shown(console):
             return conclude(folder)
     finally:  # Ray that is left alone ends the process before the error is told
         if leaving is not None:

@@ -55,7 +55,7 @@ def latency_ms(model: Model, sequences: Sequences) -> float:
     return shortest * 1000
 
 
-MIN_ROUNDS, MAX_ROUNDS = 7, 31  #: in each of which every model makes a pass of each batch
+MIN_ROUNDS, MAX_ROUNDS = 3, 31  #: in each of which every model makes a pass of each batch
 MAX_SECONDS = 10.0  #: of rounds, if MIN_ROUNDS do not take longer
 
 

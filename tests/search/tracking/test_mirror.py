@@ -22,7 +22,7 @@ from search.tracking.mirror import Mirror, check_uri, mirror_once, start_mirror
 from search.tracking.state import mirror_state, run_ids
 from spaces.errors import InputError
 
-_PATIENCE = 60.0  # seconds after which a condition counts as never met
+_PATIENCE = 240.0  # seconds, which only a hang reaches: until then a loaded machine is waited for
 
 
 def until(condition: Callable[[], Any]) -> None:

@@ -58,6 +58,7 @@ def test_a_cohort_of_one_trains_as_the_cpu_does(kind: TaskKind, make_data: MakeD
     alone.advance(2)
     cohort_of([stacked]).advance(2)
     close(stacked, alone)
+    assert stacked.path == "generated/cpu/float32"
 
 
 @pytest.mark.parametrize("changes", OPTIONS.values(), ids=OPTIONS)
