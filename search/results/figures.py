@@ -78,6 +78,7 @@ class ArmSummary:
     controls: int  #: search trials drawn at random and never pruned
     trials: int  #: search trials that have ended
     epochs: int  #: trained in the search
+    mean_parameters: float | None  #: over the search trials whose size is known
     worker_seconds: float  #: training time of the search, added over all trials
     confirm_seconds: float  #: the same for the confirm phase
     #: Which its training times were measured on, in the search and after it: engine/cpu/float32.

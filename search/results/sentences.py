@@ -1,6 +1,6 @@
 """The sentences of a comparison: what can be said, what to mind, and what is not claimed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from search.results.figures import ArmSummary, Comparison, Finalist
@@ -17,8 +17,9 @@ from search.results.format import (
 from spaces.text import listed
 from trainables.training.measured_path import in_words
 
-#: Spent budgets that differ by more than this factor are worth a sentence.
-_UNEVEN = 1.5
+#: Sizes and epochs of arms that differ by this factor or more are worth a sentence.
+_UNEVEN = 1.1
+_UNEVEN_SECONDS = 1.5  #: the same of training times, which other work on a machine stretches
 
 
 def describe(figures: Comparison) -> Comparison:
@@ -237,26 +238,36 @@ def _replicates(figures: Comparison, arm: ArmSummary, finalist: Finalist) -> Ite
 
 
 def _sizes(figures: Comparison) -> Iterator[str]:
-    sizes = {arm.name: arm.leader.parameters for arm in figures.arms if arm.leader}
-    known = [size for size in sizes.values() if size]
-    if len(known) > 1 and max(known) > _UNEVEN * min(known):
-        shown = listed(f"{name} {count(size)}" for name, size in sizes.items())
-        yield (
-            f"The configurations that lead the arms differ in size ({shown} parameters): the arms "
-            "are not compared at equal size."
-        )
+    leaders = {arm.name: arm.leader.parameters for arm in figures.arms if arm.leader}
+    means = {arm.name: arm.mean_parameters for arm in figures.arms}
+    for what, sizes in (
+        ("The configurations that lead the arms differ in size", leaders),
+        ("The models that the arms tried differ in their mean size", means),
+    ):
+        if _differ([size for size in sizes.values() if size]):
+            shown = listed(
+                f"{name} {count(None if size is None else round(size))}"
+                for name, size in sizes.items()
+            )
+            yield f"{what} ({shown} parameters): the arms are not compared at equal size."
+
+
+def _differ(amounts: Sequence[float], factor: float = _UNEVEN) -> bool:
+    """Return whether the largest amount is so many times the smallest one, or more."""
+    least, most = min(amounts, default=0.0), max(amounts, default=0.0)
+    return most / least >= factor if least else most > 0
 
 
 def _uneven(figures: Comparison) -> Iterator[str]:
     if len(figures.arms) < 2 or figures.progress == "searching":
         return
     # A budget equalises one unit; what it cost in the others belongs to the comparison.
-    spent = {
-        "epochs": [float(arm.epochs) for arm in figures.arms],
-        "worker_seconds": [arm.worker_seconds for arm in figures.arms],
-    }
-    spent.pop(figures.budget.unit, None)
-    if any(max(amounts) > _UNEVEN * min(amounts) for amounts in spent.values()):
+    unit = figures.budget.unit
+    epochs = [arm.epochs for arm in figures.arms]
+    times = [arm.worker_seconds for arm in figures.arms]
+    if (unit != "epochs" and _differ(epochs)) or (
+        unit != "worker_seconds" and _differ(times, _UNEVEN_SECONDS)
+    ):
         shown = listed(
             f"{arm.name} {count(arm.epochs)} epochs in {seconds(arm.worker_seconds)}"
             for arm in figures.arms

@@ -1,6 +1,7 @@
 """The figures of a comparison: a pure function of a job's trials."""
 
 import math
+import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
@@ -93,6 +94,7 @@ def _arm(results: Results, arm: Arm) -> ArmSummary:
         controls=sum(trial.control for trial in search),
         trials=sum(trial.state != "running" for trial in search),
         epochs=sum(trial.epochs for trial in search),
+        mean_parameters=_mean([t.parameters for t in search if t.parameters is not None]),
         worker_seconds=math.fsum(trial.train_seconds for trial in search),
         confirm_seconds=math.fsum(replicate.train_seconds for replicate in confirm),
         paths=tuple(sorted({part for t in (*search, *confirm) for part in parts(t.path)})),
@@ -152,6 +154,10 @@ def _replicate(result: TrialResult) -> Replicate:
         test=_finite(test) if complete else None,
         train_seconds=result.train_seconds,
     )
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return statistics.fmean(values) if values else None
 
 
 def _spread(values: Iterable[float | None]) -> Spread | None:

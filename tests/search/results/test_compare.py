@@ -275,3 +275,24 @@ def test_comparing_loads_no_heavy_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+
+
+@pytest.mark.parametrize(("ratio", "told"), [(1.0, False), (1.09, False), (1.1, True), (3.0, True)])
+@pytest.mark.parametrize(
+    ("field", "words"),
+    [("epochs", "trained with it differs"), ("parameters", "differ in their mean size")],
+)
+def test_uneven_sizes_and_epochs_are_told_from_a_tenth_on(
+    tmp_path: Path, field: str, words: str, ratio: float, told: bool
+) -> None:
+    def evened(trial: TrialResult) -> TrialResult:
+        even = {"epochs": 1000, "parameters": 1000, "train_seconds": 1.0}
+        if trial.arm == "gru":
+            even[field] = round(1000 * ratio)
+        return replace(trial, **even)
+
+    figures = compare(changed(made(tmp_path, job_text(arms="[lstm, gru]")), evened))
+    assert any(words in each for each in figures.cautions) is told
+    if told and field == "parameters":
+        larger = f"lstm 1,000 and gru {round(1000 * ratio):,} parameters"
+        assert sum(larger in each for each in figures.cautions) == 2  # the leaders' sizes too
