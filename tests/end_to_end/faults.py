@@ -1,9 +1,14 @@
 """Faults on purpose: a job to hit, its processes, and what its journal says."""
 
+import secrets
 import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from installed import process_name, session
 
 from search.journal.file import FileReader
@@ -19,6 +24,26 @@ search: {trials: 2, pruner: none, control_fraction: 0, sampler: random, report_t
 confirm: {seeds: 0}
 """
 WORKERS = ("ray::Worker", "ray::ResourceTr")  # as /proc/PID/comm shows actors that train
+
+
+@contextmanager
+def two_nodes(monkeypatch: pytest.MonkeyPatch, *gpus: int) -> "Iterator[subprocess.Popen[str]]":
+    """Have commands join a cluster of two nodes with so many made-up GPUs; see two_nodes.py."""
+    for name, value in {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_health_check_period_ms": "500",
+    }.items():
+        monkeypatch.setenv(name, value)
+    command = [sys.executable, str(Path(__file__).with_name("two_nodes.py")), *map(str, gpus)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as cluster:
+        assert cluster.stdout is not None
+        monkeypatch.setenv("RAY_ADDRESS", cluster.stdout.readline().strip())
+        yield cluster
 
 
 def journal(folder: Path, kind: str) -> list[dict[str, Any]]:

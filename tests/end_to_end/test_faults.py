@@ -5,17 +5,23 @@ Each job is hit on a real Ray and must end with what a calm one ends with.
 
 import os
 import resource
-import secrets
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from faults import CALM, checkpointed, driver, ended, journal, named, report_counts, workers
+from faults import (
+    CALM,
+    checkpointed,
+    driver,
+    ended,
+    journal,
+    named,
+    report_counts,
+    two_nodes,
+    workers,
+)
 from installed import alike, gatesearch, records, running, wait_until
 
-TWO_NODES = Path(__file__).with_name("two_nodes.py")
 HOPELESS = """\
 name: hopeless
 task: {name: adding, length: 1000, examples: 2000}
@@ -141,21 +147,9 @@ def test_workers_that_ray_ends_for_want_of_memory_are_failed_with_that_reason(
 def test_a_lost_node_costs_no_trial_and_no_retry(
     calm: Path, job: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in {
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": secrets.token_hex(32),
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_health_check_period_ms": "500",
-    }.items():
-        monkeypatch.setenv(name, value)
     folder = job / "runs/calm"
-    cluster = subprocess.Popen(
-        [sys.executable, TWO_NODES], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert cluster.stdin is not None and cluster.stdout is not None
-    with cluster:
-        monkeypatch.setenv("RAY_ADDRESS", cluster.stdout.readline().strip())
+    with two_nodes(monkeypatch, 0, 0) as cluster:
+        assert cluster.stdin is not None
         with running("run", "calm.yaml", cwd=job) as process:
             wait_until(lambda: checkpointed(folder), "both trials have two checkpoints")
             cluster.stdin.write("\n")

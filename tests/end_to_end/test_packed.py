@@ -10,9 +10,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
-from faults import journal, report_counts, workers
-from installed import alike, gatesearch, records, running, wait_until
+from faults import WORKERS, journal, report_counts, two_nodes, workers
+from installed import alike, gatesearch, process_name, records, running, wait_until
 
 from search.journal.file import FileReader
 
@@ -96,6 +97,28 @@ def test_kill_9_of_a_packed_worker_and_of_its_driver_loses_nothing(
     assert not any(record["counted"] for record in journal(folder, "retry"))
     gatesearch("resume", "packed", cwd=tmp_path)
     assert alike(records(tmp_path, "packed")) == alike(one_by_one)
+
+
+@pytest.mark.slow
+def test_nodes_without_a_gpu_train_beside_those_with_one(
+    one_by_one: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, ", cpu_trials: true")
+    with (
+        two_nodes(monkeypatch, 1, 0) as cluster,
+        running("run", "packed.yaml", cwd=tmp_path) as process,
+    ):
+
+        def nodes() -> set[int]:
+            """The raylets whose workers train."""
+            below = psutil.Process(cluster.pid).children(recursive=True)
+            return {one.ppid() for one in below if process_name(one.pid) in WORKERS}
+
+        wait_until(lambda: len(nodes()) == 2, "workers of both nodes train")
+        assert process.wait(240) == 0, (tmp_path / "output.log").read_text()[-3000:]
+    assert alike(records(tmp_path, "packed")) == alike(one_by_one)
+    compared = json.loads(gatesearch("compare", "packed", "--json", cwd=tmp_path))
+    assert any("on GPUs and others on CPUs" in sentence for sentence in compared["not_claimed"])
 
 
 def test_a_machine_without_a_gpu_packs_its_cpus_where_the_job_lets_it(

@@ -1,8 +1,8 @@
 """A Ray cluster of a head without processors and two nodes with one each, all on this machine.
 
 Run as a program, it prints the cluster's address, kills one node for each line that it reads, and
-ends the cluster at the end of its input. It is a process of its own since Ray reads its settings
-for authentication once, when it is imported.
+ends the cluster at the end of its input. Its arguments are the nodes' numbers of made-up GPUs. It
+is a process of its own since Ray reads its settings for authentication once, when it is imported.
 """
 
 import os
@@ -25,7 +25,8 @@ def main() -> None:
     try:
         cluster = Cluster(initialize_head=True, head_node_args={**node, "num_cpus": 0})
         try:
-            nodes = [cluster.add_node(**node) for _ in range(2)]
+            gpus = [int(number) for number in sys.argv[1:]]
+            nodes = [cluster.add_node(**node, num_gpus=number) for number in gpus]
             print(cluster.address, flush=True)
             for _ in sys.stdin:
                 cluster.remove_node(nodes.pop(), allow_graceful=False)
