@@ -54,7 +54,12 @@ OWNERS = {
     "boto3": ("trainables/checkpoints/s3.py",),
     "botocore": ("trainables/checkpoints/s3.py",),
 }
-LIGHT_COMMANDS = (["--help"], ["validate", "deploy/jobs/quickstart.yaml"], ["submit", "--help"])
+LIGHT_COMMANDS = (
+    ["--help"],
+    ["validate", "deploy/jobs/quickstart.yaml"],
+    ["submit", "--help"],
+    ["judge", "tests/data/judge/results.csv"],
+)
 HEAVY = ("torch", "ray", "optuna", "mlflow", "psycopg2", "boto3")
 
 

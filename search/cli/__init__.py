@@ -3,6 +3,7 @@
 app.py       the commands together; where exceptions become messages and exit codes
 local.py     commands on this machine
 cluster.py   commands on a cluster
+judge.py     the verdict on results that another tool made
 tables.py    tables of the commands that list
 
 Exit codes: 0 done, 1 the job failed or an arm has no complete trial, 2 the input was refused,

@@ -6,6 +6,8 @@ from typing import Any, Literal, get_args
 
 from search.journal.trial import State
 from search.results import format, sentences
+from search.results.evidence import wording
+from search.results.evidence.verdict import PairVerdict, Verdict
 from search.results.figures import ArmSummary, Comparison, Finalist
 from trainables.training.measured_path import in_words
 
@@ -229,6 +231,38 @@ def differences(figures: Comparison) -> Table:
     metric = figures.metric.name
     title = f"Differences in test {metric}, paired by seed: descriptive, no test was made"
     return Table(title, columns, rows)
+
+
+def pairs(verdict: Verdict) -> Table:
+    """Return the pairs of arms of a verdict: who beats whom, by how much, how sure."""
+    percent = f"{100 * verdict.confidence:g} %"
+    columns = (
+        Column("first, second", "text"),
+        Column("first wins", "setting", strong=True),
+        Column(f"{percent} interval", "setting", "interval"),
+        Column("mean difference", "signed", "difference"),
+        Column(f"{percent} interval of it", "setting", "its interval"),
+        Column("pairs", "count"),
+        Column("decision", "text"),
+        Column("more pairs needed", "setting", "still needed"),
+    )
+    title = f"Pairs of arms; results within {wording.amount(verdict)} count one half"
+    return Table(title, columns, tuple(map(_pair, verdict.pairs)))
+
+
+def _pair(pair: PairVerdict) -> tuple[Any, ...]:
+    low, high = pair.interval
+    bounds = pair.difference_interval
+    return (
+        f"{pair.first}, {pair.second}",
+        f"{100 * pair.probability:.0f} %",
+        f"{100 * low:.0f} to {100 * high:.0f} %",
+        pair.difference,
+        format.ABSENT if bounds is None else " to ".join(map(format.signed, bounds)),
+        pair.pairs,
+        f"{pair.winner} is better" if pair.winner else pair.decision,
+        format.ABSENT if pair.still_needed is None else wording.needed_range(pair.still_needed),
+    )
 
 
 def _label(figures: Comparison, arm: ArmSummary, cell: str | None = None) -> ArmLabel:

@@ -9,6 +9,8 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from search.results import sentences, tables
+from search.results.evidence import wording
+from search.results.evidence.verdict import Verdict
 from search.results.figures import Comparison
 from search.results.tables import Column, Marked, Table
 
@@ -26,6 +28,16 @@ def comparison(figures: Comparison) -> RenderableType:
             parts += [Text(), draw(built)]
     parts += _list("Before you use this", figures.cautions)
     parts += _list("Not claimed", figures.not_claimed)
+    return Group(*parts)
+
+
+def verdict(found: Verdict) -> RenderableType:
+    """Return a verdict: its sentence, and below it its pairs and what results vary with."""
+    parts: list[RenderableType] = [Text(found.sentence, style="bold")]
+    if found.kind != "none":
+        parts += [Text(), draw(tables.pairs(found))]
+    if varies := wording.variance(found):
+        parts += [Text(), Text(varies)]
     return Group(*parts)
 
 

@@ -103,18 +103,18 @@ def coverage(low: Floats, high: Floats) -> float:
     """
     n = len(low)
     points = np.concatenate([low, high])
-    counts = np.arange(n + 1, dtype=np.float64)
-    reached = np.zeros(n + 1)
+    counts: Floats = np.arange(n + 1, dtype=np.float64)
+    reached: Floats = np.zeros(n + 1)
     reached[0] = 1.0
     before = 0.0
-    for index in np.argsort(points, kind="stable"):
-        point = points[index]
+    for index in map(int, np.argsort(points, kind="stable")):
+        point = float(points[index])
         moved = np.convolve(reached, _poisson(counts, n * (point - before)))[: n + 1]
         if index < n:  # a lower bound: fewer than its rank lie below
             moved[index + 1 :] = 0.0
         else:
             moved[: index - n + 1] = 0.0
-        reached, before = moved, point
+        reached, before = np.asarray(moved, dtype=np.float64), point
     rest = _poisson(n - counts, n * (1 - before))
     return float((reached * rest).sum() / _poisson(counts[-1:], n)[0])
 

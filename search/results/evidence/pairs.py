@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from search.results.evidence.betting import Floats
+from spaces.errors import InputError
+from spaces.text import show
 
 #: Results of one arm by what pairs them: a replicate's number, or the name of a split and seed.
 #: None is a replicate that diverged, which counts as worse than any value.
@@ -34,6 +36,20 @@ class Margin:
 def default_margin(*, maximize: bool) -> Margin:
     """Return 0.01 for what is maximized, as accuracies are, and 2 % for losses."""
     return Margin(0.01) if maximize else Margin(0.02, relative=True)
+
+
+def parse_margin(text: str) -> Margin:
+    """Return the margin that a text means: 0.01, or 2% of a value. Raises InputError."""
+    number = text.strip().removesuffix("%").strip()
+    try:
+        value = float(number)
+    except ValueError:
+        value = math.nan
+    relative = "%" in text
+    if not 0 <= value < (100 if relative else math.inf):
+        rule = f"--margin must be a number from 0 on, or a percentage below 100 %, not {show(text)}"
+        raise InputError.of("gatesearch judge", rule, "give 0.01, or 2%")
+    return Margin(value / 100, relative=True) if relative else Margin(value)
 
 
 @dataclass(frozen=True)

@@ -58,14 +58,36 @@ def amount(verdict: Verdict) -> str:
 
 
 def needed(found: StillNeeded) -> str:
-    """Return how many more pairs are needed, with the range."""
+    """Return how many more pairs are needed, with the range, as a clause."""
     if found.estimate is None:
         return f"more than {MOST:,} more pairs are needed"
-    high = f"{found.high:,}" if found.high is not None else f"more than {MOST:,}"
     pairs = format.plural(found.estimate, "more pair")
-    return (
-        f"about {pairs} {'is' if found.estimate == 1 else 'are'} needed ({found.low:,} to {high})"
-    )
+    are = "is" if found.estimate == 1 else "are"
+    return f"about {pairs} {are} needed ({_range(found)})"
+
+
+def needed_range(found: StillNeeded) -> str:
+    """Return how many more pairs are needed, with the range, in a table's cell."""
+    if found.estimate is None:
+        return f"more than {MOST:,}"
+    return f"{found.estimate:,} ({_range(found)})"
+
+
+def variance(verdict: Verdict) -> str | None:
+    """Return what the results vary with, as a sentence; None where nothing is known of it."""
+    named = {
+        "split": verdict.variance.split,
+        "arm x split": verdict.variance.arm_split,
+        "configuration": verdict.variance.configuration,
+        "seed": verdict.variance.seed,
+    }
+    known = [f"{name} {format.value(v**0.5)}" for name, v in named.items() if v is not None]
+    return f"What results vary with, as standard deviations: {listed(known)}." if known else None
+
+
+def _range(found: StillNeeded) -> str:
+    high = f"more than {MOST:,}" if found.high is None else f"{found.high:,}"
+    return f"{found.low:,} to {high}"
 
 
 def _about(verdict: Verdict, pairs: list[PairVerdict]) -> str:

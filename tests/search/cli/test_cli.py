@@ -26,7 +26,7 @@ GATESEARCH = Path(sys.executable).parent / "gatesearch"
 COMMANDS = (
     *("validate", "schema", "run", "resume", "extend"),
     *("results", "compare", "report", "export", "clean", "mirror", "dashboard"),
-    *("predict", "tasks", "cells"),
+    *("predict", "tasks", "cells", "judge"),
     *("submit", "jobs", "status", "logs", "stop", "fetch"),
     "doctor",
 )

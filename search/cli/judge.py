@@ -1,0 +1,77 @@
+"""The command that judges results which another tool made."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search.cli.options import AsJson, user_path
+from search.cli.terminal import print_json, print_note, wide_console
+from spaces.errors import InputError
+from spaces.tasks import METRICS, Direction
+from spaces.text import show
+
+app = typer.Typer()
+
+
+@app.command()
+def judge(
+    results: Annotated[
+        Path, typer.Argument(help="A CSV file.", metavar="RESULTS.csv", parser=user_path)
+    ],
+    metric: Annotated[str, typer.Option(help="What the values are.")] = "accuracy",
+    direction: Annotated[
+        Direction | None, typer.Option(help="Which values are better; known for our metrics.")
+    ] = None,
+    margin: Annotated[
+        str | None,
+        typer.Option(
+            help="Difference up to which two values count as the same, such as 0.01 or 2%; by "
+            "default 0.01 of what is maximized, 2% of what is minimized."
+        ),
+    ] = None,
+    confidence: Annotated[
+        float, typer.Option(help="Of claims and intervals, such as 0.95.")
+    ] = 0.95,
+    baseline: Annotated[
+        float | None, typer.Option(help="Value of a trivial prediction that arms must beat.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say which arm is better in results that any tool made, by how much, and how sure that is.
+
+    RESULTS.csv has the columns arm, value, and replicate (or pair, or split), which says what two
+    arms' results have in common; optional are task and configuration.
+
+    Example: gatesearch judge results.csv --metric accuracy --margin 0.01
+    """
+    from search.results import elsewhere, terminal
+    from search.results.evidence.pairs import parse_margin
+    from spaces.tasks import Metric
+
+    directions = {known.name: known.direction for own in METRICS.values() for known in own}
+    chosen = direction or directions.get(metric)
+    if chosen is None:
+        rule = f"--direction must be given with the metric {show(metric)}, which is none of ours"
+        raise InputError.of("gatesearch judge", rule, "add --direction maximize, or minimize")
+    if not 0.5 < confidence < 1:
+        rule = f"--confidence must lie between 0.5 and 1, not be {confidence:g}"
+        raise InputError.of("gatesearch judge", rule, "give 0.95, or leave it out")
+    found, notes = elsewhere.verdicts(
+        results,
+        metric=Metric(metric, chosen),
+        margin=None if margin is None else parse_margin(margin),
+        confidence=confidence,
+        baseline=baseline,
+    )
+    for note in notes:
+        print_note(note)
+    if as_json:
+        plain = {task: verdict.as_dict() for task, verdict in found.items()}
+        print_json(plain.get("", plain))
+        return
+    console = wide_console()
+    for task, verdict in found.items():
+        if task:
+            console.rule(task, align="left")
+        console.print(terminal.verdict(verdict))
