@@ -107,6 +107,6 @@ class ConfirmSection(Section):
         if self.auto and arms < 2:
             rule = "replicates must be a number in a job of one arm: auto tells arms apart"
             yield Fault(rule, "write how many there are, or add an arm", ("replicates",))
-        elif self.auto or self.design != "seeds":
-            rule = "design must be seeds, and replicates a number: nothing else runs yet"
+        elif self.auto or self.design == "nested":
+            rule = "design must be seeds or splits, and replicates a number: nothing else runs yet"
             yield Fault(rule, "write seeds: 10", ("design",))

@@ -85,6 +85,7 @@ class _Trial(_Record):
     seed: int
     finalist: _Count | None = None
     replicate: _Count | None = None
+    split: _Count | None = None
     time: _Time
 
 

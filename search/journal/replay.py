@@ -4,7 +4,8 @@ Record kinds, each an object with the key "record":
 
     driver  generation, pid, host, time           a driver has taken the job over
     job     spec, base, task, common_controls     the job, its file's folder, its data's shape
-    trial   key, phase, arm, number, control, config, seed, finalist, replicate, time
+    trial   key, phase, arm, number, control, config, seed, finalist, replicate, time;
+            split and candidate where the design of replicates has them
     report  key, generation, epochs, checkpoint, parameters; the first: latency_ms, if limited;
             path, where it is another one than before: of the latency, or of the epochs
     retry   key, reason, counted, time            a trial was lost and goes on from its checkpoint
@@ -59,6 +60,7 @@ class NewTrial:
     control: bool = False
     finalist: int | None = None  #: confirm: the search trial that this is a replicate of
     replicate: int | None = None  #: confirm: equal numbers share their seed across arms
+    split: int | None = None  #: confirm: the number of its split, where data is dealt anew
 
     @property
     def key(self) -> str:
@@ -67,6 +69,7 @@ class NewTrial:
 
     def as_record(self) -> dict[str, Any]:
         """Return the record by which a journal begins the trial."""
+        more = {} if self.split is None else {"split": self.split}
         return {
             "record": "trial",
             "key": self.key,
@@ -78,6 +81,7 @@ class NewTrial:
             "seed": self.seed,
             "finalist": self.finalist,
             "replicate": self.replicate,
+            **more,
         }
 
 
@@ -94,6 +98,7 @@ class TrialState:
     seed: int
     finalist: int | None = None
     replicate: int | None = None
+    split: int | None = None
     state: State = "running"
     curve: list[Epoch] = field(default_factory=list)
     epoch: int = 0  #: epochs trained and reported
@@ -134,6 +139,7 @@ class TrialState:
             mlflow_run_id=run_id,
             finalist=self.finalist,
             replicate=self.replicate,
+            split=self.split,
             test=self.test,
             reason=self.reason,
             checkpoint=self.checkpoints[-1] if self.checkpoints else None,
@@ -252,6 +258,7 @@ class JobState:
                 seed=record["seed"],
                 finalist=record.get("finalist"),
                 replicate=record.get("replicate"),
+                split=record.get("split"),
             )
 
     def _report(self, record: dict[str, Any]) -> None:

@@ -56,6 +56,7 @@ class TrialResult:
     mlflow_run_id: str | None = None
     finalist: int | None = None  #: confirm: the search trial's number this is a replicate of
     replicate: int | None = None  #: confirm: 0 .. seeds - 1; equal numbers share seeds across arms
+    split: int | None = None  #: confirm: the split of its data; equal numbers are the same split
     test: dict[str, float] | None = None  #: confirm: metrics on test data at the best epoch
     reason: str | None = None  #: why it failed, diverged or was cut short
     checkpoint: str | None = None  #: name of the latest one; kept as search/run/retention.py says

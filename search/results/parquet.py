@@ -65,6 +65,7 @@ def _schema(metrics: list[str]) -> "pyarrow.Schema":
         "seed": pa.int64(),
         "finalist": pa.int64(),
         "replicate": pa.int64(),
+        "split": pa.int64(),
         "reason": pa.string(),
         "checkpoint": pa.string(),
         "mlflow_run_id": pa.string(),

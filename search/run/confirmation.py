@@ -9,6 +9,7 @@ from search.journal.replay import JobState, NewTrial, TrialState, trial_key
 from search.results.ranking import SearchRank, search_rank
 from search.study.seeds import derive_seed
 from spaces.config import TrialConfig
+from trainables.data.redealing import Split
 from trainables.training.batching import MAX_MEMBERS, batching_pays
 
 
@@ -91,7 +92,7 @@ class Confirmation:
         return [trial for _, trial in ranked[:most]]
 
     def next(self) -> NewTrial | None:
-        """Return the next replicate: all finalists with one seed, then with the next."""
+        """Return the next replicate: all finalists with one seed and split, then with the next."""
         finalists = [trial for arm in self._job.arms for trial in self.finalists(arm.name)]
         for replicate in range(self._each):
             for finalist in finalists:
@@ -100,6 +101,13 @@ class Confirmation:
                         finalist.arm, finalist.number, finalist.config, replicate
                     )
         return None
+
+    def split(self, trial: TrialState) -> Split | None:
+        """Return the split that a trial's data is on; None is the one that it was loaded with."""
+        design = self._job.confirm.design
+        if trial.split is None or design == "seeds":
+            return None
+        return Split(design, derive_seed(self._job.search.seed, "split", trial.split))
 
     def block(self, first: TrialState, slots: int) -> Iterator[int]:
         """Yield the replicates of the same finalist that are trained at once with a given one.
@@ -130,8 +138,16 @@ class Confirmation:
         number = replicate * len(chosen) + chosen.index(finalist) if finalist in chosen else 0
         while trial_key("confirm", arm, number) in self._job_state.trials:
             number += 1  # that number has a finalist from before the job was extended
-        # The seed is the same for every arm: what is random, but for the arm, is paired.
+        # Seed and split are the same for every arm: what is random, but for the arm, is paired.
         seed = derive_seed(self._job.search.seed, "confirm", replicate)
+        split = replicate if self._job.confirm.design == "splits" else None
         return NewTrial(
-            "confirm", arm, number, config, seed, finalist=finalist, replicate=replicate
+            "confirm",
+            arm,
+            number,
+            config,
+            seed,
+            finalist=finalist,
+            replicate=replicate,
+            split=split,
         )

@@ -202,6 +202,7 @@ class Driver:
             rungs=rungs,
             checkpoints=list(trial.checkpoints),
             test=trial.phase == "confirm",
+            split=self.confirmation.split(trial),
             measure_latency=self.budgets.latency_limit is not None
             and trial.phase == "search"  # a finalist has met the limit
             and trial.latency_ms is None,

@@ -28,6 +28,7 @@ from search.run.shared_folder import check_shared
 from search.supervisor import bounded, tell_scratch
 from trainables.checkpoints.base import StoreError
 from trainables.checkpoints.open import open_store
+from trainables.data.redealing import pooled
 from trainables.data.sequences import Data, Sequences
 from trainables.machine import read_cores
 from trainables.scratch import ScratchFolder, remove_stale_folders
@@ -229,7 +230,7 @@ def _fit(
     need = driver.job.resources
     trainable = tune.with_parameters(
         worker or Worker,
-        data=data,
+        data=data if driver.job.confirm.design == "seeds" else pooled(data),
         checkpoints=checkpoints,
         threads=max(1, int(need.cpus_per_trial)),
         packed=need.packed,

@@ -50,6 +50,14 @@ class Batches:
         self._lengths = sequences.lengths - self._shifted
         self._usable = np.flatnonzero(self._lengths > 0)
 
+    def __len__(self) -> int:
+        """Return how many sequences are read."""
+        return len(self._usable)
+
+    def reads_as(self, other: "Batches") -> bool:
+        """Return whether other batches are of the same sequences."""
+        return self._sequences is other._sequences
+
     @property
     def longest(self) -> int:
         """Return how many steps of the longest sequence are read."""

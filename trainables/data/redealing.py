@@ -9,9 +9,11 @@ a task standardises its features, this is fitted again on the new training part.
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +35,28 @@ class Split:
     def as_dict(self) -> dict[str, Any]:
         """Return the split as plain JSON types."""
         return dict(vars(self))
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
+        """Return what as_dict() gave as a split."""
+        return cls(**plain)
+
+
+class Splits:
+    """A task's data on one split or another; each is kept for as long as somebody uses it."""
+
+    def __init__(self, data: Data) -> None:
+        self.loaded = data  #: as the task deals it
+        self._dealt: WeakValueDictionary[Split, Data] = WeakValueDictionary()
+
+    def of(self, split: Split | None) -> Data:
+        """Return the data on a split; None is the one that it was loaded with."""
+        if split is None:
+            return self.loaded
+        found = self._dealt.get(split)
+        if found is None:
+            self._dealt[split] = found = redeal(self.loaded, split)
+        return found
 
 
 def deal(data: Data, split: Split) -> list[NDArray[np.int64]]:

@@ -7,10 +7,12 @@ result does not depend on the other members.
 """
 
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeAlias
+from itertools import zip_longest
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -21,7 +23,6 @@ from spaces.config import TrialConfig
 from trainables import engine
 from trainables.cells.noise import Noise
 from trainables.data.batches import Batch, Batches
-from trainables.data.sequences import Sequences
 from trainables.engine.gpu.paths import OLDEST, has_triton, interpreted
 from trainables.engine.rows import Rows
 from trainables.training import batching
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 #: What trains together, whichever way.
 AnyCohort: TypeAlias = "Cohort | StackedCohort"
 Positions = NDArray[np.int64]
+T = TypeVar("T")
 
 
 def stacks(config: TrialConfig, device: str) -> bool:
@@ -69,20 +71,22 @@ def cohort_of(members: Sequence[Training]) -> AnyCohort:
 
 
 class Cohort(Advancing):
-    """Trainings of one shape on one data set, advanced together.
+    """Trainings of one shape on one task, advanced together, each on the split that it has.
 
     A member that diverges leaves the others; one that starts with more epochs than they have ends
     earlier. Members stay trainings of their own, with their own curve, best epoch and checkpoint,
     and may go on alone or in another cohort at any time. Where members cannot be batched (see
-    can_batch) they advance one after the other, epoch by epoch.
+    can_batch), or their splits are of different sizes, they advance one after the other, epoch by
+    epoch.
     """
 
     def __init__(self, members: Sequence[Training]) -> None:
-        """Raises ValueError where the members' shapes or data differ."""
+        """Raises ValueError where the members' shapes or tasks differ."""
         super().__init__(members)
         first = self.members[0]
         self._data, self._config = first.data, first.config
         self.batched = len(self.members) > 1 and can_batch(first.config, str(first.device))
+        self.batched &= len({len(member.batches) for member in self.members}) == 1
         if self.batched:
             self._layers = CohortLayers([member.model for member in self.members])
             self._path = measured_path("engine", device_name(first.device), "float32")
@@ -98,7 +102,7 @@ class Cohort(Advancing):
         with ExitStack() as stack:
             for i in active:
                 stack.enter_context(self.members[i].at_best())
-            metrics = self._evaluate(active, getattr(self._data, split))
+            metrics = self._evaluate(active, split)
         for i, metric in zip(active, metrics, strict=True):
             found[i] = metric
         return found
@@ -114,7 +118,7 @@ class Cohort(Advancing):
             self.members[i].path = self._path
         losses = dict(zip(active, self._train_epoch(active), strict=True))
         left = [i for i in active if losses[i] is not None]
-        metrics = dict(zip(left, self._evaluate(left, self._data.validation), strict=True))
+        metrics = dict(zip(left, self._evaluate(left, "validation"), strict=True))
         share = (time.perf_counter() - began) / len(active)
         for i in active:
             self.members[i].record_epoch(losses[i], metrics.get(i, {}), share)
@@ -139,7 +143,7 @@ class Cohort(Advancing):
 
         return train_epoch(members, zip(*choices, strict=True), differentiate)
 
-    def _chunks(self, active: list[int], size: int) -> list[list[int]]:
+    def _chunks(self, active: list[T], size: int) -> list[list[T]]:
         """Return members in chunks that fit into caches; size: the numbers of a member's batch."""
         chunks = max(1, -(-len(active) * size // batching.MAX_COHORT_NUMBERS))
         length = max(1, -(-len(active) // chunks))
@@ -149,14 +153,16 @@ class Cohort(Advancing):
         self, active: list[int], chosen_KB: Positions, noises: list[Noise]
     ) -> list[Scored]:
         """Add the gradients of one batch of each active member to its own, and score it."""
-        batches = self.members[0].batches
-        rows = Rows(batches.lengths(chosen_KB))
+        batches = [self.members[i].batches for i in active]
+        rows = _rows(batches, chosen_KB)
         done = self._layers.forward(rows, active, _inputs(batches, chosen_KB, rows), noises)
         features = [feature.requires_grad_() for feature in done.features]
         with torch.enable_grad():
             scores = [
-                self._score(i, feature, chosen_B, batches)
-                for i, feature, chosen_B in zip(active, features, chosen_KB, strict=True)
+                self._score(i, feature, chosen_B, read)
+                for i, feature, chosen_B, read in zip(
+                    active, features, chosen_KB, batches, strict=True
+                )
             ]
             means = [scored.loss / scored.count for scored in scores]
         torch.autograd.backward(means)
@@ -164,21 +170,39 @@ class Cohort(Advancing):
         # Outputs of all chunks at once would fill the caches, and training reads none.
         return [replace(scored, loss=scored.loss.detach(), classes=None) for scored in scores]
 
-    def _evaluate(self, active: list[int], sequences: Sequences) -> list[dict[str, float]]:
+    def _evaluate(self, active: list[int], split: str) -> list[dict[str, float]]:
         kind = self._data.info.kind
         totals = {i: Totals(kind) for i in active}
-        batches = Batches(sequences, kind)
+        batches = {i: Batches(getattr(self.members[i].data, split), kind) for i in active}
+        choices = [[(i, chosen_B) for chosen_B in batches[i].ordered_choices()] for i in active]
         with torch.no_grad():
-            for chosen_B in batches.ordered_choices():
-                config = self._config.model_copy(update={"batch_size": len(chosen_B)})
-                size = batching.batch_numbers(config, int(batches.lengths(chosen_B)[0]))
-                for chunk in self._chunks(active, size):
-                    chosen_KB = np.tile(chosen_B, (len(chunk), 1))
-                    rows = Rows(batches.lengths(chosen_KB))
-                    done = self._layers.forward(rows, chunk, _inputs(batches, chosen_KB, rows))
-                    for i, features in zip(chunk, done.features, strict=True):
-                        totals[i].add(self._score(i, features, chosen_B, batches))
+            for together in zip_longest(*choices):
+                sizes: defaultdict[int, list[tuple[int, Positions]]] = defaultdict(list)
+                for one in together:  # other splits may fill other batches
+                    if one is not None:
+                        sizes[len(one[1])].append(one)
+                for number, group in sizes.items():
+                    config = self._config.model_copy(update={"batch_size": number})
+                    longest = max(int(batches[i].lengths(chosen_B)[0]) for i, chosen_B in group)
+                    size = batching.batch_numbers(config, longest)
+                    for chunk in self._chunks(group, size):
+                        self._evaluate_batch(chunk, batches, totals)
         return [totals[i].metrics() for i in active]
+
+    def _evaluate_batch(
+        self,
+        chunk: list[tuple[int, Positions]],
+        batches: dict[int, Batches],
+        totals: dict[int, Totals],
+    ) -> None:
+        """Add the scores of one batch of each member, all of one size, to the totals."""
+        chosen_KB = np.stack([chosen_B for _, chosen_B in chunk])
+        active = [i for i, _ in chunk]
+        read = [batches[i] for i in active]
+        rows = _rows(read, chosen_KB)
+        done = self._layers.forward(rows, active, _inputs(read, chosen_KB, rows))
+        for (i, chosen_B), features in zip(chunk, done.features, strict=True):
+            totals[i].add(self._score(i, features, chosen_B, batches[i]))
 
     def _score(self, i: int, features: Tensor, chosen_B: Positions, batches: Batches) -> Scored:
         """Score one member's readout of features of the last step or of every one."""
@@ -191,6 +215,20 @@ class Cohort(Advancing):
         return SCORES[info.kind](self.members[i].model.readout(features), batch)
 
 
-def _inputs(batches: Batches, chosen_KB: Positions, rows: Rows) -> Tensor:
+def _rows(batches: list[Batches], chosen_KB: Positions) -> Rows:
+    """Return the rows of all models' batches."""
+    return Rows(
+        np.stack([b.lengths(chosen_B) for b, chosen_B in zip(batches, chosen_KB, strict=True)])
+    )
+
+
+def _inputs(batches: list[Batches], chosen_KB: Positions, rows: Rows) -> Tensor:
     """Return the inputs' rows of all models' batches."""
-    return batches.steps(chosen_KB[rows.model, rows.place], rows.step)
+    if all(each.reads_as(batches[0]) for each in batches):
+        return batches[0].steps(chosen_KB[rows.model, rows.place], rows.step)
+    return torch.cat(
+        [
+            each.steps(chosen_B[rows.place[part]], rows.step[part])
+            for each, chosen_B, part in zip(batches, chosen_KB, rows.slices(), strict=True)
+        ]
+    )

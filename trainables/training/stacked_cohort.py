@@ -52,6 +52,8 @@ class StackedCohort(Advancing):
         """Raises ValueError where the members' shapes or data differ."""
         super().__init__(members)
         self._first = first = self.members[0]
+        if len({member.data.info.fingerprint for member in self.members}) > 1:
+            raise ValueError("members differ in their data")
         self._model = StackedModel(first.model, first.config.precision)
         self._splits: dict[str, StackedData] = {}
         self._inner: tuple[tuple[int, ...], StackedStep] | None = None

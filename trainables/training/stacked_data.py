@@ -29,7 +29,7 @@ class StackedData:
             (len(lengths), int(lengths.max()), *sequences.x.shape[1:]), sequences.x.dtype
         )
         exists = np.arange(padded.shape[1]) < lengths[:, None]
-        padded[exists] = sequences.x
+        padded[exists] = sequences.all_steps()
         self._x = torch.from_numpy(padded).to(device)
         self._lengths = torch.from_numpy(lengths - self._causal).to(device)
         self._read: NDArray[np.int64] = lengths - self._causal

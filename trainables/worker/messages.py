@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from spaces.config import TrialConfig
+from trainables.data.redealing import Split
 from trainables.training.curve import Epoch
 
 
@@ -21,16 +22,21 @@ class TrialAssignment:
     rungs: list[int] | None  #: epochs at which to report; None means every one
     checkpoints: list[str] = field(default_factory=list)  #: to go on from, the latest last
     test: bool = False  #: score the test split at the end (confirm phase only)
+    split: Split | None = None  #: of the data; None is the one that it was loaded with
     measure_latency: bool = False  #: report the latency before anything is trained
 
     def as_dict(self) -> dict[str, Any]:
         """Return the assignment as plain JSON types."""
-        return {**vars(self), "config": self.config.model_dump(mode="json")}
+        config = self.config.model_dump(mode="json")
+        split = None if self.split is None else self.split.as_dict()
+        return {**vars(self), "config": config, "split": split}
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Self:
         """Return what as_dict() gave as an assignment; its configuration is validated here."""
-        return cls(**{**plain, "config": TrialConfig.model_validate(plain["config"])})
+        split = None if plain["split"] is None else Split.from_dict(plain["split"])
+        config = TrialConfig.model_validate(plain["config"])
+        return cls(**{**plain, "config": config, "split": split})
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,10 @@ import torch
 
 from spaces.config import TrialConfig
 from trainables.checkpoints.base import Store, StoreAwayError, StoreError
+from trainables.data.redealing import Split, Splits
 from trainables.data.sequences import Data
 from trainables.training import side_by_side
-from trainables.training.cohort import AnyCohort, cohort_of
+from trainables.training.cohort import AnyCohort, cohort_of, stacks
 from trainables.training.side_by_side import Lane
 from trainables.worker.capacity import Capacity, Shape, shape_of
 from trainables.worker.messages import TrialAssignment, TrialReport
@@ -101,7 +102,7 @@ class Pack:
 
         Without it the pack asks for no more than it is given, and trains that together.
         """
-        self._data, self._store, self._device = data, store, device
+        self._splits, self._store, self._device = Splits(data), store, device
         self._asks = find_limit is not None
         self._capacity = Capacity(find_limit or (lambda config: sys.maxsize))
         self._trials: dict[str, AssignedTrial] = {}
@@ -186,12 +187,17 @@ class Pack:
         return chosen, self._train
 
     def _groups(self) -> list[list[AssignedTrial]]:
-        """Return which trials train together: of one shape, as many as its limit allows."""
+        """Return which trials train together: of one shape, as many as its limit allows.
+
+        What is stacked on a card reads one split together.
+        """
         groups = [[trial] for trial in self._trials.values() if trial.alone]
-        shapes: defaultdict[Shape, list[AssignedTrial]] = defaultdict(list)
+        shapes: defaultdict[tuple[Shape, Split | None], list[AssignedTrial]] = defaultdict(list)
         for trial in self._trials.values():
             if not trial.alone:
-                shapes[shape_of(trial.assignment.config)].append(trial)
+                config = trial.assignment.config
+                split = trial.assignment.split if stacks(config, self._device) else None
+                shapes[shape_of(config), split].append(trial)
         for trials in shapes.values():
             limit = min(self._capacity.limit(trials[0].assignment.config), len(trials))
             groups += [trials[start : start + limit] for start in range(0, len(trials), limit)]
@@ -199,7 +205,7 @@ class Pack:
 
     def _measure_latency(self, trials: Group, reports: list[TrialReport]) -> None:
         for trial in trials:
-            trial.begin(self._data, self._device)
+            trial.begin(self._splits, self._device)
             reports.append(trial.report_latency())
 
     def _find_limit(self, trials: Group, reports: list[TrialReport]) -> None:
@@ -255,7 +261,7 @@ class Pack:
         self._cohorts = {of: kept for of, kept in self._cohorts.items() if of in present}
         keys = tuple(trial.key for trial in trials)
         if keys not in self._cohorts:
-            members = [trial.begin(self._data, self._device) for trial in trials]
+            members = [trial.begin(self._splits, self._device) for trial in trials]
             self._cohorts[keys] = cohort_of(members), Lane(torch.device(self._device))
         return self._cohorts[keys]
 

@@ -1,7 +1,7 @@
 """A trial in a worker's hands: its training, its reports and its checkpoints."""
 
 from trainables.checkpoints.base import CheckpointError, Store, StoreError
-from trainables.data.sequences import Data
+from trainables.data.redealing import Splits
 from trainables.training.latency import latency_ms
 from trainables.training.trainer import Training
 from trainables.worker.messages import TrialAssignment, TrialReport
@@ -44,16 +44,17 @@ class AssignedTrial:
         assert self._training is not None
         return self._training
 
-    def begin(self, data: Data, device: str) -> Training:
+    def begin(self, splits: Splits, device: str) -> Training:
         """Return its training: as it is, from the latest whole checkpoint, or from the start."""
         if self._training is None:
-            self._training = self._restored(data, device)
+            self._training = self._restored(splits, device)
         if self._reported is None:
             self._reported = self._training.epoch
         return self._training
 
-    def _restored(self, data: Data, device: str) -> Training:
+    def _restored(self, splits: Splits, device: str) -> Training:
         config, seed = self.assignment.config, self.assignment.seed
+        data = splits.of(self.assignment.split)
         for name in reversed(self._checkpoints):
             try:
                 with self._store.reading(name) as folder:

@@ -1,7 +1,8 @@
 """A cohort: each member is, to the bit, what it would be alone, whoever trains beside it."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -11,7 +12,9 @@ from spaces.config import OWN, SHARED, TrialConfig
 from spaces.tasks import TaskKind
 from trainables import engine as scan_engine
 from trainables.cells import VARIANTS
-from trainables.data.sequences import Data
+from trainables.data.batches import Batches
+from trainables.data.redealing import Split, redeal
+from trainables.data.sequences import Data, Dealing
 from trainables.training import batching
 from trainables.training.batching import batching_pays
 from trainables.training.cohort import Cohort, can_batch
@@ -191,10 +194,51 @@ def test_time_that_is_up_ends_an_advance_for_all(make_data: Any) -> None:
     assert all(point.seconds > 0 for member in together.members for point in member.curve)
 
 
-def test_other_shapes_and_other_data_are_refused(make_data: Any) -> None:
+@needs_engine
+@pytest.mark.parametrize("kind", get_args(TaskKind))
+@pytest.mark.parametrize("by", ["splits", "nested", "draws"])
+def test_members_on_splits_of_their_own_train_as_alone(
+    by: str, kind: TaskKind, make_data: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Few steps at a time: evaluations of other splits fall into other batches.
+    for ordered in (Batches.ordered, Batches.ordered_choices):
+        monkeypatch.setattr(ordered, "__defaults__", (40,))
+    loaded = make_data(kind, longest=20)
+    if by == "draws":
+        splits = [make_data(kind, longest=longest) for longest in (20, 19, 18)]
+    else:
+        standardised = kind in ("classification", "regression")
+        dealing = Dealing(standardised=standardised)
+        given = replace(loaded, dealing=dealing)
+        splits = [redeal(given, Split(by, seed)) for seed in range(3)]
+    chosen = small_config(dropout=0.2, forget_bias="chrono")
+    data = [*splits, splits[0]]
+    together = Cohort([Training(chosen, each, seed=seed) for seed, each in enumerate(data)])
+    assert together.batched
+    together.advance(2)
+    tests = together.evaluate("test")
+    for seed, (each, member) in enumerate(zip(data, together.members, strict=True)):
+        alone = Training(chosen, each, seed=seed)
+        alone.advance(2)
+        assert_same(member, alone)
+        assert tests[seed] == alone.evaluate("test")
+
+
+def test_members_on_splits_of_other_sizes_train_one_after_the_other(make_data: Any) -> None:
+    config, data = small_config(), [make_data(count=24), make_data(count=23)]
+    together = Cohort([Training(config, each, seed=0) for each in data])
+    assert not together.batched
+    together.advance(1)
+    for each, member in zip(data, together.members, strict=True):
+        alone = Training(config, each, seed=0)
+        alone.advance(1)
+        assert_same(member, alone)
+
+
+def test_other_shapes_and_other_tasks_are_refused(make_data: Any) -> None:
     data = make_data()
     first = Training(small_config(), data, seed=0)
     with pytest.raises(ValueError, match="differ in hidden_size: 6 and 8"):
         Cohort([first, Training(small_config(hidden_size=8), data, seed=1)])
-    with pytest.raises(ValueError, match="differ in their data"):
-        Cohort([first, Training(small_config(), make_data(count=9), seed=1)])
+    with pytest.raises(ValueError, match="differ in their task"):
+        Cohort([first, Training(small_config(), make_data("regression"), seed=1)])

@@ -1,0 +1,76 @@
+"""Claims about replicates of every design, on a real local Ray: pairs, splits, kills."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from installed import alike, gatesearch, records, running, wait_until
+
+from search.journal.file import FileReader
+
+JOB = """\
+name: dealt
+task: {name: japanese-vowels}
+arms: [rnn, gru]
+space: {depth: 1, hidden_size: {choices: [8, 16]}, learning_rate: 0.01}
+training: {max_epochs: 3}
+search: {trials: 2, sampler: random, pruner: none, seed: 3}
+resources: {max_concurrent: 1}
+confirm: """
+DESIGNS = {
+    "splits": "{design: splits, finalists: 1, replicates: 4}",
+}
+
+
+@pytest.fixture(scope="module", params=DESIGNS)
+def ran(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which a job of a design was run to its end."""
+    folder = tmp_path_factory.mktemp(request.param)
+    (folder / "dealt.yaml").write_text(JOB + DESIGNS[request.param] + "\n")
+    gatesearch("run", "dealt.yaml", cwd=folder)
+    return folder
+
+
+def confirm(folder: Path) -> list[dict[str, Any]]:
+    listed = json.loads(gatesearch("results", "dealt", "--phase", "confirm", "--json", cwd=folder))
+    assert all(record["state"] == "complete" for record in listed)
+    return list(listed)
+
+
+def groups(folder: Path) -> int:
+    path = folder / "runs/dealt/job.journal"
+    return len(FileReader(path).read()) if path.exists() else 0
+
+
+def confirming(folder: Path) -> bool:
+    path = folder / "runs/dealt/job.journal"
+    read = FileReader(path).read() if path.exists() else []
+    return any(record.get("record") == "phase" for group in read for record in group)
+
+
+def test_replicates_of_equal_number_are_on_the_same_split_with_the_same_seed(ran: Path) -> None:
+    found = confirm(ran)
+    pairs: dict[int, set[tuple[str, int]]] = {record["replicate"]: set() for record in found}
+    for record in found:
+        assert record["split"] == record["replicate"]
+        pairs[record["replicate"]].add((record["arm"], record["seed"]))
+    assert len(pairs) == 4
+    for each in pairs.values():
+        assert {arm for arm, _ in each} == {"rnn", "gru"}
+        assert len({seed for _, seed in each}) == 1
+    values = {record["value"] for record in found if record["arm"] == "gru"}
+    assert len(values) > 1, "other splits have other validation values"
+
+
+@pytest.mark.parametrize("moment", [1, 3, 6])
+def test_a_job_killed_among_its_replicates_ends_as_one_that_was_not(
+    ran: Path, tmp_path: Path, moment: int
+) -> None:
+    (tmp_path / "dealt.yaml").write_text((ran / "dealt.yaml").read_text())
+    with running("run", "dealt.yaml", cwd=tmp_path):
+        wait_until(lambda: confirming(tmp_path), "replicates begin")
+        first = groups(tmp_path)
+        wait_until(lambda: groups(tmp_path) >= first + moment, "some groups more")
+    gatesearch("resume", "dealt", cwd=tmp_path)
+    assert alike(records(tmp_path, "dealt")) == alike(records(ran, "dealt"))
