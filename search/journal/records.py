@@ -125,6 +125,14 @@ class _End(_Record):
     time: _Time
 
 
+class _WarmStart(_Record):
+    record: Literal["warm_start"]
+    job: str
+    trials: dict[str, _Count]
+    may_have_seen_test: bool
+    time: _Time
+
+
 class _Extend(_Record):
     record: Literal["extend"]
     trials: _Count
@@ -152,7 +160,7 @@ class _Later(_Record):
     """Of a kind that this version does not know."""
 
 
-_FORMS = (_Driver, _Job, _Trial, _Report, _Retry, _End, _Extend, _PhaseBegun, _Alone)
+_FORMS = (_Driver, _Job, _WarmStart, _Trial, _Report, _Retry, _End, _Extend, _PhaseBegun, _Alone)
 _CHECKS: dict[str, TypeAdapter[Any]] = {
     form.model_fields["record"].annotation.__args__[0]: TypeAdapter(form)  # type: ignore[union-attr]
     for form in _FORMS

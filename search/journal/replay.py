@@ -10,6 +10,7 @@ Record kinds, each an object with the key "record":
             path, where it is another one than before: of the latency, or of the epochs
     retry   key, reason, counted, time            a trial was lost and goes on from its checkpoint
     end     key, state, reason, test, time
+    warm_start  job, trials, may_have_seen_test, time   from how many trials each arm learned
     extend  trials, seeds, time                   budget added to a finished job
     phase   phase, time                           search, confirm, report or done
     alone   key, batch_1_ms, batch_64_ms, path, threads, time     a finalist's time, see AloneTimes
@@ -146,6 +147,15 @@ class TrialState:
         )
 
 
+@dataclass(frozen=True)
+class WarmStart:
+    """What a job has from a prior one that its samplers learned from."""
+
+    job: str  #: the prior job's name
+    trials: dict[str, int]  #: how many of its trials each arm learned from
+    may_have_seen_test: bool  #: whether it may have trained on what is test data here
+
+
 class JobState:
     """The state of a job, as far as its journal goes."""
 
@@ -161,6 +171,7 @@ class JobState:
         #: Whether controls are drawn alike in every arm and pruners do not see them. A job that an
         #: earlier version began goes on without.
         self.common_controls = True
+        self.warm_start: WarmStart | None = None
         self.phase = "search"
         self.added_trials = 0
         self.added_replicates = 0
@@ -218,6 +229,9 @@ class JobState:
             case "alone":
                 times = {name: record[name] for name in _ALONE}
                 self.trials[record["key"]].alone = AloneTimes(**times)
+            case "warm_start":
+                seen = record["may_have_seen_test"]
+                self.warm_start = WarmStart(record["job"], record["trials"], seen)
             case "extend":
                 self.added_trials += record["trials"]
                 self.added_replicates += record["seeds"]

@@ -139,6 +139,8 @@ class Comparison:
     cautions: tuple[str, ...] = field(default=())  #: what a reader must know before using it
     not_claimed: tuple[str, ...] = field(default=())  #: what these figures do not show
     front: tuple[FrontPoint, ...] = field(default=())  #: where the job has several objectives
+    warm_start: str | None = None  #: what each arm has from the job that the search started from
+    objections: tuple[str, ...] = field(default=())  #: why the warm start allows no verdict
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON types; no value is NaN or infinite."""

@@ -8,7 +8,7 @@ from search.job.spec import JobSpec
 from search.journal.at_work import is_driver_at_work
 from search.journal.base import JournalAwayError, JournalError
 from search.journal.open import open_reader
-from search.journal.replay import JobState
+from search.journal.replay import JobState, WarmStart
 from search.journal.trial import TrialResult
 from search.results import ranking
 from search.results.ranking import Candidate
@@ -27,6 +27,7 @@ class Results:
     trials: list[TrialResult]
     phase: str  #: search, confirm, report or done
     job_id: str = ""  #: identifies the job among others of its name
+    warm_start: WarmStart | None = None  #: what the journal says of a warm start
     driven: bool = True  #: False where its driver was a process of this machine and has gone
 
     @cached_property
@@ -97,5 +98,6 @@ def read_results(folder: Path, *, patience: float = 0.0) -> Results:
         trials=[trial.result(metric, ids.get(key)) for key, trial in job_state.trials.items()],
         phase=job_state.phase,
         job_id=job_state.job_id,
+        warm_start=job_state.warm_start,
         driven=is_driver_at_work(job_state, folder),
     )

@@ -144,6 +144,9 @@ def _alone(figures: Comparison) -> Iterator[str]:
 
 def _cautions(figures: Comparison) -> Iterator[str]:
     yield from _unfinished(figures)
+    yield from figures.objections
+    if figures.warm_start is not None:
+        yield figures.warm_start
     for arm in figures.arms:
         yield from _cautions_of(figures, arm)
     yield from _sizes(figures)

@@ -20,6 +20,7 @@ from search.results.figures import (
     SearchBudget,
     SearchTrial,
 )
+from search.results.inheritance import inherited, objections
 from search.results.pareto import pareto
 from search.results.ranking import Candidate
 from search.results.read import Results
@@ -33,6 +34,7 @@ def compare(results: Results) -> Comparison:
     """Return what the trials of a job say about its arms; unfinished jobs too."""
     metric = results.info.metric
     arms = tuple(_arm(results, arm) for arm in results.job.arms)
+    name = results.job.search.warm_start
     progress: Progress = "done" if results.finished else "searching"
     if results.phase == "confirm":
         progress = "confirming"
@@ -50,6 +52,8 @@ def compare(results: Results) -> Comparison:
         arms=arms,
         differences=tuple(_differences(arms, metric)),
         front=tuple(_front(results)),
+        warm_start=name and inherited(name, results.warm_start),
+        objections=objections(results),
     )
     return sentences.describe(figures)
 

@@ -24,7 +24,7 @@ from search.run.budgets import SearchBudgets
 from search.run.confirmation import Confirmation
 from search.run.retention import Retention
 from search.study.arm_study import open_studies
-from search.study.prior_trials import LoadPriorTrials
+from search.study.prior_trials import LoadPrior, Prior
 from search.study.samplers import QUICK
 from search.study.seeds import derive_seed
 from search.study.suggestions import Suggestion, begin
@@ -57,11 +57,11 @@ class Driver:
         job: JobSpec,
         info: TaskInfo,
         journal: BaseJournal,
-        prior_trials: LoadPriorTrials = dict,
+        load_prior: LoadPrior = Prior,
     ) -> None:
         """Take the job over. Raises InputError when the journal holds another job.
 
-        prior_trials: returns the trials of a prior job to learn from, if the journal lacks them.
+        load_prior: returns the trials of a prior job to learn from, if the journal lacks them.
         """
         self._journal = journal
         history = journal.take_history()
@@ -78,7 +78,9 @@ class Driver:
             self._record({**record, "common_controls": self.job_state.common_controls})
         self.generation = self.job_state.generation + 1
         self._record_driver()
-        self._studies = open_studies(job, self.job_state, journal, history, prior_trials)
+        self._studies = open_studies(
+            job, self.job_state, journal, history, lambda: self._inherit(load_prior())
+        )
         journal.commit()
         self._flushed = time.monotonic()
         self._released: list[str] = []  # checkpoints, by what may not be on disk yet
@@ -90,6 +92,17 @@ class Driver:
         self._to_resume = [trial for trial in trials if trial.state == "running"]
         self._assigned: set[str] = set()  # keys of the trials that workers have in hand
         self._pending: _PendingTrial | None = None
+
+    def _inherit(self, prior: Prior) -> Prior:
+        """Record from how many trials of a prior job each arm learns."""
+        record = {
+            "record": "warm_start",
+            "job": self.job.search.warm_start,
+            "trials": {arm.name: len(prior.trials.get(arm.name, ())) for arm in self.job.arms},
+            "may_have_seen_test": prior.may_have_seen_test,
+        }
+        self._record(record, timed=True)
+        return prior
 
     def awake_seconds(self) -> float:
         """Return the seconds for which this driver was at work; to be asked every few seconds."""

@@ -109,12 +109,12 @@ def execute(
     """
     from search.journal.open import check, open_journal
     from search.run.driver import Driver
-    from search.run.warm_start import find
+    from search.run.warm_start import inherit
     from search.tracking.mirror import start_mirror
 
     check(job)
     with open_journal(job, folder) as journal:
-        driver = Driver(job, data.info, journal, lambda: find(job, data.info, folder.parent))
+        driver = Driver(job, data.info, journal, lambda: inherit(job, data, folder.parent))
         exported = True
         if trials or seeds or replicates:
             driver.extend(trials, seeds, replicates)

@@ -15,15 +15,26 @@ from typing import Any
 from search.job.spec import JobSpec
 from search.journal.trial import TrialResult
 from search.results.read import Results, read_results
-from search.study.prior_trials import PriorTrial
+from search.run.overlap import may_have_seen
+from search.study.prior_trials import Prior, PriorTrial
 from spaces.arms import Arm
 from spaces.config import TrialConfig
 from spaces.domains import Domain
 from spaces.fields import Fault
 from spaces.tasks import TaskInfo
 from spaces.text import listed, show, suggestion
+from trainables.data.sequences import Data
 
 _PLACE = ("search", "warm_start")  # in the job file
+
+
+def inherit(job: JobSpec, data: Data, root: Path) -> Prior:
+    """Return what the prior job hands over; nothing without a warm start. Raises as `find` does."""
+    trials = find(job, data.info, root)
+    name = job.search.warm_start
+    return (
+        Prior() if name is None else Prior(trials, may_have_seen(read_results(root / name), data))
+    )
 
 
 def find(job: JobSpec, info: TaskInfo, root: Path) -> dict[str, list[PriorTrial]]:

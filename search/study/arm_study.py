@@ -30,7 +30,7 @@ from search.journal.trial import State
 from search.study.journal_backend import JournalBackend
 from search.study.objectives import Objectives
 from search.study.optuna_compat import LATENCY_CONSTRAINT, StoredStudy, with_outcome
-from search.study.prior_trials import DIVERGED, LoadPriorTrials, prior_trials_of
+from search.study.prior_trials import DIVERGED, LoadPrior, Prior, prior_trials_of
 from search.study.pruners import make_pruner
 from search.study.samplers import Visibility
 from search.study.sampling import digest
@@ -243,19 +243,19 @@ def open_studies(
     job_state: JobState,
     journal: BaseJournal,
     groups: Sequence[Group],
-    load_prior_trials: LoadPriorTrials = dict,
+    load_prior: LoadPrior = Prior,
 ) -> dict[str, ArmStudy]:
     """Return each arm's study, created where the journal does not have it yet.
 
-    groups: what the journal held when it was opened. load_prior_trials: returns the trials to start
-    warm from; called where the journal does not hold them. Raises JournalError where Optuna cannot
+    groups: what the journal held when it was opened. load_prior: returns the trials to start warm
+    from; called where the journal does not hold them. Raises JournalError where Optuna cannot
     make studies of what it holds.
     """
     try:
         storage = JournalStorage(JournalBackend(journal, groups))
         prior = {}
         if job.search.warm_start:
-            prior = prior_trials_of(job, job_state, storage, load_prior_trials)
+            prior = prior_trials_of(job, job_state, storage, load_prior)
         return {
             arm.name: ArmStudy(job, arm, job_state, storage, prior.get(arm.name, ()))
             for arm in job.arms

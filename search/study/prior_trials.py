@@ -5,7 +5,7 @@ Samplers learn from them; they are in no budget, no rung and no result.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from optuna.storages import BaseStorage
@@ -31,12 +31,20 @@ class PriorTrial:
     latency_ms: float | None = None  #: where the prior job measured it
 
 
-#: Returns the prior trials of each arm; called where the journal does not hold them yet.
-LoadPriorTrials = Callable[[], dict[str, list[PriorTrial]]]
+@dataclass(frozen=True)
+class Prior:
+    """What a prior job hands over."""
+
+    trials: dict[str, list[PriorTrial]] = field(default_factory=dict)  #: by arm
+    may_have_seen_test: bool = False  #: whether it may have trained on the new job's test data
+
+
+#: Returns what a prior job hands over; called where the journal does not hold it yet.
+LoadPrior = Callable[[], Prior]
 
 
 def prior_trials_of(
-    job: JobSpec, job_state: JobState, storage: BaseStorage, load: LoadPriorTrials
+    job: JobSpec, job_state: JobState, storage: BaseStorage, load: LoadPrior
 ) -> dict[str, list[FrozenTrial]]:
     """Return the prior trials of each arm as Optuna has them; load and store them at first.
 
@@ -45,7 +53,7 @@ def prior_trials_of(
     assert job_state.info is not None
     names = {arm.name: f"{job.name}/{arm.name}@{job.search.warm_start}" for arm in job.arms}
     stored = {study.study_name for study in storage.get_all_studies()}
-    loaded = load() if not stored >= set(names.values()) else {}
+    loaded = load().trials if not stored >= set(names.values()) else {}
     limit = job.search.constraints.latency_ms
     found = {}
     for arm in job.arms:

@@ -24,6 +24,7 @@ from search.run.budgets import MAX_UNPRODUCTIVE
 from search.run.driver import Driver
 from search.run.warm_start import find
 from search.study.optuna_compat import LATENCY_CONSTRAINT
+from search.study.prior_trials import Prior
 from search.tracking.runs import JobRuns
 from spaces.errors import InputError
 from trainables.worker.messages import TrialAssignment, TrialReport
@@ -261,7 +262,7 @@ def test_a_warm_start_takes_over_what_was_too_slow(tmp_path: Path) -> None:
         folder = tmp_path / f"job-{limit}"
         folder.mkdir()
         with FileJournal(folder / "job.journal") as journal:
-            driver = Driver(wanted, INFO, journal, lambda found=found: found)  # type: ignore[misc]
+            driver = Driver(wanted, INFO, journal, lambda found=found: Prior(found))  # type: ignore[misc]
             Workers(driver, latency=latency, value=wide).run()
         assert len(told(folder).arm("lstm", "search")) == 6
 

@@ -13,10 +13,14 @@ from optuna.trial import TrialState
 
 from search.job.spec import JobSpec
 from search.journal.file import FileJournal
-from search.journal.replay import JobState
+from search.journal.replay import JobState, WarmStart
+from search.results.inheritance import objections
+from search.results.read import read_results
+from search.results.summarise import compare
 from search.run.driver import Driver
 from search.run.session import begin
 from search.run.warm_start import find
+from search.study.prior_trials import Prior
 from spaces.errors import InputError
 from spaces.tasks import Metric
 from trainables.worker.messages import TrialAssignment
@@ -46,7 +50,7 @@ def run(wanted: JobSpec, root: Path, most_reports: int = 100_000) -> JobState:
     folder = root / wanted.name
     folder.mkdir(exist_ok=True)
     with FileJournal(folder / "job.journal") as journal:
-        driver = Driver(wanted, INFO, journal, lambda: find(wanted, INFO, root))
+        driver = Driver(wanted, INFO, journal, lambda: Prior(find(wanted, INFO, root)))
         Workers(driver, value=bowl).run(most_reports)
     return told(folder)
 
@@ -115,7 +119,7 @@ def test_a_diverged_trial_of_the_prior_job_is_shown_as_the_worst(tmp_path: Path)
     assert [t.state for t in find(wanted, INFO, tmp_path)["lstm"]].count("diverged") == 1
     (tmp_path / "new").mkdir()
     with FileJournal(tmp_path / "new" / "job.journal") as journal:
-        driver = Driver(wanted, INFO, journal, lambda: find(wanted, INFO, tmp_path))
+        driver = Driver(wanted, INFO, journal, lambda: Prior(find(wanted, INFO, tmp_path)))
         shown = driver._studies["lstm"]._shown("window")
     bare = [t.number for t in shown if t.state == TrialState.PRUNED and not t.intermediate_values]
     assert bare == [3 - 40]
@@ -125,6 +129,24 @@ def test_another_number_of_epochs_is_no_obstacle(tmp_path: Path) -> None:
     run_prior(tmp_path)
     longer = warm(tmp_path, training={"max_epochs": 27})
     assert len(find(longer, INFO, tmp_path)["lstm"]) == 40
+
+
+def test_from_how_many_trials_each_arm_learned_is_told(tmp_path: Path) -> None:
+    """Also after a resume, which does not see the prior job any more."""
+    run_prior(tmp_path, arms=["lstm", "gru"])
+    wanted = warm(tmp_path, arms=["lstm", "gru"])
+    run(wanted, tmp_path, most_reports=3)
+    shutil.rmtree(tmp_path / "prior")
+    run(wanted, tmp_path)
+    (tmp_path / "new" / "job.yaml").touch()
+    results = read_results(tmp_path / "new")
+    assert results.warm_start == WarmStart("prior", {"lstm": 40, "gru": 40}, False)
+    assert objections(results) == ()
+    told_to_readers = compare(results).cautions
+    assert (
+        "The search started warm from job prior: lstm learned from 40 trials and gru from 40."
+        in told_to_readers
+    )
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
