@@ -28,6 +28,11 @@ class Metric:
         """Whether greater values are better."""
         return self.direction == "maximize"
 
+    @property
+    def ceiling(self) -> float | None:
+        """The best value that there is, where a good model may reach it: 1 of an accuracy."""
+        return 1.0 if self.name == "accuracy" else None
+
     def cost(self, value: float) -> float:
         """Return a value with the sign with which less is better."""
         return -value if self.maximize else value

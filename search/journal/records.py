@@ -74,6 +74,18 @@ class _Job(_Record):
     common_controls: bool = False
 
 
+class _Baseline(_Record):
+    name: str
+    validation: dict[str, _Number]
+    test: dict[str, _Number]
+
+
+class _Baselines(_Record):
+    record: Literal["baselines"]
+    baselines: list[_Baseline]
+    time: _Time
+
+
 class _Trial(_Record):
     record: Literal["trial"]
     key: str
@@ -160,7 +172,19 @@ class _Later(_Record):
     """Of a kind that this version does not know."""
 
 
-_FORMS = (_Driver, _Job, _WarmStart, _Trial, _Report, _Retry, _End, _Extend, _PhaseBegun, _Alone)
+_FORMS = (
+    _Driver,
+    _Job,
+    _WarmStart,
+    _Baselines,
+    _Trial,
+    _Report,
+    _Retry,
+    _End,
+    _Extend,
+    _PhaseBegun,
+    _Alone,
+)
 _CHECKS: dict[str, TypeAdapter[Any]] = {
     form.model_fields["record"].annotation.__args__[0]: TypeAdapter(form)  # type: ignore[union-attr]
     for form in _FORMS

@@ -4,6 +4,7 @@ Record kinds, each an object with the key "record":
 
     driver  generation, pid, host, time           a driver has taken the job over
     job     spec, base, task, common_controls     the job, its file's folder, its data's shape
+    baselines  baselines, time                    what is reached without a model, once
     trial   key, phase, arm, number, control, config, seed, finalist, replicate, time;
             split and candidate where the design of replicates has them
     report  key, generation, epochs, checkpoint, parameters; the first: latency_ms, if limited;
@@ -37,6 +38,7 @@ from spaces.config import TrialConfig
 from spaces.errors import InputError
 from spaces.tasks import Metric, TaskInfo
 from spaces.text import listed, show
+from trainables.data.baselines import Baseline
 from trainables.training.curve import Epoch
 from trainables.training.measured_path import joined
 
@@ -165,6 +167,8 @@ class JobState:
         self.spec: dict[str, Any] | None = None
         self.base = ""  #: the folder that relative paths of the job start from
         self.info: TaskInfo | None = None
+        #: What is reached without a model; nothing in a job that an earlier version ran.
+        self.baselines: tuple[Baseline, ...] = ()
         self.job_id = ""  #: tells this job from others of its name; made by its first driver
         self.generation = 0
         self.driver: tuple[int, str] | None = None  #: process and host of the latest driver
@@ -191,8 +195,9 @@ class JobState:
         check_record(record)
         key = record.get("key")
         match record["record"]:
-            case "trial" if self.info is None or not self.job_id:
-                raise _unsound(f"trial {show(key)} must follow the records of job and driver")
+            case "trial" | "baselines" as kind if self.info is None or not self.job_id:
+                what = f"trial {show(key)}" if kind == "trial" else kind
+                raise _unsound(f"{what} must follow the records of job and driver")
             case "trial" if key != trial_key(record["phase"], record["arm"], record["number"]):
                 raise _unsound(f"the key of a trial must tell its arm, not {show(key)}")
             case "report" | "retry" | "end" | "alone" if key not in self.trials:
@@ -215,6 +220,11 @@ class JobState:
                 self.base = record["base"]
                 self.common_controls = record.get("common_controls", False)
                 self.info = TaskInfo.from_dict(record["task"])
+            case "baselines" if not self.baselines:
+                self.baselines = tuple(
+                    Baseline(each["name"], each["validation"], each["test"])
+                    for each in record["baselines"]
+                )
             case "trial":
                 self._create(record)
             case "report":

@@ -120,6 +120,15 @@ class FrontPoint:
 
 
 @dataclass(frozen=True)
+class BaselineScore:
+    """What is reached without a model, in the job's metric; see trainables.data.baselines."""
+
+    name: str
+    value: float  #: on validation data
+    test: float
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Everything the terminal, `compare --json` and the report say about a job's arms."""
 
@@ -138,6 +147,8 @@ class Comparison:
     findings: tuple[str, ...] = field(default=())  #: what can be said
     cautions: tuple[str, ...] = field(default=())  #: what a reader must know before using it
     not_claimed: tuple[str, ...] = field(default=())  #: what these figures do not show
+    #: Nothing where an earlier version ran the job.
+    baselines: tuple[BaselineScore, ...] = field(default=())
     front: tuple[FrontPoint, ...] = field(default=())  #: where the job has several objectives
     warm_start: str | None = None  #: what each arm has from the job that the search started from
     objections: tuple[str, ...] = field(default=())  #: why the warm start allows no verdict

@@ -15,6 +15,7 @@ from search.results.ranking import Candidate
 from search.tracking.state import run_ids
 from spaces.errors import InputError
 from spaces.tasks import TaskInfo
+from trainables.data.baselines import Baseline
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Results:
     phase: str  #: search, confirm, report or done
     job_id: str = ""  #: identifies the job among others of its name
     warm_start: WarmStart | None = None  #: what the journal says of a warm start
+    baselines: tuple[Baseline, ...] = ()  #: what is reached without a model, if it was recorded
     driven: bool = True  #: False where its driver was a process of this machine and has gone
 
     @cached_property
@@ -49,6 +51,15 @@ class Results:
     def finished(self) -> bool:
         """Whether every trial that was asked for has ended."""
         return self.phase in ("report", "done")
+
+    @property
+    def test_baselines(self) -> dict[str, float]:
+        """What is reached on test data without a model, in the job's metric, by name.
+
+        Empty where an earlier version ran the job. The best that can be reached is metric.ceiling.
+        """
+        name = self.info.metric.name
+        return {each.name: each.test[name] for each in self.baselines if name in each.test}
 
     def ranked(self, arm: str | None = None) -> list[TrialResult]:
         """Return the complete search trials of one arm or of all, by search rank."""
@@ -99,5 +110,6 @@ def read_results(folder: Path, *, patience: float = 0.0) -> Results:
         phase=job_state.phase,
         job_id=job_state.job_id,
         warm_start=job_state.warm_start,
+        baselines=job_state.baselines,
         driven=is_driver_at_work(job_state, folder),
     )

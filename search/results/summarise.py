@@ -11,6 +11,7 @@ from search.journal.trial import State, TrialResult
 from search.results import sentences
 from search.results.figures import (
     ArmSummary,
+    BaselineScore,
     Comparison,
     Finalist,
     FrontPoint,
@@ -51,6 +52,7 @@ def compare(results: Results) -> Comparison:
         mixed_devices=results.job.resources.cpu_trials,
         arms=arms,
         differences=tuple(_differences(arms, metric)),
+        baselines=tuple(_baselines(results)),
         front=tuple(_front(results)),
         warm_start=name and inherited(name, results.warm_start),
         objections=objections(results),
@@ -70,6 +72,13 @@ def _front(results: Results) -> Iterator[FrontPoint]:
     for trial in pareto(results.search, objectives):
         if (value := _finite(trial.value)) is not None:
             yield FrontPoint(trial.arm, trial.number, value, trial.parameters, trial.train_seconds)
+
+
+def _baselines(results: Results) -> Iterator[BaselineScore]:
+    metric = results.info.metric.name
+    for each in results.baselines:
+        if metric in each.validation and metric in each.test:
+            yield BaselineScore(each.name, each.validation[metric], each.test[metric])
 
 
 def _budget(results: Results) -> SearchBudget:

@@ -8,12 +8,13 @@ from search.journal.trial import State
 from search.results import format, sentences
 from search.results.evidence import wording
 from search.results.evidence.verdict import PairVerdict, Verdict
-from search.results.figures import ArmSummary, Comparison, Finalist
+from search.results.figures import ArmSummary, BaselineScore, Comparison, Finalist
+from search.spread import Spread
 from trainables.training.measured_path import in_words
 
 #: What a column holds, and the type of its cells; None is a figure that does not exist.
 #:
-#:     arm       ArmLabel                    count     int | None
+#:     arm       ArmLabel, or str: no arm                  count     int | None
 #:     pair      (ArmLabel, ArmLabel)        done      (done, asked) | None
 #:     text      str or Marked               value     float | None, of the job's metric
 #:     long      str, of any length          signed    float | None, a difference
@@ -104,7 +105,10 @@ class Table:
 
 
 def arms(figures: Comparison) -> Table:
-    """Return the table that ends a run: one row an arm, all of it about the arm's leader."""
+    """Return the table that ends a run: one row an arm, all of it about the arm's leader.
+
+    Below the arms stands what is reached without a model.
+    """
     metric = figures.metric.name
     columns = (
         Column("arm", "arm"),
@@ -116,7 +120,11 @@ def arms(figures: Comparison) -> Table:
         Column("fresh seeds", "done", "seeds"),
     )
     title = f"{figures.job}: {metric} on {figures.task}, {sentences.sense(figures)}"
-    return Table(title, columns, tuple(_arm(figures, arm) for arm in figures.arms))
+    if figures.baselines:
+        title += "; in brackets: no model"
+    rows = [_arm(figures, arm) for arm in figures.arms]
+    rows += [_baseline(baseline) for baseline in figures.baselines]
+    return Table(title, columns, tuple(rows))
 
 
 def _arm(figures: Comparison, arm: ArmSummary) -> tuple[Any, ...]:
@@ -130,6 +138,11 @@ def _arm(figures: Comparison, arm: ArmSummary) -> tuple[Any, ...]:
         leading and leading.test,
         _done(leading),
     )
+
+
+def _baseline(baseline: BaselineScore) -> tuple[Any, ...]:
+    test = Spread.of([baseline.test])
+    return (f"({baseline.name})", "no model", baseline.value, None, None, test, None)
 
 
 def spent(figures: Comparison) -> Table:

@@ -10,6 +10,7 @@ loses its power trains the last second again.
 import os
 import socket
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from queue import SimpleQueue
@@ -32,6 +33,7 @@ from spaces.arms import Arm
 from spaces.errors import InputError
 from spaces.tasks import TaskInfo
 from trainables.checkpoints.base import StoreError
+from trainables.data.baselines import Baseline
 from trainables.patience import AwakeClock
 from trainables.training.curve import Epoch
 from trainables.worker.messages import TrialAssignment, TrialReport
@@ -58,10 +60,12 @@ class Driver:
         info: TaskInfo,
         journal: BaseJournal,
         load_prior: LoadPrior = Prior,
+        baselines: Callable[[], list[Baseline]] = list,
     ) -> None:
         """Take the job over. Raises InputError when the journal holds another job.
 
         load_prior: returns the trials of a prior job to learn from, if the journal lacks them.
+        baselines: returns what is reached without a model, if the journal lacks it.
         """
         self._journal = journal
         history = journal.take_history()
@@ -78,6 +82,8 @@ class Driver:
             self._record({**record, "common_controls": self.job_state.common_controls})
         self.generation = self.job_state.generation + 1
         self._record_driver()
+        if not self.job_state.baselines and (found := baselines()):
+            self._record({"record": "baselines", "baselines": list(map(asdict, found))}, timed=True)
         self._studies = open_studies(
             job, self.job_state, journal, history, lambda: self._inherit(load_prior())
         )

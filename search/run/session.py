@@ -31,6 +31,7 @@ from search.tracking.state import mirror_state
 from spaces.errors import InputError
 from spaces.tasks import TaskInfo
 from trainables.data import redealing, tasks
+from trainables.data.baselines import baselines
 from trainables.data.sequences import Data, scale_notes
 from trainables.machine import memory_bytes
 from trainables.patience import PATIENCE
@@ -114,7 +115,13 @@ def execute(
 
     check(job)
     with open_journal(job, folder) as journal:
-        driver = Driver(job, data.info, journal, lambda: inherit(job, data, folder.parent))
+        driver = Driver(
+            job,
+            data.info,
+            journal,
+            lambda: inherit(job, data, folder.parent),
+            lambda: baselines(data),
+        )
         exported = True
         if trials or seeds or replicates:
             driver.extend(trials, seeds, replicates)

@@ -56,6 +56,7 @@ One run per trial; this run is their parent. gatesearch writes them from the job
 
 `best_{metric}/ARM` on this run is the best complete trial of an arm after so many trials;
 `test_{metric}_mean/ARM` and `_std` are over the replicates of its finalist.
+`baseline_NAME` and `test_baseline_NAME` are what is reached without a model.
 
 Tags: `phase` search or confirm, `state` complete, pruned, diverged, failed, running or interrupted,
 `arm`, `cell`, `gates`, `control`, `generation` (of the driver), `reason`, `path` and `latency_path`
@@ -155,6 +156,7 @@ class JobRuns:
         trial = self.job_state.trials.get(key) if isinstance(key, str) else None
         was_running = trial is not None and trial.state == "running"
         former_epoch = trial.epoch if trial is not None else 0
+        had_baselines = bool(self.job_state.baselines)
         self.job_state.apply_checked(record)
         self._last_time = max(self._last_time, record.get("time") or 0)
         match record["record"]:
@@ -162,12 +164,23 @@ class JobRuns:
                 self._update_job()
             case "driver":
                 self._update_all()
+            case "baselines" if not had_baselines:
+                self._add_baselines(record["time"])
             case "trial" if trial is None:
                 self._create(self.job_state.trials[key], record["time"])
             case "report" if was_running:
                 self._add_curve(self.job_state.trials[key], former_epoch)
             case "end" if was_running:
                 self._end(self.job_state.trials[key], record["time"])
+
+    def _add_baselines(self, time: int) -> None:
+        """Add what is reached without a model to the parent, in the job's metric."""
+        assert self.job is not None, "baselines follow the records of job and driver"
+        for baseline in self.job_state.baselines:
+            for prefix, values in (("", baseline.validation), ("test_", baseline.test)):
+                value = values.get(self._metric.name, math.nan)
+                self.job.add(f"{prefix}baseline_{baseline.name}", value, time, _ONCE)
+        self._mark_changed(self.job)
 
     def _create(self, trial: TrialState, time: int) -> None:
         config = trial.config.model_dump(mode="json")

@@ -15,6 +15,7 @@ from spaces.errors import InputError
 KEY = "search/lstm/0"
 REPORT = {"record": "report", "key": KEY, "generation": 1, "epochs": [], "checkpoint": None}
 EPOCH = {"epoch": 1, "train_loss": 1.0, "value": 0.5, "seconds": 0.1, "time": 1}
+BASELINES = {"record": "baselines", "time": 1}
 END = {"record": "end", "key": KEY, "state": "complete", "time": 1}
 
 UNSOUND: dict[str, dict[str, Any]] = {
@@ -29,6 +30,8 @@ UNSOUND: dict[str, dict[str, Any]] = {
     "a path that is none": REPORT | {"path": "../../x"},
     "a path with colours": REPORT | {"path": "engine/\x1b[31m/float32"},
     "a report on nothing": REPORT | {"key": "search/lstm/7"},
+    "a baseline that is text": BASELINES
+    | {"baselines": [{"name": "unigram", "validation": {"loss": "low"}, "test": {}}]},
     "an unknown state": END | {"state": "won"},
     "an end without a time": {"record": "end", "key": KEY, "state": "complete"},
     "a phase of its own": {"record": "phase", "phase": "<script>", "time": 1},
@@ -53,6 +56,11 @@ def test_an_unsound_record_is_refused_where_it_is_read(case: str, job: WrittenJo
         JobState().apply_all(FileReader(job.folder / "job.journal").groups())
     with pytest.raises(InputError, match=r"Restore the journal from a copy"):
         read_results(job.folder)
+
+
+def test_baselines_must_follow_the_jobs_own_record(tmp_path: Path) -> None:
+    with pytest.raises(JournalError, match="must follow the records of job and driver"):
+        JobState().apply_all([[BASELINES | {"baselines": []}]])
 
 
 @pytest.mark.parametrize("key", ["search/../0", "search/a/b/0", "search/other/0"])

@@ -21,6 +21,7 @@ from search.report.page import write_report
 from search.results.read import Results
 from search.results.summarise import compare
 from spaces.tasks import Metric
+from trainables.data.baselines import Baseline
 
 LOSS, ACCURACY = Metric("loss", "minimize"), Metric("accuracy", "maximize")
 HOSTILE = "</script><img src=x onerror=alert(1)><b>%{x}&amp;"
@@ -96,11 +97,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Results, Page]:
 
 def test_the_tables_show_each_arms_leader(tmp_path: Path) -> None:
     """The arm lstm is led by trial 1, though trial 0 has the better value in the search."""
-    page = written(two_finalists(tmp_path), tmp_path)
+    baseline = Baseline("majority", {"accuracy": 0.1234}, {"accuracy": 0.2345})
+    page = written(replace(two_finalists(tmp_path), baselines=(baseline,)), tmp_path)
     for row in (
         # arm, cell, validation in the search, parameters, training time, test, fresh seeds
         ["lstm", "lstm", "0.9100", "300", "3.00 s", "0.8900 ± 0.0283", "2 of 2"],
         ["gru", "gru", "0.8500", "1,000", "1.00 s", "0.7400 ± 0.0000", "2 of 2"],
+        ["(majority)", "no model", "0.1234", "–", "–", "0.2345", "–"],
         # arm, trials ended, states, at random, epochs, training time, what that was measured on
         ["lstm", "2", "2", "0", "0", "0", "0", "0", "18", "23.0 s", "–"],
         # difference, mean, sd, min, max, pairs, in favour of

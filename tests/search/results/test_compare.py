@@ -18,6 +18,7 @@ from search.results.figures import Comparison
 from search.results.read import Results
 from search.results.summarise import compare
 from search.results.terminal import comparison, final_table
+from trainables.data.baselines import Baseline
 
 
 def changed(results: Results, change: Any) -> Results:
@@ -260,6 +261,24 @@ def test_the_tables_show_the_comparisons_figures(tmp_path: Path) -> None:
         assert f"{arm.best.value:.4f}" in text
         assert f"{arm.best.parameters:,}" in text
         assert f"{arm.leading.test.mean:.4f} ± {arm.leading.test.deviation:.4f}" in text
+
+
+BASELINE = Baseline("majority", {"accuracy": 0.1234, "loss": 2.2}, {"accuracy": 0.2345})
+
+
+def test_baselines_stand_below_the_arms_with_their_values(tmp_path: Path) -> None:
+    results = replace(made(tmp_path), baselines=(BASELINE,))
+    figures = compare(results)
+    assert figures.as_dict()["baselines"] == [{"name": "majority", "value": 0.1234, "test": 0.2345}]
+    for drawn in (final_table(figures), comparison(figures)):
+        (line,) = (each for each in printed(drawn).splitlines() if "majority" in each)
+        assert "0.1234" in line and "0.2345" in line
+    assert results.test_baselines == {"majority": 0.2345}
+
+
+def test_a_baseline_without_the_jobs_metric_is_left_out(tmp_path: Path) -> None:
+    results = replace(made(tmp_path, info=STRINGS), baselines=(BASELINE,))
+    assert (compare(results).baselines, results.test_baselines) == ((), {})
 
 
 def test_names_are_text_and_never_markup(tmp_path: Path) -> None:

@@ -14,8 +14,10 @@ from search.job.spec import JobSpec
 from search.journal.base import encode
 from search.journal.file import FileJournal, FileReader
 from search.journal.replay import JobState, TrialState
+from search.results.read import read_results
 from search.run.driver import Driver
 from spaces.errors import InputError
+from trainables.data.baselines import Baseline
 from trainables.worker.messages import TrialReport
 
 MANY = {"trials": 34, "control_fraction": 0.25}
@@ -339,6 +341,16 @@ def test_changed_data_is_refused(tmp_path: Path) -> None:
         pytest.raises(InputError, match="the data must be as it was"),
     ):
         Driver(job(tmp_path), replace(INFO, fingerprint="0" * 64), journal)
+
+
+def test_baselines_are_recorded_once_also_where_an_earlier_version_began(tmp_path: Path) -> None:
+    drive(job(tmp_path), tmp_path, most_reports=2)
+    first, later = (Baseline(name, {"accuracy": 0.1}, {"accuracy": 0.2}) for name in ("a", "b"))
+    for found in (first, later):
+        with FileJournal(tmp_path / "job.journal") as journal:
+            driver = Driver(job(tmp_path), INFO, journal, baselines=lambda found=found: [found])  # type: ignore[misc]
+            assert driver.job_state.baselines == (first,)
+    assert told(tmp_path).baselines == read_results(tmp_path).baselines == (first,)
 
 
 def test_a_decision_is_on_disk_before_it_is_handed_out(tmp_path: Path) -> None:

@@ -1,14 +1,17 @@
 """How names, values and points become what MLflow takes."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from written_jobs import WrittenJob
 
+from search.journal.file import FileReader
 from search.tracking.mlflow_compat import FORBIDDEN_IN_NAMES, LONGEST_NAME
-from search.tracking.runs import MlflowRun, clean_name, clean_params
+from search.tracking.runs import JobRuns, MlflowRun, clean_name, clean_params
 
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, 10**400, None, "much"])
@@ -17,6 +20,23 @@ def test_what_is_no_number_is_never_sent(value: Any) -> None:
     run.add("accuracy", value, 1, 1)
     assert run.points == []
     assert run.point_count == 0
+
+
+def test_baselines_are_figures_of_the_jobs_own_run(tmp_path: Path) -> None:
+    job = WrittenJob(tmp_path / "vowels")
+    metrics = {"validation": {"accuracy": 0.125, "loss": 2.0}, "test": {"accuracy": 0.25}}
+    baselines = {"record": "baselines", "baselines": [{"name": "majority", **metrics}]}
+    for _ in range(2):  # the second one says nothing new
+        job.write(baselines | {"time": job.tick()})
+    runs = JobRuns()
+    for group in FileReader(job.folder / "job.journal").groups():
+        runs.apply(group)
+    assert runs.job is not None
+    found = [(point.name, point.value, point.step) for point in runs.job.points]
+    assert found == [
+        ("baseline_majority", 0.125, 0),
+        ("test_baseline_majority", 0.25, 0),
+    ]
 
 
 @given(st.text(max_size=400))

@@ -1,0 +1,168 @@
+"""What can be predicted without a model: scores that an arm must beat to have learned anything.
+
+    classification  majority     the classes' shares in training, whatever the sequence is
+    regression      target-mean  the mean of the training targets
+    next-token      unigram      the symbols' shares in training
+                    bigram       the same after each symbol
+    next-step       label-rates  how often each label is on in training
+                    last-frame   the same after frames in which it was on, and was off
+
+Fitted on the training part, and scored on validation and test data by the formulas that score
+trainings. Shares are counted with half a case more for each outcome (Krichevsky & Trofimov, IEEE
+Transactions on Information Theory 27, 1981): what never occurred in training has a finite loss.
+NumPy only.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spaces.tasks import TaskKind, compute_metrics
+from trainables.data.sequences import Data, Sequences
+
+#: Sums over the targets of a part: of their losses, of correct predictions, of targets.
+Sums = tuple[float, float, float]
+Score = Callable[[Sequences], Sums]
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A prediction without a model, and all metrics of the task that it reaches."""
+
+    name: str
+    validation: dict[str, float]
+    test: dict[str, float]
+
+
+def baselines(data: Data) -> list[Baseline]:
+    """Return the baselines of a task's kind, the simplest one first."""
+
+    def metrics(score: Score, part: Sequences) -> dict[str, float]:
+        return compute_metrics(data.info.kind, *map(float, score(part)))
+
+    fitted = [(name, fit(data)) for name, fit in BASELINES[data.info.kind].items()]
+    return [
+        Baseline(name, metrics(score, data.validation), metrics(score, data.test))
+        for name, score in fitted
+    ]
+
+
+def _majority_class(data: Data) -> Score:
+    counts = np.bincount(_targets(data.train), minlength=data.info.outputs)
+    log_p, majority = np.log(_shares(counts)), np.argmax(counts)
+
+    def score(part: Sequences) -> Sums:
+        y = _targets(part)
+        return -log_p[y].sum(), (y == majority).sum(), len(y)
+
+    return score
+
+
+def _target_mean(data: Data) -> Score:
+    mean = _targets(data.train).mean(dtype=np.float64)
+
+    def score(part: Sequences) -> Sums:
+        y = _targets(part).astype(np.float64)
+        return np.square(y - mean).sum(), 0, len(y)
+
+    return score
+
+
+def _unigram(data: Data) -> Score:
+    _, after = _pairs(data.train)
+    counts = np.bincount(after, minlength=data.info.outputs)
+    log_p, commonest = np.log(_shares(counts)), np.argmax(counts)
+
+    def score(part: Sequences) -> Sums:
+        _, after = _pairs(part)
+        return -log_p[after].sum(), (after == commonest).sum(), len(after)
+
+    return score
+
+
+def _bigram(data: Data) -> Score:
+    """Return the score of shares after each symbol, with the unigram's for one case more."""
+    symbols = data.info.outputs
+    before, after = _pairs(data.train)
+    shares = _shares(np.bincount(after, minlength=symbols))
+    times = np.bincount(before, minlength=symbols)
+    pairs, counts = np.unique(before * symbols + after, return_counts=True)
+    commonest = np.full(symbols, np.argmax(shares))
+    # Of a symbol's followers the likeliest is written last.
+    order = np.argsort(counts + shares[pairs % symbols], kind="stable")
+    commonest[pairs[order] // symbols] = pairs[order] % symbols
+
+    def score(part: Sequences) -> Sums:
+        before, after = _pairs(part)
+        wanted = before * symbols + after
+        at = np.minimum(np.searchsorted(pairs, wanted), len(pairs) - 1)
+        found = np.where(pairs[at] == wanted, counts[at], 0)
+        p = (found + shares[after]) / (times[before] + 1)
+        return -np.log(p).sum(), (after == commonest[before]).sum(), len(after)
+
+    return score
+
+
+def _label_rates(data: Data) -> Score:
+    _, after = _pairs(data.train)
+    return lambda part: _binary_loss(_rates(after), _pairs(part)[1])
+
+
+def _last_frame(data: Data) -> Score:
+    before, after = _pairs(data.train)
+    rates = np.stack([_rates(after, before == state) for state in (0, 1)])
+
+    def score(part: Sequences) -> Sums:
+        before, after = _pairs(part)
+        return _binary_loss(np.where(before == 1, rates[1], rates[0]), after)
+
+    return score
+
+
+def _targets(part: Sequences) -> Array:
+    assert part.y is not None
+    return part.y
+
+
+def _pairs(part: Sequences) -> tuple[Array, Array]:
+    """Return all steps that are predicted, and before them those that come just before each."""
+    steps = part.all_steps()
+    follows = np.ones(len(steps), np.bool_)
+    follows[np.cumsum(part.lengths) - part.lengths] = False
+    at = np.flatnonzero(follows)
+    return steps[at - 1], steps[at]
+
+
+def _shares(counts: Array) -> Array:
+    """Return the shares of outcomes that exclude each other, from how often each occurred."""
+    shares: Array = (counts + 0.5) / (counts.sum() + 0.5 * len(counts))
+    return shares
+
+
+def _rates(frames: Array, chosen: Array | None = None) -> Array:
+    """Return how often each label is on in frames [n, labels], or in those that are chosen for it.
+
+    chosen: [n, labels] truth values.
+    """
+    on = frames == 1
+    times = np.full(on.shape[1], len(on)) if chosen is None else chosen.sum(axis=0)
+    rates: Array = ((on if chosen is None else on & chosen).sum(axis=0) + 0.5) / (times + 1)
+    return rates
+
+
+def _binary_loss(rates: Array, frames: Array) -> Sums:
+    """Return the sums of the negative log-likelihood of frames [n, labels]."""
+    return -np.log(np.where(frames == 1, rates, 1 - rates)).sum(), 0, len(frames)
+
+
+#: The baselines of each kind of task: name, and what fits it on a training part.
+BASELINES: dict[TaskKind, dict[str, Callable[[Data], Score]]] = {
+    "classification": {"majority": _majority_class},
+    "regression": {"target-mean": _target_mean},
+    "next-token": {"unigram": _unigram, "bigram": _bigram},
+    "next-step": {"label-rates": _label_rates, "last-frame": _last_frame},
+}
