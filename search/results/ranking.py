@@ -8,7 +8,9 @@ Candidates: once finalists are trained again with fresh seeds, they come before 
 and are ordered by validation data alone: a choice by test data would flatter the choice. First
 come those that completed a replicate; then those whose replicates diverged less often; then those
 with the better mean validation value, or for equal means the lower mean validation loss, over the
-replicates that all of these finalists of the arm completed; then the search rank decides.
+replicates that all of these finalists of the arm completed; then the search rank decides. Only the
+first CHOOSING replicates of each count: who stands for an arm is settled by then, and no seeds that
+are added after test scores were read change it.
 
 The first candidate of an arm leads it: it stands for the arm in every table, and is exported first.
 """
@@ -23,6 +25,8 @@ from functools import cached_property
 from search.journal.replay import TrialState
 from search.journal.trial import TrialResult
 from spaces.tasks import Metric
+
+CHOOSING = 10  #: replicates of each finalist by which an arm's leader is chosen
 
 #: Less is better; see search_rank.
 SearchRank = tuple[float, float, int, int]
@@ -57,9 +61,22 @@ class Candidate:
         return sum(replicate.state == "diverged" for replicate in self.replicates)
 
     @cached_property
+    def diverged_early(self) -> int:
+        """How many of the replicates by which a leader is chosen diverged."""
+        return sum(r.state == "diverged" and _choosing(r) for r in self.replicates)
+
+    @cached_property
     def validation(self) -> dict[int | None, tuple[float, float]]:
-        """Validation value and loss of the completed replicates by their replicate number."""
-        return {r.replicate: (r.value, r.loss) for r in self.completed if r.value is not None}
+        """Validation value and loss of those that were completed, by their replicate number."""
+        return {
+            r.replicate: (r.value, r.loss)
+            for r in self.completed
+            if r.value is not None and _choosing(r)
+        }
+
+
+def _choosing(replicate: TrialResult) -> bool:
+    return replicate.replicate is None or replicate.replicate < CHOOSING
 
 
 def ranked(metric: Metric, trials: Iterable[TrialResult]) -> list[TrialResult]:
@@ -91,7 +108,13 @@ def candidates(metric: Metric, trials: Sequence[TrialResult]) -> list[Candidate]
     def key(candidate: Candidate) -> tuple[bool, bool, int, float, float]:  # the sort is stable
         mean = means.get((candidate.trial.arm, candidate.trial.number))
         cost, loss = (math.inf, math.inf) if mean is None else (metric.cost(mean[0]), mean[1])
-        return not candidate.finalist, not candidate.completed, candidate.diverged, cost, loss
+        return (
+            not candidate.finalist,
+            not candidate.validation,
+            candidate.diverged_early,
+            cost,
+            loss,
+        )
 
     return sorted(found, key=key)
 
@@ -99,12 +122,12 @@ def candidates(metric: Metric, trials: Sequence[TrialResult]) -> list[Candidate]
 def _means(found: Sequence[Candidate]) -> dict[tuple[str, int], tuple[float, float]]:
     """Return finalists' mean validation value and loss over replicates that all rivals completed.
 
-    Rivals are finalists of one arm whose replicates diverged equally often.
+    Rivals are finalists of one arm whose replicates diverged equally often; see CHOOSING.
     """
     rivals: dict[tuple[str, int], list[Candidate]] = defaultdict(list)
     for candidate in found:
-        if candidate.completed:
-            rivals[candidate.trial.arm, candidate.diverged].append(candidate)
+        if candidate.validation:
+            rivals[candidate.trial.arm, candidate.diverged_early].append(candidate)
     return {
         (c.trial.arm, c.trial.number): (
             statistics.fmean(c.validation[r][0] for r in common),

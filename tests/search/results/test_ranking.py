@@ -166,6 +166,14 @@ def test_candidates_are_ordered_by_their_replicates(
     assert order([*SEARCHED, *confirmed]) == expected
 
 
+def test_seeds_that_are_added_later_change_no_leader() -> None:
+    """Neither what they find nor that they diverge."""
+    first = [*SEARCHED, *replicates(0, *[0.5] * 10), *replicates(1, *[0.6] * 10)]
+    assert order(first) == [1, 0, 2]
+    later = [replicate_result(0, 10, 99.0), lost(1, 10, "diverged")]
+    assert order([*first, *later]) == [1, 0, 2]
+
+
 def test_a_minimised_metric_turns_the_order_of_the_means_round() -> None:
     records = [*SEARCHED, *replicates(0, 0.6, 0.6), *replicates(1, 0.5, 0.5)]
     assert order(records, LOSS) == [1, 0, 2]
