@@ -3,11 +3,21 @@
 import json
 import signal
 import sqlite3
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
-from installed import alike, gatesearch, records, running, wait_until
+from installed import (
+    Address,
+    alike,
+    gatesearch,
+    listening,
+    records,
+    running,
+    session,
+    wait_until,
+)
 
 from search.job.spec import JobSpec
 from search.journal.file import FileReader
@@ -179,15 +189,38 @@ def test_a_killed_job_resumes_to_the_same_results(ran: Path, tmp_path: Path, gro
     assert alike(records(tmp_path, "small")) == alike(records(ran, "small"))
 
 
-@pytest.mark.parametrize("by", ["SIGINT", pytest.param("SIGTERM", marks=pytest.mark.slow)])
-def test_an_interrupted_job_ends_cleanly_and_resumes(ran: Path, tmp_path: Path, by: str) -> None:
-    (tmp_path / "small.yaml").write_text(SMALL)
-    with running("run", "small.yaml", cwd=tmp_path) as process:
-        wait_until(lambda: journal_groups(tmp_path) >= 5, "the job trains")
-        process.send_signal(getattr(signal, by))
-        assert process.wait(timeout=60) == 130
-    said = (tmp_path / "output.log").read_text()
+@dataclass(frozen=True)
+class Interrupted:
+    """A job that was interrupted while it trained."""
+
+    folder: Path
+    code: int
+    listened: set[Address]  #: where its processes took connections before
+
+
+@pytest.fixture(scope="module", params=["SIGINT", pytest.param("SIGTERM", marks=pytest.mark.slow)])
+def interrupted(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Interrupted:
+    folder = tmp_path_factory.mktemp("interrupted")
+    (folder / "small.yaml").write_text(SMALL)
+    with running("run", "small.yaml", cwd=folder) as process:
+        wait_until(lambda: journal_groups(folder) >= 5, "the job trains")
+        listened = listening(session(process.pid))
+        process.send_signal(getattr(signal, request.param))
+        return Interrupted(folder, process.wait(timeout=60), listened)
+
+
+def test_nothing_listens_beyond_loopback_while_a_job_runs(interrupted: Interrupted) -> None:
+    """Ray's switch for it is undocumented and may vanish."""
+    assert interrupted.listened, "Ray's own processes listen somewhere"
+    assert {address for address in interrupted.listened if not address.is_loopback} == set()
+
+
+def test_an_interrupted_job_ends_cleanly_and_resumes(ran: Path, interrupted: Interrupted) -> None:
+    assert interrupted.code == 130
+    said = (interrupted.folder / "output.log").read_text()
     assert "gatesearch resume" in said
     assert "Traceback" not in said
-    gatesearch("resume", "small", cwd=tmp_path)
-    assert alike(records(tmp_path, "small")) == alike(records(ran, "small"))
+    gatesearch("resume", "small", cwd=interrupted.folder)
+    assert alike(records(interrupted.folder, "small")) == alike(records(ran, "small"))

@@ -1,14 +1,11 @@
 """Claims about whole jobs in surroundings that do not suit them: signals, outputs, full disks."""
 
-import ipaddress
 import os
 import signal
 import subprocess
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from faults import journal
 from installed import GATESEARCH, gatesearch, records, running, session, wait_until
 
 TINY = """\
@@ -106,35 +103,3 @@ def test_a_job_comes_to_its_end_in_surroundings_that_do_not_suit_it(
     assert done.returncode == 1
     assert "is finished" in gatesearch("resume", "tiny", cwd=folder)
     assert [record["state"] for record in records(folder, "tiny")] == ["complete"] * 2
-
-
-def test_nothing_listens_beyond_loopback_while_a_job_runs(folder: Path) -> None:
-    """Ray's switch for it is undocumented and may vanish."""
-    (folder / "tiny.yaml").write_text(TINY.replace("max_epochs: 3", "max_epochs: 5000"))
-    with running("run", "tiny.yaml", cwd=folder) as process:
-        wait_until(lambda: journal(folder / "runs" / "tiny", "report"), "a trial trains")
-        found = listening(session(process.pid))
-        process.terminate()
-        assert process.wait(timeout=60) == 130
-    assert found, "Ray's own processes listen somewhere"
-    assert {address for address in found if not address.is_loopback} == set()
-
-
-def listening(pids: list[int]) -> set[ipaddress.IPv4Address | ipaddress.IPv6Address]:
-    """Return the addresses on which some processes take TCP connections."""
-    inodes = set()
-    for pid in pids:
-        with suppress(OSError):  # it has ended
-            for file in Path(f"/proc/{pid}/fd").iterdir():
-                with suppress(OSError):
-                    inodes.add(str(file.readlink()))
-    found = set()
-    for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
-            _, local, _, state, *_ = fields = line.split()
-            if state == "0A" and f"socket:[{fields[9]}]" in inodes:
-                words = bytes.fromhex(local.partition(":")[0])
-                address = b"".join(words[i : i + 4][::-1] for i in range(0, len(words), 4))
-                read = ipaddress.ip_address(address)
-                found.add(getattr(read, "ipv4_mapped", None) or read)
-    return found

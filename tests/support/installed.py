@@ -1,6 +1,7 @@
 """The installed command, run as a user runs it; what it answers; which processes it has."""
 
 import contextlib
+import ipaddress
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 GATESEARCH = Path(sys.executable).parent / "gatesearch"
 SECONDS = 240  # a bound that only a hang reaches
 
@@ -113,3 +115,23 @@ def process_name(pid: int) -> str:
         return Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
         return ""
+
+
+def listening(pids: list[int]) -> set[Address]:
+    """Return the addresses on which some processes take TCP connections."""
+    inodes = set()
+    for pid in pids:
+        with contextlib.suppress(OSError):  # it has ended
+            for file in Path(f"/proc/{pid}/fd").iterdir():
+                with contextlib.suppress(OSError):
+                    inodes.add(str(file.readlink()))
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            _, local, _, state, *_ = fields = line.split()
+            if state == "0A" and f"socket:[{fields[9]}]" in inodes:
+                words = bytes.fromhex(local.partition(":")[0])
+                address = b"".join(words[i : i + 4][::-1] for i in range(0, len(words), 4))
+                read = ipaddress.ip_address(address)
+                found.add(getattr(read, "ipv4_mapped", None) or read)
+    return found
