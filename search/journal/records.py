@@ -128,12 +128,18 @@ class _Retry(_Record):
     time: _Time
 
 
+class _Scores(_Record):
+    name: Annotated[str, BeforeValidator(_checkpoint)]
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
 class _End(_Record):
     record: Literal["end"]
     key: str
     state: Literal["complete", "pruned", "diverged", "failed"]
     reason: str | None = None
     test: dict[str, _Number] | None = None
+    scores: _Scores | None = None
     time: _Time
 
 

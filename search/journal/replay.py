@@ -10,7 +10,7 @@ Record kinds, each an object with the key "record":
     report  key, generation, epochs, checkpoint, parameters; the first: latency_ms, if limited;
             path, where it is another one than before: of the latency, or of the epochs
     retry   key, reason, counted, time            a trial was lost and goes on from its checkpoint
-    end     key, state, reason, test, time
+    end     key, state, reason, test, time; scores, where those of test examples are stored
     warm_start  job, trials, may_have_seen_test, time   from how many trials each arm learned
     extend  trials, seeds, time                   budget added to a finished job
     phase   phase, time                           search, confirm, report or done
@@ -117,6 +117,7 @@ class TrialState:
     retries: int = 0  #: that count against search.retries
     lost_at: int | None = None  #: the epoch of the latest loss
     test: dict[str, float] | None = None
+    scores: dict[str, str] | None = None  #: of test examples: name in the store, and sha256
     reason: str | None = None
 
     def result(self, metric: Metric, run_id: str | None = None) -> TrialResult:
@@ -144,6 +145,7 @@ class TrialState:
             replicate=self.replicate,
             split=self.split,
             test=self.test,
+            scores=self.scores,
             reason=self.reason,
             checkpoint=self.checkpoints[-1] if self.checkpoints else None,
         )
@@ -318,6 +320,7 @@ class JobState:
         trial.state = record["state"]
         trial.reason = record.get("reason")
         trial.test = record.get("test")
+        trial.scores = record.get("scores")
         if not self._keep_curves:
             trial.curve = []
 

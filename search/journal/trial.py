@@ -58,6 +58,9 @@ class TrialResult:
     replicate: int | None = None  #: confirm: 0 .. seeds - 1; equal numbers share seeds across arms
     split: int | None = None  #: confirm: the split of its data; equal numbers are the same split
     test: dict[str, float] | None = None  #: confirm: metrics on test data at the best epoch
+    #: confirm: of each test example, see trainables/training/examples.py: "name" in the store of
+    #: checkpoints, and "sha256" of the file
+    scores: dict[str, str] | None = None
     reason: str | None = None  #: why it failed, diverged or was cut short
     checkpoint: str | None = None  #: name of the latest one; kept as search/run/retention.py says
 

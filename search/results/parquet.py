@@ -17,9 +17,9 @@ def write_parquet(results: "Results", path: Path) -> None:
     """Write all trials of both phases, whole or not at all.
 
     Columns: those of a TrialResult; its configuration as config_<field>; test metrics as
-    test_<metric>; the curve as a list of structs with the validation metrics inside. Columns and
-    types depend on the task's metrics alone, so that files of unfinished and empty jobs fit those
-    of finished ones.
+    test_<metric>; scores as the name of their folder; the curve as a list of structs with the
+    validation metrics inside. Columns and types depend on the task's metrics alone, so that files
+    of unfinished and empty jobs fit those of finished ones.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -66,6 +66,7 @@ def _schema(metrics: list[str]) -> "pyarrow.Schema":
         "finalist": pa.int64(),
         "replicate": pa.int64(),
         "split": pa.int64(),
+        "scores": pa.string(),
         "reason": pa.string(),
         "checkpoint": pa.string(),
         "mlflow_run_id": pa.string(),
@@ -86,6 +87,7 @@ def _config_type(name: str) -> "pyarrow.DataType":
 def _row(trial: TrialResult, metrics: list[str]) -> dict[str, Any]:
     row = trial.as_dict()
     config, test = row.pop("config"), row.pop("test") or {}
+    row["scores"] = (row["scores"] or {}).get("name")
     row |= {f"config_{name}": config.get(name) for name in TrialConfig.model_fields}
     row |= {f"test_{name}": test.get(name) for name in metrics}
     return row

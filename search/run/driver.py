@@ -302,7 +302,7 @@ class Driver:
             reason = f"loss or gradient was not finite in epoch {trial.epoch + 1}"
             self._end(trial, "diverged", reason=reason)
         elif trial.epoch >= trial.config.max_epochs:
-            self._end(trial, "complete", test=report.test)
+            self._end(trial, "complete", test=report.test, scores=report.scores)
         elif pruned:
             self._end(trial, "pruned")
         elif (end_reason := self._end_reason(trial)) is not None:
@@ -329,8 +329,12 @@ class Driver:
         *,
         reason: str | None = None,
         test: dict[str, float] | None = None,
+        scores: dict[str, str] | None = None,
     ) -> None:
-        record = {"record": "end", "key": trial.key, "state": state, "reason": reason, "test": test}
+        record: dict[str, Any] = {"record": "end", "key": trial.key, "state": state}
+        record |= {"reason": reason, "test": test}
+        if scores is not None:
+            record["scores"] = scores
         self._record(record, timed=True)
         self._assigned.discard(trial.key)
         if trial.phase == "confirm":

@@ -3,7 +3,8 @@
     a running trial                     its checkpoints: it goes on from them
     an arm's best trials of the search  the last one, which holds the best epoch's weights alone;
                                         so many as storage.keep_best says, and every finalist
-    all others                          none; a replicate's scores are in the journal
+    a replicate                         none, but what each test example scored
+    all others                          none
 
 A complete trial's rank only gets worse: what has gone is never asked for again.
 """
@@ -38,6 +39,8 @@ class Retention:
         """Return the names of the checkpoints that the job keeps."""
         running = (t for t in self._job_state.trials.values() if t.state == "running")
         found = {name for trial in running for name in trial.checkpoints}
+        trials = self._job_state.trials.values()
+        found |= {trial.scores["name"] for trial in trials if trial.scores is not None}
         for arm in self._arms:
             for rank, trial in enumerate(self._ranked.best(arm)):
                 if self._most is None or rank < self._most or self._ranked.confirmed(trial):

@@ -8,6 +8,7 @@ import pytest
 from installed import alike, gatesearch, records, running, wait_until
 
 from search.journal.file import FileReader
+from trainables.training.examples import Examples
 
 JOB = """\
 name: dealt
@@ -61,6 +62,14 @@ def test_replicates_of_equal_number_are_on_the_same_split_with_the_same_seed(ran
         assert len({seed for _, seed in each}) == 1
     values = {record["value"] for record in found if record["arm"] == "gru"}
     assert len(values) > 1, "other splits have other validation values"
+
+
+def test_test_values_come_again_from_the_scores_of_single_examples(ran: Path) -> None:
+    for record in confirm(ran):
+        folder = ran / "runs/dealt/checkpoints" / record["scores"]["name"]
+        examples = Examples.read(folder, record["scores"]["sha256"])
+        assert len(examples.loss) == 370
+        assert examples.metrics("classification") == pytest.approx(record["test"], rel=1e-5)
 
 
 @pytest.mark.parametrize("moment", [1, 3, 6])

@@ -93,10 +93,13 @@ def test_a_bucket_holds_the_checkpoints_of_use_below_a_folder_of_the_job(
     assert {key[0] for key in keys} == {"team"}
     (job,) = {key[1] for key in keys}
     assert job.startswith("stored-")
-    found = [r for r in records(ran.there, "stored") if r["phase"] == "search"]
-    complete = {r["checkpoint"] for r in found if r["state"] == "complete"}
+    found = records(ran.there, "stored")
+    search = [record for record in found if record["phase"] == "search"]
+    complete = {record["checkpoint"] for record in search if record["state"] == "complete"}
+    scores = {record["scores"]["name"] for record in found if record["scores"]}
+    assert len(scores) == len(found) - len(search)
     stored = {key[2] for key in keys if key[3] == "manifest.json"}
-    assert stored == complete, "all else is gone"
+    assert stored == complete | scores, "all else is gone"
 
 
 def test_a_lost_machine_loses_nothing(ran: Ran, tmp_path: Path) -> None:

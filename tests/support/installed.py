@@ -45,14 +45,15 @@ def records(cwd: Path, name: str, phase: str = "all") -> list[dict[str, Any]]:
 
 def alike(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return records without what differs between runs: times, run ids, checkpoint names."""
-    of_one_run = ("train_seconds", "mlflow_run_id", "checkpoint", "curve", "alone")
+    of_one_run = ("train_seconds", "mlflow_run_id", "checkpoint", "curve", "alone", "scores")
     return [
         {name: value for name, value in record.items() if name not in of_one_run}
         | {
+            "scores": record["scores"] and record["scores"]["sha256"],
             "points": [
                 (point["epoch"], point["train_loss"], point["value"], point["metrics"])
                 for point in record["curve"]
-            ]
+            ],
         }
         for record in listed
     ]

@@ -25,6 +25,7 @@ from trainables.data.sequences import Data, Sequences
 from trainables.layers.model import Model
 from trainables.training import optimizers
 from trainables.training.curve import Epoch
+from trainables.training.examples import Examples, ExampleScores
 from trainables.training.measured_path import measured_path
 from trainables.training.metrics import SCORES, Scored, Totals
 from trainables.training.step import train_epoch
@@ -128,6 +129,16 @@ class Training:
         with self.at_best():
             return self._evaluate(getattr(self.data, split))
 
+    def evaluate_examples(self, split: str) -> tuple[dict[str, float], Examples]:
+        """Return what evaluate() does, and what each of the part's sequences scored."""
+        if self.best is None:
+            raise ValueError("nothing to evaluate: no epoch was finished")
+        sequences: Sequences = getattr(self.data, split)
+        scores = ExampleScores(self.data.info.kind, len(sequences))
+        with self.at_best():
+            metrics = self._evaluate(sequences, scores)
+        return metrics, scores.examples()
+
     @contextmanager
     def at_best(self) -> Iterator[None]:
         """Put the best epoch's weights in place; those of the last epoch come back afterwards."""
@@ -213,13 +224,19 @@ class Training:
         (loss,) = train_epoch([self], batches, differentiate)
         return loss
 
-    def _evaluate(self, sequences: Sequences) -> dict[str, float]:
+    def _evaluate(
+        self, sequences: Sequences, examples: ExampleScores | None = None
+    ) -> dict[str, float]:
         kind = self.data.info.kind
-        totals = Totals(kind)
+        totals, batches = Totals(kind), Batches(sequences, kind)
         self.model.eval()
         with torch.inference_mode():
-            for batch in Batches(sequences, kind).ordered():
-                totals.add(self._score(batch, NONE))
+            for chosen_B in batches.ordered_choices():
+                batch = batches.batch(chosen_B).to(self.device)
+                outputs = self.model(batch.x, batch.lengths, NONE)
+                totals.add(SCORES[kind](outputs, batch))
+                if examples is not None:
+                    examples.add(chosen_B, outputs, batch)
         return totals.metrics()
 
     def _score(self, batch: Batch, noise: Noise) -> Scored:

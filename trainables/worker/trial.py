@@ -14,6 +14,11 @@ def checkpoint_name(assignment: TrialAssignment, epoch: int) -> str:
     return f"{assignment.key.replace('/', '-')}-g{assignment.generation}-e{epoch}"
 
 
+def scores_name(assignment: TrialAssignment) -> str:
+    """Return the folder name of a replicate's scores, of the form that checkpoints have."""
+    return f"{assignment.key.replace('/', '-')}-g{assignment.generation}-scores"
+
+
 class AssignedTrial:
     """One assigned trial. Its training is made when its turn comes, and again after it was freed.
 
@@ -95,12 +100,13 @@ class AssignedTrial:
     def report(self) -> TrialReport:
         """Write a checkpoint and return the report of the epochs since the last one.
 
-        A replicate that has ended needs none: its scores are in the report.
+        A replicate that has ended needs none: its scores are in the report and in the store.
         """
         training = self.training
         assert self._reported is not None
         tested = self.assignment.test and training.ended and training.best is not None
         stored = not tested and not training.diverged
+        test, scores = self._test() if tested else (None, None)
         report = TrialReport(
             key=self.key,
             generation=self.assignment.generation,
@@ -108,7 +114,8 @@ class AssignedTrial:
             parameters=training.parameters,
             path=training.path,
             diverged=training.diverged,
-            test=training.evaluate("test") if tested else None,
+            test=test,
+            scores=scores,
             checkpoint=self._save() if stored else None,
         )
         self._reported = max(self._reported, training.epoch)
@@ -120,6 +127,17 @@ class AssignedTrial:
         """Return the report that it cannot go on."""
         assignment = self.assignment
         return TrialReport(self.key, assignment.generation, [], halt=halt, failure=failure)
+
+    def _test(self) -> tuple[dict[str, float], dict[str, str]]:
+        """Score the test part; write each example's scores, and return the metrics and where."""
+        metrics, examples = self.training.evaluate_examples("test")
+        name = scores_name(self.assignment)
+        try:
+            with self._store.writing(name) as folder:
+                digest = examples.write(folder)
+        except OSError as error:
+            raise StoreError(f"no scores could be written: {error}") from error
+        return metrics, {"name": name, "sha256": digest}
 
     def _save(self) -> str:
         """Write a checkpoint; the driver has the one before in its journal by now."""
