@@ -24,6 +24,7 @@ from search.run import extension
 from search.run.budgets import SearchBudgets
 from search.run.confirmation import Confirmation
 from search.run.retention import Retention
+from search.run.trial_records import end_record, report_record
 from search.study.arm_study import open_studies
 from search.study.prior_trials import LoadPrior, Prior
 from search.study.samplers import QUICK
@@ -248,20 +249,8 @@ class Driver:
         pruned_at = self._store_points(trial, points)
         if pruned_at is not None:
             points = [point for point in points if point.epoch <= pruned_at]
-        record = {
-            "record": "report",
-            "key": trial.key,
-            "generation": report.generation,
-            "epochs": [point.as_dict() for point in points],
-            "checkpoint": report.checkpoint,
-            "parameters": report.parameters,
-        }
         measured = report.latency_ms is not None and trial.latency_ms is None
-        if measured:
-            record["latency_ms"] = report.latency_ms
-        if measured or report.path not in (None, *trial.paths):
-            record["path"] = report.path
-        self._record(record, timed=True)
+        self._record(report_record(trial, report, points, measured=measured), timed=True)
         if measured:
             excess = self.budgets.latency_excess(trial)
             self._studies[trial.arm].record_latency(trial.number, excess)
@@ -302,7 +291,7 @@ class Driver:
             reason = f"loss or gradient was not finite in epoch {trial.epoch + 1}"
             self._end(trial, "diverged", reason=reason)
         elif trial.epoch >= trial.config.max_epochs:
-            self._end(trial, "complete", test=report.test, scores=report.scores)
+            self._end(trial, "complete", report=report)
         elif pruned:
             self._end(trial, "pruned")
         elif (end_reason := self._end_reason(trial)) is not None:
@@ -328,14 +317,9 @@ class Driver:
         state: State,
         *,
         reason: str | None = None,
-        test: dict[str, float] | None = None,
-        scores: dict[str, str] | None = None,
+        report: TrialReport | None = None,
     ) -> None:
-        record: dict[str, Any] = {"record": "end", "key": trial.key, "state": state}
-        record |= {"reason": reason, "test": test}
-        if scores is not None:
-            record["scores"] = scores
-        self._record(record, timed=True)
+        self._record(end_record(trial, state, reason, report), timed=True)
         self._assigned.discard(trial.key)
         if trial.phase == "confirm":
             self.confirmation.ended(trial)
