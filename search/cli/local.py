@@ -235,19 +235,16 @@ def compare(name: JobName, as_json: AsJson = False, root: Root = RUNS) -> None:
 
 @app.command()
 def report(name: JobName, root: Root = RUNS) -> None:
-    """Write report.html and results.parquet anew; also while the job runs.
+    """Write report.html, verdict.json and results.parquet anew; also while the job runs.
 
     Example: gatesearch report vowels
     """
-    from search.job.folder import REPORT, RESULTS
-    from search.report.page import write_report
-    from search.results.parquet import write_parquet
+    from search.job.folder import REPORT
+    from search.report.files import write_files
     from search.results.read import read_results
 
     folder = _folder(name, root)
-    found = read_results(folder)
-    write_parquet(found, folder / RESULTS)
-    write_report(found, folder / REPORT)
+    write_files(read_results(folder))
     print_text(str(below_here(folder / REPORT)))
 
 

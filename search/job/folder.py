@@ -18,7 +18,8 @@ from trainables.files import is_inside, replace_file
 JOB_FILE = "job.yaml"  #: as the user wrote it, below a line that says where it came from
 JOURNAL = "job.journal"  #: what happened, unless the job's journal is in a database
 CHECKPOINTS = "checkpoints"  #: of trials, unless they are in an object store
-RESULTS = "results.parquet"  #: written from the journal at the end, as the next two
+RESULTS = "results.parquet"  #: written from the journal at the end, as the next three
+VERDICT = "verdict.json"
 REPORT = "report.html"
 BEST = "best"  #: the exported best configuration
 
@@ -58,7 +59,7 @@ def stored_job(folder: Path) -> JobSpec:
 
 def check_unused(folder: Path) -> None:
     """Raise InputError where a folder that holds no job has files that a job would replace."""
-    for name in () if os.path.lexists(folder / JOURNAL) else (RESULTS, REPORT):
+    for name in () if os.path.lexists(folder / JOURNAL) else (RESULTS, VERDICT, REPORT):
         if os.path.lexists(folder / name):
             rule = f"a new job's folder must not hold a {name}, which the job would replace"
             remedy = "move it away, or choose another name or another --root"

@@ -93,7 +93,7 @@ def _tables(comparison: Comparison, results: Results) -> dict[str, shared_tables
         "arms": shared_tables.arms(comparison),
         "spent": shared_tables.spent(comparison),
         "finalists": shared_tables.finalists(comparison),
-        "differences": shared_tables.differences(comparison),
+        "pairs": shared_tables.pairs(comparison.verdict, results.arms),
         "configurations": tables.configurations(comparison),
         "failures": tables.failures(results.trials),
         "data": tables.data(results.info),

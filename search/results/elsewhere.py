@@ -3,16 +3,11 @@
 import csv
 import math
 import re
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from itertools import combinations
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from statistics import fmean
 
-from search.results.evidence.components import Observation
 from search.results.evidence.judge import judge
-from search.results.evidence.pairs import Margin
+from search.results.evidence.pairs import Margin, Result, Results
 from search.results.evidence.verdict import Verdict
 from search.results.format import plural
 from spaces.errors import InputError, Problem
@@ -26,65 +21,6 @@ _COLUMNS = ("arm", "value", *_KEYS, "task", "configuration")
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 _MOST_PROBLEMS = 10
 _LARGEST = 100 * 2**20  # bytes of a file
-
-
-@dataclass(frozen=True)
-class Result:
-    """One line of a file."""
-
-    arm: str
-    key: str  #: what it has in common with a result of another arm
-    split: str | None
-    configuration: str
-    value: float | None  #: None: diverged
-
-
-class TaskResults:
-    """The results on one task."""
-
-    def __init__(self, results: Sequence[Result]) -> None:
-        self._results = results
-        splits = {result.split for result in results}
-        #: Results of one split share its luck and are no further pairs: their mean is one.
-        self.averaged = len(splits) > 1 and len({(r.arm, r.split) for r in results}) < len(results)
-
-    @cached_property
-    def scores(self) -> dict[str, dict[str, float | None]]:
-        """The values by arm and by what pairs them; of several on one split, their mean."""
-        groups: dict[str, dict[str, list[float | None]]] = {}
-        for result in self._results:
-            key = str(result.split) if self.averaged else result.key
-            groups.setdefault(result.arm, {}).setdefault(key, []).append(result.value)
-        return {
-            arm: {key: _mean(values) for key, values in own.items()} for arm, own in groups.items()
-        }
-
-    @property
-    def observations(self) -> list[Observation]:
-        """The single results with their splits, where they have any."""
-        return [
-            Observation(r.arm, r.split, r.configuration, r.value)
-            for r in self._results
-            if r.split is not None and r.value is not None
-        ]
-
-    @property
-    def unpaired(self) -> int:
-        """The number of results that no pair of arms can use."""
-        used = {
-            (arm, key)
-            for first, second in combinations(self.scores, 2)
-            for key in self.scores[first].keys() & self.scores[second].keys()
-            for arm in (first, second)
-        }
-        return sum(
-            (r.arm, str(r.split) if self.averaged else r.key) not in used for r in self._results
-        )
-
-    @property
-    def within_unit(self) -> bool:
-        """Whether all values lie between 0 and 1, as accuracies do."""
-        return all(0 <= r.value <= 1 for r in self._results if r.value is not None)
 
 
 def verdicts(
@@ -101,7 +37,8 @@ def verdicts(
     would be of another unit.
     """
     found = read_csv(path)
-    of_unit = all(results.within_unit for results in found.values())
+    values = [v for task in found.values() for own in task.scores.values() for v in own.values()]
+    of_unit = all(0 <= value <= 1 for value in values if value is not None)
     if margin is None and metric.maximize and not of_unit:
         rule = f"--margin must be given where {metric.name} is not between 0 and 1 everywhere"
         remedy = "give the difference up to which results count as the same: --margin 1, or 2%"
@@ -124,7 +61,7 @@ def verdicts(
     return verdicts, list(_notes(found.values()))
 
 
-def _notes(found: Collection[TaskResults]) -> Iterator[str]:
+def _notes(found: Collection[Results]) -> Iterator[str]:
     if unpaired := sum(results.unpaired for results in found):
         yield f"{plural(unpaired, 'result')} left out: no other arm has a partner."
     if any(results.averaged for results in found):
@@ -134,7 +71,7 @@ def _notes(found: Collection[TaskResults]) -> Iterator[str]:
         )
 
 
-def read_csv(path: Path) -> dict[str, TaskResults]:
+def read_csv(path: Path) -> dict[str, Results]:
     """Return the results in a CSV file by task, "" where there is no such column.
 
     Columns: arm; value; pair, or replicate, or split, or replicate and split, which say what two
@@ -167,13 +104,7 @@ def read_csv(path: Path) -> dict[str, TaskResults]:
             rule = f"there must be results of two arms{where}, {there}"
             remedy = "add the results of what it is compared with, with another name under arm"
             raise InputError.of(str(path), rule, remedy)
-    return {task: TaskResults(results) for task, results in found.items()}
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    """Return the mean of one split's values; None where half of them or more diverged."""
-    finite = [value for value in values if value is not None]
-    return fmean(finite) if 2 * len(finite) > len(values) else None
+    return {task: Results(results) for task, results in found.items()}
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -249,7 +180,7 @@ def _add(
         remedy = f"remove this line or line {earlier}, or number the replicates"
         raise InputError.of(place, rule, remedy)
     found.setdefault(task, []).append(
-        Result(arm, "\0".join(keys), row.get("split"), row.get("configuration", ""), value)
+        Result(arm, "\0".join(keys), value, row.get("split"), row.get("configuration", ""))
     )
 
 

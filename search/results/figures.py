@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from search.journal.trial import AloneTimes, State, as_json
+from search.results.evidence.verdict import Verdict
 from search.spread import Spread
 from spaces.config import TrialConfig
 from spaces.tasks import Metric
@@ -38,6 +39,7 @@ class Replicate:
     """One fresh training of a finalist."""
 
     replicate: int  #: equal numbers share their seed across arms
+    split: int | None  #: of the data, where the design of replicates has several
     seed: int
     state: State
     validation: float | None
@@ -144,6 +146,7 @@ class Comparison:
     mixed_devices: bool  #: some trials may have trained on GPUs, others on CPUs
     arms: tuple[ArmSummary, ...]
     differences: tuple[PairedDifference, ...]
+    verdict: Verdict
     findings: tuple[str, ...] = field(default=())  #: what can be said
     cautions: tuple[str, ...] = field(default=())  #: what a reader must know before using it
     not_claimed: tuple[str, ...] = field(default=())  #: what these figures do not show
@@ -156,7 +159,7 @@ class Comparison:
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON types; no value is NaN or infinite."""
         plain: dict[str, Any] = as_json(self)
-        return plain
+        return {**plain, "verdict": self.verdict.as_dict()}
 
     def arm(self, name: str) -> ArmSummary:
         """Return the arm of that name."""

@@ -79,7 +79,7 @@ def _findings(figures: Comparison) -> Iterator[str]:
         means = [f"{name} {spread(test)} ({plural(test.n, 'seed')})" for name, test in confirmed]
         yield (
             f"Mean test {figures.metric.name} of the finalists over fresh seeds, best mean first: "
-            f"{listed(means)}. This orders these runs; no test was made."
+            f"{listed(means)}. This orders these runs; the verdict says what follows from it."
         )
         yield from _differences_to(figures, confirmed[0][0])
     for arm in figures.arms:
@@ -302,10 +302,6 @@ def _paths(figures: Comparison) -> Iterator[str]:
 
 def _not_claimed(figures: Comparison) -> Iterator[str]:
     if len(figures.arms) > 1:
-        yield (
-            "No verdict: this version makes no statistical test and does not say that one arm is "
-            "better than another, nor how many seeds would be needed to say so."
-        )
         yield (
             "Search values are the best of many tries on validation data and flatter the arm; "
             "between arms, only the test figures of the confirm phase are comparable."

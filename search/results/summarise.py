@@ -22,6 +22,7 @@ from search.results.figures import (
     SearchTrial,
 )
 from search.results.inheritance import inherited, objections
+from search.results.job_verdict import judge_job
 from search.results.pareto import pareto
 from search.results.ranking import Candidate
 from search.results.read import Results
@@ -53,6 +54,7 @@ def compare(results: Results) -> Comparison:
         arms=arms,
         differences=tuple(_differences(arms, metric)),
         baselines=tuple(_baselines(results)),
+        verdict=judge_job(results, arms, progress),
         front=tuple(_front(results)),
         warm_start=name and inherited(name, results.warm_start),
         objections=objections(results),
@@ -161,6 +163,7 @@ def _replicate(result: TrialResult) -> Replicate:
     test = (result.test or {}).get(result.metric.name)
     return Replicate(
         replicate=result.replicate or 0,
+        split=result.split,
         seed=result.seed,
         state=result.state,
         validation=_finite(result.value) if complete else None,

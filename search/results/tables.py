@@ -1,6 +1,6 @@
 """The tables of a comparison, without a format: terminal.py and the report draw the same ones."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -218,40 +218,17 @@ def _finalist(figures: Comparison, arm: ArmSummary, finalist: Finalist) -> tuple
     )
 
 
-def differences(figures: Comparison) -> Table:
-    """Return the paired differences, labelled as what they are."""
-    columns = (
-        Column("difference", "pair"),
-        Column("mean", "signed"),
-        Column("sd", "value"),
-        Column("min", "signed"),
-        Column("max", "signed"),
-        Column("pairs", "count"),
-        Column("mean is in favour of", "text", "in favour of"),
-    )
-    rows = tuple(
-        (
-            (_named(figures, pair.first), _named(figures, pair.second)),
-            pair.difference.mean,
-            pair.difference.deviation,
-            pair.difference.low,
-            pair.difference.high,
-            pair.difference.n,
-            pair.favours or "neither",
-        )
-        for pair in figures.differences
-    )
-    metric = figures.metric.name
-    title = f"Differences in test {metric}, paired by seed: descriptive, no test was made"
-    return Table(title, columns, rows)
+def pairs(verdict: Verdict, arms: Sequence[str] = ()) -> Table:
+    """Return the pairs of arms of a verdict: who beats whom, by how much, how sure.
 
-
-def pairs(verdict: Verdict) -> Table:
-    """Return the pairs of arms of a verdict: who beats whom, by how much, how sure."""
+    arms: all arms in their order, where more than the verdict's have a place in it.
+    """
+    named = [name for pair in verdict.pairs for name in (pair.first, pair.second)]
+    places = {name: place for place, name in enumerate(arms or dict.fromkeys(named))}
     percent = f"{100 * verdict.confidence:g} %"
     columns = (
-        Column("first, second", "text"),
-        Column("first wins", "setting", strong=True),
+        Column("pair", "pair"),
+        Column("first one wins", "setting", "wins", strong=True),
         Column(f"{percent} interval", "setting", "interval"),
         Column("mean difference", "signed", "difference"),
         Column(f"{percent} interval of it", "setting", "its interval"),
@@ -260,14 +237,14 @@ def pairs(verdict: Verdict) -> Table:
         Column("more pairs needed", "setting", "still needed"),
     )
     title = f"Pairs of arms; results within {wording.amount(verdict)} count one half"
-    return Table(title, columns, tuple(map(_pair, verdict.pairs)))
+    return Table(title, columns, tuple(_pair(pair, places) for pair in verdict.pairs))
 
 
-def _pair(pair: PairVerdict) -> tuple[Any, ...]:
+def _pair(pair: PairVerdict, places: Mapping[str, int]) -> tuple[Any, ...]:
     low, high = pair.interval
     bounds = pair.difference_interval
     return (
-        f"{pair.first}, {pair.second}",
+        tuple(ArmLabel(name, places[name]) for name in (pair.first, pair.second)),
         f"{100 * pair.probability:.0f} %",
         f"{100 * low:.0f} to {100 * high:.0f} %",
         pair.difference,
@@ -280,10 +257,6 @@ def _pair(pair: PairVerdict) -> tuple[Any, ...]:
 
 def _label(figures: Comparison, arm: ArmSummary, cell: str | None = None) -> ArmLabel:
     return ArmLabel(arm.name, figures.arms.index(arm), cell if arm.pooled else None)
-
-
-def _named(figures: Comparison, name: str) -> ArmLabel:
-    return _label(figures, figures.arm(name))
 
 
 def _done(finalist: Finalist | None) -> tuple[int, int] | None:

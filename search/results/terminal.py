@@ -16,14 +16,14 @@ from search.results.tables import Column, Marked, Table
 
 
 def final_table(figures: Comparison) -> RenderableType:
-    """Return the table that ends a run: each arm's leader and its test figures."""
-    return draw(tables.arms(figures))
+    """Return what ends a run: the verdict, each arm's leader and its test figures."""
+    return Group(Text(figures.verdict.sentence, style="bold"), Text(), draw(tables.arms(figures)))
 
 
 def comparison(figures: Comparison) -> RenderableType:
     """Return everything that `gatesearch compare` prints."""
-    parts: list[RenderableType] = [Text(sentences.headline(figures))]
-    for table in (tables.arms, tables.spent, tables.finalists, tables.differences):
+    parts = [verdict(figures.verdict), Text(), Text(sentences.headline(figures))]
+    for table in (tables.arms, tables.spent, tables.finalists):
         if (built := table(figures)).rows:
             parts += [Text(), draw(built)]
     parts += _list("Before you use this", figures.cautions)

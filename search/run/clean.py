@@ -10,6 +10,7 @@ from search.job.folder import (
     JOB_FILE,
     REPORT,
     RESULTS,
+    VERDICT,
     check_own_checkpoints,
     checkpoint_store,
     stored_job,
@@ -54,7 +55,7 @@ def clean(folder: Path, keep_best: int | None = None) -> Cleaned:
         job = state.as_begun(job, state.info, journal.place)
         limit = job.storage.keep_best if keep_best is None else keep_best
         kept = Retention(job, state, Confirmation(job, state), limit).kept()
-        for name in (JOB_FILE, RESULTS, REPORT, BEST):
+        for name in (JOB_FILE, RESULTS, VERDICT, REPORT, BEST):
             remove_stale_drafts(folder / name)
         remove_stale_folders()
         return _clean_checkpoints(job, folder, state.job_id, kept)

@@ -2,7 +2,7 @@
 
 job.yaml        written first, as the user wrote it, with a line that says where it came from
 job.journal     everything that happens; `resume` goes on from here (or a database)
-results.parquet, report.html, best/     written anew at the end
+results.parquet, verdict.json, report.html, best/     written anew at the end
 """
 
 import os
@@ -17,7 +17,6 @@ from search.job.commands import command
 from search.job.folder import (
     BEST,
     REPORT,
-    RESULTS,
     check_same_job,
     check_unused,
     claim_checkpoints,
@@ -197,28 +196,25 @@ class Conclusion:
 
 
 def conclude(folder: Path) -> Conclusion:
-    """Write results.parquet, report.html and best/ from the journal.
+    """Write results.parquet, verdict.json, report.html and best/ from the journal.
 
     What stands in the way of an export (a checkpoint that was deleted, say) is reported and ends
     nothing. Raises OSError, with the file's name, where one cannot be written.
     """
     from search.export.export import export
-    from search.report.page import write_report
-    from search.results.parquet import write_parquet
+    from search.report.files import write_files
     from search.results.read import read_results
-    from search.results.summarise import compare
     from trainables.export.onnx import ExportError
 
     found = read_results(folder, patience=PATIENCE)
-    write_parquet(found, folder / RESULTS)
-    write_report(found, folder / REPORT)
+    figures = write_files(found)
     problem = None
     if found.best() is not None:
         try:
             export(found, folder / BEST, force=True)
         except (InputError, ExportError) as error:
             problem = str(error)
-    return Conclusion(compare(found), problem)
+    return Conclusion(figures, problem)
 
 
 def show(conclusion: Conclusion, console: Console) -> None:

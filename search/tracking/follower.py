@@ -29,6 +29,7 @@ from search.tracking.followed import Followed, folder_at, job_id_in, place_of
 from search.tracking.runs import JobRuns
 from search.tracking.server import LostError, RefusedError, Server, UnavailableError
 from search.tracking.state import StateFile
+from search.tracking.verdict import told_verdict
 from spaces.errors import GatesearchError
 from trainables.files import is_inside, lock_taken, open_own
 from trainables.patience import PATIENCE
@@ -239,6 +240,8 @@ class Follower:
         runs = self._runs
         if runs.job is None:
             return
+        if runs.done and (verdict := told_verdict(self._folder)) is not None:
+            runs.set_verdict(verdict)
         self._server.connect(runs.name, runs.job_state.job_id)
         if self._is_copy():
             return

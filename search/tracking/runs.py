@@ -2,7 +2,8 @@
 
 JobRuns replays the journal into one MlflowRun a trial. Everything that a run says follows from the
 journal alone, times included, so that sending it again adds nothing: MLflow identifies a point by
-name, time, step and value.
+name, time, step and value. Only the verdict on the parent run comes from verdict.json, which is
+made of the same journal.
 """
 
 import hashlib
@@ -25,6 +26,7 @@ from search.tracking.mlflow_compat import (
     NOTE_TAG,
 )
 from search.tracking.state import JOB_KEY
+from search.tracking.verdict import ToldVerdict
 from spaces.tasks import Metric
 from trainables.training.measured_path import joined
 
@@ -58,9 +60,10 @@ One run per trial; this run is their parent. gatesearch writes them from the job
 `test_{metric}_mean/ARM` and `_std` are over the replicates of its finalist.
 `baseline_NAME` and `test_baseline_NAME` are what is reached without a model.
 
-Tags: `phase` search or confirm, `state` complete, pruned, diverged, failed, running or interrupted,
-`arm`, `cell`, `gates`, `control`, `generation` (of the driver), `reason`, `path` and `latency_path`
-(code, device and precision that times are of).
+Tags: `verdict` of the finished job (decided, undecided, nothing-learned, too-easy or none) and its
+`winner`, on this run; `phase` search or confirm, `state` complete, pruned, diverged, failed,
+running or interrupted, `arm`, `cell`, `gates`, `control`, `generation` (of the driver), `reason`,
+`path` and `latency_path` (code, device and precision that times are of).
 """
 
 
@@ -150,6 +153,20 @@ class JobRuns:
         if driven != self._driven:
             self._driven = driven
             self._update_all()
+
+    def set_verdict(self, verdict: ToldVerdict) -> None:
+        """Have the parent say the verdict in its tags, and at the beginning of its note."""
+        if self.job is None:
+            return
+        told = {"verdict": verdict.kind, "winner": verdict.winner}
+        tags = clean_tags({**told, NOTE_TAG: f"{verdict.sentence}\n\n{self._note}"})
+        if not tags.items() <= self.job.tags.items():
+            self.job.tags |= tags
+            self._mark_changed(self.job)
+
+    @property
+    def _note(self) -> str:
+        return _NOTE.format(metric=self._metric.name, direction=self._metric.direction)
 
     def _apply(self, record: dict[str, Any]) -> None:
         key = record.get("key", "")
@@ -290,9 +307,8 @@ class JobRuns:
         if state.spec is None or state.info is None or not state.job_id:
             return
         if self.job is None:
-            note = _NOTE.format(metric=self._metric.name, direction=self._metric.direction)
             tags = {"task": state.info.name, "kind": state.info.kind, "metric": self._metric.name}
-            tags |= {"direction": self._metric.direction, NOTE_TAG: note}
+            tags |= {"direction": self._metric.direction, NOTE_TAG: self._note}
             params = clean_params(flatten(state.spec))
             self.job = MlflowRun(JOB_KEY, self.name, self._last_time, clean_tags(tags), params)
             self.data_set = describe_data(asdict(state.info), state.spec.get("task"))

@@ -3,10 +3,14 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from statistics import fmean
 
 import numpy as np
 
 from search.results.evidence.betting import Floats
+from search.results.evidence.components import Observation
 from spaces.errors import InputError
 from spaces.text import show
 
@@ -50,6 +54,70 @@ def parse_margin(text: str) -> Margin:
         rule = f"--margin must be a number from 0 on, or a percentage below 100 %, not {show(text)}"
         raise InputError.of("gatesearch judge", rule, "give 0.01, or 2%")
     return Margin(value / 100, relative=True) if relative else Margin(value)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One result of an arm."""
+
+    arm: str
+    key: str  #: what it has in common with a result of another arm
+    value: float | None  #: None: diverged
+    split: str | None = None  #: of the data; None where that is not known
+    configuration: str = ""  #: within its arm
+
+
+class Results:
+    """The results of some arms, paired.
+
+    Results of an arm on one of several splits share its luck: they are no further pairs, and their
+    mean counts as one result. Where all are of one split, equal keys are pairs.
+    """
+
+    def __init__(self, results: Sequence[Result]) -> None:
+        self._results = results
+        splits = {result.split for result in results}
+        #: Whether there are several results of an arm on one of several splits.
+        self.averaged = len(splits) > 1 and len({(r.arm, r.split) for r in results}) < len(results)
+
+    @cached_property
+    def scores(self) -> dict[str, Scores]:
+        """The values by arm and by what pairs them, arms in the order in which they come."""
+        groups: dict[str, dict[str, list[float | None]]] = {}
+        for result in self._results:
+            groups.setdefault(result.arm, {}).setdefault(self._key(result), []).append(result.value)
+        return {
+            arm: {key: _mean(values) for key, values in own.items()} for arm, own in groups.items()
+        }
+
+    @property
+    def observations(self) -> list[Observation]:
+        """The single results whose splits are known, for components of variance."""
+        return [
+            Observation(r.arm, r.split, r.configuration, r.value)
+            for r in self._results
+            if r.split is not None and r.value is not None
+        ]
+
+    @property
+    def unpaired(self) -> int:
+        """The number of results that no pair of arms can use."""
+        used = {
+            (arm, key)
+            for first, second in combinations(self.scores, 2)
+            for key in self.scores[first].keys() & self.scores[second].keys()
+            for arm in (first, second)
+        }
+        return sum((result.arm, self._key(result)) not in used for result in self._results)
+
+    def _key(self, result: Result) -> str:
+        return str(result.split) if self.averaged else result.key
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Return the mean of one split's values; None where half of them or more diverged."""
+    finite = [value for value in values if value is not None]
+    return fmean(finite) if 2 * len(finite) > len(values) else None
 
 
 @dataclass(frozen=True)

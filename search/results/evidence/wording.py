@@ -8,19 +8,18 @@ from spaces.text import listed
 #: What a replicate of each design speaks of: the beginning of the sentence.
 _SCOPE: dict[Design, str] = {
     "nested": "On new splits of data like this, after a search of this size, ",
-    "splits": "On other divisions of this data into training and validation parts, with these "
-    "configurations, ",
-    "seeds": "With fresh seeds of these configurations on this one split, ",
+    "splits": "On new divisions of this data into training and validation parts, ",
+    "seeds": "With fresh seeds, ",
     "given": "In further results made like these, ",
 }
 #: What it says nothing of: the end of the sentence.
 _LIMIT: dict[Design, str] = {
     "nested": "",
-    "splits": "; this is about these configurations",
-    "seeds": "; this is about these configurations on one split, not about cells",
+    "splits": "; this speaks of these configurations, not of cells",
+    "seeds": "; this speaks of these configurations on this one split, not of cells",
     "given": "",
 }
-_LISTED = 3  # pairs of arms of which the figures are written out
+_LISTED = 2  # pairs of arms of which a sentence gives the figures
 
 
 def sentence(verdict: Verdict, remedy: str) -> str:
@@ -44,8 +43,7 @@ def sentence(verdict: Verdict, remedy: str) -> str:
                 "that there can be, and harder data would be needed to tell them apart."
             )
         case "decided" if verdict.winner is not None:
-            told = [p for p in verdict.pairs if p.winner == verdict.winner]
-            return _about(verdict, [pair.seen_from(verdict.winner) for pair in told])
+            return _about(verdict, verdict.winner)
         case "decided":
             return _equal(verdict)
         case "undecided":
@@ -90,18 +88,22 @@ def _range(found: StillNeeded) -> str:
     return f"{found.low:,} to {high}"
 
 
-def _about(verdict: Verdict, pairs: list[PairVerdict]) -> str:
+def _about(verdict: Verdict, winner: str) -> str:
     """The best arm, against those that it was shown better than."""
-    return f"{_SCOPE[verdict.design]}{_beats(verdict, pairs)}{_LIMIT[verdict.design]}."
+    pairs = [pair.seen_from(winner) for pair in verdict.pairs if pair.winner == winner]
+    if len(pairs) > _LISTED:
+        others = listed(pair.second for pair in pairs)
+        said = f"{winner} is better than {others}; {_closest(verdict, pairs)}"
+    else:
+        said = listed(_beats(verdict, pair, first=pair is pairs[0]) for pair in pairs)
+    return f"{_SCOPE[verdict.design]}{said}{_LIMIT[verdict.design]}."
 
 
 def _equal(verdict: Verdict) -> str:
     lost = listed(dict.fromkeys(pair.loser for pair in verdict.pairs if pair.loser is not None))
     rest = f", and better than {lost}" if lost else ""
-    return (
-        f"{_SCOPE[verdict.design]}{listed(verdict.best)} are equivalent{rest}: "
-        f"{_beats(verdict, _among(verdict))}{_LIMIT[verdict.design]}."
-    )
+    said = f"{listed(verdict.best)} are equivalent{rest}; {_closest(verdict, _among(verdict))}"
+    return f"{_SCOPE[verdict.design]}{said}{_LIMIT[verdict.design]}."
 
 
 def _open(verdict: Verdict) -> str:
@@ -112,8 +114,8 @@ def _open(verdict: Verdict) -> str:
         key=lambda found: MOST + 1 if found.estimate is None else found.estimate,
     )
     return (
-        f"{_SCOPE[verdict.design]}it cannot be told yet which of {listed(arms)} is best: "
-        f"{_beats(verdict, pairs)}; {needed(longest)}{_LIMIT[verdict.design]}."
+        f"{_SCOPE[verdict.design]}it cannot be told yet which of {listed(arms)} is best; "
+        f"{_closest(verdict, pairs)}; {needed(longest)}{_LIMIT[verdict.design]}."
     )
 
 
@@ -122,29 +124,24 @@ def _among(verdict: Verdict) -> list[PairVerdict]:
     return [p for p in verdict.pairs if p.first in verdict.best and p.second in verdict.best]
 
 
-def _beats(verdict: Verdict, pairs: list[PairVerdict]) -> str:
-    """Say who beats whom in how many cases; of many pairs, the least even and the most even."""
-    seen = [pair.seen_from(verdict.winner or pair.leader) for pair in pairs]
-    if len(seen) > _LISTED:
-        ordered = sorted(seen, key=lambda pair: pair.probability)
-        seen = [ordered[-1], ordered[0]]
-    texts = []
-    for index, pair in enumerate(seen):
-        margin = f" by more than {amount(verdict)}" if index == 0 else ""
-        texts.append(f"{pair.first} beats {pair.second}{margin} in {_figures(verdict, pair)}")
-    more = f", to name {len(seen)} of {len(pairs)} pairs" if len(seen) < len(pairs) else ""
-    return listed(texts) + more
+def _closest(verdict: Verdict, pairs: list[PairVerdict]) -> str:
+    """Say how often the one of two arms beats the other; of several pairs, of the most even one."""
+    closest = min(pairs, key=lambda pair: abs(pair.probability - 0.5))
+    opening = "closest, " if len(pairs) > 1 else ""
+    return f"{opening}{_beats(verdict, closest.seen_from(closest.leader), first=True)}"
 
 
-def _figures(verdict: Verdict, pair: PairVerdict) -> str:
+def _beats(verdict: Verdict, pair: PairVerdict, *, first: bool) -> str:
+    """Say how often the first arm of a pair beats the second. first: the sentence's first pair."""
+    margin = f" by more than {amount(verdict)}" if first else ""
     low, high = pair.interval
-    interval = f"{100 * verdict.confidence:g} % interval {100 * low:.0f} to {100 * high:.0f} %"
-    ties = f", {pair.ties} of them within the margin, counted half" if pair.ties else ""
-    parts = [f"{interval}, {format.plural(pair.pairs, 'pair')}{ties}"]
+    confidence = f"{100 * verdict.confidence:g} % interval " if first else ""
+    ties = f", {format.plural(pair.ties, 'tie')} counted half" if pair.ties else ""
+    figures = f"{confidence}{100 * low:.0f} to {100 * high:.0f} %"
+    figures += f"; {format.plural(pair.pairs, 'pair')}{ties}"
     if pair.difference is not None:
-        mean = f"mean difference {format.signed(pair.difference)}"
+        figures += f"; mean difference {format.signed(pair.difference)}"
         if pair.difference_interval is not None:
-            bounds = (format.signed(bound) for bound in pair.difference_interval)
-            mean += f", {' to '.join(bounds)}"
-        parts.append(mean)
-    return f"{100 * pair.probability:.0f} % of cases ({'; '.join(parts)})"
+            figures += f", {' to '.join(map(format.signed, pair.difference_interval))}"
+    share = f"{100 * pair.probability:.0f} % of cases"
+    return f"{pair.first} beats {pair.second}{margin} in {share} ({figures})"

@@ -122,7 +122,7 @@ def test_checkpoints_that_cannot_be_a_folder_are_refused(what: str, tmp_path: Pa
         claim_checkpoints(tmp_path, "4f1c", begun=False)
 
 
-@pytest.mark.parametrize("name", ["report.html", "results.parquet"])
+@pytest.mark.parametrize("name", ["report.html", "results.parquet", "verdict.json"])
 def test_a_folder_whose_files_a_new_job_would_replace_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     check_unused(tmp_path)

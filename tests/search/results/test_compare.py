@@ -129,7 +129,6 @@ def test_equal_means_favour_neither(tmp_path: Path) -> None:
 
     figures = compare(changed(made(tmp_path), same))
     assert {each.favours for each in figures.differences} == {None}
-    assert "neither" in printed(comparison(figures))
 
 
 def test_the_leading_finalist_is_chosen_without_test_data(tmp_path: Path) -> None:
@@ -227,9 +226,8 @@ def test_a_pooled_arm_is_no_evidence_between_cells(tmp_path: Path) -> None:
     assert any("no evidence for one of its cells" in each for each in figures.cautions)
 
 
-def test_it_claims_no_verdict(tmp_path: Path) -> None:
+def test_it_says_what_is_not_claimed(tmp_path: Path) -> None:
     figures = compare(made(tmp_path))
-    assert any(each.startswith("No verdict") for each in figures.not_claimed)
     assert any("best of many tries" in each for each in figures.not_claimed)
     assert "significant" not in sentences(figures)
     assert not any("share" in each or "GPUs" in each for each in figures.not_claimed)

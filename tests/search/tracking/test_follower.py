@@ -1,5 +1,6 @@
 """What the mirror stores in MLflow, with a real SQLite store (as a process: test_mirror)."""
 
+import json
 import math
 import os
 import shutil
@@ -18,7 +19,7 @@ from search.journal.file import FileJournal
 from search.tracking.database import DATABASE
 from search.tracking.follower import ExitCode, Follower
 from search.tracking.mirror import mirror_once, start_mirror
-from search.tracking.mlflow_compat import environment, open_client
+from search.tracking.mlflow_compat import NOTE_TAG, environment, open_client
 from search.tracking.state import mirror_state, run_ids
 from spaces.config import completed
 from spaces.errors import InputError
@@ -178,6 +179,29 @@ def test_report_and_best_configuration_are_stored_with_the_job(root: Path) -> No
     mirror(folder)
     report = next(path for path in files if path.name == "report.html")
     assert report.read_text() == "<h1>Another</h1>"
+
+
+def test_the_verdict_of_a_finished_job_stands_on_its_run(root: Path) -> None:
+    folder = whole_job(root)
+    told = {"kind": "decided", "best": ["lstm"], "sentence": "With fresh seeds, lstm beats rnn."}
+    (folder / "verdict.json").write_text(json.dumps(told))
+    mirror(folder)
+    tags = stored(root)["job"]["tags"]
+    assert (tags["verdict"], tags["winner"]) == ("decided", "lstm")
+    assert tags[NOTE_TAG].startswith("With fresh seeds, lstm beats rnn.\n\nOne run per trial")
+    (folder / "verdict.json").write_text(json.dumps(told | {"kind": "undecided"}))
+    mirror(folder)
+    tags = stored(root)["job"]["tags"]
+    assert (tags["verdict"], tags.get("winner", "")) == ("undecided", "")
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"kind": "decided"}', "{" * 100_000])
+def test_a_verdict_that_cannot_be_read_stops_no_mirror(root: Path, text: str) -> None:
+    folder = whole_job(root)
+    (folder / "verdict.json").write_text(text)
+    mirror(folder)
+    tags = stored(root)["job"]["tags"]
+    assert "verdict" not in tags and tags[NOTE_TAG].startswith("One run per trial")
 
 
 def test_mirroring_again_changes_nothing_and_sends_nothing(root: Path) -> None:

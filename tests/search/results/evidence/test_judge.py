@@ -34,7 +34,7 @@ def test_an_arm_that_wins_every_pair_is_the_winner_and_the_sentence_says_by_how_
         "gru beats rnn by more than 0.01 in accuracy in 100 % of cases",
         "12 pairs",
         "mean difference +0.0945",
-        "on one split, not about cells",
+        "on this one split, not of cells",
     ):
         assert part in verdict.sentence
 
