@@ -228,30 +228,30 @@ def pairs(verdict: Verdict, arms: Sequence[str] = ()) -> Table:
     percent = f"{100 * verdict.confidence:g} %"
     columns = (
         Column("pair", "pair"),
-        Column("first one wins", "setting", "wins", strong=True),
-        Column(f"{percent} interval", "setting", "interval"),
-        Column("mean difference", "signed", "difference"),
-        Column(f"{percent} interval of it", "setting", "its interval"),
+        Column(f"first one wins ({percent} interval)", "setting", "wins", strong=True),
+        Column("mean difference", "signed", "mean"),
+        Column(f"{percent} interval of it", "setting", "interval"),
         Column("pairs", "count"),
         Column("decision", "text"),
-        Column("more pairs needed", "setting", "still needed"),
     )
-    title = f"Pairs of arms; results within {wording.amount(verdict)} count one half"
+    margin = f"results within {wording.amount(verdict)} count one half"
+    title = f"Pairs of arms; {margin}; intervals of {percent}"
     return Table(title, columns, tuple(_pair(pair, places) for pair in verdict.pairs))
 
 
 def _pair(pair: PairVerdict, places: Mapping[str, int]) -> tuple[Any, ...]:
-    low, high = pair.interval
+    low, high = (100 * bound for bound in pair.interval)
     bounds = pair.difference_interval
+    decision = f"{pair.winner} better" if pair.winner else pair.decision
+    if pair.still_needed is not None:
+        decision = f"needs {wording.needed_range(pair.still_needed)}"
     return (
         tuple(ArmLabel(name, places[name]) for name in (pair.first, pair.second)),
-        f"{100 * pair.probability:.0f} %",
-        f"{100 * low:.0f} to {100 * high:.0f} %",
+        f"{100 * pair.probability:.0f} % ({low:.0f}–{high:.0f})",
         pair.difference,
         format.ABSENT if bounds is None else " to ".join(map(format.signed, bounds)),
         pair.pairs,
-        f"{pair.winner} is better" if pair.winner else pair.decision,
-        format.ABSENT if pair.still_needed is None else wording.needed_range(pair.still_needed),
+        decision,
     )
 
 

@@ -34,7 +34,7 @@ T = TypeVar("T")
 _PARAMS = MOST_PARAMS // 2  # of one request, which is limited in bytes, too
 _METRICS = MOST_ENTRIES - MOST_PARAMS  # of one request, in which params and tags have room as well
 _KEY, _JOB, _POINTS = "gatesearch.key", "gatesearch.job_id", "gatesearch.points"
-_FILE, _FOLDER = "gatesearch.file.", "gatesearch.folder"
+_FILE, _FOLDER, _NOTE = "gatesearch.file.", "gatesearch.folder", "gatesearch.note"
 _LOCAL_SCHEMES = ("", "file")
 
 
@@ -134,12 +134,16 @@ class Server:
         """Bring one run in MLflow up to date, with as few requests as possible."""
         if run.key != JOB_KEY:
             run.tags[PARENT_TAG] = self._stored[JOB_KEY].run_id
+        if NOTE_TAG in run.tags:
+            run.tags[_NOTE] = _digest(run.tags[NOTE_TAG].encode())
         stored = self._stored.get(run.key) or self._create(run)
         if not run.running:
             run.tags[_POINTS] = str(run.point_count)
         tags = {name: text for name, text in run.tags.items() if stored.tags.get(name) != text}
-        if NOTE_TAG in stored.tags:
-            tags.pop(NOTE_TAG, None)  # people may have edited it
+        note = stored.tags.get(NOTE_TAG)
+        if note is not None and stored.tags.get(_NOTE) != _digest(note.encode()):
+            tags.pop(NOTE_TAG, None)  # people have edited it
+            tags.pop(_NOTE, None)
         if not tags and stored.status == run.status and not run.running:
             run.points, run.params = [], {}  # all of it was sent before
             return
@@ -160,7 +164,7 @@ class Server:
         """Store a file with the job's run, unless the same content is there."""
         stored = self._stored[JOB_KEY]
         tag = _FILE + (f"{folder}/{path.name}" if folder else path.name)
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        digest = _digest(path.read_bytes())
         place = self._local_artifacts(stored.artifacts)
         copy = place and place / (folder or "") / path.name
         if stored.tags.get(tag) == digest and (copy is None or copy.exists()):
@@ -366,6 +370,10 @@ class Server:
         except Exception as error:
             return mlflow_compat.fault_of(error) is Fault.MISSING
         return False
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _store_copy(path: Path, copy: Path) -> None:

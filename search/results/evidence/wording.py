@@ -67,8 +67,8 @@ def needed(found: StillNeeded) -> str:
 def needed_range(found: StillNeeded) -> str:
     """Return how many more pairs are needed, with the range, in a table's cell."""
     if found.estimate is None:
-        return f"more than {MOST:,}"
-    return f"{found.estimate:,} ({_range(found)})"
+        return f"over {MOST:,} more"
+    return f"{found.estimate:,} more ({_range(found, '–')})"
 
 
 def variance(verdict: Verdict) -> str | None:
@@ -83,9 +83,9 @@ def variance(verdict: Verdict) -> str | None:
     return f"What results vary with, as standard deviations: {listed(known)}." if known else None
 
 
-def _range(found: StillNeeded) -> str:
-    high = f"more than {MOST:,}" if found.high is None else f"{found.high:,}"
-    return f"{found.low:,} to {high}"
+def _range(found: StillNeeded, to: str = " to ") -> str:
+    high = f"over {MOST:,}" if found.high is None else f"{found.high:,}"
+    return f"{found.low:,}{to}{high}"
 
 
 def _about(verdict: Verdict, winner: str) -> str:

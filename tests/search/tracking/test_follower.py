@@ -195,6 +195,21 @@ def test_the_verdict_of_a_finished_job_stands_on_its_run(root: Path) -> None:
     assert (tags["verdict"], tags.get("winner", "")) == ("undecided", "")
 
 
+def test_the_verdict_enters_a_note_that_was_sent_before_unless_people_edited_it(root: Path) -> None:
+    folder = whole_job(root)
+    told = {"kind": "decided", "best": ["lstm"], "sentence": "With fresh seeds, lstm beats rnn."}
+    mirror(folder)
+    (folder / "verdict.json").write_text(json.dumps(told))
+    mirror(folder)
+    assert stored(root)["job"]["tags"][NOTE_TAG].startswith("With fresh seeds, lstm beats rnn.")
+    with environment():
+        client = open_client(uri(root))
+        client.set_tag(stored(root)["job"]["run_id"], NOTE_TAG, "Mine.")
+    (folder / "verdict.json").write_text(json.dumps(told | {"sentence": "Another one."}))
+    mirror(folder)
+    assert stored(root)["job"]["tags"][NOTE_TAG] == "Mine."
+
+
 @pytest.mark.parametrize("text", ["", "[]", '{"kind": "decided"}', "{" * 100_000])
 def test_a_verdict_that_cannot_be_read_stops_no_mirror(root: Path, text: str) -> None:
     folder = whole_job(root)
