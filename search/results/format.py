@@ -1,5 +1,6 @@
 """How figures are written for people: in the terminal, in sentences and in the report alike."""
 
+import math
 from typing import Any
 
 from search.spread import Spread
@@ -21,6 +22,13 @@ def signed(number: float | None) -> str:
     if number is None:
         return ABSENT
     return ("+" if number > 0 else "−" if number < 0 else "±") + value(abs(number))
+
+
+def bounds(low: float, high: float) -> str:
+    """Return an interval of differences; digits far below its width are left out."""
+    width = high - low
+    digits = max(4, 2 - math.floor(math.log10(width))) if 0 < width < math.inf else 4
+    return f"{signed(round(low, digits))} to {signed(round(high, digits))}"
 
 
 def spread(values: Spread | None) -> str:

@@ -249,7 +249,7 @@ def _pair(pair: PairVerdict, places: Mapping[str, int]) -> tuple[Any, ...]:
         tuple(ArmLabel(name, places[name]) for name in (pair.first, pair.second)),
         f"{100 * pair.probability:.0f} % ({low:.0f}–{high:.0f})",
         pair.difference,
-        format.ABSENT if bounds is None else " to ".join(map(format.signed, bounds)),
+        format.ABSENT if bounds is None else format.bounds(*bounds),
         pair.pairs,
         decision,
     )

@@ -67,8 +67,8 @@ def needed(found: StillNeeded) -> str:
 def needed_range(found: StillNeeded) -> str:
     """Return how many more pairs are needed, with the range, in a table's cell."""
     if found.estimate is None:
-        return f"over {MOST:,} more"
-    return f"{found.estimate:,} more ({_range(found, '–')})"
+        return f"over {MOST:,}"
+    return f"{found.estimate:,} ({_range(found, '–')})"
 
 
 def variance(verdict: Verdict) -> str | None:
@@ -142,6 +142,6 @@ def _beats(verdict: Verdict, pair: PairVerdict, *, first: bool) -> str:
     if pair.difference is not None:
         figures += f"; mean difference {format.signed(pair.difference)}"
         if pair.difference_interval is not None:
-            figures += f", {' to '.join(map(format.signed, pair.difference_interval))}"
+            figures += f", {format.bounds(*pair.difference_interval)}"
     share = f"{100 * pair.probability:.0f} % of cases"
     return f"{pair.first} beats {pair.second}{margin} in {share} ({figures})"

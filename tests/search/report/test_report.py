@@ -107,7 +107,7 @@ def test_the_tables_show_each_arms_leader(tmp_path: Path) -> None:
         # arm, trials ended, states, at random, epochs, training time, what that was measured on
         ["lstm", "2", "2", "0", "0", "0", "0", "0", "18", "23.0 s", "–"],
         # pair, first one wins, mean difference, its interval, pairs, decision
-        ["lstm − gru", "100 % (8–100)", "+0.1500", "–", "2", "needs 12 more (7–46)"],
+        ["lstm − gru", "100 % (8–100)", "+0.1500", "–", "2", "needs 12 (7–46)"],
         # setting, lstm, gru
         ["hidden_size", "17", "64"],
         ["depth", "1", "2"],

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from search.results.evidence.judge import judge
 from search.results.evidence.pairs import Margin, Paired, Scores
 from search.results.evidence.verdict import Verdict
+from search.results.format import bounds
 
 values = st.lists(st.integers(0, 100).map(lambda x: x / 100) | st.none(), min_size=3, max_size=15)
 
@@ -222,3 +223,18 @@ def test_the_nadeau_bengio_interval_stands_beside_where_the_parts_sizes_are_know
     verdict = judge(scores, metric="accuracy", maximize=True, design="splits", test_to_train=0.25)
     assert verdict.pairs[0].sensitivity_interval is not None
     assert "sensitivity_interval" in verdict.as_dict()["pairs"][0]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "written"),
+    [
+        (-0.0373, -0.0005359, "−0.0373 to −0.0005"),
+        (-0.00001234, 0.00004321, "−1.23e-05 to +4.32e-05"),
+        (1.5, 2.5, "+1.5000 to +2.5000"),
+        (0.1, 0.1, "+0.1000 to +0.1000"),
+    ],
+)
+def test_an_interval_is_written_without_digits_far_below_its_width(
+    low: float, high: float, written: str
+) -> None:
+    assert bounds(low, high) == written
