@@ -76,6 +76,8 @@ def test_compare_has_the_same_figures_to_the_digit(copied: Path) -> None:
         assert arm.pop("mean_parameters") > 0
         assert arm.pop("paths") == []  # and nothing of what times were measured on
         assert all(finalist.pop("alone") is None for finalist in arm["finalists"])
+        replicates = [each for finalist in arm["finalists"] for each in finalist["replicates"]]
+        assert all(each.pop("split") is None for each in replicates)
     assert {name: compared[name] for name in wanted} == wanted
 
 
