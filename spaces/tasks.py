@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Discriminator, Field, StrictBool, Tag, field_validator, model_validator
 
 from spaces.fields import Fault, Integer, Section, Text, refusal
 from spaces.paths import in_home
@@ -43,8 +43,9 @@ class Metric:
 
 
 #: The metrics of each kind of task; the first is the default one. "loss" is what training
-#: minimises: cross-entropy in nats (classification, next-token), mean squared error (regression),
-#: or the negative log-likelihood summed over labels and averaged over frames (next-step).
+#: minimises: cross-entropy in nats (classification, next-token), mean squared error (regression; of
+#: standardised targets, where they are standardised, while mse is in the units of the data), or the
+#: negative log-likelihood summed over labels and averaged over frames (next-step).
 METRICS: dict[TaskKind, tuple[Metric, ...]] = {
     "classification": (Metric("accuracy", "maximize"), Metric("loss", "minimize")),
     "regression": (Metric("mse", "minimize"), Metric("loss", "minimize")),
@@ -57,23 +58,28 @@ METRICS: dict[TaskKind, tuple[Metric, ...]] = {
 }
 
 #: How each metric follows from sums over targets: their losses, how many were predicted correctly,
-#: and how many there are.
-FORMULAS: dict[str, Callable[[float, float, float], float]] = {
-    "loss": lambda loss, correct, count: loss / count,
-    "accuracy": lambda loss, correct, count: correct / count,
-    "mse": lambda loss, correct, count: loss / count,
-    "nll": lambda loss, correct, count: loss / count,
-    "bits-per-token": lambda loss, correct, count: loss / count / math.log(2),
+#: how many there are; and from what a difference of 1 in the losses is in the units of the data.
+FORMULAS: dict[str, Callable[[float, float, float, float], float]] = {
+    "loss": lambda loss, correct, count, unit: loss / count,
+    "accuracy": lambda loss, correct, count, unit: correct / count,
+    "mse": lambda loss, correct, count, unit: loss / count * unit**2,
+    "nll": lambda loss, correct, count, unit: loss / count,
+    "bits-per-token": lambda loss, correct, count, unit: loss / count / math.log(2),
 }
 
 
-def compute_metrics(kind: TaskKind, loss: float, correct: float, count: float) -> dict[str, float]:
+def compute_metrics(
+    kind: TaskKind, loss: float, correct: float, count: float, unit: float = 1.0
+) -> dict[str, float]:
     """Return all metrics of a kind of task by name, from sums over `count` targets (see FORMULAS).
 
     loss: what training minimises, summed; correct: targets that were predicted, 0 where a task has
-    no classes. Raises ZeroDivisionError where there are no targets.
+    no classes; unit: what a difference of 1 between targets is in the units of the data, where the
+    targets are standardised. Raises ZeroDivisionError where there are no targets.
     """
-    return {metric.name: FORMULAS[metric.name](loss, correct, count) for metric in METRICS[kind]}
+    return {
+        metric.name: FORMULAS[metric.name](loss, correct, count, unit) for metric in METRICS[kind]
+    }
 
 
 def is_causal(kind: TaskKind) -> bool:
@@ -232,6 +238,11 @@ class OwnData(TaskSection):
     )
     data: Text = Field(
         description="An .npz file; a relative path starts from the job file's folder."
+    )
+    standardise: StrictBool = Field(
+        True,
+        description="Whether features and regression targets get mean 0 and deviation 1 in the "
+        "training part; predictions and mse are in the data's own units all the same.",
     )
 
     @field_validator("data")

@@ -180,6 +180,13 @@ def _data(exported: Exported) -> str:
             "\n\nFeatures were scaled for training by mean and deviation of the training split. "
             "`model.onnx` scales raw features itself."
         )
+    if data.train.y_scaling is not None:
+        mean, deviation = data.train.y_scaling
+        text += (
+            f"\n\nTargets were scaled in the same way (mean {mean:.6g}, deviation "
+            f"{deviation:.6g}). `model.onnx` predicts them in their own units; mse is in these, "
+            "and loss is that of scaled targets."
+        )
     return text
 
 
@@ -208,7 +215,13 @@ def _use(exported: Exported) -> str:
         if exported.scaling is not None
         else ""
     )
-    reads = "load_model, read_metadata" if exported.scaling is not None else "load_model"
+    back = (
+        '\ntargets = read_metadata("weights.safetensors")["target_scaling"]'
+        '\npredictions = outputs * targets["deviation"] + targets["mean"]'
+        if exported.data.train.y_scaling is not None
+        else ""
+    )
+    reads = "load_model, read_metadata" if scale or back else "load_model"
     layout = "x [all steps]" if symbols else f"x [all steps, {info.inputs}]"
     return f"""## Use
 
@@ -238,7 +251,7 @@ from trainables.export.weights import {reads}
 
 model = load_model("weights.safetensors")
 x = torch.from_numpy({example}).transpose(0, 1){scale}
-outputs = model(x, torch.tensor([{steps}, 1]))
+outputs = model(x, torch.tensor([{steps}, 1])){back}
 ```"""
 
 

@@ -147,7 +147,7 @@ def _export_one(results: Results, candidate: Candidate, data: Data, folder: Path
     best = training.best
     assert best is not None
     model = training.best_model()
-    scaling = tasks.scaling(results.job.task)
+    scaling, targets = tasks.scaling(results.job.task, data), data.train.y_scaling
     metadata: dict[str, Any] = {
         "format": FORMAT,
         "gatesearch": version("gatesearch"),
@@ -160,11 +160,16 @@ def _export_one(results: Results, candidate: Candidate, data: Data, folder: Path
         "config": config.model_dump(mode="json"),
         "task": asdict(data.info),
         "scaling": scaling and {"mean": scaling[0].tolist(), "deviation": scaling[1].tolist()},
+        "target_scaling": targets and {"mean": targets[0], "deviation": targets[1]},
     }
-    proto = onnx.convert(model, scaling=scaling, metadata=metadata)
+    proto = onnx.convert(model, scaling=scaling, targets=targets, metadata=metadata)
     batches = Batches(data.validation, data.info.kind).shuffled(BATCH, seed=0, epoch=0)
     comparison = onnx.compare(
-        proto, model, itertools.islice(batches, CHECKED_BATCHES), scaling=scaling
+        proto,
+        model,
+        itertools.islice(batches, CHECKED_BATCHES),
+        scaling=scaling,
+        targets=targets,
     )
     if not comparison.passed:
         raise onnx.ExportError(

@@ -46,10 +46,10 @@ def apply(folder: Path, data: Path) -> Prediction:
     The file holds x and lengths as a user's own data does; y and split are optional and are used
     for metrics alone. Raises InputError.
     """
-    session, info, config = _open(folder)
+    session, info, config, unit = _open(folder)
     sequences = read_sequences(data, info)
     y, split = _targets(data, info, len(sequences))
-    scores = _Scores(info, len(sequences))
+    scores = _Scores(info, len(sequences), unit)
     results: Array = np.zeros((len(sequences), info.outputs), np.float32)
     for chosen, x, lengths in _batches(sequences, info, config):
         outputs = _outputs(session, x, lengths, info, folder / MODEL)
@@ -97,8 +97,8 @@ def _outputs(session: Any, x: Array, lengths: Array, info: TaskInfo, path: Path)
     raise InputError.of(str(path), rule, _REMEDY)
 
 
-def _open(folder: Path) -> tuple[Any, TaskInfo, TrialConfig]:
-    """Return a session of the folder's model, its task and its configuration."""
+def _open(folder: Path) -> tuple[Any, TaskInfo, TrialConfig, float]:
+    """Return a session of the folder's model, its task, its configuration and its targets' unit."""
     import onnxruntime
 
     path = folder / MODEL
@@ -122,6 +122,7 @@ def _open(folder: Path) -> tuple[Any, TaskInfo, TrialConfig]:
             )
         info = check_task(metadata["task"])
         config = TrialConfig(**completed(metadata["config"]))
+        unit = _unit(metadata.get("target_scaling"))
     except InputError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
@@ -131,7 +132,20 @@ def _open(folder: Path) -> tuple[Any, TaskInfo, TrialConfig]:
     if shape and shape[-1] != info.outputs:
         rule = f"must give the {info.outputs} outputs that its metadata tell, not {shape[-1]}"
         raise InputError.of(str(path), rule, _REMEDY)
-    return session, info, config
+    return session, info, config, unit
+
+
+def _unit(target_scaling: Any) -> float:
+    """Return the deviation by which targets were divided in training; 1 where they were not.
+
+    Raises ValueError or TypeError where a stranger's metadata have none.
+    """
+    if target_scaling is None:
+        return 1.0
+    unit = target_scaling["deviation"]
+    if not isinstance(unit, float) or not 0 < unit < float("inf"):
+        raise ValueError("a deviation must be a positive number")
+    return unit
 
 
 def _targets(path: Path, info: TaskInfo, n: int) -> tuple[Array | None, Array | None]:
@@ -207,15 +221,16 @@ def _log_softmax(logits: Array) -> Array:
 class _Scores:
     """Loss, hits and targets of each sequence; their sums are the metrics of training."""
 
-    def __init__(self, info: TaskInfo, n: int) -> None:
-        self._info = info
+    def __init__(self, info: TaskInfo, n: int, unit: float) -> None:
+        self._info, self._unit = info, unit
         self._loss, self._hits, self._count = np.zeros(n), np.zeros(n), np.zeros(n)
 
     def add_sequences(self, outputs: Array, y: Array) -> None:
         """Score classification or regression: one target a sequence."""
         self._count[:] = 1
         if self._info.kind == "regression":
-            self._loss[:] = (outputs[:, 0].astype(np.float64) - y.astype(np.float32)) ** 2
+            errors = outputs[:, 0].astype(np.float64) - y.astype(np.float32)
+            self._loss[:] = (errors / self._unit) ** 2
             return
         log_p = _log_softmax(outputs.astype(np.float64))
         self._loss[:] = -log_p[np.arange(len(y)), y.astype(np.int64)]
@@ -248,4 +263,4 @@ class _Scores:
         if count == 0:
             return {}
         loss, hits = self._loss[chosen].sum(), self._hits[chosen].sum()
-        return compute_metrics(self._info.kind, float(loss), float(hits), float(count))
+        return compute_metrics(self._info.kind, float(loss), float(hits), float(count), self._unit)

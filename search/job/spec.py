@@ -73,10 +73,12 @@ class JobSpec:
 
         Raises InputError where the record breaks a rule.
         """
-        space = dump.get("space")
-        if not isinstance(space, dict):
-            return cls.from_dump(dump, base)
-        return cls.from_dump({**dump, "space": {**plain_space(UNSEARCHED, None), **space}}, base)
+        space, task = dump.get("space"), dump.get("task")
+        if isinstance(space, dict):
+            dump = {**dump, "space": {**plain_space(UNSEARCHED, None), **space}}
+        if isinstance(task, dict) and task.get("kind") in ("classification", "regression"):
+            dump = {**dump, "task": {"standardise": False, **task}}
+        return cls.from_dump(dump, base)
 
     @classmethod
     def _of(cls, source: Source, base: Path) -> "JobSpec":
@@ -120,17 +122,21 @@ class JobSpec:
         """
         return self._file.dump()
 
-    def with_space_of(self, begun: dict[str, Any]) -> "JobSpec":
+    def with_defaults_of(self, begun: dict[str, Any]) -> "JobSpec":
         """Return the job with the space of another one's dump where its own file says nothing.
 
-        What is tried by default may have changed since a job was begun.
+        What is tried by default may have changed since a job was begun, and so may have whether own
+        data is standardised.
         """
         dump, given = self.dump(), self._file.space.dump()
         space = {
             key: domain if key in given else begun["space"].get(key, domain)
             for key, domain in dump["space"].items()
         }
-        return JobSpec.from_dump({**dump, "space": space}, self.base)
+        task = dump["task"]
+        if "standardise" in task and "standardise" not in self.task.model_fields_set:
+            task = {**task, "standardise": begun["task"].get("standardise", True)}
+        return JobSpec.from_dump({**dump, "space": space, "task": task}, self.base)
 
     def refusal(self, faults: Iterable[Fault]) -> InputError:
         """Return the error that reports these faults with their lines in the job file."""

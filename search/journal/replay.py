@@ -344,7 +344,7 @@ class JobState:
         remedy = "give the changed job another name"
         begun = JobSpec.recorded(self.spec, job.base).dump()
         if begun != job.dump():
-            job = job.with_space_of(begun).check(info)
+            job = job.with_defaults_of(begun).check(info)
         if begun != job.dump():
             rule = f"the job {job.name!r} must be as it was when it was started; it has changed"
             raise InputError.of(place, rule, remedy)

@@ -61,12 +61,12 @@ class Driver:
         info: TaskInfo,
         journal: BaseJournal,
         load_prior: LoadPrior = Prior,
-        baselines: Callable[[], list[Baseline]] = list,
+        baselines: Callable[[JobSpec], list[Baseline]] = lambda job: [],
     ) -> None:
         """Take the job over. Raises InputError when the journal holds another job.
 
         load_prior: returns the trials of a prior job to learn from, if the journal lacks them.
-        baselines: returns what is reached without a model, if the journal lacks it.
+        baselines: returns what is reached without a model in the job, if the journal lacks it.
         """
         self._journal = journal
         history = journal.take_history()
@@ -83,7 +83,7 @@ class Driver:
             self._record({**record, "common_controls": self.job_state.common_controls})
         self.generation = self.job_state.generation + 1
         self._record_driver()
-        if not self.job_state.baselines and (found := baselines()):
+        if not self.job_state.baselines and (found := baselines(job)):
             self._record({"record": "baselines", "baselines": list(map(asdict, found))}, timed=True)
         self._studies = open_studies(
             job, self.job_state, journal, history, lambda: self._inherit(load_prior())

@@ -31,7 +31,8 @@ from spaces.errors import InputError
 from spaces.tasks import TaskInfo
 from trainables.data import redealing, tasks
 from trainables.data.baselines import baselines
-from trainables.data.sequences import Data, scale_notes
+from trainables.data.scaling import scale_notes
+from trainables.data.sequences import Data
 from trainables.machine import memory_bytes
 from trainables.patience import PATIENCE
 
@@ -119,8 +120,9 @@ def execute(
             data.info,
             journal,
             lambda: inherit(job, data, folder.parent),
-            lambda: baselines(data),
+            lambda begun: baselines(_data_of(begun, job, data)),
         )
+        data = _data_of(driver.job, job, data)
         exported = True
         if trials or seeds or replicates:
             driver.extend(trials, seeds, replicates)
@@ -149,6 +151,11 @@ def execute(
             if not mirror.wait(MIRROR_SECONDS):
                 _tell_of_mirror(mirror, folder, console)
         return exported and all(driver.confirmation.best(arm.name, 1) for arm in job.arms)
+
+
+def _data_of(begun: JobSpec, job: JobSpec, data: Data) -> Data:
+    """Return the data of a job as it was begun; data: of the job as this version would begin it."""
+    return data if begun.task == job.task else tasks.load(begun.task, begun.base)
 
 
 def _finish(driver: "Driver", data: Data, folder: Path, console: Console) -> "Conclusion":

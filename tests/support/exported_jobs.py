@@ -21,6 +21,7 @@ TASKS = {
     "next-step": "{kind: next-step, data: own.npz}",
     "regression": "{name: adding, length: 6, examples: 60}",
     "vowels": "{name: japanese-vowels}",
+    "off-scale": "{kind: regression, data: own.npz}",
 }
 
 JOB = """
@@ -44,6 +45,8 @@ def write_own(path: Path, kind: str, n: int = 30) -> None:
     else:
         y = np.arange(n) % 3
         x = draw.normal(size=(steps, 4)) + np.repeat(y, lengths)[:, None]
+        if kind == "off-scale":
+            x, y = x * [1, 1e-3, 1e3, 0] + [0, 0, 5e3, 7], 300 + 60 * y
         np.savez(path, x=x, lengths=lengths, y=y)
 
 

@@ -42,7 +42,8 @@ def baselines(data: Data) -> list[Baseline]:
     """Return the baselines of a task's kind, the simplest one first."""
 
     def metrics(score: Score, part: Sequences) -> dict[str, float]:
-        return compute_metrics(data.info.kind, *map(float, score(part)))
+        loss, correct, count = map(float, score(part))
+        return compute_metrics(data.info.kind, loss, correct, count, data.unit)
 
     fitted = [(name, fit(data)) for name, fit in BASELINES[data.info.kind].items()]
     return [
@@ -124,8 +125,8 @@ def _last_frame(data: Data) -> Score:
 
 
 def _targets(part: Sequences) -> Array:
-    assert part.y is not None
-    return part.y
+    assert part.targets is not None
+    return part.targets
 
 
 def _pairs(part: Sequences) -> tuple[Array, Array]:

@@ -109,8 +109,8 @@ class Batches:
 
     def targets(self, chosen: NDArray[np.int64]) -> Tensor:
         """Return the chosen sequences' targets, for tasks with one a sequence."""
-        assert self._sequences.y is not None
-        return torch.from_numpy(self._sequences.y[chosen])
+        assert self._sequences.targets is not None
+        return torch.from_numpy(self._sequences.targets[chosen])
 
     def _padded(self, at_TB: NDArray[np.int64], padding_TB: NDArray[np.bool_]) -> Tensor:
         gathered = self._sequences.steps(at_TB)  # a fresh array: x may be read-only shared memory

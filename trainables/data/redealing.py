@@ -5,7 +5,7 @@
 
 Parts keep their sizes. Classes stay in proportion, and groups whole. A text or a series is cut into
 contiguous stretches. A task that generates its data draws all of it anew under either design. Where
-a task standardises its features, this is fitted again on the new training part.
+a task standardises, this is fitted again on the new training part.
 """
 
 import hashlib
@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data import tasks
-from trainables.data.sequences import Data, Moments, Sequences
+from trainables.data.scaling import standardised
+from trainables.data.sequences import Data, Sequences
 from trainables.data.splits import grouped, proportional, rotated
 
 CHECKED = 20  #: dealings that are tried before a job begins, where groups may be too few
@@ -94,15 +95,11 @@ def redeal(data: Data, split: Split) -> Data:
     data = pooled(data)
     dealt = deal(data, split)
     train, validation, test = (_chosen(data, positions) for positions in dealt)
-    if data.dealing.standardised:
-        moments = _moments(train)
-        train, validation, test = (
-            replace(part, scaling=moments) for part in (train, validation, test)
-        )
     told = f"{data.info.fingerprint} {split.design} {split.seed}"
     fingerprint = hashlib.sha256(told.encode()).hexdigest()
     info = replace(data.info, fingerprint=fingerprint)
-    return Data(info, train, validation, test, dealing=data.dealing)
+    dealt_anew = Data(info, train, validation, test, dealing=data.dealing)
+    return standardised(dealt_anew) if data.dealing.standardised else dealt_anew
 
 
 def pooled(data: Data) -> Data:
@@ -155,10 +152,3 @@ def _chosen(data: Data, positions: NDArray[np.int64]) -> Sequences:
         y,
         np.concatenate([part.starts for part in data.parts])[positions],
     )
-
-
-def _moments(train: Sequences) -> Moments:
-    steps = train.all_steps().astype(np.float64)
-    mean, deviation = steps.mean(axis=0), steps.std(axis=0)
-    deviation[deviation == 0] = 1.0
-    return mean.astype(np.float32), deviation.astype(np.float32)

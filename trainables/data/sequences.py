@@ -24,6 +24,7 @@ class Sequences:
        (next-token and next-step).
     at: [n] int64 positions in x at which the sequences begin; None where they lie end to end.
     scaling: of the features as they are read, see `steps`; None leaves them as they are.
+    y_scaling: mean and deviation of the targets as they are read, see `targets`; None as before.
     """
 
     x: NDArray[np.generic]
@@ -31,6 +32,7 @@ class Sequences:
     y: NDArray[np.generic] | None = None
     at: NDArray[np.int64] | None = None
     scaling: Moments | None = None
+    y_scaling: tuple[float, float] | None = None
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -48,16 +50,35 @@ class Sequences:
         if self.scaling is None:
             return found
         mean, deviation = self.scaling
-        return (found - mean) / deviation
+        found -= mean
+        found /= deviation
+        return found
 
     def all_steps(self) -> NDArray[np.generic]:
         """Return the steps of all sequences, laid end to end and scaled."""
         if self.at is None and self.scaling is None:
             return self.x
+        return self.steps(self._positions())
+
+    def unscaled_steps(self) -> NDArray[np.generic]:
+        """Return the steps of all sequences, laid end to end, as they are in x."""
+        return self.x if self.at is None else self.x[self._positions()]
+
+    @cached_property
+    def targets(self) -> NDArray[np.generic] | None:
+        """Return y, scaled: [n] float32 where there is a scaling."""
+        if self.y is None or self.y_scaling is None:
+            return self.y
+        mean, deviation = self.y_scaling
+        return ((self.y.astype(np.float64) - mean) / deviation).astype(np.float32)
+
+    def _positions(self) -> NDArray[np.int64]:
+        """Return the positions in x of all steps, one sequence after the other."""
         within = np.arange(self.lengths.sum()) - np.repeat(
             np.cumsum(self.lengths) - self.lengths, self.lengths
         )
-        return self.steps(np.repeat(self.starts, self.lengths) + within)
+        positions: NDArray[np.int64] = np.repeat(self.starts, self.lengths) + within
+        return positions
 
 
 @dataclass(frozen=True)
@@ -71,7 +92,7 @@ class Dealing:
     #: or nothing, where new data is generated.
     by: Literal["sequences", "stretches", "draws"] = "sequences"
     official_test: bool = False  #: whether somebody else said which sequences are for test
-    standardised: bool = False  #: whether features have mean 0 and deviation 1 in training
+    standardised: bool = False  #: whether scales are fitted on the training part, see scaling.py
     group: NDArray[np.int64] | None = None  #: sequences of equal numbers stay in one part
     order: NDArray[np.int64] | None = None  #: stretches: places in the series; None: as they lie
     spec: TaskSpec | None = None  #: draws: the task whose generator draws again
@@ -92,6 +113,11 @@ class Data:
         """Training, validation and test part."""
         return self.train, self.validation, self.test
 
+    @property
+    def unit(self) -> float:
+        """What a difference of 1 between targets as they are read is in the units of y."""
+        return 1.0 if self.train.y_scaling is None else self.train.y_scaling[1]
+
 
 def fingerprint(*splits: Sequences) -> str:
     """Return a sha256 over values, shapes and types of all arrays in order."""
@@ -104,31 +130,3 @@ def fingerprint(*splits: Sequences) -> str:
             digest.update(f"{array.dtype.str}{array.shape}".encode())
             digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
-
-
-def scale_notes(data: Data) -> list[str]:
-    """Return sentences about a scale of the training data that hinders learning.
-
-    A network learns well from inputs and targets near mean 0 and deviation 1. Nothing is changed.
-    """
-    arrays = {"x": data.train.x, "y": data.train.y if data.info.kind == "regression" else None}
-    notes = []
-    for name, array in arrays.items():
-        if array is None or not np.issubdtype(array.dtype, np.floating):
-            continue
-        columns = array.reshape(len(array), -1).astype(np.float64)
-        mean, deviation = columns.mean(axis=0), columns.std(axis=0)
-        flat = np.flatnonzero(deviation == 0)
-        varied = np.where(deviation == 0, 1.0, deviation)
-        off = (deviation > 0) & ((varied > 100) | (varied < 0.01) | (abs(mean) > 10 * varied))
-        for column in np.flatnonzero(off)[:1]:
-            more = f" (and {off.sum() - 1} more)" if off.sum() > 1 else ""
-            notes.append(
-                f"{name}: feature {column}{more} has mean {mean[column]:.3g} and deviation "
-                f"{deviation[column]:.3g} in the training part; standardise it with these, or "
-                "the model may learn nothing"
-            )
-        if len(flat):
-            more = f" and {len(flat) - 1} more" if len(flat) > 1 else ""
-            notes.append(f"{name}: feature {flat[0]}{more} never changes in the training part")
-    return notes

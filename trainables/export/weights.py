@@ -52,7 +52,8 @@ def load_model(path: str | Path) -> Model:
     """Return the model of a weights file, ready for evaluation.
 
     It takes x [T, B, I] and lengths [B] (see Model.forward), with features scaled as the metadata's
-    "scaling" says, if it is there. Raises InputError where the file holds no model.
+    "scaling" says, if it is there, and predicts targets scaled as "target_scaling" says. Raises
+    InputError where the file holds no model.
     """
     metadata = read_metadata(Path(path))
     try:

@@ -172,7 +172,7 @@ class Cohort(Advancing):
 
     def _evaluate(self, active: list[int], split: str) -> list[dict[str, float]]:
         kind = self._data.info.kind
-        totals = {i: Totals(kind) for i in active}
+        totals = {i: Totals(kind, self.members[i].data.unit) for i in active}
         batches = {i: Batches(getattr(self.members[i].data, split), kind) for i in active}
         choices = [[(i, chosen_B) for chosen_B in batches[i].ordered_choices()] for i in active]
         with torch.no_grad():

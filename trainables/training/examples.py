@@ -5,6 +5,7 @@ A file of them is an .npz without pickles:
     loss     [n] float32, summed over an example's targets: what training minimises
     correct  [n] int32, targets that were predicted; for tasks with classes alone
     count    [n] int32, targets of an example: 1, or the steps of its sequence
+    unit     float64, of standardised targets: losses times its square are in the data's units
 
 Examples stand in the order of the part: the test part as loaded, or as it was dealt anew.
 """
@@ -79,17 +80,19 @@ class Examples:
     loss: NDArray[np.float32]
     count: NDArray[np.int32]
     correct: NDArray[np.int32] | None = None
+    unit: float = 1.0
 
     def metrics(self, kind: TaskKind) -> dict[str, float]:
         """Return all metrics of a kind of task over these examples, at least one."""
         correct = 0 if self.correct is None else int(self.correct.sum())
         loss = float(self.loss.sum(dtype=np.float64))
-        return compute_metrics(kind, loss, correct, int(self.count.sum()))
+        return compute_metrics(kind, loss, correct, int(self.count.sum()), self.unit)
 
     def write(self, folder: Path) -> str:
         """Write the file to a store's draft and to disk; return its sha256."""
         content = io.BytesIO()
-        arrays = {"loss": self.loss, "count": self.count}
+        arrays: dict[str, NDArray[np.generic]] = {"loss": self.loss, "count": self.count}
+        arrays["unit"] = np.array(self.unit)
         if self.correct is not None:
             arrays["correct"] = self.correct
         with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -114,14 +117,15 @@ class Examples:
         if hashlib.sha256(content).hexdigest() != sha256:
             raise CheckpointError(f"{folder}/{FILE} has another digest than the journal says")
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            return cls(arrays["loss"], arrays["count"], arrays.get("correct"))
+            unit = float(arrays["unit"])
+            return cls(arrays["loss"], arrays["count"], arrays.get("correct"), unit)
 
 
 class ExampleScores:
     """Collects the scores of a part's examples, batch by batch."""
 
-    def __init__(self, kind: TaskKind, number: int) -> None:
-        self._each = EACH[kind]
+    def __init__(self, kind: TaskKind, number: int, unit: float) -> None:
+        self._each, self._unit = EACH[kind], unit
         self._loss = np.zeros(number, dtype=np.float32)
         self._count = np.zeros(number, dtype=np.int32)
         self._correct = np.zeros(number, dtype=np.int32)
@@ -138,4 +142,5 @@ class ExampleScores:
 
     def examples(self) -> Examples:
         """Return the scores; an example too short to hold a target has count 0."""
-        return Examples(self._loss, self._count, self._correct if self._classes else None)
+        correct = self._correct if self._classes else None
+        return Examples(self._loss, self._count, correct, self._unit)

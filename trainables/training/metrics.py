@@ -76,8 +76,9 @@ SCORES: dict[TaskKind, Callable[[Tensor, Batch], Scored]] = {
 class Totals:
     """Sums over batches, and the metrics of a kind of task over all of them."""
 
-    def __init__(self, kind: TaskKind) -> None:
-        self._kind = kind
+    def __init__(self, kind: TaskKind, unit: float = 1.0) -> None:
+        """Unit: what a difference of 1 between the batches' targets is in the data's own units."""
+        self._kind, self._unit = kind, unit
         self._loss, self._correct, self._count = 0.0, 0, 0
 
     def add(self, scored: Scored) -> None:
@@ -88,4 +89,4 @@ class Totals:
 
     def metrics(self) -> dict[str, float]:
         """Return all metrics of this kind of task over the batches so far, at least one."""
-        return compute_metrics(self._kind, self._loss, self._correct, self._count)
+        return compute_metrics(self._kind, self._loss, self._correct, self._count, self._unit)

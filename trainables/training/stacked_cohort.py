@@ -184,7 +184,8 @@ class StackedCohort(Advancing):
         if totals is None:
             return []
         rows = zip(*(total.tolist() for total in totals), strict=True)
-        return [compute_metrics(self._first.data.info.kind, *row) for row in rows]
+        kind, unit = self._first.data.info.kind, self._first.data.unit
+        return [compute_metrics(kind, loss, correct, count, unit) for loss, correct, count in rows]
 
 
 def _losses(

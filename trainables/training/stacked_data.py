@@ -34,7 +34,9 @@ class StackedData:
         self._lengths = torch.from_numpy(lengths - self._causal).to(device)
         self._read: NDArray[np.int64] = lengths - self._causal
         self._y = (
-            None if sequences.y is None else torch.from_numpy(np.array(sequences.y)).to(device)
+            None
+            if sequences.targets is None
+            else torch.from_numpy(np.array(sequences.targets)).to(device)
         )
 
     def steps(self, chosen: NDArray[np.int64]) -> int:

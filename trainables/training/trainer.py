@@ -134,7 +134,7 @@ class Training:
         if self.best is None:
             raise ValueError("nothing to evaluate: no epoch was finished")
         sequences: Sequences = getattr(self.data, split)
-        scores = ExampleScores(self.data.info.kind, len(sequences))
+        scores = ExampleScores(self.data.info.kind, len(sequences), self.data.unit)
         with self.at_best():
             metrics = self._evaluate(sequences, scores)
         return metrics, scores.examples()
@@ -228,7 +228,7 @@ class Training:
         self, sequences: Sequences, examples: ExampleScores | None = None
     ) -> dict[str, float]:
         kind = self.data.info.kind
-        totals, batches = Totals(kind), Batches(sequences, kind)
+        totals, batches = Totals(kind, self.data.unit), Batches(sequences, kind)
         self.model.eval()
         with torch.inference_mode():
             for chosen_B in batches.ordered_choices():

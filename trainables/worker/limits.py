@@ -146,7 +146,7 @@ def _longest(sequences: Sequences, number: int) -> Sequences:
     chosen = np.argsort(-sequences.lengths, kind="stable")[:number]
     starts, lengths = sequences.starts[chosen], sequences.lengths[chosen]
     steps = np.concatenate([np.arange(s, s + n) for s, n in zip(starts, lengths, strict=True)])
-    y = None if sequences.y is None else sequences.y[chosen]
+    y = None if sequences.targets is None else sequences.targets[chosen]
     return Sequences(sequences.steps(steps), lengths, y)
 
 

@@ -348,7 +348,7 @@ def test_baselines_are_recorded_once_also_where_an_earlier_version_began(tmp_pat
     first, later = (Baseline(name, {"accuracy": 0.1}, {"accuracy": 0.2}) for name in ("a", "b"))
     for found in (first, later):
         with FileJournal(tmp_path / "job.journal") as journal:
-            driver = Driver(job(tmp_path), INFO, journal, baselines=lambda found=found: [found])  # type: ignore[misc]
+            driver = Driver(job(tmp_path), INFO, journal, baselines=lambda _, found=found: [found])  # type: ignore[misc]
             assert driver.job_state.baselines == (first,)
     assert told(tmp_path).baselines == read_results(tmp_path).baselines == (first,)
 

@@ -7,21 +7,27 @@ from dataclasses import replace
 from pathlib import Path
 
 import driven
+import numpy as np
 import pytest
-from driven import INFO
+from driven import INFO, Workers
 from rich.console import Console
 from server_process import free_ports
 from servers import wait_until
 from written_jobs import WrittenJob
 
 from search.job.folder import stored_job
+from search.job.spec import JobSpec
+from search.journal.base import encode
+from search.journal.file import FileReader
 from search.journal.open import open_journal
+from search.results.read import Results, read_results
 from search.run import session
 from search.run.driver import Driver
 from search.run.session import begin, execute
 from search.tracking.mirror import start_mirror
 from search.tracking.state import mirror_state
 from spaces.errors import InputError
+from spaces.tasks import OwnData
 from trainables.data import tasks
 
 
@@ -54,6 +60,69 @@ def test_a_finished_job_of_another_root_gets_its_report_where_it_is_asked_for(
     console = Console(file=io.StringIO(), width=200)
     execute(job, data, folder, console)
     assert (folder / "report.html").is_file() and (folder / "results.parquet").is_file()
+
+
+OWN = """name: own
+task: {kind: regression, data: own.npz}
+arms: [rnn, gru]
+training: {max_epochs: 3}
+search: {trials: 2}
+confirm: {seeds: 1}
+"""
+
+
+def own_job(folder: Path, text: str = OWN) -> JobSpec:
+    """A job on data of which everything is off scale."""
+    rng = np.random.default_rng(0)
+    y = 300 + 60 * rng.random(20)
+    np.savez(folder / "own.npz", x=rng.normal(size=(40, 2)), lengths=[2] * 20, y=y)
+    return JobSpec.loads(text, base=folder)
+
+
+def finished(job: JobSpec, root: Path, *, earlier: bool) -> Results:
+    """Return the results of a finished job, concluded now; earlier: begun by an earlier version."""
+    data = tasks.load(job.task, job.base)
+    folder = begin(job, data.info, job.base / "job.yaml", root)
+    with open_journal(job, folder) as journal:
+        driver = Driver(job, data.info, journal)
+        Workers(driver, value=lambda work, epoch: 1 / (epoch + 1)).run()
+        driver.done()
+    if earlier:
+        groups = FileReader(folder / "job.journal").read()
+        for record in (record for group in groups for record in group):
+            record.get("spec", {}).get("task", {}).pop("standardise", None)
+        (folder / "job.journal").write_bytes(b"".join(map(encode, groups)))
+    execute(job, data, folder, Console(file=io.StringIO()))
+    return read_results(folder)
+
+
+def test_own_data_is_standardised_in_new_jobs_and_never_in_those_of_before(tmp_path: Path) -> None:
+    """Which shows in the baseline: its loss is in standardised units, its mse in the data's."""
+    now, before = (
+        finished(own_job(tmp_path), tmp_path / str(earlier), earlier=earlier)
+        for earlier in (False, True)
+    )
+    assert isinstance(now.job.task, OwnData) and isinstance(before.job.task, OwnData)
+    assert (now.job.task.standardise, before.job.task.standardise) == (True, False)
+    (unit,), (raw,) = now.baselines, before.baselines
+    assert raw.test["loss"] == raw.test["mse"] == pytest.approx(unit.test["mse"], rel=1e-4)
+    assert unit.test["loss"] < raw.test["loss"] / 100
+
+
+def test_a_job_of_before_may_say_that_its_data_stays_and_never_that_it_changes(
+    tmp_path: Path,
+) -> None:
+    finished(own_job(tmp_path), tmp_path / "runs", earlier=True)
+    data = tasks.load(own_job(tmp_path).task, tmp_path)
+    folder = tmp_path / "runs" / "own"
+    for said in ("false", "true"):
+        job = own_job(tmp_path, OWN.replace("own.npz", f"own.npz, standardise: {said}"))
+        with open_journal(job, folder) as journal:
+            if said == "false":
+                assert Driver(job, data.info, journal).job.dump() == job.dump()
+            else:
+                with pytest.raises(InputError, match="must be as it was when it was started"):
+                    Driver(job, data.info, journal)
 
 
 def test_a_run_that_fails_says_which_process_it_leaves_behind(tmp_path: Path) -> None:

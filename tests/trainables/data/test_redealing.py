@@ -160,7 +160,8 @@ def test_a_class_of_one_sequence_stays_in_training(base: Path) -> None:
 
 
 def test_sequences_keep_their_values_and_targets(data: Data) -> None:
-    data = replace(data, dealing=replace(data.dealing, standardised=False))
+    parts = [replace(part, scaling=None, y_scaling=None) for part in data.parts]
+    data = Data(data.info, *parts, dealing=replace(data.dealing, standardised=False))
     whole = [value for part in data.parts for value in values(part)]
     split = Split("nested", 1)
     for part, positions in zip(redeal(data, split).parts, deal(data, split), strict=True):
@@ -178,7 +179,7 @@ def test_values_are_in_memory_once_however_often_they_are_dealt(data: Data) -> N
 def test_batches_of_dealt_data_hold_what_its_sequences_hold(data: Data) -> None:
     dealt = redeal(data, Split("nested", 0))
     part = dealt.train
-    plain = Sequences(part.all_steps(), part.lengths, part.y)
+    plain = Sequences(part.all_steps(), part.lengths, part.targets)
     kind = dealt.info.kind
     for one, other in zip(
         Batches(part, kind).shuffled(8, 1, 1), Batches(plain, kind).shuffled(8, 1, 1), strict=True

@@ -10,6 +10,7 @@ from small_trainings import points, small_config
 
 from spaces.config import TrialConfig
 from spaces.tasks import TaskKind
+from trainables.data.scaling import standardised
 from trainables.data.sequences import Data
 from trainables.training.cohort import cohort_of
 from trainables.training.stacked_cohort import StackedCohort
@@ -49,6 +50,16 @@ def close(one: Training, other: Training, tolerance: float = 1e-4) -> None:
     for (_, loss, metrics), (_, other_loss, others) in zip(points(one), points(other), strict=True):
         assert loss == pytest.approx(other_loss, rel=tolerance, abs=tolerance)
         assert metrics == pytest.approx(others, rel=tolerance, abs=tolerance)
+
+
+def test_standardised_targets_count_in_the_units_of_the_data(make_data: MakeData) -> None:
+    data = standardised(make_data("regression", **TINY))
+    assert data.unit != 1
+    alone, stacked = (Training(config(), data, seed=3) for _ in range(2))
+    alone.advance(2)
+    cohort_of([stacked]).advance(2)
+    close(stacked, alone)
+    assert stacked.curve[0].metrics["mse"] != stacked.curve[0].metrics["loss"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

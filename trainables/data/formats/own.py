@@ -9,7 +9,8 @@ split    [n] optional: 'train', 'val' or 'validation', 'test'. Without it the se
 group    [n] optional: whole numbers or strings. Sequences of one group (a speaker, a patient) are
          never dealt to different parts.
 
-Values enter the model as they are: scale features before saving them.
+With `standardise` (the default) features and regression targets get mean 0 and deviation 1 in the
+training part; see trainables.data.scaling.
 """
 
 from pathlib import Path

@@ -10,6 +10,7 @@ from typing import Any
 
 from spaces.tasks import METRICS, TASKS, OwnData, TaskInfo, TaskSpec
 from trainables.data.formats import own
+from trainables.data.scaling import check_range, standardised
 from trainables.data.sequences import Data, Moments, fingerprint
 from trainables.data.splits import Parts
 from trainables.data.tasks import adding, characters, japanese_vowels, symbolic
@@ -64,7 +65,7 @@ def load(spec: TaskSpec, base: Path) -> Data:
         own.load(spec, base) if isinstance(spec, OwnData) else LOADERS[spec.name].load(spec, base)
     )
     splits = (parts.train, parts.validation, parts.test)
-    return Data(
+    data = Data(
         TaskInfo(
             name=parts.name,
             kind=parts.kind,
@@ -77,13 +78,19 @@ def load(spec: TaskSpec, base: Path) -> Data:
         *splits,
         dealing=parts.dealing,
     )
+    if isinstance(spec, OwnData) and spec.standardise:
+        data = standardised(data)
+        check_range(data, spec.data)
+    return data
 
 
-def scaling(spec: TaskSpec) -> Moments | None:
-    """Return mean and deviation [features] by which the task scaled its features, if it did.
+def scaling(spec: TaskSpec, data: Data) -> Moments | None:
+    """Return mean and deviation [features] by which a task's data was scaled, if it was.
 
     A model of this task takes raw features as (x - mean) / deviation.
     """
+    if data.train.scaling is not None:
+        return data.train.scaling
     found = None if isinstance(spec, OwnData) else LOADERS[spec.name].scaling
     return None if found is None else found(spec)
 

@@ -36,6 +36,8 @@ OUTPUTS: dict[TaskKind, str] = {
 }
 
 Scaling = tuple[NDArray[np.float32], NDArray[np.float32]]
+#: Mean and deviation of a regression's targets, numbers of float32.
+TargetScaling = tuple[float, float]
 
 
 class ExportError(GatesearchError):
@@ -43,7 +45,11 @@ class ExportError(GatesearchError):
 
 
 def convert(
-    model: Model, *, scaling: Scaling | None = None, metadata: dict[str, Any] | None = None
+    model: Model,
+    *,
+    scaling: Scaling | None = None,
+    targets: TargetScaling | None = None,
+    metadata: dict[str, Any] | None = None,
 ) -> onnx.ModelProto:
     """Return the model as ONNX, for batches of any size and sequences of any length.
 
@@ -53,6 +59,7 @@ def convert(
     step) or [batch, time, outputs] (next-token, next-step; outputs on padding mean nothing).
 
     scaling: mean and deviation [features] of the raw data; the graph then takes raw features.
+    targets: mean and deviation of the raw targets; the graph then gives raw predictions.
     metadata: plain JSON values, stored in the file under the key "gatesearch".
     """
     info = model.info
@@ -65,6 +72,10 @@ def convert(
     y_BTD = graph.add("Transpose", y_TBD, name="readout/features", perm=[1, 0, 2])
     read = y_BTD if info.causal else _last(graph, model, y_BTD, steps)
     read = add_linear(graph, "readout", model.readout, read)
+    if targets is not None:
+        mean, deviation = graph.scalar(targets[0]), graph.scalar(targets[1])
+        read = graph.add("Mul", read, deviation, name="output/scaled")
+        graph.add("Add", read, mean, name="output/shifted")
     graph.nodes[-1].output[0] = output
     shape: list[int | str] = ["batch", "time"] if info.causal else ["batch"]
     return graph.model(
@@ -142,24 +153,33 @@ def _last(graph: Graph, model: Model, y_BTD: str, steps: Steps) -> str:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How far onnxruntime's outputs are from torch's in float64: its own rounding alone."""
+    """How far onnxruntime's outputs are from torch's in float64: its own rounding alone.
+
+    Where targets are standardised, outputs are compared as the model gives them in training.
+    """
 
     error: float  #: largest difference
     largest: float  #: largest absolute output of torch
     sequences: int
+    rounding: float = 0.0  #: of float32, where outputs are scaled to targets far from 0
 
     @property
     def passed(self) -> bool:
-        """Whether the error is within TOLERANCE (never, where there is a NaN)."""
-        return self.error <= TOLERANCE * max(1.0, self.largest)
+        """Whether the error is within TOLERANCE and rounding (never, where there is a NaN)."""
+        return self.error <= TOLERANCE * max(1.0, self.largest) + self.rounding
 
 
 def compare(
-    proto: onnx.ModelProto, model: Model, batches: Iterable[Batch], scaling: Scaling | None = None
+    proto: onnx.ModelProto,
+    model: Model,
+    batches: Iterable[Batch],
+    scaling: Scaling | None = None,
+    targets: TargetScaling | None = None,
 ) -> Comparison:
     """Run both on batches of the task (features scaled as for training) and compare the outputs.
 
-    The ONNX graph gets the features as they were before scaling. Padding is filled with numbers
+    The ONNX graph gets the features as they were before scaling, and gives predictions of targets
+    as they were. Padding is filled with numbers
     that would change outputs if they were read.
     """
     options = onnxruntime.SessionOptions()
@@ -187,8 +207,13 @@ def compare(
         theirs = (outputs.transpose(0, 1) if model.info.causal else outputs).numpy()
         if model.info.causal:
             ours, theirs = ours[valid_BT], theirs[valid_BT]
+        if targets is not None:
+            ours = (ours.astype(np.float64) - targets[0]) / targets[1]
         difference = float(np.abs(ours - theirs).max())
         error = float(np.maximum(error, difference))  # a NaN stays
         largest = max(largest, float(np.abs(theirs).max()))
         sequences += len(lengths)
-    return Comparison(error, largest, sequences)
+    rounding = 0.0
+    if targets is not None:
+        rounding = float(np.finfo(np.float32).eps) * abs(targets[0]) / targets[1]
+    return Comparison(error, largest, sequences, rounding)

@@ -1,0 +1,106 @@
+"""Features and targets at the scale at which networks learn: mean 0 and deviation 1 in training."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spaces.errors import InputError
+from trainables.data.sequences import Data, Moments
+
+#: The largest standardised value of all data: its square is a number in float32.
+MOST = 1e18
+
+
+def standardised(data: Data) -> Data:
+    """Return the data with features and regression targets standardised on its training part.
+
+    A feature that never changes in training is centred and not stretched. Symbols, frames and
+    classes stay as they are.
+    """
+    if data.info.causal:
+        return data
+    found = moments(data.train.unscaled_steps())
+    y_scaling = None
+    if data.info.kind == "regression":
+        assert data.train.y is not None
+        mean, deviation = moments(data.train.y[:, None])
+        y_scaling = float(mean[0]), float(deviation[0])
+    train, validation, test = (
+        replace(part, scaling=found, y_scaling=y_scaling) for part in data.parts
+    )
+    dealing = replace(data.dealing, standardised=True)
+    return replace(data, train=train, validation=validation, test=test, dealing=dealing)
+
+
+def moments(values: NDArray[Any]) -> Moments:
+    """Return mean and deviation [features] of values [n, features]; 1 for one that never changes.
+
+    Both are rounded to float32, as an exported model has them, and only then applied.
+    """
+    columns = values.astype(np.float64)
+    mean, deviation = columns.mean(axis=0), columns.std(axis=0).astype(np.float32)
+    constant = columns.min(axis=0) == columns.max(axis=0)
+    deviation[constant | (deviation < np.finfo(np.float32).tiny)] = 1.0
+    return mean.astype(np.float32), deviation
+
+
+def check_range(data: Data, place: str) -> None:
+    """Raise InputError where a standardised value of any part is beyond what can be computed with.
+
+    place: the user's file.
+    """
+    arrays: list[tuple[str, Moments, list[NDArray[Any]]]] = []
+    if data.train.scaling is not None:
+        arrays.append(("x", data.train.scaling, [part.unscaled_steps() for part in data.parts]))
+    if data.train.y_scaling is not None:
+        mean, deviation = (np.array([value], np.float32) for value in data.train.y_scaling)
+        targets = [part.y[:, None] for part in data.parts if part.y is not None]
+        arrays.append(("y", (mean, deviation), targets))
+    for name, (mean, deviation), parts in arrays:
+        for extreme in (np.min, np.max):
+            values = np.array([extreme(part, axis=0) for part in parts], np.float64)
+            beyond = np.abs(values - mean) / deviation > MOST
+            if beyond.any():
+                part, feature = (int(i) for i in np.argwhere(beyond)[0])
+                raise InputError.of(
+                    f"{place}: {name}",
+                    f"a value must not lie more than {MOST:g} deviations from the mean of the "
+                    f"training part; feature {feature} has mean {mean[feature]:.3g} and deviation "
+                    f"{deviation[feature]:.3g} there, and a value of {values[part, feature]:.3g}",
+                    "correct the value, or write standardise: false in task",
+                )
+
+
+def scale_notes(data: Data) -> list[str]:
+    """Return sentences about a scale of the training data that hinders learning.
+
+    A network learns well from inputs and targets near mean 0 and deviation 1.
+    """
+    arrays = {"x": data.train.all_steps()}
+    if data.info.kind == "regression" and data.train.targets is not None:
+        arrays["y"] = data.train.targets[:, None]
+    notes = []
+    for name, array in arrays.items():
+        if not np.issubdtype(array.dtype, np.floating):
+            continue
+        columns = array.astype(np.float64)
+        mean, deviation = columns.mean(axis=0), columns.std(axis=0)
+        constant = columns.min(axis=0) == columns.max(axis=0)
+        varied = np.where(constant, 1.0, deviation)
+        off = ~constant & ((varied > 100) | (varied < 0.01) | (abs(mean) > 10 * varied))
+        if data.info.causal:
+            off[:] = False  # frames are 0 or 1, however rarely
+        for column in np.flatnonzero(off)[:1]:
+            more = f" (and {off.sum() - 1} more)" if off.sum() > 1 else ""
+            notes.append(
+                f"{name}: feature {column}{more} has mean {mean[column]:.3g} and deviation "
+                f"{deviation[column]:.3g} in the training part; let task.standardise be true, or "
+                "the model may learn nothing"
+            )
+        flat = np.flatnonzero(constant)
+        if len(flat):
+            more = f" and {len(flat) - 1} more" if len(flat) > 1 else ""
+            notes.append(f"{name}: feature {flat[0]}{more} never changes in the training part")
+    return notes
