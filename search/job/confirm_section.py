@@ -102,11 +102,12 @@ class ConfirmSection(Section):
         if not self.auto and self.max_replicates != 60:
             yield "confirm.max_replicates changes nothing: only replicates: auto has a limit"
 
-    def faults(self, arms: int) -> Iterator[Fault]:
-        """Yield what is wrong with the section in a job of so many arms."""
+    def faults(self, arms: int, latency_ms: float | None) -> Iterator[Fault]:
+        """Yield what is wrong with it in a job of so many arms, with a limit of latency."""
+        if self.design == "nested" and latency_ms is not None:
+            rule = "design must not be nested beside search.constraints.latency_ms: what it draws "
+            rule += "is not measured"
+            yield Fault(rule, "use design splits, or remove the limit", ("design",))
         if self.auto and arms < 2:
             rule = "replicates must be a number in a job of one arm: auto tells arms apart"
             yield Fault(rule, "write how many there are, or add an arm", ("replicates",))
-        elif self.auto or self.design == "nested":
-            rule = "design must be seeds or splits, and replicates a number: nothing else runs yet"
-            yield Fault(rule, "write seeds: 10", ("design",))

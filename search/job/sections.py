@@ -300,7 +300,9 @@ class JobFile(Section):
     @field_validator("confirm")
     @classmethod
     def _check_confirm(cls, confirm: ConfirmSection, info: ValidationInfo) -> ConfirmSection:
-        if faults := list(confirm.faults(len(info.data.get("arms", "ab")))):
+        search = info.data.get("search")
+        latency = None if search is None else search.constraints.latency_ms
+        if faults := list(confirm.faults(len(info.data.get("arms", "ab")), latency)):
             raise refusal(faults)
         return confirm
 

@@ -98,6 +98,7 @@ class _Trial(_Record):
     finalist: _Count | None = None
     replicate: _Count | None = None
     split: _Count | None = None
+    candidate: _Count | None = None
     time: _Time
 
 
@@ -151,10 +152,20 @@ class _WarmStart(_Record):
     time: _Time
 
 
+class _Test(_Record):
+    record: Literal["test"]
+    key: str
+    test: dict[str, _Number] | None = None
+    scores: _Scores | None = None
+    reason: str | None = None
+    time: _Time
+
+
 class _Extend(_Record):
     record: Literal["extend"]
     trials: _Count
     seeds: _Count
+    replicates: _Count = 0
     time: _Time
 
 
@@ -187,6 +198,7 @@ _FORMS = (
     _Report,
     _Retry,
     _End,
+    _Test,
     _Extend,
     _PhaseBegun,
     _Alone,

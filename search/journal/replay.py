@@ -12,7 +12,9 @@ Record kinds, each an object with the key "record":
     retry   key, reason, counted, time            a trial was lost and goes on from its checkpoint
     end     key, state, reason, test, time; scores, where those of test examples are stored
     warm_start  job, trials, may_have_seen_test, time   from how many trials each arm learned
-    extend  trials, seeds, time                   budget added to a finished job
+    test    key, test, scores, reason, time       the chosen of some candidates, scored at last
+    extend  trials, seeds, replicates, time       budget added to a finished job; replicates: how
+            many there are to be, where that was open
     phase   phase, time                           search, confirm, report or done
     alone   key, batch_1_ms, batch_64_ms, path, threads, time     a finalist's time, see AloneTimes
 
@@ -64,6 +66,7 @@ class NewTrial:
     finalist: int | None = None  #: confirm: the search trial that this is a replicate of
     replicate: int | None = None  #: confirm: equal numbers share their seed across arms
     split: int | None = None  #: confirm: the number of its split, where data is dealt anew
+    candidate: int | None = None  #: confirm: which of an arm's configurations on that split it is
 
     @property
     def key(self) -> str:
@@ -72,7 +75,7 @@ class NewTrial:
 
     def as_record(self) -> dict[str, Any]:
         """Return the record by which a journal begins the trial."""
-        more = {} if self.split is None else {"split": self.split}
+        more = {"split": self.split, "candidate": self.candidate}
         return {
             "record": "trial",
             "key": self.key,
@@ -84,7 +87,7 @@ class NewTrial:
             "seed": self.seed,
             "finalist": self.finalist,
             "replicate": self.replicate,
-            **more,
+            **{name: number for name, number in more.items() if number is not None},
         }
 
 
@@ -102,6 +105,7 @@ class TrialState:
     finalist: int | None = None
     replicate: int | None = None
     split: int | None = None
+    candidate: int | None = None
     state: State = "running"
     curve: list[Epoch] = field(default_factory=list)
     epoch: int = 0  #: epochs trained and reported
@@ -118,6 +122,7 @@ class TrialState:
     lost_at: int | None = None  #: the epoch of the latest loss
     test: dict[str, float] | None = None
     scores: dict[str, str] | None = None  #: of test examples: name in the store, and sha256
+    scored: bool = False  #: whether it was chosen among candidates, and scored if it could be
     reason: str | None = None
 
     def result(self, metric: Metric, run_id: str | None = None) -> TrialResult:
@@ -144,6 +149,7 @@ class TrialState:
             finalist=self.finalist,
             replicate=self.replicate,
             split=self.split,
+            candidate=self.candidate,
             test=self.test,
             scores=self.scores,
             reason=self.reason,
@@ -181,6 +187,7 @@ class JobState:
         self.phase = "search"
         self.added_trials = 0
         self.added_replicates = 0
+        self.least_replicates = 0  #: that there are to be in any case
         self.trials: dict[str, TrialState] = {}
         self.search_seconds = 0.0  #: wall-clock time that drivers have spent searching
         self._last_time: int | None = None
@@ -202,7 +209,7 @@ class JobState:
                 raise _unsound(f"{what} must follow the records of job and driver")
             case "trial" if key != trial_key(record["phase"], record["arm"], record["number"]):
                 raise _unsound(f"the key of a trial must tell its arm, not {show(key)}")
-            case "report" | "retry" | "end" | "alone" if key not in self.trials:
+            case "report" | "retry" | "end" | "test" | "alone" if key not in self.trials:
                 raise _unsound(f"{show(key)} must be a trial that has begun")
         self.apply(record)
 
@@ -244,9 +251,12 @@ class JobState:
             case "warm_start":
                 seen = record["may_have_seen_test"]
                 self.warm_start = WarmStart(record["job"], record["trials"], seen)
+            case "test":
+                self._test(record)
             case "extend":
                 self.added_trials += record["trials"]
                 self.added_replicates += record["seeds"]
+                self.least_replicates = record.get("replicates", 0)
                 self.phase = "search"
             case "phase":
                 self.phase = record["phase"]
@@ -285,6 +295,7 @@ class JobState:
                 finalist=record.get("finalist"),
                 replicate=record.get("replicate"),
                 split=record.get("split"),
+                candidate=record.get("candidate"),
             )
 
     def _report(self, record: dict[str, Any]) -> None:
@@ -323,6 +334,12 @@ class JobState:
         trial.scores = record.get("scores")
         if not self._keep_curves:
             trial.curve = []
+
+    def _test(self, record: dict[str, Any]) -> None:
+        trial = self.trials[record["key"]]
+        trial.scored = True
+        trial.test, trial.scores = record.get("test"), record.get("scores")
+        trial.reason = record.get("reason")
 
     # What follows from it
 

@@ -57,6 +57,7 @@ class TrialResult:
     finalist: int | None = None  #: confirm: the search trial's number this is a replicate of
     replicate: int | None = None  #: confirm: 0 .. seeds - 1; equal numbers share seeds across arms
     split: int | None = None  #: confirm: the split of its data; equal numbers are the same split
+    candidate: int | None = None  #: confirm: which of an arm's configurations on its split it is
     test: dict[str, float] | None = None  #: confirm: metrics on test data at the best epoch
     #: confirm: of each test example, see trainables/training/examples.py: "name" in the store of
     #: checkpoints, and "sha256" of the file

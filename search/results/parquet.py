@@ -66,6 +66,7 @@ def _schema(metrics: list[str]) -> "pyarrow.Schema":
         "finalist": pa.int64(),
         "replicate": pa.int64(),
         "split": pa.int64(),
+        "candidate": pa.int64(),
         "scores": pa.string(),
         "reason": pa.string(),
         "checkpoint": pa.string(),

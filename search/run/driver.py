@@ -22,16 +22,16 @@ from search.journal.replay import JobState, NewTrial, TrialState
 from search.journal.trial import AloneTimes, State
 from search.run import extension
 from search.run.budgets import SearchBudgets
-from search.run.confirmation import Confirmation
+from search.run.confirmation import Confirmation, place_of
 from search.run.retention import Retention
-from search.run.trial_records import end_record, report_record
+from search.run.scoring import Scoring
+from search.run.trial_records import end_record, report_record, warm_start_record
 from search.study.arm_study import open_studies
 from search.study.prior_trials import LoadPrior, Prior
 from search.study.samplers import QUICK
 from search.study.seeds import derive_seed
 from search.study.suggestions import Suggestion, begin
 from spaces.arms import Arm
-from spaces.errors import InputError
 from spaces.tasks import TaskInfo
 from trainables.checkpoints.base import StoreError
 from trainables.data.baselines import Baseline
@@ -94,6 +94,7 @@ class Driver:
         self.unneeded = SimpleQueue[str | None]()  #: names of checkpoints, see retention.removing
         self.budgets = SearchBudgets(job, self.job_state)
         self.confirmation = ranked = Confirmation(job, self.job_state)
+        self.scoring = Scoring(self.confirmation, job.search.retries)
         self.retention = Retention(job, self.job_state, ranked, job.storage.keep_best)
         trials = self.job_state.trials.values()
         self._to_resume = [trial for trial in trials if trial.state == "running"]
@@ -102,13 +103,7 @@ class Driver:
 
     def _inherit(self, prior: Prior) -> Prior:
         """Record from how many trials of a prior job each arm learns."""
-        record = {
-            "record": "warm_start",
-            "job": self.job.search.warm_start,
-            "trials": {arm.name: len(prior.trials.get(arm.name, ())) for arm in self.job.arms},
-            "may_have_seen_test": prior.may_have_seen_test,
-        }
-        self._record(record, timed=True)
+        self._record(warm_start_record(self.job, prior), timed=True)
         return prior
 
     def awake_seconds(self) -> float:
@@ -150,8 +145,9 @@ class Driver:
                 return None  # the finalists are not known yet
             self._enter("confirm")
         if self.job_state.phase == "confirm":
-            replicate = self.confirmation.next()
-            if replicate is not None:
+            if (chosen := self.scoring.next()) is not None:
+                return self._assign(chosen)
+            if (replicate := self.confirmation.next()) is not None:
                 return self._assign(self._create(replicate))
             if self._assigned:
                 return None
@@ -159,22 +155,22 @@ class Driver:
         return None
 
     def co_replicates(self, assignment: TrialAssignment, slots: int) -> list[TrialAssignment]:
-        """Return more replicates of the same finalist, to be trained at once with the given one.
+        """Return more trials of the confirm phase, to be trained at once with the given one.
 
         See Confirmation.block. Each is, to the bit, what it would be alone.
         """
         first = self.job_state.trials[assignment.key]
         resumable = {
-            (trial.arm, trial.finalist, trial.replicate): trial
+            place_of(trial): trial
             for trial in self._to_resume
-            if trial.lost_at is None
+            if trial.phase == "confirm" and trial.lost_at is None
         }
         found = []
-        for number in self.confirmation.block(first, slots):
-            if (trial := resumable.get((first.arm, first.finalist, number))) is not None:
+        for place in self.confirmation.block(first, slots):
+            if (trial := resumable.get(place)) is not None:
                 found.append(trial)
-            elif (replicate := self.confirmation.beside(first, number)) is not None:
-                found.append(self._create(replicate))
+            elif not self.confirmation.begun(place):
+                found.append(self._create(self.confirmation.new(place)))
         taken = {trial.key for trial in found}
         self._to_resume = [trial for trial in self._to_resume if trial.key not in taken]
         return [self._assign(trial) for trial in found]
@@ -221,7 +217,8 @@ class Driver:
             seed=trial.seed,
             rungs=rungs,
             checkpoints=list(trial.checkpoints),
-            test=trial.phase == "confirm",
+            test=trial.phase == "confirm"
+            and (trial.candidate is None or trial.state == "complete"),
             split=self.confirmation.split(trial),
             measure_latency=self.budgets.latency_limit is not None
             and trial.phase == "search"  # a finalist has met the limit
@@ -237,10 +234,14 @@ class Driver:
         could either.
         """
         trial = self.job_state.trials.get(report.key)
-        if trial is None or trial.state != "running" or report.generation != self.generation:
+        scored = self.scoring.has(trial)
+        awaited = scored or (trial is not None and trial.state == "running")
+        if trial is None or not awaited or report.generation != self.generation:
             return False
         if report.halt is not None:
             raise StoreError(f"{report.halt} Nothing is lost: see to it, then resume the job.")
+        if scored:
+            return self._record_score(trial, self.scoring.reported(trial, report))
         if report.failure is not None:
             self._retry_or_fail(trial, report.failure)
             return False
@@ -272,9 +273,21 @@ class Driver:
         fewer, down to one alone.
         """
         trial = self.job_state.trials[key]
-        if trial.state == "running" and key in self._assigned:
+        if self.scoring.has(trial):
+            self._record_score(trial, self.scoring.lost(trial, reason, counted=not company))
+        elif trial.state == "running" and key in self._assigned:
             forgiven = company or (node_lost and trial.epoch > (trial.lost_at or 0))
             self._retry_or_fail(trial, reason, counted=not forgiven)
+
+    def _record_score(self, trial: TrialState, record: dict[str, Any] | None) -> bool:
+        """Record what a candidate scored, if anything; return whether its worker goes on."""
+        if record is not None:
+            self._record(record, timed=True)
+            self._released += self.retention.released_beside(trial)
+        if not self.scoring.has(trial):
+            self._assigned.discard(trial.key)
+        self._commit()
+        return self.scoring.has(trial)
 
     def _store_points(self, trial: TrialState, points: list[Epoch]) -> int | None:
         """Store intermediate values in the arm's study; return the epoch of a pruning, if any."""
@@ -323,6 +336,7 @@ class Driver:
         self._assigned.discard(trial.key)
         if trial.phase == "confirm":
             self.confirmation.ended(trial)
+            self.scoring.look(trial)
         else:
             self._end_search(trial)
         self._released += self.retention.released_by(trial)
@@ -350,10 +364,8 @@ class Driver:
 
         Raises InputError, with all problems, where the job could not use it.
         """
-        problems = list(extension.problems(self.budgets, self.job, trials, seeds, replicates))
-        if problems:
-            raise InputError(problems)
-        record = {"record": "extend", "trials": trials, "seeds": seeds + replicates}
+        more = trials, seeds, replicates
+        record = extension.record(self.job, self.budgets, self.confirmation, *more)
         self._record(record, timed=True)
         self._commit()
 

@@ -1,14 +1,37 @@
-"""What stands in the way of more budget for a job."""
+"""More budget for a job: what is recorded of it, and what stands in its way."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from search.job.spec import JobSpec
 from search.run.budgets import SearchBudgets
-from spaces.errors import Problem
+from search.run.confirmation import Confirmation
+from spaces.errors import InputError, Problem
 
 
-def problems(
-    budgets: SearchBudgets, job: JobSpec, trials: int, seeds: int, replicates: int
+def record(
+    job: JobSpec,
+    budgets: SearchBudgets,
+    confirmation: Confirmation,
+    trials: int,
+    seeds: int,
+    replicates: int,
+) -> dict[str, Any]:
+    """Return the record of more trials an arm, and replicates. Seeds are replicates by seed.
+
+    Raises InputError, with all problems, where the job could not use them.
+    """
+    if problems := list(_problems(job, budgets, trials, seeds, replicates)):
+        raise InputError(problems)
+    more = seeds + replicates
+    found: dict[str, Any] = {"record": "extend", "trials": trials, "seeds": more}
+    if job.confirm.auto and more:  # so many more than there are, whatever they have told
+        found["replicates"] = confirmation.begun_replicates + more
+    return found
+
+
+def _problems(
+    job: JobSpec, budgets: SearchBudgets, trials: int, seeds: int, replicates: int
 ) -> Iterator[Problem]:
     """Yield why a job could not use more trials of its search, seeds or replicates."""
     warm = "run a job of another name with `search: {warm_start: NAME}`"

@@ -3,6 +3,7 @@
     a running trial                     its checkpoints: it goes on from them
     an arm's best trials of the search  the last one, which holds the best epoch's weights alone;
                                         so many as storage.keep_best says, and every finalist
+    a candidate of a nested design      the last one, until one of those beside it was scored
     a replicate                         none, but what each test example scored
     all others                          none
 
@@ -41,6 +42,8 @@ class Retention:
         found = {name for trial in running for name in trial.checkpoints}
         trials = self._job_state.trials.values()
         found |= {trial.scores["name"] for trial in trials if trial.scores is not None}
+        waiting = (t for t in trials if self._ranked.awaits_score(t))
+        found |= {name for trial in waiting for name in trial.checkpoints[-1:]}
         for arm in self._arms:
             for rank, trial in enumerate(self._ranked.best(arm)):
                 if self._most is None or rank < self._most or self._ranked.confirmed(trial):
@@ -49,6 +52,8 @@ class Retention:
 
     def released_by(self, trial: TrialState) -> list[str]:
         """Return the names of what is needed no more, now that a trial has ended and is ranked."""
+        if self._ranked.awaits_score(trial):
+            return trial.checkpoints[:-1]
         if trial.phase != "search" or trial.state != "complete":
             return list(trial.checkpoints)
         older = trial.checkpoints[:-1]
@@ -60,6 +65,13 @@ class Retention:
         if not any(trial is each for each in best):
             return list(trial.checkpoints)
         return older if self._ranked.confirmed(last) else older + last.checkpoints
+
+    def released_beside(self, trial: TrialState) -> list[str]:
+        """Return the names of what candidates need no more, once one of them was scored."""
+        own = self._ranked.beside(trial) or []
+        return [
+            name for one in own if not self._ranked.awaits_score(one) for name in one.checkpoints
+        ]
 
 
 @contextmanager

@@ -1,9 +1,11 @@
-"""What is recorded of a worker's report, and of a trial's end."""
+"""What is recorded of a worker's report, of a trial's end, and of what arms inherit."""
 
 from typing import Any
 
+from search.job.spec import JobSpec
 from search.journal.replay import TrialState
 from search.journal.trial import State
+from search.study.prior_trials import Prior
 from trainables.training.curve import Epoch
 from trainables.worker.messages import TrialReport
 
@@ -39,3 +41,21 @@ def end_record(
     if report is not None and report.scores is not None:
         record["scores"] = report.scores
     return record
+
+
+def score_record(
+    trial: TrialState, report: TrialReport | None = None, reason: str | None = None
+) -> dict[str, Any]:
+    """Return the record of what a chosen candidate scored; a reason: why it could not be."""
+    test, scores = (None, None) if report is None else (report.test, report.scores)
+    return {"record": "test", "key": trial.key, "test": test, "scores": scores, "reason": reason}
+
+
+def warm_start_record(job: JobSpec, prior: Prior) -> dict[str, Any]:
+    """Return the record of how many trials of a prior job each arm learns from."""
+    return {
+        "record": "warm_start",
+        "job": job.search.warm_start,
+        "trials": {arm.name: len(prior.trials.get(arm.name, ())) for arm in job.arms},
+        "may_have_seen_test": prior.may_have_seen_test,
+    }

@@ -56,11 +56,13 @@ def draw(arm: Arm, trial: optuna.Trial, given: Mapping[str, Any]) -> Sample:
     return Sample(arm.configure(ask), stored, distributions)
 
 
-def draw_alike(arm: Arm, seed: Callable[[str], int]) -> Sample:
+def draw_alike(
+    arm: Arm, seed: Callable[[str], int], given: Mapping[str, Any] | None = None
+) -> Sample:
     """Return a random configuration, each of whose settings has a seed of its own, by its name.
 
     Arms that have a setting with the same domain draw the same value from the same seed, whatever
-    else they are asked.
+    else they are asked. given: values of settings that are not drawn.
     """
 
     def place(name: str) -> float:
@@ -71,7 +73,10 @@ def draw_alike(arm: Arm, seed: Callable[[str], int]) -> Sample:
 
     def ask(name: str, domain: Domain) -> Any:
         distributions[name] = distribution(domain)
-        stored[name] = value_at(distributions[name], place(name))
+        if given is not None and name in given:
+            stored[name] = given[name]
+        else:
+            stored[name] = value_at(distributions[name], place(name))
         return meaning(domain, stored[name])
 
     return Sample(arm.configure(ask), stored, distributions)

@@ -126,6 +126,7 @@ class JobRuns:
         self.data_set: DataSet | None = None
         self.changed: dict[str, MlflowRun] = {}  #: those to send, each behind its parent
         self._open: dict[str, MlflowRun] = {}  #: of trials without an end
+        self._candidates: dict[str, MlflowRun] = {}  #: that have ended: one is chosen and scored
         self._driven = True
         self._last_time = 0
         self._trials_ended: defaultdict[str, int] = defaultdict(int)  # by arm
@@ -173,6 +174,7 @@ class JobRuns:
         trial = self.job_state.trials.get(key) if isinstance(key, str) else None
         was_running = trial is not None and trial.state == "running"
         former_epoch = trial.epoch if trial is not None else 0
+        was_scored = trial is not None and trial.scored
         had_baselines = bool(self.job_state.baselines)
         self.job_state.apply_checked(record)
         self._last_time = max(self._last_time, record.get("time") or 0)
@@ -189,6 +191,8 @@ class JobRuns:
                 self._add_curve(self.job_state.trials[key], former_epoch)
             case "end" if was_running:
                 self._end(self.job_state.trials[key], record["time"])
+            case "test" if trial is not None and not was_scored:
+                self._add_candidate(trial, record["time"])
 
     def _add_baselines(self, time: int) -> None:
         """Add what is reached without a model to the parent, in the job's metric."""
@@ -209,6 +213,10 @@ class JobRuns:
             name = f"{trial.arm}-{trial.finalist}-replicate-{trial.replicate}"
             params |= {"finalist": trial.finalist, "replicate": trial.replicate}
             tags["finalist"] = f"{trial.arm}-{trial.finalist}"
+        if trial.candidate is not None:
+            name = f"{trial.arm}-split-{trial.split}-candidate-{trial.candidate}"
+            del params["finalist"], tags["finalist"]
+            params |= {"split": trial.split, "candidate": trial.candidate}
         run = MlflowRun(trial.key, name, time, clean_tags(tags), clean_params(params))
         self._open[trial.key] = run
         self._update_open(run)
@@ -246,8 +254,18 @@ class JobRuns:
         self._mark_changed(run)
         if trial.phase == "search":
             self._add_best(trial, time)
+        elif trial.candidate is not None:
+            self._candidates[trial.key] = run
         else:
             self._add_test_scores(trial, time)
+
+    def _add_candidate(self, trial: TrialState, time: int) -> None:
+        """Add what the chosen candidate of an arm scored to its run and to the parent."""
+        run = self._candidates[trial.key]
+        for name, value in (trial.test or {}).items():
+            run.add(f"test_{name}", value, time, _ONCE)
+        self._mark_changed(run)
+        self._add_test_scores(trial, time)
 
     def _add_best(self, trial: TrialState, time: int) -> None:
         """Add the best value of the trial's arm so far to the parent."""
@@ -268,7 +286,8 @@ class JobRuns:
         if math.isfinite(score):
             scores = self._test_scores[trial.arm, trial.finalist]
             scores.append(score)
-            of = f"{trial.arm}-{trial.finalist}" if self._finalists > 1 else trial.arm
+            several = self._finalists > 1 and trial.candidate is None
+            of = f"{trial.arm}-{trial.finalist}" if several else trial.arm
             name = f"test_{self._metric.name}"
             spread = Spread.of(scores)
             assert spread is not None

@@ -20,7 +20,7 @@ EXPORTED = sorted(path.name for path in (EXPECTED / "finished.export").iterdir()
 #: every epoch carries the difference on.
 DIGITS = 1e-3
 #: Fields of a record that came later.
-LATER = ("path", "latency_path", "alone", "split", "scores")
+LATER = ("path", "latency_path", "alone", "split", "scores", "candidate")
 #: Fields of a record that another run, or another processor, changes.
 OF_ONE_RUN = ("train_seconds", "checkpoint", "value", "curve", "test")
 

@@ -82,6 +82,32 @@ def judge(
     return replace(verdict, sentence=wording.sentence(verdict, remedy))
 
 
+def decided(
+    scores: Mapping[str, Scores],
+    *,
+    maximize: bool,
+    margin: Margin | None = None,
+    confidence: float = 0.95,
+) -> bool:
+    """Return whether nothing is left to tell among the arms not shown worse; see judge."""
+    margin = margin or default_margin(maximize=maximize)
+    names = list(combinations(scores, 2))
+    paired = [Paired.of(scores[a], scores[b]) for a, b in names]
+    counts = [Counts.of(pair.outcomes(margin, maximize=maximize)) for pair in paired]
+    found = decisions(counts, 1 - confidence)
+    beaten = {
+        second if count.wins > count.losses else first
+        for (first, second), count, decision in zip(names, counts, found, strict=True)
+        if decision == "better"
+    }
+    best = not_shown_worse(tuple(scores), beaten)
+    return all(
+        decision != "inconclusive"
+        for (first, second), decision in zip(names, found, strict=True)
+        if first in best and second in best
+    )
+
+
 def _settled(best: Sequence[str], pairs: Sequence[PairVerdict]) -> bool:
     """Return whether nothing is left to tell among the best arms."""
     among = [pair for pair in pairs if pair.first in best and pair.second in best]
