@@ -68,8 +68,11 @@ def _trials_legend(states: Sequence[str], width: int, resume: str | None) -> str
 
 
 def _number(trial: TrialResult) -> str:
+    if trial.candidate is not None:
+        return f"{trial.candidate}, split {trial.split}"
     if trial.phase == "confirm":
-        return f"{trial.finalist}, seed {trial.replicate}"
+        kind = "seed" if trial.split is None else "split"
+        return f"{trial.finalist}, {kind} {trial.replicate}"
     return str(trial.number)
 
 

@@ -130,4 +130,6 @@ def _trial_row(
 def _origin(trial: TrialResult) -> str:
     if trial.phase == "search":
         return "by sampler"
+    if trial.candidate is not None:
+        return f"candidate {trial.candidate}, split {trial.split}"
     return f"finalist {trial.finalist}, replicate {trial.replicate}"

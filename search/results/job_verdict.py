@@ -1,17 +1,18 @@
 """The verdict on a job's arms, from the replicates of their leaders; verdict.json."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search.job.commands import command
 from search.results.evidence.judge import judge
-from search.results.evidence.pairs import Margin, Result, Results
+from search.results.evidence.pairs import Margin, Results
 from search.results.evidence.verdict import Verdict
 from search.results.figures import ArmSummary, Comparison, Progress
 from search.results.inheritance import objections
+from search.results.scores import replicate_results
 from trainables.files import replace_file
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def judge_job(
     takes no part. What speaks against a verdict after a warm start leaves none.
     """
     metric, confirm = results.info.metric, results.job.confirm
-    paired = Results([each for arm in arms for each in _results(arm)])
+    names = [arm.name for arm in arms]
+    paired = Results(replicate_results(metric, names, results.trials))
     verdict = judge(
         paired.scores,
         metric=metric.name,
@@ -54,22 +56,6 @@ def write_verdict(comparison: Comparison, path: Path) -> None:
     replace_file(path, f"{text}\n".encode())
 
 
-def _results(arm: ArmSummary) -> Iterator[Result]:
-    """Yield the test results of an arm's leader."""
-    if arm.leading is None:
-        return
-    for replicate in arm.leading.replicates:
-        if replicate.state not in ("complete", "diverged"):
-            continue
-        yield Result(
-            arm.name,
-            str(replicate.replicate),
-            replicate.test,  # none: it diverged, or its test value is not finite
-            "" if replicate.split is None else str(replicate.split),
-            str(arm.leading.number),
-        )
-
-
 def _remedy(results: "JobResults", arms: Sequence[ArmSummary], progress: Progress) -> str:
     """Return what to do where nothing can be compared."""
     if len(arms) < 2:
@@ -80,6 +66,8 @@ def _remedy(results: "JobResults", arms: Sequence[ArmSummary], progress: Progres
         return "fewer than two arms have a complete trial; see why trials ended"
     if progress == "confirming":
         return "no finalists of two arms have been trained again yet"
+    if results.job.confirm.design == "nested":
+        return "no configurations of two arms have been scored on a split yet"
     if results.job.confirm.finalists == 0:
         return "the job trains no finalists again; run it with confirm: {finalists: 1, seeds: 10}"
     more = command("extend", results.folder)

@@ -1,59 +1,55 @@
-"""The test scores of a job's arms, by what pairs them: the replicate's number."""
+"""The test results of a job's arms, one for each replicate, whatever its design."""
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from search.journal.trial import TrialResult
-from search.results.evidence.pairs import Scores
+from search.results.evidence.pairs import Result
 from search.results.ranking import candidates
 from spaces.tasks import Metric
 
 
-def arm_scores(
+def replicate_results(
     metric: Metric, arms: Iterable[str], trials: Iterable[TrialResult]
-) -> dict[str, Scores]:
-    """Return the test scores of each arm, in their order.
+) -> list[Result]:
+    """Return the results of the arms, in their order.
 
-    trials: of both phases. Of finalists' replicates, the leader's count. Of candidates in a nested
-    design the one that was scored counts. A diverged replicate is None, and so is one whose
-    candidates all diverged; one that failed, or is not over yet, is missing.
+    trials: of both phases. Of finalists' replicates, the leader's count. In a nested design the
+    candidate that was scored counts, of each replicate. What diverged has no value, and so have
+    candidates that all diverged. What failed, or is not over yet, is missing.
     """
     own: defaultdict[str, list[TrialResult]] = defaultdict(list)
     for trial in trials:
         own[trial.arm].append(trial)
-    return {arm: _scores(metric, own[arm]) for arm in arms}
+    return [result for arm in arms for result in _of_arm(metric, own[arm])]
 
 
-def _scores(metric: Metric, trials: Sequence[TrialResult]) -> Scores:
-    nested = [trial for trial in trials if trial.candidate is not None]
-    if nested:
-        groups: defaultdict[int, list[TrialResult]] = defaultdict(list)
-        for trial in nested:
-            groups[trial.replicate or 0].append(trial)
-        return _found((number, _of_group(metric, groups[number])) for number in sorted(groups))
+def _of_arm(metric: Metric, trials: Sequence[TrialResult]) -> Iterator[Result]:
+    groups: defaultdict[int | None, list[TrialResult]] = defaultdict(list)
+    for trial in trials:
+        if trial.candidate is not None:
+            groups[trial.replicate].append(trial)
+    if groups:
+        for group in groups.values():
+            tested = [trial for trial in group if trial.test is not None]
+            if tested:
+                yield _result(metric, tested[0])
+            elif all(trial.state == "diverged" for trial in group):
+                yield _result(metric, group[0])
+        return
     leader = next(iter(candidates(metric, trials)), None)
-    replicates = () if leader is None else leader.replicates
-    return _found((one.replicate or 0, _of_replicate(metric, one)) for one in replicates)
+    for replicate in () if leader is None else leader.replicates:
+        if replicate.state in ("complete", "diverged"):
+            yield _result(metric, replicate)
 
 
-def _found(scores: Iterable[tuple[int, float | None]]) -> dict[str, float | None]:
-    """Return the scores that there are; NaN is missing."""
-    return {
-        str(number): score for number, score in scores if score is None or not math.isnan(score)
-    }
-
-
-def _of_replicate(metric: Metric, trial: TrialResult) -> float | None:
-    if trial.state == "diverged":
-        return None
-    score = (trial.test or {}).get(metric.name, math.nan)
-    return score if math.isfinite(score) else math.nan
-
-
-def _of_group(metric: Metric, group: Sequence[TrialResult]) -> float | None:
-    tested = [trial for trial in group if trial.test is not None]
-    if tested:
-        return _of_replicate(metric, tested[0])
-    all_diverged = all(trial.state == "diverged" for trial in group)
-    return None if all_diverged else math.nan
+def _result(metric: Metric, trial: TrialResult) -> Result:
+    value = (trial.test or {}).get(metric.name, math.nan)
+    return Result(
+        trial.arm,
+        str(trial.replicate),
+        value if math.isfinite(value) else None,
+        "" if trial.split is None else str(trial.split),
+        str(trial.number if trial.candidate is not None else trial.finalist),
+    )

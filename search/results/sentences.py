@@ -76,9 +76,10 @@ def _findings(figures: Comparison) -> Iterator[str]:
         key=lambda row: figures.metric.cost(row[1].mean),
     )
     if len(confirmed) > 1:
-        means = [f"{name} {spread(test)} ({plural(test.n, 'seed')})" for name, test in confirmed]
+        new = "split" if figures.verdict.design == "splits" else "seed"
+        means = [f"{name} {spread(test)} ({plural(test.n, new)})" for name, test in confirmed]
         yield (
-            f"Mean test {figures.metric.name} of the finalists over fresh seeds, best mean first: "
+            f"Mean test {figures.metric.name} of the finalists over fresh {new}s, best mean first: "
             f"{listed(means)}. This orders these runs; the verdict says what follows from it."
         )
         yield from _differences_to(figures, confirmed[0][0])
@@ -299,6 +300,13 @@ def _paths(figures: Comparison) -> Iterator[str]:
 
 # What is not claimed
 
+_SPREADS = {
+    "seeds": "The spread over seeds covers initial weights, data order and dropout. It does not "
+    "cover other splits of the data, other data, or another search.",
+    "splits": "The spread over splits covers which sequences are for training and validation, "
+    "initial weights, data order and dropout. It does not cover other test data or another search.",
+}
+
 
 def _not_claimed(figures: Comparison) -> Iterator[str]:
     if len(figures.arms) > 1:
@@ -312,9 +320,11 @@ def _not_claimed(figures: Comparison) -> Iterator[str]:
             "configuration; only the test figures of the confirm phase are unbiased by the search."
         )
     if any(arm.leading and arm.leading.test for arm in figures.arms):
+        yield _SPREADS[figures.verdict.design]
+    elif figures.verdict.design == "nested" and figures.verdict.pairs:
         yield (
-            "The spread over seeds covers initial weights, data order and dropout. It does not "
-            "cover other splits of the data, other data, or another search."
+            "The test figures of a nested design are of what small searches on new splits found, "
+            "not of the arms' best configurations, which no test data has scored."
         )
     else:
         yet = "" if figures.progress == "done" else " yet"

@@ -10,9 +10,9 @@ from search.job.spec import JobSpec
 from search.journal.replay import JobState
 from search.journal.trial import TrialResult
 from search.results.evidence.judge import decided
-from search.results.evidence.pairs import Margin
+from search.results.evidence.pairs import Margin, Results
 from search.results.ranking import CHOOSING, candidates
-from search.results.scores import arm_scores
+from search.results.scores import replicate_results
 
 AHEAD = 10  #: replicates that may have begun beyond those that have ended, at least
 BLOCK = 5  #: replicates of a finalist that are trained at once
@@ -43,12 +43,12 @@ class UntilDecided:
 
     def decided(self, settled: int) -> bool:
         """Return whether the first `settled` replicates tell the arms apart."""
-        if self._several and settled < CHOOSING:
+        if not settled or (self._several and settled < CHOOSING):
             return False
         if settled not in self._known:
-            scores = arm_scores(self._metric, self._arms, self._results(settled))
+            found = replicate_results(self._metric, self._arms, self._results(settled))
             self._known[settled] = decided(
-                scores,
+                Results(found).scores,
                 maximize=self._metric.maximize,
                 margin=margin_of(self._confirm),
                 confidence=self._confirm.confidence,

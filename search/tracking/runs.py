@@ -6,7 +6,6 @@ name, time, step and value. Only the verdict on the parent run comes from verdic
 made of the same journal.
 """
 
-import hashlib
 import json
 import math
 from collections import defaultdict
@@ -16,15 +15,8 @@ from typing import Any, Literal, NamedTuple
 from search.journal.reason import with_cause_first
 from search.journal.replay import JobState, TrialState
 from search.spread import Spread
-from search.tracking.mlflow_compat import (
-    FORBIDDEN_IN_NAMES,
-    LONGEST_DATA_NAME,
-    LONGEST_DATA_SOURCE,
-    LONGEST_NAME,
-    LONGEST_PARAM,
-    LONGEST_TAG,
-    NOTE_TAG,
-)
+from search.tracking.clean import clean_name, clean_params, clean_tags, flatten, shorten
+from search.tracking.mlflow_compat import LONGEST_DATA_NAME, LONGEST_DATA_SOURCE, NOTE_TAG
 from search.tracking.state import JOB_KEY
 from search.tracking.verdict import ToldVerdict
 from spaces.tasks import Metric
@@ -361,56 +353,3 @@ def describe_data(info: dict[str, Any], task: Any) -> DataSet:
         source[:LONGEST_DATA_SOURCE],
         profile,
     )
-
-
-def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the leaves of nested mappings by their dotted path; lists are leaves."""
-    leaves: dict[str, Any] = {}
-    for name, value in tree.items():
-        path = f"{prefix}{name}"
-        if isinstance(value, dict) and value:
-            leaves |= flatten(value, f"{path}.")
-        else:
-            leaves[path] = value
-    return leaves
-
-
-def clean_params(values: dict[str, Any]) -> dict[str, str]:
-    """Return params as MLflow takes them: strings, and names that it allows."""
-    return {
-        clean_name(name): shorten(_text(value), LONGEST_PARAM) for name, value in values.items()
-    }
-
-
-def clean_tags(values: dict[str, Any]) -> dict[str, str]:
-    """Return tags as MLflow takes them; those without a value are left out."""
-    return {
-        clean_name(name): shorten(_text(value), LONGEST_TAG)
-        for name, value in values.items()
-        if value is not None
-    }
-
-
-def clean_name(name: str) -> str:
-    """Return a name that MLflow allows and that cannot be taken for another path.
-
-    A name that had to be changed gets a short digest of the original, so that two stay two.
-    """
-    allowed = FORBIDDEN_IN_NAMES.sub("_", name)
-    parts = [part for part in allowed.split("/") if part not in ("", ".", "..")]
-    cleaned = "/".join(parts) or "_"
-    if cleaned == name and len(name) <= LONGEST_NAME:
-        return name
-    digest = hashlib.sha256(name.encode(errors="replace")).hexdigest()[:8]
-    return f"{cleaned[: LONGEST_NAME - 9]}-{digest}"
-
-
-def shorten(text: str, longest: int) -> str:
-    """Return a text of at most `longest` characters, with an ellipsis where it was cut."""
-    return text if len(text) <= longest else text[: longest - 1] + "…"
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value.encode(errors="replace").decode()  # half a surrogate pair cannot be sent
-    return json.dumps(value, ensure_ascii=False, sort_keys=True)

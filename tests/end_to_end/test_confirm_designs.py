@@ -21,6 +21,8 @@ resources: {max_concurrent: 1}
 confirm: """
 DESIGNS = {
     "splits": "{design: splits, finalists: 1, replicates: 4}",
+    "nested": "{design: nested, replicates: 4, configurations: 3}",
+    "auto": "{design: splits, finalists: 1, replicates: auto, max_replicates: 8, margin: 1}",
 }
 
 
@@ -52,11 +54,12 @@ def confirming(folder: Path) -> bool:
 
 def test_replicates_of_equal_number_are_on_the_same_split_with_the_same_seed(ran: Path) -> None:
     found = confirm(ran)
-    pairs: dict[int, set[tuple[str, int]]] = {record["replicate"]: set() for record in found}
+    pairs: dict[tuple[int, int | None], set[tuple[str, int]]] = {}
     for record in found:
         assert record["split"] == record["replicate"]
-        pairs[record["replicate"]].add((record["arm"], record["seed"]))
-    assert len(pairs) == 4
+        place = record["replicate"], record["candidate"]
+        pairs.setdefault(place, set()).add((record["arm"], record["seed"]))
+    assert len({replicate for replicate, _ in pairs}) >= 4
     for each in pairs.values():
         assert {arm for arm, _ in each} == {"rnn", "gru"}
         assert len({seed for _, seed in each}) == 1
@@ -65,11 +68,32 @@ def test_replicates_of_equal_number_are_on_the_same_split_with_the_same_seed(ran
 
 
 def test_test_values_come_again_from_the_scores_of_single_examples(ran: Path) -> None:
-    for record in confirm(ran):
+    scored = [record for record in confirm(ran) if record["test"] is not None]
+    assert {(record["arm"], record["replicate"]) for record in scored} == {
+        (record["arm"], record["replicate"]) for record in confirm(ran)
+    }
+    for record in scored:
         folder = ran / "runs/dealt/checkpoints" / record["scores"]["name"]
         examples = Examples.read(folder, record["scores"]["sha256"])
         assert len(examples.loss) == 370
         assert examples.metrics("classification") == pytest.approx(record["test"], rel=1e-5)
+
+
+def test_the_verdict_speaks_of_the_design_and_of_every_pair(ran: Path) -> None:
+    verdict = json.loads((ran / "runs/dealt/verdict.json").read_text())
+    assert verdict["design"] == ("nested" if "nested" in ran.name else "splits")
+    (pair,) = verdict["pairs"]
+    assert pair["pairs"] == len({record["replicate"] for record in confirm(ran)})
+    if "auto" in ran.name:
+        assert pair["decision"] == "equivalent", "no difference is above a margin of 1"
+
+
+def test_only_what_is_of_use_is_left_in_the_store(ran: Path) -> None:
+    kept = {path.name for path in (ran / "runs/dealt/checkpoints").iterdir()}
+    listed = records(ran, "dealt")
+    search = {r["checkpoint"] for r in listed if r["phase"] == "search" and r["checkpoint"]}
+    scores = {r["scores"]["name"] for r in listed if r["scores"]}
+    assert kept == search | scores
 
 
 @pytest.mark.parametrize("moment", [1, 3, 6])

@@ -90,7 +90,11 @@ storage: {study: "postgresql://user@host:5432/db?sslmode=require", checkpoints: 
 
 @pytest.mark.parametrize(
     ("written", "design", "replicates"),
-    [("{}", "seeds", 10), ("{seeds: 3}", "seeds", 3), ("{replicates: 4}", "seeds", 4)],
+    [
+        ("{}", "seeds", 10),
+        ("{seeds: 3}", "seeds", 3),
+        ("{replicates: 4}", "seeds", 4),
+    ],
 )
 def test_seeds_are_short_for_replicates_of_the_design_seeds(
     written: str, design: str, replicates: int
@@ -103,6 +107,34 @@ def test_seeds_are_short_for_replicates_of_the_design_seeds(
     assert SCHEMA.is_valid(job.dump())
     before = {"finalists": 1, "seeds": replicates}  # as versions before 1.1 dumped it
     assert JobSpec.from_dump(job.dump() | {"confirm": before}, job.base).dump() == job.dump()
+
+
+@pytest.mark.parametrize("design", ["seeds", "splits", "nested"])
+def test_a_number_of_replicates_may_be_left_open_between_arms(design: str) -> None:
+    job = loads(
+        SMALLEST.replace("arms: [lstm]", "arms: [lstm, gru]")
+        + f"confirm: {{design: {design}, replicates: auto, max_replicates: 40, margin: 0.02}}\n"
+    )
+    assert (job.confirm.auto, job.confirm.least, job.confirm.most) == (True, 0, 40)
+    assert JobSpec.from_dump(job.dump(), job.base).dump() == job.dump()
+    assert SCHEMA.is_valid(job.dump())
+
+
+@pytest.mark.parametrize(
+    ("written", "warning"),
+    [
+        ("{design: nested, finalists: 3}", "confirm.finalists changes nothing"),
+        ("{design: splits, configurations: 4}", "confirm.configurations changes nothing"),
+        ("{replicates: 4, max_replicates: 9}", "confirm.max_replicates changes nothing"),
+        ("{design: nested, configurations: 4}", None),
+    ],
+)
+def test_a_key_of_another_design_is_warned_of(written: str, warning: str | None) -> None:
+    told = loads(SMALLEST + f"confirm: {written}\n").warnings
+    assert [line for line in told if line.startswith("confirm")] == (
+        [] if warning is None else [line for line in told if line.startswith(warning)]
+    )
+    assert warning is None or any(line.startswith(warning) for line in told)
 
 
 @pytest.mark.parametrize(

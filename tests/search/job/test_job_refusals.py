@@ -65,6 +65,12 @@ REFUSED: list[tuple[str, str, str, str]] = [
         "{design: seeds, replicates: 3}",
     ),
     (HEAD + "confirm: {seeds: 3, replicates: 3}\n", "job.yaml:4: confirm.seeds", "without rep", ""),
+    (
+        HEAD + "search: {constraints: {latency_ms: 5}}\nconfirm: {design: nested}\n",
+        "job.yaml:5: confirm.design",
+        "not be nested beside search.constraints.latency_ms",
+        "use design splits",
+    ),
     (HEAD + "confirm: {margin: -0.1}\n", "job.yaml:4: confirm.margin", "at least 0", "0"),
     (HEAD + "confirm: {confidence: 1}\n", "job.yaml:4: confirm.confidence", "below 1", "1"),
     (HEAD + "confirm: {max_replicates: 0}\n", "job.yaml:4: confirm.max_replicates", "least 1", "1"),

@@ -11,7 +11,8 @@ from driven import INFO, Workers, drive, job, told
 
 from search.journal.file import FileJournal
 from search.journal.replay import JobState, TrialState
-from search.results.scores import arm_scores
+from search.results.evidence.pairs import Results
+from search.results.scores import replicate_results
 from search.run.driver import Driver
 from spaces.errors import InputError
 from trainables.worker.messages import TrialAssignment, TrialReport
@@ -159,7 +160,7 @@ def test_candidates_that_diverge_are_not_chosen_and_an_arm_of_them_has_no_score(
         assert len(tested) == (arm != "rnn")
         assert arm != "gru" or tested == [3]
     results = [trial.result(INFO.metric) for trial in job_state.trials.values()]
-    scores = arm_scores(INFO.metric, ("rnn", "lstm", "gru"), results)
+    scores = Results(replicate_results(INFO.metric, ("rnn", "lstm", "gru"), results)).scores
     assert scores["rnn"] == {"0": None, "1": None, "2": None}
     assert all(score is not None for score in scores["gru"].values())
 

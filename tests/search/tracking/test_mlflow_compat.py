@@ -21,9 +21,9 @@ from mlflow_server import running_server
 from server_process import free_ports
 
 from search.tracking import mlflow_compat
+from search.tracking.clean import clean_name
 from search.tracking.database import DATABASE
 from search.tracking.mlflow_compat import Fault, environment, fault_of, open_client, text_of
-from search.tracking.runs import clean_name
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:(mlflow|pydantic|alembic).*")
 

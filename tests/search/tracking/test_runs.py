@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from written_jobs import WrittenJob
 
 from search.journal.file import FileReader
+from search.tracking.clean import clean_name, clean_params
 from search.tracking.mlflow_compat import FORBIDDEN_IN_NAMES, LONGEST_NAME
-from search.tracking.runs import JobRuns, MlflowRun, clean_name, clean_params
+from search.tracking.runs import JobRuns, MlflowRun
 
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, 10**400, None, "much"])
