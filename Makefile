@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .PHONY: demo test test-slow test-gpu-interpreted check bench-stock bench-cells bench-fused bench-overhead \
-	bench-time-to-best bench-verdict bench-gpu bench-gpu-compile clean
+	bench-time-to-best bench-verdict bench-verdict-bank bench-verdict-jobs bench-gpu bench-gpu-compile clean
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -61,6 +61,15 @@ bench-time-to-best: $(READY)
 # What the verdict's rules do where the truth is known, beside the bounds they must keep; minutes.
 bench-verdict: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/verdict.py
+
+# How often an arm is called better than itself on real trainings, which take six minutes at first.
+bench-verdict-bank: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/verdict_bank.py --bank build/bench-verdict-bank
+
+# Whole jobs: shuffled labels, and the quickstart with four seeds of its search; ten minutes.
+bench-verdict-jobs: $(READY)
+	$(BIN)/python tests/benchmarks/verdict_jobs.py --what shuffled
+	$(BIN)/python tests/benchmarks/verdict_jobs.py --what seeds
 
 # Every variant on this machine's card: right, fast alone, fast in cohorts; writes bench-gpu.json.
 # It needs torch for CUDA, triton and pydantic alone: make bench-gpu BIN=/usr/bin READY=
