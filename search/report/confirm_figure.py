@@ -17,6 +17,8 @@ _CAPTION = (
     "data alone."
 )
 
+_NOT_FOR = "Not for saying by eye which arm is better: the verdict weighs the pairs."
+
 
 def confirmed(figures: Comparison) -> Figure | None:
     """Return every replicate's test value, with mean and deviation; None where there are none."""
@@ -53,7 +55,7 @@ def confirmed(figures: Comparison) -> Figure | None:
         },
     )
     title = "Confirmed with fresh seeds"
-    return Figure("confirm", "Confirmed", title, (_CAPTION,), traces, axes)
+    return Figure("confirm", "Confirmed", title, (_CAPTION,), traces, axes, not_for=_NOT_FOR)
 
 
 def _tests(finalist: Finalist) -> dict[int, float]:

@@ -10,6 +10,10 @@ from search.report.marks import of_arm, sample, sampled
 from search.results.figures import Comparison
 from trainables.training.curve import Epoch
 
+_NOT_FOR = (
+    "Not for saying which arm is better: finalists are the best of many tries, and these values "
+    "chose them."
+)
 #: More curves than this are drawn as an even sample of their ranks, and the caption says so.
 CURVES = 450
 #: Points that are drawn of one curve, at most.
@@ -51,7 +55,9 @@ def curves(figures: Comparison, search: Sequence[TrialResult]) -> Figure:
         xaxis={"dtick": 1} if longest <= 12 else {},
         yaxis={"range": span} if span else {},
     )
-    return Figure("curves", "Curves", "Learning curves", tuple(caption), behind + front, axes, 480)
+    return Figure(
+        "curves", "Curves", "Learning curves", tuple(caption), behind + front, axes, 480, _NOT_FOR
+    )
 
 
 def _faint(style: Style, trials: Iterable[TrialResult]) -> dict[str, Any]:

@@ -46,6 +46,7 @@ class Figure:
     traces: list[dict[str, Any]]
     layout: dict[str, Any]
     height: int = 420
+    not_for: str = ""  #: a sentence: what it may not be used for
 
     def as_dict(self) -> dict[str, Any]:
         """Return what the page's script needs."""

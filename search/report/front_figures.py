@@ -13,6 +13,10 @@ from search.results.format import count, plural
 from search.results.settings import varying
 from spaces.text import listed
 
+_NOT_FOR = (
+    "Not for promising a trade-off on new data: the front is chosen by the values that it shows."
+)
+
 
 @dataclass(frozen=True)
 class _Objective:
@@ -78,7 +82,7 @@ def _front(
         f"validation {figures.metric.name}",
         xaxis=logarithmic([objective.read(trial) for trial in drawable]),
     )
-    return Figure(name, short, title, caption, traces, axes)
+    return Figure(name, short, title, caption, traces, axes, not_for=_NOT_FOR)
 
 
 def _marks(

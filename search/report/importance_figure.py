@@ -9,6 +9,11 @@ from search.results.figures import Comparison
 from search.results.format import count
 from search.results.importance import Importance
 
+_NOT_FOR = (
+    "Not for leaving a setting out of a search: a share holds within this space and for the "
+    "trials that were made in it."
+)
+
 
 def importances(figures: Comparison, found: Mapping[str, Importance]) -> Figure:
     """Return the shares of the hyperparameters, a bar for each arm that has them.
@@ -35,7 +40,8 @@ def importances(figures: Comparison, found: Mapping[str, Importance]) -> Figure:
     bars = sum(len(trace["x"]) for trace in traces)
     height = min(900, 140 + 22 * bars) if traces else 0
     title = "What mattered in the search"
-    return Figure("importance", "Importance", title, tuple(_caption(found)), traces, axes, height)
+    caption = tuple(_caption(found))
+    return Figure("importance", "Importance", title, caption, traces, axes, height, _NOT_FOR)
 
 
 def _bars(style: Style, importance: Importance, order: Sequence[str]) -> dict[str, Any]:

@@ -14,20 +14,23 @@
     return found ? style.getPropertyValue(found[1]).trim() : part;
   };
 
-  const draw = () => {
-    const style = getComputedStyle(document.documentElement);
+  const root = document.documentElement;
+  const draw = (figures) => {
+    const style = getComputedStyle(root);
+    const width = root.classList.contains("printed") ? 660 : undefined;
     const colour = (name) => style.getPropertyValue(name).trim();
     const axis = {
       gridcolor: colour("--grid"), linecolor: colour("--line"), zeroline: false,
       automargin: true, ticks: "outside", tickcolor: colour("--line"),
     };
-    for (const figure of data.figures) {
+    for (const figure of figures) {
       const element = document.getElementById("plot-" + figure.name);
       const own = resolve(figure.layout, style);
       const narrow = element.clientWidth < 560;
       const layout = {
         ...own,
-        autosize: true,
+        autosize: !width,
+        width,
         margin: { l: 56, r: 12, t: 8, b: 48 },
         paper_bgcolor: colour("--paper"), plot_bgcolor: colour("--paper"),
         font: { color: colour("--ink"), size: 13, family: getComputedStyle(document.body).fontFamily },
@@ -44,8 +47,29 @@
       });
     }
   };
-  draw();
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  // A figure is drawn when the reader comes near it, so that a long page opens as soon as a short one.
+  const drawn = new Set();
+  const near = new IntersectionObserver((entries) => {
+    for (const entry of entries.filter((each) => each.isIntersecting)) {
+      near.unobserve(entry.target);
+      const figure = data.figures.find((each) => "plot-" + each.name === entry.target.id);
+      if (!drawn.has(figure)) draw([figure]);
+      drawn.add(figure);
+    }
+  }, { rootMargin: "600px" });
+  for (const figure of data.figures) near.observe(document.getElementById("plot-" + figure.name));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw(drawn));
+
+  // Paper is white and narrow, whatever the screen is, and nobody scrolls on it.
+  addEventListener("beforeprint", () => {
+    root.classList.add("printed");
+    data.figures.forEach((figure) => drawn.add(figure));
+    draw(drawn);
+  });
+  addEventListener("afterprint", () => {
+    root.classList.remove("printed");
+    draw(drawn);
+  });
 
   // ---- trials -------------------------------------------------------------------------------
   const table = document.getElementById("trial-table");

@@ -12,8 +12,10 @@ from markupsafe import Markup
 from search.job.folder import JOB_FILE, has_job
 from search.job.yaml_text import write
 from search.report import (
+    budget_figure,
     confirm_figure,
     curves_figure,
+    distribution_figure,
     front_figures,
     importance_figure,
     tables,
@@ -22,6 +24,7 @@ from search.report import (
 from search.report.frame import COLOURS, Figure
 from search.results import sentences
 from search.results import tables as shared_tables
+from search.results.evidence import wording
 from search.results.figures import Comparison
 from search.results.format import ABSENT, count, plural
 from search.results.importance import importance
@@ -63,6 +66,8 @@ def _page(results: Results) -> str:
         comparison=comparison,
         figures=figures,
         tables=_tables(comparison, results),
+        alike=tables.alike(comparison),
+        varies=wording.variance(comparison.verdict),
         trials=count(len(results.trials)) if results.trials else "",
         job_file=_job_file(results),
         css=_own("page.css"),
@@ -81,6 +86,8 @@ def _figures(comparison: Comparison, results: Results) -> list[Figure]:
     return [
         *([confirmed] if confirmed else []),
         *front_figures.fronts(comparison, results.search, results.job.search.objectives),
+        budget_figure.best_against_budget(comparison, results),
+        distribution_figure.distributions(comparison, results),
         curves_figure.curves(comparison, results.search),
         value_figures.against_parameters(comparison, results.search),
         value_figures.against_time(comparison, results.search),

@@ -23,21 +23,51 @@ _LISTED = 8  #: trials of one failure whose numbers are listed
 
 
 def configurations(figures: Comparison) -> Table:
-    """Return the configurations that lead the arms side by side; what differs is strong."""
-    leaders = [(arm.name, arm.leader) for arm in figures.arms if arm.leader]
-    configs = [leader.config for _, leader in leaders]
-    different = varying(configs)
-    rows = [
-        (
-            Marked(name, "strong") if name in different else name,
-            *(plain(getattr(config, name)) for config in configs),
-        )
-        for name in TrialConfig.model_fields
-    ]
-    rows.append(("search trial", *(str(leader.number) for _, leader in leaders)))
+    """Return the finalists of all arms side by side, or the arms' best trials before there are any.
+
+    Rows are the settings that differ, all of them where there is one column. A value that is not
+    the first column's is strong.
+    """
+    shown = _side_by_side(figures)
+    if not shown:
+        return Table("", (), ())
+    configs = [config for _, _, config in shown]
+    rows: list[tuple[str | Marked, ...]] = []
+    for name in varying(configs) if len(shown) > 1 else TrialConfig.model_fields:
+        first, *others = (plain(getattr(config, name)) for config in configs)
+        marked = (Marked(each, "strong") if each != first else each for each in others)
+        rows.append((name, first, *marked))
+    rows.append(("search trial", *(str(number) for _, number, _ in shown)))
     # An arm's column is set to the right like figures, though some settings are names.
-    columns = (Column("setting", "text"), *(Column(name, "setting") for name, _ in leaders))
-    return Table("", columns, tuple(rows) if leaders else ())
+    columns = (Column("setting", "text"), *(Column(title, "setting") for title, _, _ in shown))
+    return Table("", columns, tuple(rows))
+
+
+def alike(figures: Comparison) -> str:
+    """Return the settings that are the same in all of several configurations, as a sentence."""
+    configs = [config for _, _, config in _side_by_side(figures)]
+    if len(configs) < 2:
+        return ""
+    different = varying(configs)
+    same = [
+        f"{name} {plain(getattr(configs[0], name))}"
+        for name in TrialConfig.model_fields
+        if name not in different
+    ]
+    return f"Alike in all: {', '.join(same)}." if same else ""
+
+
+def _side_by_side(figures: Comparison) -> list[tuple[str, int, TrialConfig]]:
+    """Return title, search trial and configuration of each column."""
+    shown: list[tuple[str, int, TrialConfig]] = []
+    for arm in figures.arms:
+        several = len(arm.finalists) > 1
+        for each in arm.finalists:
+            title = f"{arm.name}, trial {each.number}" if several else arm.name
+            shown.append((title, each.number, each.config))
+        if not arm.finalists and arm.leader:
+            shown.append((arm.name, arm.leader.number, arm.leader.config))
+    return shown
 
 
 def failures(trials: Sequence[TrialResult]) -> Table:

@@ -21,6 +21,7 @@ class _Axis:
     label: str
     read: Callable[[TrialResult], float]
     frontier: str  #: what the dotted line is
+    not_for: str
     remarks: tuple[str, ...] = ()
 
 
@@ -30,6 +31,7 @@ _PARAMETERS = _Axis(
     "trainable parameters",
     lambda trial: float(trial.parameters or 0),
     "the best value found with at most that many parameters",
+    "Not for saying what size alone does: the other settings of these trials differ too.",
 )
 _TIME = _Axis(
     "time",
@@ -37,6 +39,7 @@ _TIME = _Axis(
     "training time of the trial, seconds",
     lambda trial: trial.train_seconds,
     "the best value found in at most that time",
+    "Not for saying how fast a cell is: settings differ, and trials may have shared the machine.",
     ("Times belong to this software on this machine and to how many trials shared it.",),
 )
 
@@ -85,7 +88,7 @@ def _against(figures: Comparison, search: Sequence[TrialResult], axis: _Axis) ->
         xaxis=logarithmic([axis.read(trial) for trial in drawable]),
         yaxis={"range": span} if span else {},
     )
-    return Figure(axis.name, short, axis.title, caption, traces, axes)
+    return Figure(axis.name, short, axis.title, caption, traces, axes, not_for=axis.not_for)
 
 
 def _frontier(

@@ -1,7 +1,7 @@
 """What an arm's control trials found: its only fair sample, drawn at random and never stopped."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from search.journal.trial import TrialResult
 from spaces.tasks import Metric
@@ -24,4 +24,22 @@ def control_costs(metric: Metric, trials: Iterable[TrialResult]) -> dict[int, fl
             found[trial.number] = math.inf
         elif trial.state == "complete" and trial.value is not None:
             found[trial.number] = metric.cost(trial.value)
+    return found
+
+
+def control_values(
+    metric: Metric, search: Sequence[TrialResult], arms: Iterable[str]
+) -> dict[str, list[float | None]]:
+    """Return the values of each arm's control trials in order of their numbers.
+
+    None is one that diverged, which is worse than any value. Missing are those that control_costs
+    leaves out.
+    """
+    found = {}
+    for arm in arms:
+        costs = control_costs(metric, (trial for trial in search if trial.arm == arm))
+        # A cost's cost is the value again.
+        found[arm] = [
+            None if math.isinf(cost) else metric.cost(cost) for _, cost in sorted(costs.items())
+        ]
     return found

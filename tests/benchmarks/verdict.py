@@ -216,9 +216,7 @@ def _curve_holds(values: Floats, quantile: Callable[[Floats], Floats]) -> bool:
     curve = best_of_n([None if np.isnan(v) else float(v) for v in values], maximize=True)
     truth = quantile(0.5 ** (1 / np.array([float(point.n) for point in curve])))
     return all(
-        (point.worse is None or point.worse <= true)
-        and (point.better is None or true <= point.better)
-        for point, true in zip(curve, truth, strict=True)
+        point.worse <= true <= point.better for point, true in zip(curve, truth, strict=True)
     )
 
 

@@ -7,6 +7,7 @@ needed.py       how many pairs are still needed, simulated
 decision.py     better, equivalent or inconclusive for each pair of arms, together at one level
 components.py   what varies: splits, arms x splits, configurations, seeds
 bands.py        the best of n controls against n, with a band
+crossing.py     where two such curves are told apart, between which n they cross
 baselines.py    nothing learned, too easy to tell
 verdict.py      what a verdict is made of, and its JSON
 wording.py      a verdict as one sentence

@@ -1,10 +1,10 @@
-"""The best of n controls against n: the median of it, with a band that supposes no distribution.
+"""The best of n controls, and how many of them reach a value, with bands.
 
-The median of the best of n draws is the quantile at 1/2^(1/n) of one draw. A band of the
-distribution function, from order statistics, gives one of all its quantiles, so that it holds all
-n at once, ties and diverged trials included (Lourie, Cho and He 2024, "Show your work with
-confidence"; Learned-Miller and DeStefano 2008 for the band). The mean of the best of n has no such
-band: it rests on values worse and better than any that were seen.
+The bands suppose nothing of the distribution. The median of the best of n draws is the quantile at
+1/2^(1/n) of one draw. A band of the distribution function, from order statistics, gives one of all
+its quantiles, so that it holds all n at once, ties and diverged trials included (Lourie, Cho and He
+2024, "Show your work with confidence"; Learned-Miller and DeStefano 2008 for the band). The mean of
+the best of n has no such band: it rests on values worse and better than any that were seen.
 """
 
 from collections.abc import Sequence
@@ -17,18 +17,22 @@ from scipy.special import betainccinv, betaincinv, gammaln, xlogy
 from search.results.evidence.betting import Floats
 
 FEWEST = 12  #: controls; fewer of them give no curve
-_MOST = 200  #: of more controls the first ones are taken
+MOST = 200  #: of more controls the first ones are taken
 _HALVINGS = 25
 
 
 @dataclass(frozen=True)
 class BestOf:
-    """The median best of n draws with its band; a side is None where the controls bound it not."""
+    """The median best of n draws with its band.
+
+    The infinity that is worse than any value stands for a diverged trial; the other one for a side
+    that the controls do not bound.
+    """
 
     n: int
-    value: float | None  #: None: a diverged trial
-    worse: float | None
-    better: float | None
+    value: float
+    worse: float
+    better: float
 
 
 def best_of_n(
@@ -44,7 +48,7 @@ def best_of_n(
         which is worse than any value.
     ceiling: the best value that there can be: it bounds the band where controls do not.
     """
-    draws = [np.nan if value is None else value for value in controls[:_MOST]]
+    draws = [np.nan if value is None else value for value in controls[:MOST]]
     size = len(draws)
     if size < FEWEST:
         return []
@@ -65,8 +69,48 @@ def best_of_n(
             below[-1] if len(below) else -np.inf,
             above[0] if len(above) else top,
         )
-        curve.append(BestOf(n, *(sign * float(x) if np.isfinite(x) else None for x in found)))
+        curve.append(BestOf(n, *(sign * float(x) for x in found)))
     return curve
+
+
+@dataclass(frozen=True)
+class Reached:
+    """How many draws are at least as good as a value; the same down to the next worse value."""
+
+    value: float
+    share: float  #: of the controls
+    low: float  #: of all draws, at least
+    high: float  #: of all draws, at most
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """How an arm's draws are distributed, with a band that holds at all values at once."""
+
+    steps: tuple[Reached, ...]  #: the best value first; a diverged control has none
+    beyond: float  #: share of all draws, at most, that are better than the first step
+
+    @property
+    def median(self) -> float | None:
+        """The value that half of the controls reach, that of best_of_n; None: they diverged."""
+        size = round(1 / self.steps[0].share) if self.steps else 0
+        return self.steps[size // 2].value if size // 2 < len(self.steps) else None
+
+
+def distribution(
+    controls: Sequence[float | None], *, maximize: bool, confidence: float = 0.95
+) -> Distribution:
+    """Return the distribution of one control or more; they are those of best_of_n."""
+    draws = controls[:MOST]
+    low, high = cdf_band(len(draws), confidence)
+    # Up to the next worse value, the share may only just not be that of the rank after.
+    most = [*map(float, high[1:]), 1.0]
+    ordered = sorted((value for value in draws if value is not None), reverse=maximize)
+    steps = tuple(
+        Reached(value, rank / len(draws), float(low[rank - 1]), most[rank - 1])
+        for rank, value in enumerate(ordered, 1)
+    )
+    return Distribution(steps, float(high[0]))
 
 
 @lru_cache(maxsize=64)

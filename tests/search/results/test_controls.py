@@ -5,7 +5,7 @@ import math
 import pytest
 from made_results import replicate_result, trial_result
 
-from search.results.controls import control_costs
+from search.results.controls import control_costs, control_values
 from spaces.tasks import Metric
 
 
@@ -24,3 +24,19 @@ def test_a_diverged_control_is_the_worst_and_not_missing(metric: Metric, sign: i
         replicate_result(0, 0, 0.9, control=True),
     ]
     assert control_costs(metric, trials) == {0: sign * 0.9, 2: math.inf, 3: math.inf}
+
+
+def test_values_of_controls_are_in_order_and_say_which_diverged() -> None:
+    metric = Metric("loss", "minimize")
+    trials = [
+        trial_result(8, 0.3, control=True),
+        trial_result(2, None, control=True, state="diverged"),
+        trial_result(0, 0.9, control=True),
+        trial_result(4, 0.5, control=True, arm="gru"),
+        trial_result(6, 0.1),
+    ]
+    assert control_values(metric, trials, ["lstm", "gru", "rnn"]) == {
+        "lstm": [0.9, None, 0.3],
+        "gru": [0.5],
+        "rnn": [],
+    }
