@@ -58,23 +58,26 @@ def distributions(figures: Comparison, results: Results) -> Figure:
         xaxis={"range": list(ends)},
         yaxis={"range": [0, 1.02], "tickformat": ".0%"},
     )
-    title = f"{_TITLE}: {_finding(found, metric)}"
+    title = f"{_TITLE}: {_finding(draws, found, metric)}"
     return Figure("distribution", "Distribution", title, caption, traces, axes, not_for=_NOT_FOR)
 
 
-def _finding(found: Mapping[str, Distribution], metric: Metric) -> str:
+def _finding(
+    draws: Mapping[str, Sequence[float | None]], found: Mapping[str, Distribution], metric: Metric
+) -> str:
     """Return the median of each arm; of many arms, the best and the worst one."""
     medians = {arm: each.median for arm, each in found.items()}
     known = {arm: median for arm, median in medians.items() if median is not None}
-    if not known:
-        return "half of them diverged"
-    best_first = sorted(known, key=lambda arm: metric.cost(known[arm]))
-    shown = [f"{value(known[arm])} ({arm})" for arm in best_first]
+    lost = [arm for arm, values in draws.items() if values and arm not in known]
+    diverged = [f"half or more diverged of {listed(lost)}"] if lost else []
+    shown = [
+        f"{value(known[arm])} ({arm})"
+        for arm in sorted(known, key=lambda arm: metric.cost(known[arm]))
+    ]
     if len(shown) > _LISTED:
-        return (
-            f"half get to {shown[0]} in the best and {shown[-1]} in the worst of {len(shown)} arms"
-        )
-    return f"half get to {listed(shown)}"
+        shown = [f"{shown[0]} in the best and {shown[-1]} in the worst of {len(shown)} arms"]
+    reached = [f"half get to {listed(shown)}"] if shown else []
+    return "; ".join([*reached, *diverged])
 
 
 def _numbers(draws: Mapping[str, Sequence[float | None]]) -> str:

@@ -96,6 +96,11 @@ def test_the_distribution_counts_diverged_controls_as_worst(tmp_path: Path) -> N
     assert "half get to 0.7000 (lstm) and 0.4000 (gru)" in page.text
 
 
+def test_an_arm_of_which_half_diverged_is_not_left_out_of_the_finding(tmp_path: Path) -> None:
+    page = written(controls(tmp_path, lstm=[0.9, 0.8], gru=[0.9, None, None], rnn=[None]), tmp_path)
+    assert "half get to 0.8000 (lstm); half or more diverged of gru and rnn" in page.text
+
+
 def test_arms_whose_controls_all_diverged_are_reported_without_figures(tmp_path: Path) -> None:
     page = written(controls(tmp_path, lstm=[None] * 12, gru=[None] * 12), tmp_path)
     assert "distribution" not in {each["name"] for each in data(page)["figures"]}
