@@ -66,7 +66,7 @@ bench-verdict: $(READY)
 bench-verdict-bank: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/verdict_bank.py --bank build/bench-verdict-bank
 
-# Whole jobs: shuffled labels, and the quickstart with four seeds of its search; ten minutes.
+# Whole jobs: shuffled labels, and the quickstart with four seeds of its search; a quarter of an hour.
 bench-verdict-jobs: $(READY)
 	$(BIN)/python tests/benchmarks/verdict_jobs.py --what shuffled
 	$(BIN)/python tests/benchmarks/verdict_jobs.py --what seeds

@@ -7,7 +7,7 @@ shuffled: JapaneseVowels' sequences with targets in a random order, which theref
     Targets are the nine speakers, two classes of equal size, or a feature's mean (regression), in
     turn; the design is `seeds` or `splits` in turn. Every job must say "nothing learned". Equal
     classes are hard: whatever is luck on one test part is above their majority half of the time.
-    Ten seconds a job.
+    Half a minute a job on a machine that does other work.
 seeds: the quickstart with other seeds of its search. No arm may be better than another one in
     one job and worse in another one. Two minutes a job.
 
