@@ -1,6 +1,7 @@
 """Containers for ragged sequence data: NumPy only, so that validation needs no torch."""
 
 import hashlib
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -112,6 +113,12 @@ class Data:
     def parts(self) -> tuple[Sequences, Sequences, Sequences]:
         """Training, validation and test part."""
         return self.train, self.validation, self.test
+
+    @property
+    def padded_bytes(self) -> int:
+        """The memory of all sequences' values, each as long as the longest."""
+        x, number = self.train.x, sum(map(len, self.parts))
+        return number * self.info.longest * x.itemsize * math.prod(x.shape[1:])
 
     @property
     def unit(self) -> float:

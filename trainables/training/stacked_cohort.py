@@ -8,6 +8,7 @@ alone within rounding: a library may add a product up in another order if there 
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import zip_longest
 
 import numpy as np
 import torch
@@ -46,14 +47,15 @@ def products(precision: Precision) -> Iterator[None]:
 
 
 class StackedCohort(Advancing):
-    """Trainings of one shape on one data set, advanced together on one device."""
+    """Trainings of one shape on one task, advanced together on one device.
+
+    Each reads the split that it has: what differs from the others' is on the device as well.
+    """
 
     def __init__(self, members: Sequence[Training]) -> None:
         """Raises ValueError where the members' shapes or data differ."""
         super().__init__(members)
         self._first = first = self.members[0]
-        if len({member.data.info.fingerprint for member in self.members}) > 1:
-            raise ValueError("members differ in their data")
         self._model = StackedModel(first.model, first.config.precision)
         self._splits: dict[str, StackedData] = {}
         self._inner: tuple[tuple[int, ...], StackedStep] | None = None
@@ -67,7 +69,7 @@ class StackedCohort(Advancing):
             for i in active:
                 stack.enter_context(self.members[i].at_best())
             stack.enter_context(products(self._first.config.precision))
-            metrics = self._metrics(self._begin_evaluation(active, split))
+            metrics = self._metrics(active, self._begin_evaluation(active, split))
         for i, metric in zip(active, metrics, strict=True):
             found[i] = metric
         return found
@@ -82,7 +84,7 @@ class StackedCohort(Advancing):
         with products(precision):
             scores = self._begin_evaluation(left, "validation")
         yield
-        metrics = dict(zip(left, self._metrics(scores), strict=True))
+        metrics = dict(zip(left, self._metrics(left, scores), strict=True))
         share = (time.perf_counter() - began) / (len(active) + self.beside)
         for i in active:
             self.members[i].record_epoch(losses[i], metrics.get(i, {}), share)
@@ -105,9 +107,10 @@ class StackedCohort(Advancing):
         whose, step = self._step(active)
         batches, size = self._batches(whose, active)
         chosen = np.full((len(batches), len(whose), size), -1, np.int64)
+        first = self._first_of(whose, "train")
         for number, of_members in enumerate(batches):
             for place, positions in of_members:
-                chosen[number, place, : len(positions)] = positions
+                chosen[number, place, : len(positions)] = positions + first[place]
         seeds = [
             tuple(derived_seed(member.seed, stream, member.epoch + 1) for stream in NOISE_STREAMS)
             for member in (self.members[i] for i in whose)
@@ -145,11 +148,34 @@ class StackedCohort(Advancing):
         return batches, largest
 
     def _data(self, split: str) -> StackedData:
+        """Return a part of all members' splits: what is on the device is read as it is there."""
         if split not in self._splits:
+            parts: list[Sequences] = [getattr(member.data, split) for member in self.members]
             first = self._first
-            sequences: Sequences = getattr(first.data, split)
-            self._splits[split] = on_device(sequences, first.data.info.kind, first.device)
+            self._splits[split] = on_device(parts, first.data.info.kind, first.device)
         return self._splits[split]
+
+    def _first_of(self, whose: Sequence[int], split: str) -> list[int]:
+        """Return the number of the first sequence of each member's part on the device."""
+        data = self._data(split)
+        return [data.first[id(getattr(self.members[i].data, split))] for i in whose]
+
+    def _evaluation(self, active: list[int], split: str) -> Iterator[Positions]:
+        """Yield which sequences [K, B] of a part each member is scored on, -1 for none."""
+        steps = max(1, EVALUATION_STEPS // len(active))
+        parts: list[Sequences] = [getattr(self.members[i].data, split) for i in active]
+        found = {
+            id(part): list(Batches(part, self._first.data.info.kind).ordered_choices(steps))
+            for part in {id(part): part for part in parts}.values()
+        }
+        first = self._first_of(active, split)
+        for together in zip_longest(*(found[id(part)] for part in parts)):
+            size = max(len(chosen_B) for chosen_B in together if chosen_B is not None)
+            chosen_KB = np.full((len(active), size), -1, np.int64)
+            for place, chosen_B in enumerate(together):
+                if chosen_B is not None:
+                    chosen_KB[place, : len(chosen_B)] = chosen_B + first[place]
+            yield chosen_KB
 
     def _begin_evaluation(self, active: list[int], split: str) -> Totals | None:
         """Let the device score each active member with the weights that it has now."""
@@ -164,14 +190,10 @@ class StackedCohort(Advancing):
         }
         losses = torch.zeros(len(active), dtype=torch.float64, device=weights.device)
         counts, correct = (torch.zeros_like(losses, dtype=torch.int64) for _ in range(2))
-        choices = Batches(getattr(self._first.data, split), info.kind).ordered_choices(
-            max(1, EVALUATION_STEPS // len(active))
-        )
         with torch.inference_mode():
-            for chosen_B in choices:
-                chosen_KB = torch.from_numpy(np.tile(chosen_B, (len(active), 1)))
-                on_device = chosen_KB.to(weights.device)
-                x, lengths, targets = data.batch(on_device, data.steps(chosen_B))
+            for chosen_KB in self._evaluation(active, split):
+                chosen = torch.from_numpy(chosen_KB).to(weights.device)
+                x, lengths, targets = data.batch(chosen, data.steps(chosen_KB))
                 outputs = self._model(weights, buffers, x, lengths)
                 scores = score(info.kind, outputs, targets, lengths)
                 losses += scores.losses.double()
@@ -180,12 +202,15 @@ class StackedCohort(Advancing):
                     correct += scores.correct
         return losses, correct, counts
 
-    def _metrics(self, totals: Totals | None) -> list[dict[str, float]]:
+    def _metrics(self, active: list[int], totals: Totals | None) -> list[dict[str, float]]:
         if totals is None:
             return []
         rows = zip(*(total.tolist() for total in totals), strict=True)
-        kind, unit = self._first.data.info.kind, self._first.data.unit
-        return [compute_metrics(kind, loss, correct, count, unit) for loss, correct, count in rows]
+        kind, units = self._first.data.info.kind, [self.members[i].data.unit for i in active]
+        return [
+            compute_metrics(kind, loss, correct, count, unit)
+            for (loss, correct, count), unit in zip(rows, units, strict=True)
+        ]
 
 
 def _losses(

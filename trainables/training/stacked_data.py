@@ -1,9 +1,12 @@
-"""Data of one split on a device, from which the batches of several models are gathered at once.
+"""Data of a part on a device, from which the batches of several models are gathered at once.
+
+Models on splits of their own have that part of each split side by side there.
 
 Shapes are suffixes: n sequences, K models, T steps, B sequences a model, I inputs.
 """
 
 import weakref
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -18,26 +21,26 @@ SHARES = 4
 
 
 class StackedData:
-    """All sequences of a split, padded, on a device."""
+    """All sequences of a part, of one split or of several, padded, on a device."""
 
-    def __init__(self, sequences: Sequences, kind: TaskKind, device: torch.device) -> None:
-        self._of = sequences  # kept, so that no other has its identity; see on_device
+    def __init__(self, parts: tuple[Sequences, ...], kind: TaskKind, device: torch.device) -> None:
+        """Lay the parts end to end: those of one split, or of several that are not the same."""
+        self._of = parts  # kept, so that no others have their identity; see on_device
         self._causal = is_causal(kind)  # targets are x, one step on
-        lengths = sequences.lengths
+        sizes = [len(part) for part in parts]
+        #: Of each part, by its identity: the number of its first sequence.
+        self.first = {id(part): sum(sizes[:at]) for at, part in enumerate(parts)}
+        lengths = np.concatenate([part.lengths for part in parts])
         self._longest = int(lengths.max()) - self._causal
-        padded = np.zeros(
-            (len(lengths), int(lengths.max()), *sequences.x.shape[1:]), sequences.x.dtype
-        )
+        x = parts[0].x
+        padded = np.zeros((len(lengths), int(lengths.max()), *x.shape[1:]), x.dtype)
         exists = np.arange(padded.shape[1]) < lengths[:, None]
-        padded[exists] = sequences.all_steps()
+        padded[exists] = np.concatenate([part.all_steps() for part in parts])
         self._x = torch.from_numpy(padded).to(device)
         self._lengths = torch.from_numpy(lengths - self._causal).to(device)
         self._read: NDArray[np.int64] = lengths - self._causal
-        self._y = (
-            None
-            if sequences.targets is None
-            else torch.from_numpy(np.array(sequences.targets)).to(device)
-        )
+        targets = [part.targets for part in parts if part.targets is not None]
+        self._y = torch.from_numpy(np.concatenate(targets)).to(device) if targets else None
 
     def steps(self, chosen: NDArray[np.int64]) -> int:
         """Return to how many steps batches of these sequences are padded; -1 is none."""
@@ -59,15 +62,17 @@ class StackedData:
         return x, lengths, self._x[at, 1 : steps + 1].transpose(1, 2).contiguous()
 
 
-_KEPT: weakref.WeakValueDictionary[tuple[int, TaskKind, torch.device], StackedData]
-_KEPT = weakref.WeakValueDictionary()
+_KEPT: weakref.WeakValueDictionary[tuple[tuple[int, ...], TaskKind, torch.device], StackedData] = (
+    weakref.WeakValueDictionary()
+)
 
 
-def on_device(sequences: Sequences, kind: TaskKind, device: torch.device) -> StackedData:
-    """Return a split's data on a device: the same arrays for all cohorts that use them now."""
-    key = id(sequences), kind, device
+def on_device(parts: Iterable[Sequences], kind: TaskKind, device: torch.device) -> StackedData:
+    """Return the parts' data on a device: the same arrays for all cohorts that use them now."""
+    different = tuple({id(part): part for part in parts}.values())
+    key = tuple(map(id, different)), kind, device
     if (data := _KEPT.get(key)) is None:
-        _KEPT[key] = data = StackedData(sequences, kind, device)
+        _KEPT[key] = data = StackedData(different, kind, device)
         if device.type == "cuda":  # other streams may read it at once
             torch.cuda.current_stream(device).synchronize()
     return data

@@ -28,6 +28,7 @@ from trainables.worker.trial import AssignedTrial
 
 SLICE_SECONDS = 1.0  #: of training between two reports of a trial, unless a rung comes first
 ROOM_SECONDS = 0.1  #: of training before a worker with room for more trials asks for them
+MIXED_BYTES = 2**30  #: of padded data on a card, of all splits of one cohort
 OUT_OF_MEMORY = (
     "one training step of this trial, alone on its device, needs more memory than there is: give "
     "the job smaller hidden_size, depth or batch_size, or a larger device"
@@ -189,19 +190,29 @@ class Pack:
     def _groups(self) -> list[list[AssignedTrial]]:
         """Return which trials train together: of one shape, as many as its limit allows.
 
-        What is stacked on a card reads one split together.
+        Where the data is large, what is stacked on a card reads one split together.
         """
         groups = [[trial] for trial in self._trials.values() if trial.alone]
         shapes: defaultdict[tuple[Shape, Split | None], list[AssignedTrial]] = defaultdict(list)
         for trial in self._trials.values():
             if not trial.alone:
                 config = trial.assignment.config
-                split = trial.assignment.split if stacks(config, self._device) else None
+                split = trial.assignment.split if self._by_split(config) else None
                 shapes[shape_of(config), split].append(trial)
         for trials in shapes.values():
             limit = min(self._capacity.limit(trials[0].assignment.config), len(trials))
             groups += [trials[start : start + limit] for start in range(0, len(trials), limit)]
         return groups
+
+    def _by_split(self, config: TrialConfig) -> bool:
+        """Return whether trials of a configuration train together on one split alone.
+
+        A cohort on a card has all its members' splits there.
+        """
+        if not stacks(config, self._device):
+            return False
+        members = min(self._capacity.limit(config), len(self._trials))
+        return members * self._splits.loaded.padded_bytes > MIXED_BYTES
 
     def _measure_latency(self, trials: Group, reports: list[TrialReport]) -> None:
         for trial in trials:

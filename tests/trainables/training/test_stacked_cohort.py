@@ -10,8 +10,10 @@ from small_trainings import points, small_config
 
 from spaces.config import TrialConfig
 from spaces.tasks import TaskKind
+from trainables.data.redealing import Split, redeal
 from trainables.data.scaling import standardised
 from trainables.data.sequences import Data
+from trainables.training import stacked_cohort
 from trainables.training.cohort import cohort_of
 from trainables.training.stacked_cohort import StackedCohort
 from trainables.training.stacked_step import WARM_UP
@@ -179,3 +181,30 @@ def test_before_a_step_is_captured_it_runs_on_its_own_batch_and_changes_nothing(
     step.warm_up(run)
     assert seen == [1] * WARM_UP and int(step._batch) == 1
     assert torch.equal(step.weights, weights)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("by", ["splits", "nested", "draws", "other sizes"])
+def test_members_on_splits_of_their_own_train_as_alone(
+    by: str, kind: TaskKind, make_data: MakeData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Few steps at a time: evaluations of other splits fall into other batches.
+    monkeypatch.setattr(stacked_cohort, "EVALUATION_STEPS", 24)
+    loaded = make_data(kind, **TINY)
+    if by == "draws":
+        splits = [make_data(kind, **TINY | {"longest": longest}) for longest in (4, 3)]
+    elif by == "other sizes":
+        splits = [make_data(kind, **TINY | {"count": count}) for count in (8, 11)]
+    else:
+        given = standardised(loaded)
+        splits = [redeal(given, Split(by, seed)) for seed in range(2)]
+    data = [*splits, splits[0]]
+    together = cohort_of([Training(config(), each, seed=seed) for seed, each in enumerate(data)])
+    assert isinstance(together, StackedCohort)
+    together.advance(2)
+    tests = together.evaluate("test")
+    for seed, (each, member) in enumerate(zip(data, together.members, strict=True)):
+        alone = Training(config(), each, seed=seed)
+        alone.advance(2)
+        close(member, alone)
+        assert tests[seed] == pytest.approx(alone.evaluate("test"), rel=1e-4, abs=1e-4)

@@ -14,9 +14,12 @@ from small_trainings import small_config
 
 from trainables.checkpoints.base import StoreAwayError
 from trainables.checkpoints.local import LocalStore
+from trainables.data.redealing import Split, redeal
 from trainables.data.sequences import Data
 from trainables.training import step
 from trainables.training.cohort import Cohort
+from trainables.training.examples import Examples
+from trainables.training.trainer import Training
 from trainables.worker import pack as packs
 from trainables.worker.messages import TrialAssignment, TrialReport
 from trainables.worker.pack import Pack
@@ -91,6 +94,40 @@ def test_trials_of_one_shape_train_as_cohorts_of_its_limit(
     found = curves(finish(pack(tmp_path, data, 2, *given)))
     assert together == [["6/0", "6/1"], ["6/2"], ["7/3", "7/4"]]
     assert found == alone(tmp_path, data, *given)
+
+
+def test_trials_on_splits_of_their_own_train_together_as_alone(
+    make_data: Any, tmp_path: Path, together: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packs, "SLICE_SECONDS", math.inf)
+    data = make_data()
+    given = [replace(work(n), split=Split("splits", n // 2), test=True) for n in range(4)]
+    reports = finish(pack(tmp_path, data, 4, *given))
+    assert together == [["6/0", "6/1", "6/2", "6/3"]]
+    found = curves(reports)
+    assert found == alone(tmp_path, data, *given)
+    assert found != alone(tmp_path, data, *(replace(one, split=None) for one in given))
+    for report in reports:
+        assert report.scores is not None
+        with LocalStore(tmp_path).reading(report.scores["name"]) as folder:
+            examples = Examples.read(folder, report.scores["sha256"])
+        assert examples.metrics("classification") == pytest.approx(report.test)
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_chosen_candidate_is_scored_with_its_best_weights_wherever_it_is_read(
+    stored: bool, make_data: Any, tmp_path: Path
+) -> None:
+    data, candidate = make_data(), replace(work(0), split=Split("nested", 5))
+    (ended,) = [r for r in finish(pack(tmp_path, data, None, candidate)) if r.checkpoint][-1:]
+    assert ended.test is None
+    kept = [ended.checkpoint] if stored and ended.checkpoint else []
+    chosen = replace(candidate, generation=2, test=True, checkpoints=kept)
+    *_, scored = reports = finish(pack(tmp_path, data, None, chosen))
+    assert (len(reports) == 1 and not scored.epochs) == stored, "what was lost is trained again"
+    wanted = Training(candidate.config, redeal(data, Split("nested", 5)), seed=candidate.seed)
+    wanted.advance(EPOCHS)
+    assert scored.test == wanted.evaluate("test")
 
 
 def test_cohorts_take_turns(
