@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, model_validator
 from spaces.fields import AUTO, Fault, Integer, Number, OrAuto, Section, refusal
 
 Design = Literal["seeds", "splits", "nested"]
+FINALISTS = 3  #: of each arm, among which fresh replicates choose, where design splits names none
 
 
 def _short_form(schema: dict[str, Any]) -> None:
@@ -24,7 +25,9 @@ class ConfirmSection(Section):
 
     model_config = ConfigDict(json_schema_extra=_short_form)
 
-    finalists: Integer = Field(1, ge=0, description="Best configurations of each arm.")
+    finalists: Integer = Field(
+        1, ge=0, description="Best configurations of each arm; 3 by default with design: splits."
+    )
     design: Design = Field(
         "seeds",
         description="What is new in a replicate. seeds: a finalist's training seed. splits: its "
@@ -58,6 +61,14 @@ class ConfirmSection(Section):
     configurations: Integer = Field(
         8, ge=1, description="With design: nested, configurations that each arm tries on a split."
     )
+
+    @model_validator(mode="after")
+    def _default_finalists(self) -> Self:
+        # One finalist of an arm may differ from one of another by the luck of the search alone: an
+        # arm against itself is then called better in a tenth of cases (bench-verdict-bank).
+        if self.design == "splits" and "finalists" not in self.model_fields_set:
+            object.__setattr__(self, "finalists", FINALISTS)  # frozen for all but this validator
+        return self
 
     @model_validator(mode="after")
     def _check_short_form(self) -> Self:

@@ -78,6 +78,7 @@ class _Baseline(_Record):
     name: str
     validation: dict[str, _Number]
     test: dict[str, _Number]
+    test_sequences: _Count | None = None
 
 
 class _Baselines(_Record):

@@ -231,7 +231,9 @@ class JobState:
                 self.info = TaskInfo.from_dict(record["task"])
             case "baselines" if not self.baselines:
                 self.baselines = tuple(
-                    Baseline(each["name"], each["validation"], each["test"])
+                    Baseline(
+                        each["name"], each["validation"], each["test"], each.get("test_sequences")
+                    )
                     for each in record["baselines"]
                 )
             case "trial":

@@ -42,6 +42,7 @@ def judge_job(
         confidence=confirm.confidence,
         baselines=results.test_baselines,
         ceiling=metric.ceiling,
+        test_sequences=results.test_sequences,
         observations=paired.observations,
         remedy=_remedy(results, arms, progress),
     )

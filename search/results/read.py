@@ -61,6 +61,16 @@ class Results:
         name = self.info.metric.name
         return {each.name: each.test[name] for each in self.baselines if name in each.test}
 
+    @property
+    def test_sequences(self) -> int | None:
+        """How many sequences the one test part of all replicates has; None where unknown.
+
+        None too in design nested, where each replicate has a test part of its own.
+        """
+        if self.job.confirm.design == "nested" or not self.baselines:
+            return None
+        return self.baselines[0].test_sequences
+
     def ranked(self, arm: str | None = None) -> list[TrialResult]:
         """Return the complete search trials of one arm or of all, by search rank."""
         return ranking.ranked(self.info.metric, self._of(arm))

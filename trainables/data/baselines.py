@@ -36,6 +36,7 @@ class Baseline:
     name: str
     validation: dict[str, float]
     test: dict[str, float]
+    test_sequences: int | None = None  #: of the test part; None where an earlier version ran
 
 
 def baselines(data: Data) -> list[Baseline]:
@@ -47,7 +48,7 @@ def baselines(data: Data) -> list[Baseline]:
 
     fitted = [(name, fit(data)) for name, fit in BASELINES[data.info.kind].items()]
     return [
-        Baseline(name, metrics(score, data.validation), metrics(score, data.test))
+        Baseline(name, metrics(score, data.validation), metrics(score, data.test), len(data.test))
         for name, score in fitted
     ]
 

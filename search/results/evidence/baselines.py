@@ -17,11 +17,16 @@ def nothing_learned(
     *,
     maximize: bool,
     alpha: float,
+    test_sequences: int | None = None,
 ) -> bool:
     """Return whether no arm is shown to beat the best baseline by more than the margin.
 
     Shown: at level alpha for all arms together, by a t test of the replicates' mean; below three
     replicates, all of them beat it. An arm most of whose replicates diverged has learned nothing.
+
+    test_sequences: of the test part that all replicates share, for values that are shares of
+    right answers. Its luck is the same for all of them: it is added to what the test allows for,
+    as the binomial variance of the mean.
     """
     if not baselines:
         return False
@@ -33,16 +38,23 @@ def nothing_learned(
             continue
         bar = np.full_like(values, best)
         gains = sign * (values - bar) - margin.widths(values, bar)
-        if _shown_positive(gains, alpha / len(arms)):
+        shared = 0.0 if test_sequences is None else _binomial(values) / test_sequences
+        if _shown_positive(gains, shared, alpha / len(arms)):
             return False
     return True
 
 
-def _shown_positive(gains: Floats, alpha: float) -> bool:
+def _binomial(values: Floats) -> float:
+    share = float(np.clip(values.mean(), 0.0, 1.0))
+    return share * (1 - share)
+
+
+def _shown_positive(gains: Floats, shared: float, alpha: float) -> bool:
+    """shared: the variance that all gains have in common."""
     n = len(gains)
     if n < 3:
         return bool((gains > 0).all())
-    radius = stdtrit(n - 1, 1 - alpha) * gains.std(ddof=1) / math.sqrt(n)
+    radius = stdtrit(n - 1, 1 - alpha) * math.sqrt(gains.var(ddof=1) / n + shared)
     return bool(gains.mean() > radius)
 
 

@@ -30,6 +30,7 @@ def judge(
     confidence: float = 0.95,
     baselines: Mapping[str, float] | None = None,
     ceiling: float | None = None,
+    test_sequences: int | None = None,
     observations: Sequence[Observation] = (),
     test_to_train: float | None = None,
     remedy: str = "",
@@ -40,6 +41,7 @@ def judge(
         both have. None is a diverged replicate. Arms stand in the order in which they are shown.
     margin: by default 0.01 for what is maximized, 2 % for losses.
     baselines: values of trivial predictions by their names. ceiling: the best value there can be.
+    test_sequences: of the one test part on which all were scored, if there is one.
     observations: single results with their splits and configurations, for components of variance.
     test_to_train: examples in a test part over those in a training part, where splits overlap.
     remedy: what to do where nothing can be compared, as a sentence.
@@ -63,7 +65,14 @@ def judge(
     arms = list(scores.values())
     if not any(pair.pairs for pair in pairs):
         kind, best = "none", ()
-    elif nothing_learned(arms, baselines or {}, margin, maximize=maximize, alpha=alpha):
+    elif nothing_learned(
+        arms,
+        baselines or {},
+        margin,
+        maximize=maximize,
+        alpha=alpha,
+        test_sequences=None if ceiling is None else test_sequences,
+    ):
         kind = "nothing-learned"
     elif too_easy(arms, ceiling, margin):
         kind = "too-easy"

@@ -109,6 +109,18 @@ def test_seeds_are_short_for_replicates_of_the_design_seeds(
     assert JobSpec.from_dump(job.dump() | {"confirm": before}, job.base).dump() == job.dump()
 
 
+@pytest.mark.parametrize(
+    ("written", "finalists"),
+    [("{}", 1), ("{design: splits}", 3), ("{design: splits, finalists: 1}", 1)],
+)
+def test_an_arm_has_three_finalists_by_default_where_splits_are_dealt(
+    written: str, finalists: int
+) -> None:
+    job = loads(SMALLEST + f"confirm: {written}\n")
+    assert job.confirm.finalists == finalists
+    assert JobSpec.from_dump(job.dump(), job.base).confirm == job.confirm
+
+
 @pytest.mark.parametrize("design", ["seeds", "splits", "nested"])
 def test_a_number_of_replicates_may_be_left_open_between_arms(design: str) -> None:
     job = loads(

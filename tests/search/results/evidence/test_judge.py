@@ -114,6 +114,31 @@ def test_no_arm_above_the_best_baseline_is_nothing_learned() -> None:
     assert with_baseline(0.3, a=[None, None, None, 0.9], b=low) == "nothing-learned"
 
 
+def test_the_luck_of_one_test_part_is_not_taken_for_learning() -> None:
+    """Two equal classes, nothing to learn, 128 test sequences: what a replicate gets is luck."""
+    rng = np.random.default_rng(0)
+
+    def learned(test_sequences: int | None) -> float:
+        kinds = []
+        for _ in range(400):
+            luck = rng.normal(0.5, np.sqrt(0.25 / 128), 3)[:, None]  # of the part, for each arm
+            arms = dict(zip("abc", luck + rng.normal(0, 0.01, (3, 10)), strict=True))
+            verdict = judge(
+                {name: scored(found) for name, found in arms.items()},
+                metric="accuracy",
+                maximize=True,
+                design="seeds",
+                baselines={"majority": 0.5},
+                ceiling=1.0,
+                test_sequences=test_sequences,
+            )
+            kinds.append(verdict.kind)
+        return sum(kind != "nothing-learned" for kind in kinds) / len(kinds)
+
+    assert learned(128) <= 0.05
+    assert learned(None) >= 0.3, "or the test cannot fail"
+
+
 def test_all_arms_at_the_ceiling_are_too_easy_to_tell() -> None:
     top, below = [0.995, 1.0, 0.999], [0.98, 0.97, 0.98]
     assert with_baseline(0.3, ceiling=1.0, a=top, b=top) == "too-easy"
