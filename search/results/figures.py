@@ -70,6 +70,14 @@ class Finalist:
 
 
 @dataclass(frozen=True)
+class SplitScores:
+    """What an arm's small searches on outer splits scored, in a nested design."""
+
+    test: Spread | None  #: over the splits on which a candidate was scored
+    splits: int  #: asked for, or begun where that is open
+
+
+@dataclass(frozen=True)
 class ArmSummary:
     """One arm of the job: what it spent and what it found."""
 
@@ -92,6 +100,7 @@ class ArmSummary:
     #: best trial before there are finalists; see search.results.ranking.
     leader: SearchTrial | None
     finalists: tuple[Finalist, ...]  #: the one that leads comes first
+    nested: SplitScores | None = None  #: in a nested design, once it has begun
 
     @property
     def leading(self) -> Finalist | None:

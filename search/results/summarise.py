@@ -20,6 +20,7 @@ from search.results.figures import (
     Replicate,
     SearchBudget,
     SearchTrial,
+    SplitScores,
 )
 from search.results.inheritance import inherited, objections
 from search.results.job_verdict import judge_job
@@ -122,7 +123,18 @@ def _arm(results: Results, arm: Arm) -> ArmSummary:
             for candidate in candidates
             if candidate.finalist
         ),
+        nested=_nested(results, confirm),
     )
+
+
+def _nested(results: Results, candidates: Sequence[TrialResult]) -> SplitScores | None:
+    """Return what an arm's candidates scored on outer splits, if there are any."""
+    splits = {trial.split for trial in candidates if trial.candidate is not None}
+    if not splits:
+        return None
+    metric = results.info.metric.name
+    tests = [_finite(trial.test.get(metric)) for trial in candidates if trial.test is not None]
+    return SplitScores(_spread(tests), max(results.job.confirm.least, len(splits)))
 
 
 def _search_trial(trial: TrialResult | None) -> SearchTrial | None:

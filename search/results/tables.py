@@ -8,7 +8,7 @@ from search.journal.trial import State
 from search.results import format, sentences
 from search.results.evidence import wording
 from search.results.evidence.verdict import PairVerdict, Verdict
-from search.results.figures import ArmSummary, BaselineScore, Comparison, Finalist
+from search.results.figures import ArmSummary, BaselineScore, Comparison, Finalist, SplitScores
 from search.spread import Spread
 from trainables.training.measured_path import in_words
 
@@ -116,8 +116,8 @@ def arms(figures: Comparison) -> Table:
         Column(f"validation {metric} in the search", "value", "search value"),
         Column("parameters", "count"),
         Column("training time", "seconds"),
-        Column(f"test {metric}, mean ± sd", "spread", "test (fresh seeds)", strong=True),
-        Column("fresh seeds", "done", "seeds"),
+        Column(f"test {metric}, mean ± sd", "spread", f"test ({_new(figures)})", strong=True),
+        Column(_new(figures), "done", _new(figures).split()[1]),
     )
     title = f"{figures.job}: {metric} on {figures.task}, {sentences.sense(figures)}"
     if figures.baselines:
@@ -135,9 +135,18 @@ def _arm(figures: Comparison, arm: ArmSummary) -> tuple[Any, ...]:
         leader and leader.value,
         leader and leader.parameters,
         leader and leader.train_seconds,
-        leading and leading.test,
-        _done(leading),
+        arm.nested.test if arm.nested else leading and leading.test,
+        _splits(arm.nested) if arm.nested else _done(leading),
     )
+
+
+def _new(figures: Comparison) -> str:
+    """Return what is new in a replicate, beside all that it brings with it."""
+    return "fresh seeds" if figures.verdict.design == "seeds" else "new splits"
+
+
+def _splits(scores: SplitScores) -> tuple[int, int]:
+    return scores.test.n if scores.test else 0, scores.splits
 
 
 def _baseline(baseline: BaselineScore) -> tuple[Any, ...]:
@@ -183,7 +192,7 @@ def finalists(figures: Comparison) -> Table:
         Column("test, mean ± sd", "spread", "test mean ± sd", strong=True),
         Column("test min", "value", "min"),
         Column("test max", "value", "max"),
-        Column("fresh seeds", "done", "seeds"),
+        Column(_new(figures), "done", _new(figures).split()[1]),
         Column("parameters", "count"),
         Column("mean training time", "seconds", only="page"),
         Column("one sequence, alone", "milliseconds", only="page"),
@@ -195,7 +204,8 @@ def finalists(figures: Comparison) -> Table:
     if not any(finalist.alone for arm in figures.arms for finalist in arm.finalists):
         columns, rows = columns[:-2], tuple(row[:-2] for row in rows)
     metric = figures.metric.name
-    title = f"Finalists, trained again with fresh seeds ({metric}); an arm's first one leads it"
+    again = f"trained again with {_new(figures)} ({metric})"
+    title = f"Finalists, {again}; an arm's first one leads it"
     return Table(title, columns, rows)
 
 

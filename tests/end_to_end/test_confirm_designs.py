@@ -88,6 +88,15 @@ def test_the_verdict_speaks_of_the_design_and_of_every_pair(ran: Path) -> None:
         assert pair["decision"] == "equivalent", "no difference is above a margin of 1"
 
 
+def test_the_table_of_arms_has_the_test_values_of_every_replicate(ran: Path) -> None:
+    compared = json.loads(gatesearch("compare", "dealt", "--json", cwd=ran))
+    for arm in compared["arms"]:
+        replicates = {r["replicate"] for r in confirm(ran) if r["arm"] == arm["name"]}
+        found = arm["nested"] or arm["finalists"][0]
+        assert found["test"]["n"] == len(replicates)
+    assert "test (new splits)" in gatesearch("compare", "dealt", cwd=ran)
+
+
 def test_only_what_is_of_use_is_left_in_the_store(ran: Path) -> None:
     kept = {path.name for path in (ran / "runs/dealt/checkpoints").iterdir()}
     listed = records(ran, "dealt")

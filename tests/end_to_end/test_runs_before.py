@@ -74,6 +74,7 @@ def test_compare_has_the_same_figures_to_the_digit(copied: Path) -> None:
     for arm in compared["arms"]:
         del arm["leader"]  # that version said only which finalist leads
         assert arm.pop("mean_parameters") > 0
+        assert arm.pop("nested") is None
         assert arm.pop("paths") == []  # and nothing of what times were measured on
         assert all(finalist.pop("alone") is None for finalist in arm["finalists"])
         replicates = [each for finalist in arm["finalists"] for each in finalist["replicates"]]
