@@ -78,5 +78,6 @@ def _has_secret(scheme: str, authority: str, rest: str) -> bool:
     user, at, _ = authority.rpartition("@")
     if ":" in unquote(user) or (at and scheme != "postgresql"):
         return True
-    cut = "@" in rest[len(authority) :] and ":" in authority  # a password with a slash in it
+    # A password with a slash in it.
+    cut = "@" in rest[len(authority) :] and ":" in unquote(authority)
     return cut or _SECRET.search(unquote(rest)) is not None

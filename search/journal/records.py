@@ -5,9 +5,17 @@ say becomes names of files, figures and text on pages. So each of them is checke
 done with it. Keys that this version does not know are passed over.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from search.journal.base import JournalError
 from spaces.tasks import METRICS, TaskInfo
@@ -101,6 +109,13 @@ class _Trial(_Record):
     split: _Count | None = None
     candidate: _Count | None = None
     time: _Time
+
+    @model_validator(mode="after")
+    def _check_replicate(self) -> Self:
+        named = self.finalist is not None or self.candidate is not None
+        if self.phase == "confirm" and (self.replicate is None or not named):
+            raise ValueError("must name its replicate, and its finalist or candidate")
+        return self
 
 
 class _Epoch(_Record):
@@ -226,7 +241,10 @@ def check_record(record: dict[str, Any]) -> None:
     except ValidationError as error:
         found = error.errors()[0]
         place = ".".join(map(str, found["loc"]))
+        said = f"its {place} is not: {found['msg']}, not {show(found['input'])}"
+        if not place:  # of the whole record
+            said = f"it is not: {found['msg']}"
         raise JournalError(
-            f"A record {show(kind)} of the journal must be as gatesearch writes it; its "
-            f"{place} is not: {found['msg']}, not {show(found['input'])}. {REMEDY}"
+            f"A record {show(kind)} of the journal must be as gatesearch writes it; {said}. "
+            f"{REMEDY}"
         ) from None
