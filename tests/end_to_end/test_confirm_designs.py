@@ -105,8 +105,16 @@ def test_only_what_is_of_use_is_left_in_the_store(ran: Path) -> None:
     assert kept == search | scores
 
 
+KILLS = [(design, moment) for design in DESIGNS for moment in (1, 3, 6)]
+
+
 @pytest.mark.parametrize(
-    "moment", [3, *(pytest.param(moment, marks=pytest.mark.slow) for moment in (1, 6))]
+    ("ran", "moment"),
+    [
+        pytest.param(*kill, marks=() if kill == ("splits", 3) else pytest.mark.slow)
+        for kill in KILLS
+    ],
+    indirect=["ran"],
 )
 def test_a_job_killed_among_its_replicates_ends_as_one_that_was_not(
     ran: Path, tmp_path: Path, moment: int

@@ -91,6 +91,7 @@ def test_the_quickstart_runs_on_a_cluster_and_its_results_come_home(
     assert laptop.gatesearch("submit", "quickstart.yaml").split()[0] == submission
 
 
+@pytest.mark.slow
 def test_a_job_with_own_data_is_stopped_and_goes_on_where_it_was(
     laptop: Laptop, ray_head: RayHead
 ) -> None:
