@@ -86,6 +86,7 @@ def test_a_killed_raylet_ends_the_job_with_a_message_and_it_resumes(calm: Path, 
     assert alike(records(job, "calm")) == alike(records(calm, "calm"))
 
 
+@pytest.mark.slow
 def test_a_configuration_that_cannot_be_trained_ends_no_job(tmp_path: Path) -> None:
     """Its weights fit into memory; its outputs of one batch would take 6 terabytes."""
     (tmp_path / "hopeless.yaml").write_text(HOPELESS)

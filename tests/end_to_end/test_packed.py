@@ -65,6 +65,7 @@ def most_at_once(folder: Path) -> int:
     return most
 
 
+@pytest.mark.slow
 def test_a_packed_worker_gives_each_trial_what_it_has_alone_and_bills_its_time_once(
     one_by_one: list[dict[str, Any]], tmp_path: Path
 ) -> None:

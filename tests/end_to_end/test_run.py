@@ -101,6 +101,7 @@ def test_a_finished_job_is_not_run_again(ran: Path) -> None:
     assert records(ran, "small") == before
 
 
+@pytest.mark.slow
 def test_the_exported_job_file_gives_the_same_value_again(ran: Path) -> None:
     gatesearch("run", ran / "runs/small/best/config.yaml", "--root", "again", cwd=ran)
     (name,) = [

@@ -53,6 +53,7 @@ def heed(name: str) -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
+@pytest.mark.slow
 def test_a_report_that_cannot_be_written_is_told_and_resumed(folder: Path) -> None:
     """Its error is raised while Ray leaves, which must not end the process before it is told."""
     in_the_way = folder / "runs" / "tiny" / "results.parquet"
