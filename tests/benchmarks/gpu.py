@@ -34,8 +34,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from spaces.config import TrialConfig
-from spaces.tasks import TaskInfo
 from trainables import cells
 from trainables.cells.variant import Variant
 from trainables.engine.gpu.paths import card_of, path_of
@@ -44,14 +42,6 @@ from trainables.layers.layer import Layer
 
 #: Steps, sequences, inputs, units: those of bench-cells.
 SHAPES = [(64, 32, 16, 32), (64, 32, 64, 128), (128, 64, 128, 256)]
-TOLERANCE = {"float32": 2e-5, "tf32": 5e-3, "bf16": 3e-2}
-COHORTS = (1, 8, 32, 100)
-#: Twelve shapes: each cell at each size.
-CELLS = ("lstm", "standard"), ("gru", "reset-after"), ("gru", "reset-before"), ("lstm", "coupled")
-UNITS = (32, 48, 64)
-#: Cells that train on ragged sequences.
-RAGGED = ("lstm", "projected"), ("lstm", "peephole"), ("gru", "reset-after"), ("gru", "light")
-LANES = (1, 4, 8, 12)
 
 Given = dict[str, torch.Tensor]
 
@@ -231,155 +221,6 @@ def measure(name: str, shape: tuple[int, int, int, int]) -> dict[str, Any]:
     return row
 
 
-def cohort_data(T: int = 100, features: int = 8, count: int = 256) -> Any:
-    """Return a data set of sequences that all have the same length."""
-    from trainables.data.sequences import Data, Sequences
-
-    draw = np.random.default_rng(0)
-
-    def split() -> Sequences:
-        x = draw.normal(size=(count * T, features)).astype(np.float32)
-        return Sequences(x, np.full(count, T), draw.integers(0, 4, count))
-
-    from spaces.tasks import METRICS
-
-    info = TaskInfo("made", "classification", features, 4, T, METRICS["classification"][0])
-    return Data(info, split(), split(), split())
-
-
-def cohorts(cell: str, gates: str, precision: str) -> dict[str, Any]:
-    """Return milliseconds of a training step of cohorts, and of the same models one by one."""
-    from trainables.training.stacked_cohort import StackedCohort
-    from trainables.training.trainer import Training
-
-    data = cohort_data()
-    config = TrialConfig(
-        cell=cell, gates=gates, depth=1, hidden_size=64, learning_rate=1e-3, max_epochs=99,
-        dropout=0.1, batch_size=32, precision=precision,
-    )  # fmt: skip
-    batches = 8
-    row: dict[str, Any] = {"variant": f"{cell}-{gates}", "precision": precision, "ms": {}}
-    for count in COHORTS:
-        members = [Training(config, data, seed=seed, device="cuda") for seed in range(count)]
-        cohort = StackedCohort(members)
-        cohort._begin_training(list(range(count)))
-        torch.cuda.synchronize()
-        times = []
-        for _ in range(3):
-            began = time.perf_counter()
-            cohort._begin_training(list(range(count)))
-            torch.cuda.synchronize()
-            times.append(1e3 * (time.perf_counter() - began) / batches)
-        row["ms"][str(count)] = statistics.median(times)
-        row.setdefault("bytes", {})[str(count)] = torch.cuda.max_memory_allocated()
-        del cohort, members
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
-    alone = Training(config, data, seed=0, device="cuda")
-    alone._train_epoch(1)
-    began = time.perf_counter()
-    alone._train_epoch(2)
-    torch.cuda.synchronize()
-    row["ms"]["eager"] = 1e3 * (time.perf_counter() - began) / batches
-    most = row["ms"][str(COHORTS[-1])]
-    row["times one by one, eager"] = COHORTS[-1] * row["ms"]["eager"] / most
-    row["times one by one, cohorts of one"] = COHORTS[-1] * row["ms"]["1"] / most
-    return row
-
-
-def ragged_data() -> Any:
-    """Return a data set of short and long sequences."""
-    from spaces.tasks import METRICS
-    from trainables.data.sequences import Data, Sequences
-
-    draw = np.random.default_rng(0)
-
-    def split() -> Sequences:
-        lengths = draw.integers(1, 31, 40)
-        x = draw.normal(size=(int(lengths.sum()), 3)).astype(np.float32)
-        return Sequences(x, lengths, draw.integers(0, 4, 40))
-
-    info = TaskInfo("made", "classification", 3, 4, 30, METRICS["classification"][0])
-    return Data(info, split(), split(), split())
-
-
-def trainings(cell: str, gates: str) -> dict[str, Any]:
-    """Return how far trainings in a cohort are from each alone and from those on the CPU."""
-    from trainables.training.cohort import cohort_of
-    from trainables.training.trainer import Training
-
-    data, rates = ragged_data(), (0.01, 0.05, 0.002)
-    configs = [
-        TrialConfig(
-            cell=cell, gates=gates, depth=1, hidden_size=6, learning_rate=rate, max_epochs=4,
-            dropout=0.0, batch_size=5,
-        )
-        for rate in rates
-    ]  # fmt: skip
-
-    def made(device: str) -> list[Training]:
-        return [Training(one, data, seed=n, device=device) for n, one in enumerate(configs)]
-
-    together, alone, on_cpu = made("cuda"), made("cuda"), made("cpu")
-    cohort_of(together).advance(4)
-    for one in [*alone, *on_cpu]:
-        cohort_of([one]).advance(4)
-
-    def apart(ones: list[Training], others: list[Training]) -> float:
-        pairs = [
-            (a.train_loss, b.train_loss)
-            for one, other in zip(ones, others, strict=True)
-            for a, b in zip(one.curve, other.curve, strict=True)
-        ]
-        return max(abs(a - b) / abs(b) for a, b in pairs)
-
-    return {
-        "variant": f"{cell}-{gates}",
-        "alone": apart(together, alone),
-        "cpu": apart(together, on_cpu),
-    }
-
-
-def shapes(epochs: int = 6) -> dict[str, Any]:
-    """Return milliseconds of an epoch of models of twelve shapes, by how many train at once."""
-    from trainables.training.side_by_side import Lane, advance
-    from trainables.training.stacked_cohort import StackedCohort
-    from trainables.training.trainer import Training
-
-    data = cohort_data()
-    configs = [
-        TrialConfig(
-            cell=cell, gates=gates, depth=1, hidden_size=units, learning_rate=1e-3,
-            max_epochs=99, dropout=0.1, batch_size=32,
-        )
-        for cell, gates in CELLS for units in UNITS
-    ]  # fmt: skip
-    cohorts = [StackedCohort([Training(one, data, seed=0, device="cuda")]) for one in configs]
-    lanes = [Lane(torch.device("cuda")) for _ in cohorts]
-
-    def never(number: int, error: Exception) -> None:
-        raise error
-
-    row: dict[str, Any] = {"shapes": len(configs), "ms": {}}
-    for count in (max(LANES), *LANES):  # the first one captures all graphs
-        began = time.perf_counter()
-        for start in range(0, len(cohorts), count):
-            part = cohorts[start : start + count]
-            left = [epochs] * len(part)
-
-            def goes_on(number: int, left: list[int] = left) -> bool:
-                left[number] -= 1
-                return max(left) > 0
-
-            advance(part, lanes, goes_on, never)
-        torch.cuda.synchronize()
-        trained = sum(cohort.members[0].epoch for cohort in cohorts) - row.get("epochs", 0)
-        row["epochs"] = row.get("epochs", 0) + trained
-        row["ms"][str(count)] = 1e3 * (time.perf_counter() - began) / trained * len(cohorts)
-    row["times one after the other"] = row["ms"]["1"] / min(row["ms"].values())
-    return row
-
-
 def show(found: dict[str, Any]) -> None:
     """Print a short table."""
     for row in found["cells"]:
@@ -420,6 +261,8 @@ def main() -> None:
         return
     began = time.monotonic()
     until = began + options.seconds
+    # They need Triton, which is where a card is.
+    import gpu_trainings as trained
     import triton
 
     about = torch.cuda.get_device_properties(0)
@@ -434,10 +277,11 @@ def main() -> None:
     names = options.only.split(",") if options.only else [v.name for v in cells.VARIANTS.values()]
     scans = SHAPES[: options.shapes]
     jobs = [(name, shape, "float32") for shape in scans for name in names]
-    cohort_cells = CELLS[:3]
+    cohort_cells = trained.CELLS[:3]
     sizes = [(f"{cell}-{gates}", (64, 32, 8, 64)) for cell, gates in cohort_cells]
     jobs = [(*size, precision) for size in sizes for precision in ("float32", "tf32")] + jobs
-    jobs += [(f"{cell}-{gates}", (64, 32, 8, n), "float32") for cell, gates in CELLS for n in UNITS]
+    twelve = [(cell, gates, units) for cell, gates in trained.CELLS for units in trained.UNITS]
+    jobs += [(f"{cell}-{gates}", (64, 32, 8, n), "float32") for cell, gates, n in twelve]
     for failure in compile_all(jobs, options.jobs, began + options.seconds * 0.4):
         found["not measured"].append(f"compile {failure}")
     print(f"compiled after {time.monotonic() - began:.0f} s", flush=True)
@@ -445,14 +289,14 @@ def main() -> None:
         for precision in ("float32", "tf32"):
             try:
                 if time.monotonic() < until:
-                    found["cohorts"].append(cohorts(cell, gates, precision))
+                    found["cohorts"].append(trained.cohorts(cell, gates, precision))
             except Exception as error:
                 found["not measured"].append(
                     f"cohorts of {cell}: {type(error).__name__} {str(error)[-300:]}"
                 )
     for name, part in (
-        *(("trainings", functools.partial(trainings, cell, gates)) for cell, gates in RAGGED),
-        ("shapes", shapes),
+        *(("trainings", functools.partial(trained.trainings, *cell)) for cell in trained.RAGGED),
+        ("shapes", trained.shapes),
     ):
         try:
             found[name].append(part())
