@@ -23,6 +23,13 @@ def clipped(values: Sequence[float], metric: Metric) -> list[float] | None:
     return [low - margin, high + margin]
 
 
+def around(values: Sequence[float], share: float) -> list[float]:
+    """Return a range that holds all values, with a share of its width free on both sides."""
+    low, high = min(values), max(values)
+    margin = share * (high - low) or 0.01
+    return [low - margin, high + margin]
+
+
 def logarithmic(values: Sequence[float]) -> dict[str, Any]:
     """Return a logarithmic axis with its ticks at 1, 2 and 5 (or closer), written out."""
     low, high = math.log10(min(values)), math.log10(max(values))

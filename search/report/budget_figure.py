@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from search.job.commands import command
-from search.report.axes import CLIPPED, clipped
+from search.report.axes import CLIPPED, around, clipped
 from search.report.frame import Figure, Style, empty, layout, legend_only, styles
 from search.results.controls import control_values
 from search.results.evidence.bands import FEWEST, MOST, BestOf
@@ -27,7 +27,7 @@ _TICKS = 10
 def best_against_budget(figures: Comparison, results: Results) -> Figure:
     """Return the median best of n controls for each arm that has enough of them."""
     metric, confidence = figures.metric, figures.verdict.confidence
-    controls = control_values(metric, results.search, results.arms)
+    controls = control_values(results.search, results.arms)
     found = curves(
         controls, maximize=metric.maximize, confidence=confidence, ceiling=metric.ceiling
     )
@@ -48,7 +48,7 @@ def best_against_budget(figures: Comparison, results: Results) -> Figure:
         return empty("budget", "Budget", _TITLE, "Every control trial diverged.")
     span = clipped(ends, metric)
     cut = span is not None
-    span = span or _around(ends)
+    span = span or around(ends, 0.08)
     looks = [style for style in styles(figures) if style.name in found]
     traces = [_band(style, found[style.name], span) for style in looks]
     for style in looks:
@@ -184,22 +184,7 @@ def _band(style: Style, curve: Sequence[BestOf], span: Sequence[float]) -> dict[
     across = [best.n for best in curve]
     worse = [min(max(best.worse, low), high) for best in curve]
     better = [min(max(best.better, low), high) for best in curve]
-    return style.trace(
-        mode="lines",
-        x=[*across, *reversed(across)],
-        y=[*worse, *reversed(better)],
-        line={"color": style.colour, "width": 0},
-        fill="toself",
-        fillcolor=style.colour,
-        opacity=0.15,
-        hoverinfo="skip",
-    )
-
-
-def _around(values: Sequence[float]) -> list[float]:
-    low, high = min(values), max(values)
-    margin = 0.08 * (high - low) or 0.01
-    return [low - margin, high + margin]
+    return style.band(across, worse, better, 0.15)
 
 
 def _budgets(most: int, epochs: int) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from search.report.axes import CLIPPED, clipped
+from search.report.axes import CLIPPED, around, clipped
 from search.report.frame import Figure, Style, empty, layout, legend_only, styles
 from search.results.controls import control_values
 from search.results.evidence.bands import MOST, Distribution, Reached, distribution
@@ -24,7 +24,7 @@ _LISTED = 4  #: arms that the title names
 def distributions(figures: Comparison, results: Results) -> Figure:
     """Return the share of each arm's controls that are at least as good as a value."""
     metric, confidence = figures.metric, figures.verdict.confidence
-    controls = control_values(metric, results.search, results.arms)
+    controls = control_values(results.search, results.arms)
     draws = {arm: values[:MOST] for arm, values in controls.items()}
     share = 1 - (1 - confidence) / len(draws)
     found = {
@@ -37,7 +37,7 @@ def distributions(figures: Comparison, results: Results) -> Figure:
         return empty("distribution", "Distribution", _TITLE, reason)
     values = [step.value for each in found.values() for step in each.steps]
     cut = clipped(values, metric)
-    ends = cut or _around(values)
+    ends = cut or around(values, 0.04)
     worst, best = sorted(ends, key=metric.cost, reverse=True)
     if metric.ceiling is not None:
         best = max(best, metric.ceiling, key=metric.cost)  # the less good of the two
@@ -55,7 +55,7 @@ def distributions(figures: Comparison, results: Results) -> Figure:
     axes = layout(
         f"validation {metric.name}",
         "share of controls that are as good",
-        xaxis={"range": list(ends)},
+        xaxis={"range": ends},
         yaxis={"range": [0, 1.02], "tickformat": ".0%"},
     )
     title = f"{_TITLE}: {_finding(draws, found, metric)}"
@@ -107,19 +107,4 @@ def _band(style: Style, found: Distribution, worst: float, best: float) -> dict[
     high = [found.beyond, *(step.high for step in found.steps)]
     across = [x for both in zip(starts, ends, strict=True) for x in both]
     below, above = ([y for y in bounds for _ in range(2)] for bounds in (low, high))
-    return style.trace(
-        mode="lines",
-        x=[*across, *reversed(across)],
-        y=[*below, *reversed(above)],
-        line={"color": style.colour, "width": 0},
-        fill="toself",
-        fillcolor=style.colour,
-        opacity=0.12,
-        hoverinfo="skip",
-    )
-
-
-def _around(values: Sequence[float]) -> tuple[float, float]:
-    low, high = min(values), max(values)
-    margin = 0.04 * (high - low) or 0.01
-    return low - margin, high + margin
+    return style.band(across, below, above, 0.12)

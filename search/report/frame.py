@@ -90,6 +90,19 @@ class Style:
             **more,
         }
 
+    def band(self, x: list[Any], low: list[Any], high: list[Any], opacity: float) -> dict[str, Any]:
+        """Return the area between two curves over x."""
+        return self.trace(
+            mode="lines",
+            x=[*x, *reversed(x)],
+            y=[*low, *reversed(high)],
+            line={"color": self.colour, "width": 0},
+            fill="toself",
+            fillcolor=self.colour,
+            opacity=opacity,
+            hoverinfo="skip",
+        )
+
 
 def styles(figures: Comparison) -> list[Style]:
     """Return the arms' looks in the order of the job file."""

@@ -52,7 +52,7 @@ def test_below_12_controls_the_page_says_why_there_is_no_curve_and_what_to_do(
 def test_a_curve_is_the_median_best_of_n_up_to_a_quarter_of_the_controls(tmp_path: Path) -> None:
     results = made(tmp_path, job_text(trials=160))
     page = written(results, tmp_path)
-    values = control_values(VOWELS.metric, results.search, results.arms)
+    values = control_values(results.search, results.arms)
     for arm in results.arms:
         trace = [t for t in figure(page, "budget")["traces"] if t["name"] == arm][1]
         expected = best_of_n(values[arm], maximize=True, ceiling=1.0)

@@ -1,18 +1,11 @@
 """Control trials as a sample."""
 
-import math
-
-import pytest
 from made_results import replicate_result, trial_result
 
-from search.results.controls import control_costs, control_values
-from spaces.tasks import Metric
+from search.results.controls import control_values
 
 
-@pytest.mark.parametrize(
-    ("metric", "sign"), [(Metric("accuracy", "maximize"), -1), (Metric("loss", "minimize"), 1)]
-)
-def test_a_diverged_control_is_the_worst_and_not_missing(metric: Metric, sign: int) -> None:
+def test_a_diverged_control_is_the_worst_and_not_missing() -> None:
     trials = [
         trial_result(0, 0.9, control=True),
         trial_result(1, 0.95),
@@ -23,11 +16,10 @@ def test_a_diverged_control_is_the_worst_and_not_missing(metric: Metric, sign: i
         trial_result(6, 0.5, control=True, state="pruned"),
         replicate_result(0, 0, 0.9, control=True),
     ]
-    assert control_costs(metric, trials) == {0: sign * 0.9, 2: math.inf, 3: math.inf}
+    assert control_values(trials, ["lstm"]) == {"lstm": [0.9, None, None]}
 
 
 def test_values_of_controls_are_in_order_and_say_which_diverged() -> None:
-    metric = Metric("loss", "minimize")
     trials = [
         trial_result(8, 0.3, control=True),
         trial_result(2, None, control=True, state="diverged"),
@@ -35,7 +27,7 @@ def test_values_of_controls_are_in_order_and_say_which_diverged() -> None:
         trial_result(4, 0.5, control=True, arm="gru"),
         trial_result(6, 0.1),
     ]
-    assert control_values(metric, trials, ["lstm", "gru", "rnn"]) == {
+    assert control_values(trials, ["lstm", "gru", "rnn"]) == {
         "lstm": [0.9, None, 0.3],
         "gru": [0.5],
         "rnn": [],
