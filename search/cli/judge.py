@@ -1,5 +1,6 @@
 """The command that judges results which another tool made."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -57,6 +58,9 @@ def judge(
     if not 0.5 < confidence < 1:
         rule = f"--confidence must lie between 0.5 and 1, not be {confidence:g}"
         raise InputError.of("gatesearch judge", rule, "give 0.95, or leave it out")
+    if baseline is not None and not math.isfinite(baseline):
+        rule = f"--baseline must be a finite number, not {baseline}"
+        raise InputError.of("gatesearch judge", rule, "give a value of the metric, or leave it out")
     found, notes = elsewhere.verdicts(
         results,
         metric=Metric(metric, chosen),

@@ -169,6 +169,7 @@ def test_the_command_prints_the_agreed_json(
         (["--margin", "-1"], "--margin must be a number"),
         (["--margin", "100%"], "percentage below 100 %"),
         (["--confidence", "95"], "--confidence must lie between"),
+        (["--baseline", "nan"], "--baseline must be a finite number"),
     ],
 )
 def test_options_that_mean_nothing_are_refused(
