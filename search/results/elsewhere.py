@@ -52,7 +52,7 @@ def verdicts(
             margin=margin,
             confidence=confidence,
             baselines={} if baseline is None else {"baseline": baseline},
-            ceiling=1.0 if metric.name == "accuracy" and of_unit else None,
+            ceiling=metric.ceiling if of_unit else None,
             observations=results.observations,
             remedy="no two arms have a replicate of the same name; number them alike in every arm",
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search.job.commands import command
+from search.job.confirm_section import ConfirmSection
 from search.results.evidence.judge import judge
 from search.results.evidence.pairs import Margin, Results
 from search.results.evidence.verdict import Verdict
@@ -38,7 +39,7 @@ def judge_job(
         metric=metric.name,
         maximize=metric.maximize,
         design=confirm.design,
-        margin=None if confirm.margin is None else Margin(confirm.margin),
+        margin=margin_of(confirm),
         confidence=confirm.confidence,
         baselines=results.test_baselines,
         ceiling=metric.ceiling,
@@ -49,6 +50,11 @@ def judge_job(
     if against := objections(results):
         return replace(verdict, kind="none", sentence=against[0], best=(), pairs=())
     return verdict
+
+
+def margin_of(confirm: ConfirmSection) -> Margin | None:
+    """Return the margin that a job file gives, in the metric's unit; None for the usual one."""
+    return None if confirm.margin is None else Margin(confirm.margin)
 
 
 def write_verdict(comparison: Comparison, path: Path) -> None:

@@ -5,12 +5,12 @@ from their numbers alone, not from which of them end sooner. The test is valid h
 looked at, so that nothing is lost by stopping as soon as it says so.
 """
 
-from search.job.confirm_section import ConfirmSection
 from search.job.spec import JobSpec
 from search.journal.replay import JobState
 from search.journal.trial import TrialResult
 from search.results.evidence.judge import decided
-from search.results.evidence.pairs import Margin, Results
+from search.results.evidence.pairs import Results
+from search.results.job_verdict import margin_of
 from search.results.ranking import CHOOSING, candidates
 from search.results.scores import replicate_results
 
@@ -68,8 +68,3 @@ class UntilDecided:
             if (trial.replicate is None and trial.state == "complete")
             or (trial.replicate is not None and trial.replicate < settled)
         ]
-
-
-def margin_of(confirm: ConfirmSection) -> Margin | None:
-    """Return the margin that a job file gives, in the metric's unit; None for the usual one."""
-    return None if confirm.margin is None else Margin(confirm.margin)

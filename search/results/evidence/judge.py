@@ -1,8 +1,9 @@
 """From replicates to a verdict: the one function that reaches it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
+from typing import NamedTuple
 
 from search.results.evidence import wording
 from search.results.evidence.baselines import nothing_learned, too_easy
@@ -51,17 +52,10 @@ def judge(
     """
     margin = margin or default_margin(maximize=maximize)
     alpha = 1 - confidence
-    paired = {(a, b): Paired.of(scores[a], scores[b]) for a, b in combinations(scores, 2)}
-    counts = [Counts.of(p.outcomes(margin, maximize=maximize)) for p in paired.values()]
-    pairs = tuple(
-        _pair(names, pair, count, decision, len(paired), alpha, test_to_train)
-        for (names, pair), count, decision in zip(
-            paired.items(), counts, decisions(counts, alpha), strict=True
-        )
-    )
-    beaten = {pair.loser for pair in pairs if pair.loser is not None}
-    best = not_shown_worse(tuple(scores), beaten)
-    kind: Kind = "decided" if _settled(best, pairs) else "undecided"
+    compared = _compare(scores, margin, alpha, maximize=maximize)
+    pairs = tuple(_pair(pair, len(compared), alpha, test_to_train) for pair in compared)
+    best = _best(scores, compared)
+    kind: Kind = "decided" if _settled(best, compared) else "undecided"
     arms = list(scores.values())
     if not any(pair.pairs for pair in pairs):
         kind, best = "none", ()
@@ -100,54 +94,73 @@ def decided(
 ) -> bool:
     """Return whether nothing is left to tell among the arms not shown worse; see judge."""
     margin = margin or default_margin(maximize=maximize)
+    compared = _compare(scores, margin, 1 - confidence, maximize=maximize)
+    return _settled(_best(scores, compared), compared)
+
+
+class _Compared(NamedTuple):
+    """Two arms, their pairs and what is decided about them."""
+
+    first: str
+    second: str
+    paired: Paired
+    counts: Counts
+    decision: Decision
+
+    @property
+    def winner(self) -> str | None:
+        if self.decision != "better":
+            return None
+        return self.first if self.counts.wins > self.counts.losses else self.second
+
+
+def _compare(
+    scores: Mapping[str, Scores], margin: Margin, alpha: float, *, maximize: bool
+) -> list[_Compared]:
     names = list(combinations(scores, 2))
     paired = [Paired.of(scores[a], scores[b]) for a, b in names]
     counts = [Counts.of(pair.outcomes(margin, maximize=maximize)) for pair in paired]
-    found = decisions(counts, 1 - confidence)
+    found = decisions(counts, alpha)
+    return [
+        _Compared(a, b, pair, count, decision)
+        for (a, b), pair, count, decision in zip(names, paired, counts, found, strict=True)
+    ]
+
+
+def _best(arms: Iterable[str], compared: Sequence[_Compared]) -> tuple[str, ...]:
     beaten = {
-        second if count.wins > count.losses else first
-        for (first, second), count, decision in zip(names, counts, found, strict=True)
-        if decision == "better"
+        pair.second if pair.winner == pair.first else pair.first
+        for pair in compared
+        if pair.winner is not None
     }
-    best = not_shown_worse(tuple(scores), beaten)
-    return all(
-        decision != "inconclusive"
-        for (first, second), decision in zip(names, found, strict=True)
-        if first in best and second in best
-    )
+    return not_shown_worse(tuple(arms), beaten)
 
 
-def _settled(best: Sequence[str], pairs: Sequence[PairVerdict]) -> bool:
+def _settled(best: Sequence[str], compared: Sequence[_Compared]) -> bool:
     """Return whether nothing is left to tell among the best arms."""
-    among = [pair for pair in pairs if pair.first in best and pair.second in best]
+    among = [pair for pair in compared if pair.first in best and pair.second in best]
     return all(pair.decision != "inconclusive" for pair in among)
 
 
 def _pair(
-    names: tuple[str, str],
-    pair: Paired,
-    counts: Counts,
-    decision: Decision,
-    pairs_of_arms: int,
-    alpha: float,
-    test_to_train: float | None,
+    compared: _Compared, pairs_of_arms: int, alpha: float, test_to_train: float | None
 ) -> PairVerdict:
-    first, second = names
+    counts, decision = compared.counts, compared.decision
     n = int(counts.pairs)
     probability = float(counts.wins + counts.ties / 2) / n if n else 0.5
-    differences = pair.differences
+    differences = compared.paired.differences
     level = alpha / pairs_of_arms
     overlap = None if test_to_train is None else nadeau_bengio(differences, test_to_train, level)
     return PairVerdict(
-        first=first,
-        second=second,
+        first=compared.first,
+        second=compared.second,
         probability=probability,
         interval=simultaneous_interval(counts, pairs_of_arms, alpha),
         difference=float(differences.mean()) if len(differences) else None,
         difference_interval=always_valid(differences, level),
         sensitivity_interval=overlap,
         decision=decision,
-        winner=(first if probability > 0.5 else second) if decision == "better" else None,
+        winner=compared.winner,
         pairs=n,
         ties=int(counts.ties),
         still_needed=still_needed(counts, pairs_of_arms, alpha)
