@@ -230,9 +230,10 @@ class Pack:
         """
         failures: Failures = []
         whole: list[tuple[Group, AnyCohort, Lane]] = []
+        self._keep_cohorts(groups if self._short else self._groups())
         for trials in groups:
             try:
-                whole.append((trials, *self._cohort(trials, groups)))
+                whole.append((trials, *self._cohort(trials)))
             except Exception as error:
                 failures.append((trials, Failure.of(error)))
         limit = min(SLICE_SECONDS, ROOM_SECONDS) if self.room else SLICE_SECONDS
@@ -262,14 +263,13 @@ class Pack:
             if trial.due(SLICE_SECONDS):
                 reports.append(trial.report())
 
-    def _cohort(self, trials: Group, beside: list[Group]) -> tuple[AnyCohort, Lane]:
-        """Return the cohort of these trials, made where its trials are others than before.
-
-        beside: all groups that train now.
-        """
-        groups = beside if self._short else self._groups()
+    def _keep_cohorts(self, groups: list[Group]) -> None:
+        """Let go of all cohorts but those of some groups."""
         present = {tuple(trial.key for trial in group) for group in groups}
         self._cohorts = {of: kept for of, kept in self._cohorts.items() if of in present}
+
+    def _cohort(self, trials: Group) -> tuple[AnyCohort, Lane]:
+        """Return the cohort of these trials, made where its trials are others than before."""
         keys = tuple(trial.key for trial in trials)
         if keys not in self._cohorts:
             members = [trial.begin(self._splits, self._device) for trial in trials]
@@ -301,6 +301,7 @@ class Pack:
             trial.free()
         gc.collect()
         if self._device == "cuda":
+            torch.cuda.synchronize()  # what was given up may still be read on a cohort's stream
             torch.cuda.empty_cache()
         if not lost:
             return []
