@@ -147,7 +147,7 @@ def shapes(epochs: int = 6) -> dict[str, Any]:
                 left[number] -= 1
                 return max(left) > 0
 
-            advance(part, lanes, goes_on, never)
+            advance(part, lanes[start : start + count], goes_on, never)
         torch.cuda.synchronize()
         trained = sum(cohort.members[0].epoch for cohort in cohorts) - row.get("epochs", 0)
         row["epochs"] = row.get("epochs", 0) + trained
