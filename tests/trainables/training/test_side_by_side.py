@@ -79,7 +79,7 @@ def test_a_cohort_that_fails_is_told_and_no_other_begins_an_epoch(
     assert [cohort.members[0].epoch for cohort in together] == [1, 0, 0]
 
 
-def test_seconds_are_a_share_of_what_all_took_together(make_data: MakeData) -> None:
+def test_a_cohort_knows_how_many_trainings_advance_beside_it(make_data: MakeData) -> None:
     together = cohorts(make_data(), 1)
     beside: list[int] = []
     advance(together, lanes(), lambda n: bool(beside.append(together[n].beside)) or True, never)

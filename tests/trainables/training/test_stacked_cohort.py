@@ -1,6 +1,8 @@
 """Members of a cohort on a GPU train as they do alone, and as the CPU trains them."""
 
+import itertools
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -138,6 +140,20 @@ def test_a_member_goes_on_from_its_checkpoint_in_another_cohort(
     again = Training.restore(tmp_path / "saved", one, data, seed=2)
     cohort_of([again]).advance(2)
     close(again, whole, 1e-5)
+
+
+def test_an_epochs_seconds_are_a_share_of_what_all_trainings_on_the_device_took(
+    make_data: MakeData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings = itertools.count(step=12.0)
+    clock = SimpleNamespace(perf_counter=lambda: next(readings))
+    members = [Training(config(), make_data(**TINY), seed=seed) for seed in range(2)]
+    cohort = cohort_of(members)
+    cohort.beside = 4
+    monkeypatch.setattr(stacked_cohort, "time", clock)
+    for _ in cohort.epoch():
+        pass
+    assert [member.curve[0].seconds for member in members] == [2.0, 2.0]
 
 
 def test_the_best_epochs_weights_are_evaluated(make_data: MakeData) -> None:
