@@ -62,14 +62,8 @@ def recurrent_layer(cell: str, x_TBI: Tensor, h_1BH: Tensor, weights: list[Tenso
         cell_state = h_1BH if cell == "lstm" else None
         sizes = h_1BH.shape[-1], 0, 1  # units, of a projection, layers
         of_cell = h_1BH, cell_state, _CUDNN_CELLS[cell]
-        rest: Any = (
-            False,
-            0.0,
-            True,
-            False,
-            [],
-            None,
-        )  # in training: else it is not differentiable
+        # Steps first, dropout, in training (else it is not differentiable), directions, ragged.
+        rest: Any = False, 0.0, True, False, [], None
         y: Tensor = cudnn(x_TBI, weights, len(weights), array, *of_cell, *sizes, *rest)[0]
         return y
     options = True, 1, 0.0, True, False, False  # biases, layers, in training, steps first
