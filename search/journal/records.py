@@ -86,7 +86,7 @@ class _Baseline(_Record):
     name: str
     validation: dict[str, _Number]
     test: dict[str, _Number]
-    test_sequences: _Count | None = None
+    test_sequences: Annotated[int | None, Field(ge=1, le=2**53)] = None
 
 
 class _Baselines(_Record):
@@ -115,6 +115,8 @@ class _Trial(_Record):
         named = self.finalist is not None or self.candidate is not None
         if self.phase == "confirm" and (self.replicate is None or not named):
             raise ValueError("must name its replicate, and its finalist or candidate")
+        if self.phase == "search" and (named or self.replicate is not None):
+            raise ValueError("must not be a replicate in the search")
         return self
 
 

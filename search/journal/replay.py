@@ -206,11 +206,11 @@ class JobState:
         match record["record"]:
             case "trial" | "baselines" as kind if self.info is None or not self.job_id:
                 what = f"trial {show(key)}" if kind == "trial" else kind
-                raise _unsound(f"{what} must follow the records of job and driver")
+                raise unsound(f"{what} must follow the records of job and driver")
             case "trial" if key != trial_key(record["phase"], record["arm"], record["number"]):
-                raise _unsound(f"the key of a trial must tell its arm, not {show(key)}")
+                raise unsound(f"the key of a trial must tell its arm, not {show(key)}")
             case "report" | "retry" | "end" | "test" | "alone" if key not in self.trials:
-                raise _unsound(f"{show(key)} must be a trial that has begun")
+                raise unsound(f"{show(key)} must be a trial that has begun")
         self.apply(record)
 
     def apply(self, record: dict[str, Any]) -> None:
@@ -351,7 +351,7 @@ class JobState:
         for trial in self.trials.values():
             if trial.arm not in arms:
                 known = listed(sorted(arms))
-                raise _unsound(f"trial {trial.key} must be of an arm of the job: {known}")
+                raise unsound(f"trial {trial.key} must be of an arm of the job: {known}")
 
     def as_begun(self, job: JobSpec, info: TaskInfo, place: str) -> JobSpec:
         """Return a job as it was begun: by the defaults of the version that began it.
@@ -374,7 +374,8 @@ class JobState:
         return job
 
 
-def _unsound(rule: str) -> JournalError:
+def unsound(rule: str) -> JournalError:
+    """Return the error that a journal breaks a rule which every journal of gatesearch keeps."""
     return JournalError(f"The journal is not as gatesearch writes it: {rule}. {REMEDY}")
 
 

@@ -244,6 +244,8 @@ class Confirmation:
             for which in range(self._confirm.configurations):
                 if shape_of(self._draws.configuration(section, replicate, which)) == shape:
                     same.append(Place(first.arm, which, replicate))
+        if place_of(first) not in same:  # of another design, or drawn otherwise
+            return
         here = same.index(place_of(first))
         begin = here - here % MAX_MEMBERS
         yield from same[begin : begin + MAX_MEMBERS]

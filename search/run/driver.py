@@ -217,8 +217,7 @@ class Driver:
             seed=trial.seed,
             rungs=rungs,
             checkpoints=list(trial.checkpoints),
-            test=trial.phase == "confirm"
-            and (trial.candidate is None or trial.state == "complete"),
+            test=self.confirmation.tests(trial),
             split=self.confirmation.split(trial),
             measure_latency=self.budgets.latency_limit is not None
             and trial.phase == "search"  # a finalist has met the limit

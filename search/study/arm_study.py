@@ -25,7 +25,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from search.job.spec import JobSpec
 from search.journal.base import BaseJournal, Group, JournalError
 from search.journal.records import REMEDY
-from search.journal.replay import JobState
+from search.journal.replay import JobState, unsound
 from search.journal.trial import State
 from search.study.journal_backend import JournalBackend
 from search.study.objectives import Objectives
@@ -87,7 +87,19 @@ class ArmStudy:
         self._suggester = Suggester(
             job, arm, job_state.info, tried, self._cma, common_controls=self._common_controls
         )
+        ended = {trial.number: trial.state != "running" for trial in trials}
+        self._check(arm.name, ended)
         self._restore(prior_trials)
+
+    def _check(self, arm: str, ended: Mapping[int, bool]) -> None:
+        """Raise JournalError unless the study has the arm's trials, and none that ended early."""
+        stored = {trial.number: trial.state.is_finished() for trial in self._stored.trials}
+        if odd := sorted(stored.keys() ^ ended.keys()):
+            raise unsound(f"trial search/{arm}/{odd[0]} must have records of ours and of Optuna's")
+        for number, finished in stored.items():
+            if finished and not ended[number]:
+                rule = f"trial search/{arm}/{number} must have a record of its end, as Optuna's say"
+                raise unsound(rule)
 
     def _make_cma(
         self, job: JobSpec, arm: Arm, prior_trials: Sequence[FrozenTrial]

@@ -32,6 +32,8 @@ UNSOUND: dict[str, dict[str, Any]] = {
     "a report on nothing": REPORT | {"key": "search/lstm/7"},
     "a baseline that is text": BASELINES
     | {"baselines": [{"name": "unigram", "validation": {"loss": "low"}, "test": {}}]},
+    "a test part of nothing": BASELINES
+    | {"baselines": [{"name": "unigram", "validation": {}, "test": {}, "test_sequences": 0}]},
     "an unknown state": END | {"state": "won"},
     "an end without a time": {"record": "end", "key": KEY, "state": "complete"},
     "a phase of its own": {"record": "phase", "phase": "<script>", "time": 1},
@@ -73,6 +75,13 @@ def test_a_trial_of_no_arm_of_the_job_is_refused(key: str, job: WrittenJob) -> N
 def test_a_trial_whose_key_is_not_its_own_is_refused(job: WrittenJob) -> None:
     job.trial("search/lstm/1", number=2)
     with pytest.raises(InputError, match="key of a trial"):
+        read_results(job.folder)
+
+
+@pytest.mark.parametrize("name", ["finalist", "candidate", "replicate"])
+def test_a_trial_of_the_search_that_is_a_replicate_is_refused(name: str, job: WrittenJob) -> None:
+    job.trial("search/lstm/1", **{name: 0})
+    with pytest.raises(InputError, match="must not be a replicate in the search"):
         read_results(job.folder)
 
 

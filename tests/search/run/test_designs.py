@@ -217,6 +217,16 @@ def facts(job_state: JobState) -> dict[str, tuple[Any, ...]]:
     }
 
 
+def test_a_candidate_that_the_design_does_not_have_trains_alone(tmp_path: Path) -> None:
+    asked = job(tmp_path, search={"trials": 4}, confirm=NESTED)
+    trials = drive(asked, tmp_path).trials
+    candidate = next(trial for trial in trials.values() if trial.candidate is not None)
+    with FileJournal(tmp_path / "job.journal") as journal:
+        confirmation = Driver(asked, INFO, journal).confirmation
+    assert list(confirmation.block(candidate, 1))
+    assert not list(confirmation.block(replace(candidate, candidate=99), 1))
+
+
 def test_checkpoints_of_candidates_are_kept_until_one_of_them_is_scored(tmp_path: Path) -> None:
     asked = job(tmp_path, arms=["gru"], search={"trials": 1}, confirm=NESTED)
     with FileJournal(tmp_path / "job.journal") as journal:

@@ -11,7 +11,7 @@ from optuna.trial import TrialState as OptunaState
 from stored_studies import stored_studies
 
 from search.job.spec import JobSpec
-from search.journal.base import encode
+from search.journal.base import JournalError, encode
 from search.journal.file import FileJournal, FileReader
 from search.journal.replay import JobState, TrialState
 from search.results.read import read_results
@@ -372,3 +372,27 @@ def test_a_report_of_an_unknown_trial_is_no_trial(tmp_path: Path) -> None:
         driver = Driver(job(tmp_path), INFO, journal)
         assert driver.report(TrialReport("search/lstm/99", driver.generation, [])) is False
         assert not driver.job_state.trials
+
+
+@pytest.mark.parametrize(
+    ("kind", "rule"),
+    [("trial", "must have records of ours and of Optuna's"), ("end", "must have a record of its")],
+)
+def test_a_journal_that_lacks_what_optunas_records_say_is_refused(
+    kind: str, rule: str, tmp_path: Path
+) -> None:
+    asked = job(tmp_path)
+    drive(asked, tmp_path, most_reports=4)
+    path = tmp_path / "job.journal"
+    groups = list(FileReader(path).groups())
+    lost = next(r["key"] for group in groups for r in group if r.get("record") == kind)
+    dropped = (kind,) if kind == "end" else (kind, "report", "retry", "end")
+    path.unlink()
+    with FileJournal(path) as journal:
+        for group in groups:
+            kept = [r for r in group if r.get("key") != lost or r["record"] not in dropped]
+            if kept:
+                journal.append(*kept)
+                journal.commit()
+    with FileJournal(path) as journal, pytest.raises(JournalError, match=rule):
+        Driver(asked, INFO, journal)
