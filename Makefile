@@ -1,5 +1,5 @@
 # make demo: environment, then the quickstart job to its report and export
-# make test: environment, then every test (about 20 minutes on 2 cores)
+# make test: environment, then every test but the slow ones (about 20 minutes on 2 cores)
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
