@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from search.cli.options import AsJson, user_path
 from search.cli.terminal import print_json, print_note, wide_console
@@ -77,5 +78,5 @@ def judge(
     console = wide_console()
     for task, verdict in found.items():
         if task:
-            console.rule(task, align="left")
+            console.rule(escape(task), align="left")
         console.print(terminal.verdict(verdict))

@@ -155,7 +155,8 @@ def _row(path: Path, number: int, header: list[str], cells: list[str]) -> dict[s
     for name in ("arm", *_KEYS, "task"):
         if name in row and not row[name]:
             rule = f"{name} must be a name, not empty"
-            raise InputError.of(f"{path}:{number}", rule, f"fill it in, or remove column {name}")
+            remedy = "fill it in" if name == "arm" else f"fill it in, or remove column {name}"
+            raise InputError.of(f"{path}:{number}", rule, remedy)
     return row
 
 

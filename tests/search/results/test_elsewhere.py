@@ -178,3 +178,17 @@ def test_options_that_mean_nothing_are_refused(
     path = written(tmp_path, "arm,pair,value", ["a,1,0.5", "b,1,0.6"])
     with pytest.raises(InputError, match=message):
         app.app(["judge", str(path), *options], standalone_mode=False)
+
+
+def test_a_task_is_shown_as_it_is_called(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path, "task,arm,pair,value", ["[/x],a,1,0.5", "[/x],b,1,0.6"])
+    app.app(["judge", str(path)], standalone_mode=False)
+    assert capsys.readouterr().out.startswith("[/x] ")
+
+
+def test_the_remedy_for_a_line_without_arm_does_not_remove_the_column(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as refused:
+        verdicts(written(tmp_path, "arm,pair,value", [",1,0.5"]), metric=ACCURACY)
+    assert [problem.remedy for problem in refused.value.problems] == ["fill it in"]
