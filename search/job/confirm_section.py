@@ -77,7 +77,8 @@ class ConfirmSection(Section):
         twice = [key for key in ("design", "replicates") if key in self.model_fields_set]
         if twice:
             rule = f"seeds must stand without {twice[0]}: it is short for design: seeds, replicates"
-            remedy = f"write {{design: seeds, replicates: {self.seeds}}}, or remove seeds"
+            replaced = f"write replicates: {self.seeds} in place of seeds: {self.seeds}"
+            remedy = "remove seeds" if "replicates" in twice else replaced
             raise refusal([Fault(rule, remedy, ("seeds",))])
         object.__setattr__(self, "replicates", self.seeds)  # frozen for all but this validator
         return self

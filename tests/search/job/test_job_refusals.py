@@ -62,7 +62,7 @@ REFUSED: list[tuple[str, str, str, str]] = [
         HEAD + "confirm: {seeds: 3, design: splits}\n",
         "job.yaml:4: confirm.seeds",
         "without design",
-        "{design: seeds, replicates: 3}",
+        "write replicates: 3 in place of seeds: 3",
     ),
     (HEAD + "confirm: {seeds: 3, replicates: 3}\n", "job.yaml:4: confirm.seeds", "without rep", ""),
     (
