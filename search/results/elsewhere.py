@@ -1,6 +1,7 @@
 """Results that any tool wrote, from a CSV file: arm, value, and which replicate it is."""
 
 import csv
+import io
 import math
 import re
 from collections.abc import Collection, Iterator
@@ -21,6 +22,7 @@ _COLUMNS = ("arm", "value", *_KEYS, "task", "configuration")
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 _MOST_PROBLEMS = 10
 _LARGEST = 100 * 2**20  # bytes of a file
+_LARGEST_VALUE = 1e100  # as in a journal: the square of such a number is still a number
 
 
 def verdicts(
@@ -111,13 +113,14 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield (line number, cells) of each row."""
     remedy = "name a text file with a comma between values and a first line of column names"
     try:
-        if path.stat().st_size > _LARGEST:
+        with path.open("rb") as file:  # its size is not asked for: a pipe or device tells none
+            content = file.read(_LARGEST + 1)
+        if len(content) > _LARGEST:
             rule = f"it must be smaller than {_LARGEST // 2**20} MiB"
             raise InputError.of(str(path), rule, "leave one line for each replicate")
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            for cells in reader:
-                yield reader.line_num, cells
+        reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
+        for cells in reader:
+            yield reader.line_num, cells
     except OSError as error:
         rule = f"it must be a file that can be read ({error.strerror})"
         raise InputError.of(str(path), rule, remedy) from error
@@ -190,8 +193,11 @@ def _value(place: str, text: str) -> float | None:
     if text.lower() == DIVERGED:
         return None
     number = float(text) if _NUMBER.fullmatch(text) else math.nan
-    if math.isfinite(number):
+    if abs(number) <= _LARGEST_VALUE:
         return number
+    if math.isfinite(number):
+        rule = f"value must be between {-_LARGEST_VALUE:g} and {_LARGEST_VALUE:g}, not {show(text)}"
+        raise InputError.of(place, rule, "give all values in a larger unit")
     remedy = (
         f"write {DIVERGED} where the training diverged, which counts as a loss; leave the line out "
         "where a result is missing"

@@ -100,6 +100,7 @@ REFUSED = {
     ),
     "empty": ("arm,pair,value", ["a,1,"], ":2: value must be a finite number, not ''"),
     "infinite": ("arm,pair,value", ["a,1,1e999"], "must be a finite number, not '1e999'"),
+    "too large": ("arm,pair,value", ["a,1,1e308"], ":2: value must be between -1e+100 and 1e+100"),
     "decimal comma": ("arm,pair,value", ['a,1,"0,5"'], "write 0.5"),
     "percent": ("arm,pair,value", ["a,1,97%"], "leave the sign out"),
     "short line": ("arm,pair,value", ["a,1"], ":2: a line must have 3 values"),
@@ -136,6 +137,11 @@ def test_what_is_no_csv_file_is_refused(tmp_path: Path, content: bytes | None) -
     for place in (path, tmp_path / "nothing.csv"):
         with pytest.raises(InputError):
             verdicts(place, metric=ACCURACY)
+
+
+def test_what_never_ends_is_refused() -> None:
+    with pytest.raises(InputError, match="must be smaller than 100 MiB"):
+        verdicts(Path("/dev/zero"), metric=ACCURACY)
 
 
 def test_values_in_percent_need_a_margin_of_their_own(tmp_path: Path) -> None:
