@@ -92,10 +92,12 @@ def decisions(counts: Sequence[Counts], alpha: float) -> list[Decision]:
     ]
 
 
-def simultaneous_interval(counts: Counts, pairs_of_arms: int, alpha: float) -> tuple[float, float]:
-    """Return the interval of P; those of all pairs of arms hold together with 1 - alpha."""
-    low, high = interval(counts, alpha / pairs_of_arms)
-    return float(low), float(high)
+def simultaneous_intervals(counts: Sequence[Counts], alpha: float) -> list[tuple[float, float]]:
+    """Return the interval of P of each pair of arms; all of them hold together with 1 - alpha."""
+    if not counts:
+        return []
+    low, high = interval(Counts(*map(np.array, zip(*counts, strict=True))), alpha / len(counts))
+    return list(zip(low.tolist(), high.tolist(), strict=True))
 
 
 def not_shown_worse(arms: Sequence[str], beaten: set[str]) -> tuple[str, ...]:

@@ -13,9 +13,9 @@ from search.results.evidence.decision import (
     Decision,
     decisions,
     not_shown_worse,
-    simultaneous_interval,
+    simultaneous_intervals,
 )
-from search.results.evidence.difference import always_valid, nadeau_bengio
+from search.results.evidence.difference import Interval, always_valid, nadeau_bengio
 from search.results.evidence.needed import still_needed
 from search.results.evidence.pairs import Margin, Paired, Scores, default_margin
 from search.results.evidence.verdict import Design, Kind, PairVerdict, Verdict
@@ -53,7 +53,11 @@ def judge(
     margin = margin or default_margin(maximize=maximize)
     alpha = 1 - confidence
     compared = _compare(scores, margin, alpha, maximize=maximize)
-    pairs = tuple(_pair(pair, len(compared), alpha, test_to_train) for pair in compared)
+    intervals = simultaneous_intervals([pair.counts for pair in compared], alpha)
+    pairs = tuple(
+        _pair(pair, interval, alpha / len(compared), test_to_train)
+        for pair, interval in zip(compared, intervals, strict=True)
+    )
     best = _best(scores, compared)
     kind: Kind = "decided" if _settled(best, compared) else "undecided"
     arms = list(scores.values())
@@ -143,19 +147,19 @@ def _settled(best: Sequence[str], compared: Sequence[_Compared]) -> bool:
 
 
 def _pair(
-    compared: _Compared, pairs_of_arms: int, alpha: float, test_to_train: float | None
+    compared: _Compared, interval: Interval, level: float, test_to_train: float | None
 ) -> PairVerdict:
+    """level: alpha's share of one pair of arms."""
     counts, decision = compared.counts, compared.decision
     n = int(counts.pairs)
     probability = float(counts.wins + counts.ties / 2) / n if n else 0.5
     differences = compared.paired.differences
-    level = alpha / pairs_of_arms
     overlap = None if test_to_train is None else nadeau_bengio(differences, test_to_train, level)
     return PairVerdict(
         first=compared.first,
         second=compared.second,
         probability=probability,
-        interval=simultaneous_interval(counts, pairs_of_arms, alpha),
+        interval=interval,
         difference=float(differences.mean()) if len(differences) else None,
         difference_interval=always_valid(differences, level),
         sensitivity_interval=overlap,
@@ -163,7 +167,5 @@ def _pair(
         winner=compared.winner,
         pairs=n,
         ties=int(counts.ties),
-        still_needed=still_needed(counts, pairs_of_arms, alpha)
-        if decision == "inconclusive"
-        else None,
+        still_needed=still_needed(counts, level) if decision == "inconclusive" else None,
     )

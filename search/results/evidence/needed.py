@@ -1,6 +1,7 @@
 """How many more pairs a decision takes: simulated from what the pairs so far say."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from search.results.evidence.decision import Evidence
 MOST = 2_000
 _RUNS = 200
 _SEED = 20_240
+_AT_ONCE = 16  # looks that are computed together; runs that were decided before are left out
 
 
 @dataclass(frozen=True)
@@ -23,26 +25,37 @@ class StillNeeded:
     high: int | None
 
 
-def still_needed(counts: Counts, pairs_of_arms: int, alpha: float) -> StillNeeded:
+def still_needed(counts: Counts, level: float) -> StillNeeded:
     """Simulate how many pairs beyond these are needed until "better" or "equivalent" is shown.
 
-    Each continuation draws the shares of wins, ties and losses from what is known of them
-    (Dirichlet, Jeffreys' prior), so that the range holds what few pairs leave open. The level is
-    divided equally among the pairs of arms. Random numbers are the same at every call.
+    level: what may be spent on these two arms: alpha, divided among all pairs of arms. Each
+    continuation draws the shares of wins, ties and losses from what is known of them (Dirichlet,
+    Jeffreys' prior), so that the range holds what few pairs leave open. Random numbers are the same
+    at every call.
     """
+    wins, ties, losses = (int(count) for count in counts)
+    # The same draws for both orders of the arms.
+    return _simulated(max(wins, losses), ties, min(wins, losses), level)
+
+
+@lru_cache(maxsize=4096)  # of many arms, many pairs have the same counts
+def _simulated(wins: int, ties: int, losses: int, level: float) -> StillNeeded:
     rng = np.random.default_rng(_SEED)
-    seen = np.array([float(counts.wins), float(counts.ties), float(counts.losses)])
-    if counts.losses > counts.wins:
-        seen = seen[::-1]  # the same draws for both orders of the arms
+    seen = np.array([wins, ties, losses], dtype=np.float64)
     shares = rng.dirichlet(seen + 0.5, size=_RUNS)
     looks = _looks()
     steps = np.diff(looks, prepend=0)
     drawn = np.cumsum(rng.multinomial(steps, shares[:, None, :]), axis=1)  # [run, look, 3]
-    ahead, ties, behind = np.moveaxis(drawn + seen, -1, 0)
-    evidence = Evidence.of(Counts(ahead, ties, behind))
-    level = np.log(pairs_of_arms / alpha)
-    decided = (evidence.better >= level) | (evidence.equivalent >= level)
-    first = np.where(decided.any(1), looks[decided.argmax(1)], MOST + 1)
+    first = np.full(_RUNS, MOST + 1)
+    open_runs = np.arange(_RUNS)
+    for start in range(0, len(looks), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        evidence = Evidence.of(Counts(*np.moveaxis(drawn[open_runs, part] + seen, -1, 0)))
+        needed = np.log(1 / level)
+        decided = (evidence.better >= needed) | (evidence.equivalent >= needed)
+        ended = decided.any(1)
+        first[open_runs[ended]] = looks[part][decided[ended].argmax(1)]
+        open_runs = open_runs[~ended]
     low, middle, high = np.quantile(first, [0.1, 0.5, 0.9], method="higher")
     return StillNeeded(*(int(n) if n <= MOST else None for n in (middle, low, high)))
 

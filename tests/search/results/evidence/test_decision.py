@@ -5,8 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search.results.evidence.betting import Counts
-from search.results.evidence.decision import decide, decisions, not_shown_worse
+from search.results.evidence.betting import Counts, interval
+from search.results.evidence.decision import (
+    decide,
+    decisions,
+    not_shown_worse,
+    simultaneous_intervals,
+)
 from search.results.evidence.needed import MOST, still_needed
 
 ALPHA = 0.05
@@ -75,7 +80,7 @@ def test_the_best_arms_are_those_that_none_was_shown_better_than() -> None:
 
 
 def test_pairs_still_needed_fall_as_evidence_grows_and_tell_their_range() -> None:
-    few, more = (still_needed(counted(w, 0, n - w), 1, ALPHA) for w, n in ((4, 5), (8, 9)))
+    few, more = (still_needed(counted(w, 0, n - w), ALPHA) for w, n in ((4, 5), (8, 9)))
     for found in (few, more):
         assert found.low is not None and found.estimate is not None
         assert 1 <= found.low <= found.estimate and found.high is not None
@@ -89,9 +94,15 @@ def test_pairs_still_needed_are_the_same_for_both_orders_of_arms(
     pair: tuple[int, int, int],
 ) -> None:
     counts = counted(*pair)
-    assert still_needed(counts, 1, ALPHA) == still_needed(counts.swapped, 1, ALPHA)
+    assert still_needed(counts, ALPHA) == still_needed(counts.swapped, ALPHA)
 
 
 def test_more_arms_need_more_pairs() -> None:
-    one, three = (still_needed(counted(7, 0, 3), pairs, ALPHA) for pairs in (1, 3))
+    one, three = (still_needed(counted(7, 0, 3), ALPHA / pairs) for pairs in (1, 3))
     assert three.estimate > one.estimate  # type: ignore[operator]
+
+
+def test_intervals_of_several_pairs_of_arms_share_the_level() -> None:
+    several = [counted(9, 2, 1), counted(0, 3, 9), counted(0, 0, 0)]
+    each = [tuple(map(float, interval(counts, ALPHA / 3))) for counts in several]
+    assert simultaneous_intervals(several, ALPHA) == each
