@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .PHONY: demo test test-slow test-gpu-interpreted check bench-stock bench-cells bench-fused bench-overhead \
-	bench-time-to-best bench-verdict bench-verdict-bank bench-verdict-jobs bench-gpu bench-gpu-compile clean
+	bench-time-to-best bench-search bench-verdict bench-verdict-bank bench-verdict-jobs bench-gpu bench-gpu-compile clean
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -57,6 +57,12 @@ bench-overhead: $(READY)
 # minutes and writes bench-time-to-best.json. Parts of it: SEEDS='--first-seed 10 --seeds 5'
 bench-time-to-best: $(READY)
 	$(BIN)/python tests/benchmarks/time_to_best.py $(SEEDS)
+
+# How good each search is after few steps, on the tables of recorded curves in TABLES.
+TABLES ?= ../shared/data/taskset
+bench-search: $(READY)
+	$(BIN)/python tests/benchmarks/search_replay.py --tables $(TABLES) --methods all \
+		--steps 100,250,500,1000 --seeds 30 --json bench-search.json
 
 # What the verdict's rules do where the truth is known, beside the bounds they must keep; minutes.
 bench-verdict: $(READY)

@@ -43,17 +43,33 @@ def digest(config: TrialConfig) -> bytes:
     return blake2b(plain.encode(), digest_size=12).digest()
 
 
+class Answers:
+    """Answers the questions of an arm, and keeps each answer as Optuna stores it."""
+
+    def __init__(self, answer: Callable[[str, Domain], Any]) -> None:
+        """answer: returns a stored value for a setting, by its name and domain."""
+        self._answer = answer
+        self.values: dict[str, Any] = {}  #: as Optuna stores them
+        self.distributions: dict[str, BaseDistribution] = {}
+
+    def __call__(self, name: str, domain: Domain) -> Any:
+        """Return the value that a setting has."""
+        self.distributions[name] = distribution(domain)
+        self.values[name] = self._answer(name, domain)
+        return meaning(domain, self.values[name])
+
+    def configure(self, arm: Arm) -> Sample:
+        """Return the configuration of an arm that the answers make."""
+        return Sample(arm.configure(self), self.values, self.distributions)
+
+
 def draw(arm: Arm, trial: optuna.Trial, given: Mapping[str, Any]) -> Sample:
     """Return a configuration whose values are given, as Optuna stores them, or else suggested."""
-    stored: dict[str, Any] = {}
-    distributions: dict[str, BaseDistribution] = {}
 
-    def ask(name: str, domain: Domain) -> Any:
-        value = given[name] if name in given else _suggest(trial, name, domain)
-        stored[name], distributions[name] = value, distribution(domain)
-        return meaning(domain, value)
+    def answer(name: str, domain: Domain) -> Any:
+        return given[name] if name in given else _suggest(trial, name, domain)
 
-    return Sample(arm.configure(ask), stored, distributions)
+    return Answers(answer).configure(arm)
 
 
 def draw_alike(
@@ -65,35 +81,23 @@ def draw_alike(
     else they are asked. given: values of settings that are not drawn.
     """
 
-    def place(name: str) -> float:
-        return float(np.random.default_rng(seed(name)).random())
-
-    stored: dict[str, Any] = {}
-    distributions: dict[str, BaseDistribution] = {}
-
-    def ask(name: str, domain: Domain) -> Any:
-        distributions[name] = distribution(domain)
+    def answer(name: str, domain: Domain) -> Any:
         if given is not None and name in given:
-            stored[name] = given[name]
-        else:
-            stored[name] = value_at(distributions[name], place(name))
-        return meaning(domain, stored[name])
+            return given[name]
+        place = float(np.random.default_rng(seed(name)).random())
+        return value_at(distribution(domain), place)
 
-    return Sample(arm.configure(ask), stored, distributions)
+    return Answers(answer).configure(arm)
 
 
 def repeat(arm: Arm, answers: Mapping[str, Any]) -> Sample:
     """Return the configuration that answers lead to; each must be a value of its domain."""
-    stored: dict[str, Any] = {}
-    distributions: dict[str, BaseDistribution] = {}
 
-    def ask(name: str, domain: Domain) -> Any:
-        value, distributions[name] = answers[name], distribution(domain)
-        real = isinstance(distributions[name], FloatDistribution)
-        stored[name] = float(value) if real else value
-        return value
+    def answer(name: str, domain: Domain) -> Any:
+        real = isinstance(distribution(domain), FloatDistribution)
+        return float(answers[name]) if real else answers[name]
 
-    return Sample(arm.configure(ask), stored, distributions)
+    return Answers(answer).configure(arm)
 
 
 def distribution(domain: Domain) -> BaseDistribution:
