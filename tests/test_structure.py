@@ -49,7 +49,7 @@ OWNERS = {
     "ray": ("trainables/worker/tune.py", "search/run/"),
     "mlflow": ("search/tracking/mlflow_compat.py", "search/tracking/server.py"),
     "plotly": ("search/report/",),
-    "jinja2": ("search/report/page.py",),
+    "jinja2": ("search/report/template.py",),
     "psycopg2": ("search/journal/postgres",),
     "boto3": ("trainables/checkpoints/s3.py",),
     "botocore": ("trainables/checkpoints/s3.py",),

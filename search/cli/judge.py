@@ -62,9 +62,10 @@ def judge(
     if baseline is not None and not math.isfinite(baseline):
         rule = f"--baseline must be a finite number, not {baseline}"
         raise InputError.of("gatesearch judge", rule, "give a value of the metric, or leave it out")
+    judged = Metric(metric, chosen)
     found, notes = elsewhere.verdicts(
         results,
-        metric=Metric(metric, chosen),
+        metric=judged,
         margin=None if margin is None else parse_margin(margin),
         confidence=confidence,
         baseline=baseline,
@@ -79,4 +80,4 @@ def judge(
     for task, verdict in found.items():
         if task:
             console.rule(escape(task), align="left")
-        console.print(terminal.verdict(verdict))
+        console.print(terminal.verdict(verdict, maximize=judged.maximize))

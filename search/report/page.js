@@ -63,6 +63,7 @@
   // Paper is white and narrow, whatever the screen is, and nobody scrolls on it.
   addEventListener("beforeprint", () => {
     root.classList.add("printed");
+    document.querySelectorAll("details[data-on=print]").forEach((each) => { each.open = true; });
     data.figures.forEach((figure) => drawn.add(figure));
     draw(drawn);
   });

@@ -1,12 +1,8 @@
 """The report's page: figures and tables put into the template, written in one piece."""
 
-import json
 from datetime import UTC, datetime
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from search.job.folder import JOB_FILE, has_job
@@ -21,8 +17,9 @@ from search.report import (
     tables,
     value_figures,
 )
-from search.report.frame import COLOURS, Figure
-from search.results import sentences
+from search.report.frame import Figure
+from search.report.template import as_json, own, rendered
+from search.results import forest, sentences
 from search.results import tables as shared_tables
 from search.results.evidence import wording
 from search.results.figures import Comparison
@@ -30,7 +27,7 @@ from search.results.format import ABSENT, count, plural
 from search.results.importance import importance
 from search.results.read import Results
 from search.results.summarise import compare
-from spaces.text import listed, printable
+from spaces.text import listed
 from trainables.files import replace_file
 
 
@@ -49,14 +46,8 @@ def _page(results: Results) -> str:
         "figures": [figure.as_dict() for figure in figures if figure.traces],
         "trials": tables.trial_rows(results),
     }
-    templates = Environment(
-        loader=PackageLoader("search.report", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_shown,
-    )
-    templates.globals["colours"] = COLOURS
-    return templates.get_template("page.html.j2").render(
+    return rendered(
+        "page.html.j2",
         title=f"{comparison.job}: {listed(results.arms)} on {comparison.task}",
         headline=sentences.headline(comparison),
         facts=_facts(results),
@@ -64,16 +55,17 @@ def _page(results: Results) -> str:
         absent=ABSENT,
         info=results.info,
         comparison=comparison,
+        forest=forest.of_verdict(comparison.verdict, maximize=comparison.metric.maximize),
+        places={name: place for place, name in enumerate(results.arms)},
         figures=figures,
         tables=_tables(comparison, results),
         alike=tables.alike(comparison),
         varies=wording.variance(comparison.verdict),
         trials=count(len(results.trials)) if results.trials else "",
         job_file=_job_file(results),
-        css=_own("page.css"),
-        script=_own("page.js"),
+        script=own("page.js"),
         plotly=Markup(get_plotlyjs()),
-        data=_json(data),
+        data=as_json(data),
     )
 
 
@@ -132,31 +124,3 @@ def _job_file(results: Results) -> str:
     if has_job(results.folder):
         return (results.folder / JOB_FILE).read_text(encoding="utf-8", errors="replace")
     return write(results.job.dump())
-
-
-def _shown(value: Any) -> Any:
-    """Return a value as the page may show it: all that is put into the template goes through it."""
-    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def _plain(value: Any) -> Any:
-    """Return plain JSON types with every text as the page may show it."""
-    match value:
-        case str():
-            return printable(value)
-        case dict():
-            return {printable(str(key)): _plain(each) for key, each in value.items()}
-        case list() | tuple():
-            return [_plain(each) for each in value]
-    return value
-
-
-def _own(name: str) -> Markup:
-    """Return a file of ours that is put into the page as it is."""
-    return Markup(files("search.report").joinpath(name).read_text(encoding="utf-8"))
-
-
-def _json(data: dict[str, Any]) -> Markup:
-    """Return JSON that cannot end its script element. Raises ValueError for NaN and infinities."""
-    text = json.dumps(_plain(data), allow_nan=False, separators=(",", ":"), ensure_ascii=False)
-    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))

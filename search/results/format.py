@@ -31,6 +31,12 @@ def bounds(low: float, high: float) -> str:
     return f"{signed(round(low, digits))} to {signed(round(high, digits))}"
 
 
+def share(probability: float, interval: tuple[float, float]) -> str:
+    """Return a share with its interval in percent: "60 % (28–86)"."""
+    low, high = (100 * bound for bound in interval)
+    return f"{100 * probability:.0f} % ({low:.0f}–{high:.0f})"
+
+
 def spread(values: Spread | None) -> str:
     """Return mean ± standard deviation, or the mean alone where one run gives no deviation."""
     return ABSENT if values is None else with_deviation(value(values.mean), values.deviation)

@@ -250,18 +250,14 @@ def pairs(verdict: Verdict, arms: Sequence[str] = ()) -> Table:
 
 
 def _pair(pair: PairVerdict, places: Mapping[str, int]) -> tuple[Any, ...]:
-    low, high = (100 * bound for bound in pair.interval)
     bounds = pair.difference_interval
-    decision = f"{pair.winner} better" if pair.winner else pair.decision
-    if pair.still_needed is not None:
-        decision = f"needs {wording.needed_range(pair.still_needed)}"
     return (
         tuple(ArmLabel(name, places[name]) for name in (pair.first, pair.second)),
-        f"{100 * pair.probability:.0f} % ({low:.0f}–{high:.0f})",
+        format.share(pair.probability, pair.interval),
         pair.difference,
         format.ABSENT if bounds is None else format.bounds(*bounds),
         pair.pairs,
-        decision,
+        wording.decision(pair),
     )
 
 

@@ -8,7 +8,7 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from search.results import sentences, tables
+from search.results import forest, forest_text, sentences, tables
 from search.results.evidence import wording
 from search.results.evidence.verdict import Verdict
 from search.results.figures import Comparison
@@ -17,12 +17,14 @@ from search.results.tables import Column, Marked, Table
 
 def final_table(figures: Comparison) -> RenderableType:
     """Return what ends a run: the verdict, each arm's leader and its test figures."""
-    return Group(Text(figures.verdict.sentence, style="bold"), Text(), draw(tables.arms(figures)))
+    top = _sentence_and_figure(figures.verdict, maximize=figures.metric.maximize)
+    return Group(*top, Text(), draw(tables.arms(figures)))
 
 
 def comparison(figures: Comparison) -> RenderableType:
     """Return everything that `gatesearch compare` prints."""
-    parts = [verdict(figures.verdict), Text(), Text(sentences.headline(figures))]
+    maximize = figures.metric.maximize
+    parts = [verdict(figures.verdict, maximize=maximize), Text(), Text(sentences.headline(figures))]
     for table in (tables.arms, tables.spent, tables.finalists):
         if (built := table(figures)).rows:
             parts += [Text(), draw(built)]
@@ -31,14 +33,21 @@ def comparison(figures: Comparison) -> RenderableType:
     return Group(*parts)
 
 
-def verdict(found: Verdict) -> RenderableType:
-    """Return a verdict: its sentence, and below it its pairs and what results vary with."""
-    parts: list[RenderableType] = [Text(found.sentence, style="bold")]
+def verdict(found: Verdict, *, maximize: bool) -> RenderableType:
+    """Return a verdict: its sentence and figure, its pairs, and what results vary with."""
+    parts = _sentence_and_figure(found, maximize=maximize)
     if found.kind != "none":
         parts += [Text(), draw(tables.pairs(found))]
     if varies := wording.variance(found):
         parts += [Text(), Text(varies)]
     return Group(*parts)
+
+
+def _sentence_and_figure(found: Verdict, *, maximize: bool) -> list[RenderableType]:
+    """Return what stands at the top of every output."""
+    figure = forest.of_verdict(found, maximize=maximize)
+    drawn = [Text(), forest_text.drawn(figure)] if figure.rows else []
+    return [Text(found.sentence, style="bold"), *drawn]
 
 
 def draw(table: Table) -> RenderableType:

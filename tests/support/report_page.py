@@ -20,6 +20,7 @@ class Page(HTMLParser):
         self.styles: list[str] = []
         self.rows: list[list[str]] = []
         self._inside: list[str] = []
+        self._in_cell = False
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -30,10 +31,13 @@ class Page(HTMLParser):
             self.rows.append([])
         if tag in ("td", "th") and self.rows:
             self.rows[-1].append("")
+            self._in_cell = True
 
     def handle_endtag(self, tag: str) -> None:
         if tag in ("script", "style"):
             self._inside.pop()
+        if tag in ("td", "th"):
+            self._in_cell = False
         if tag == "table":
             self.rows.append([])
 
@@ -42,7 +46,7 @@ class Page(HTMLParser):
             (self.scripts if self._inside[-1] == "script" else self.styles).append(data)
             return
         self.texts.append(data)
-        if self.rows and self.rows[-1]:
+        if self._in_cell:
             self.rows[-1][-1] += data
 
     @property

@@ -55,7 +55,7 @@ def judge(
     compared = _compare(scores, margin, alpha, maximize=maximize)
     intervals = simultaneous_intervals([pair.counts for pair in compared], alpha)
     pairs = tuple(
-        _pair(pair, interval, alpha / len(compared), test_to_train)
+        _pair(pair, interval, margin, alpha / len(compared), test_to_train)
         for pair, interval in zip(compared, intervals, strict=True)
     )
     best = _best(scores, compared)
@@ -147,7 +147,11 @@ def _settled(best: Sequence[str], compared: Sequence[_Compared]) -> bool:
 
 
 def _pair(
-    compared: _Compared, interval: Interval, level: float, test_to_train: float | None
+    compared: _Compared,
+    interval: Interval,
+    margin: Margin,
+    level: float,
+    test_to_train: float | None,
 ) -> PairVerdict:
     """level: alpha's share of one pair of arms."""
     counts, decision = compared.counts, compared.decision
@@ -168,4 +172,5 @@ def _pair(
         pairs=n,
         ties=int(counts.ties),
         still_needed=still_needed(counts, level) if decision == "inconclusive" else None,
+        tie_within=compared.paired.within(margin),
     )

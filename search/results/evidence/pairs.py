@@ -148,6 +148,12 @@ class Paired:
         losses = (gain < -widths) | (first_lost & ~second_lost)
         return np.where(wins, 1.0, np.where(losses, 0.0, 0.5))
 
+    def within(self, margin: Margin) -> float | None:
+        """Return the mean margin of the pairs in the values' unit; None where each has diverged."""
+        widths = margin.widths(self.first, self.second)
+        known = widths[~np.isnan(self.first - self.second)]
+        return float(known.mean()) if len(known) else None
+
     @property
     def differences(self) -> Floats:
         """first - second where neither diverged."""

@@ -32,6 +32,7 @@ class PairVerdict:
     pairs: int
     ties: int  #: pairs within the margin
     still_needed: StillNeeded | None  #: where the decision is "inconclusive"
+    tie_within: float | None = None  #: the margin in the metric's unit, as a mean over pairs
 
     @property
     def leader(self) -> str:

@@ -71,6 +71,13 @@ def needed_range(found: StillNeeded) -> str:
     return f"{found.estimate:,} ({_range(found, '–')})"
 
 
+def decision(pair: PairVerdict) -> str:
+    """Return what is decided about a pair of arms, in a table's cell."""
+    if pair.still_needed is not None:
+        return f"needs {needed_range(pair.still_needed)}"
+    return f"{pair.winner} better" if pair.winner else pair.decision
+
+
 def variance(verdict: Verdict) -> str | None:
     """Return what the results vary with, as a sentence; None where nothing is known of it."""
     named = {

@@ -125,8 +125,8 @@ def test_every_figure_says_what_it_may_not_be_used_for(tmp_path: Path) -> None:
     drawn = data(page)["figures"]
     assert len(drawn) == 8
     limits = [a for tag, a in page.elements if tag == "p" and "not-for" in (a.get("class") or "")]
-    # Beside the figures, the configurations and the components of variance have one each.
-    assert len(limits) == len(drawn) + 2
+    # Beside the figures, the verdict's, the configurations and the components of variance have one.
+    assert len(limits) == len(drawn) + 3
     assert len([text for text in page.texts if text.startswith("Not for ")]) == len(limits)
 
 

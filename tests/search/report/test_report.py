@@ -46,8 +46,8 @@ def test_the_tables_show_each_arms_leader(tmp_path: Path) -> None:
         ["(majority)", "no model", "0.1234", "–", "–", "0.2345", "–"],
         # arm, trials ended, states, at random, epochs, training time, what that was measured on
         ["lstm", "2", "2", "0", "0", "0", "0", "0", "18", "23.0 s", "–"],
-        # pair, first one wins, mean difference, its interval, pairs, decision
-        ["lstm − gru", "100 % (8–100)", "+0.1500", "–", "2", "needs 12 (7–46)"],
+        # pair, axis, first one wins, axis, mean difference and its interval, pairs, decision
+        ["lstm − gru", "", "100 % (8–100)", "◂▸", "+0.1500 –", "2", "needs 12 (7–46)"],
     ):
         assert row in page.rows
     finalists = [row for row in page.rows if len(row) == 10 and row[1] in ("0", "1")]
