@@ -158,6 +158,7 @@ class _End(_Record):
     state: Literal["complete", "pruned", "diverged", "failed"]
     reason: str | None = None
     test: dict[str, _Number] | None = None
+    training: dict[str, _Number] | None = None
     scores: _Scores | None = None
     time: _Time
 
@@ -174,6 +175,7 @@ class _Test(_Record):
     record: Literal["test"]
     key: str
     test: dict[str, _Number] | None = None
+    training: dict[str, _Number] | None = None
     scores: _Scores | None = None
     reason: str | None = None
     time: _Time

@@ -10,9 +10,10 @@ Record kinds, each an object with the key "record":
     report  key, generation, epochs, checkpoint, parameters; the first: latency_ms, if limited;
             path, where it is another one than before: of the latency, or of the epochs
     retry   key, reason, counted, time            a trial was lost and goes on from its checkpoint
-    end     key, state, reason, test, time; scores, where those of test examples are stored
+    end     key, state, reason, test, time; of a replicate: training, and scores where those of
+            test examples are stored
     warm_start  job, trials, may_have_seen_test, time   from how many trials each arm learned
-    test    key, test, scores, reason, time       the chosen of some candidates, scored at last
+    test    key, test, reason, time; training, scores     the chosen of some candidates, scored
     extend  trials, seeds, replicates, time       budget added to a finished job; replicates: how
             many there are to be, where that was open
     phase   phase, time                           search, confirm, report or done
@@ -121,6 +122,7 @@ class TrialState:
     retries: int = 0  #: that count against search.retries
     lost_at: int | None = None  #: the epoch of the latest loss
     test: dict[str, float] | None = None
+    training: dict[str, float] | None = None  #: metrics on training data, beside test
     scores: dict[str, str] | None = None  #: of test examples: name in the store, and sha256
     scored: bool = False  #: whether it was chosen among candidates, and scored if it could be
     reason: str | None = None
@@ -151,6 +153,7 @@ class TrialState:
             split=self.split,
             candidate=self.candidate,
             test=self.test,
+            training=self.training,
             scores=self.scores,
             reason=self.reason,
             checkpoint=self.checkpoints[-1] if self.checkpoints else None,
@@ -332,7 +335,7 @@ class JobState:
             return
         trial.state = record["state"]
         trial.reason = record.get("reason")
-        trial.test = record.get("test")
+        trial.test, trial.training = record.get("test"), record.get("training")
         trial.scores = record.get("scores")
         if not self._keep_curves:
             trial.curve = []
@@ -340,7 +343,8 @@ class JobState:
     def _test(self, record: dict[str, Any]) -> None:
         trial = self.trials[record["key"]]
         trial.scored = True
-        trial.test, trial.scores = record.get("test"), record.get("scores")
+        trial.test, trial.training = record.get("test"), record.get("training")
+        trial.scores = record.get("scores")
         trial.reason = record.get("reason")
 
     # What follows from it

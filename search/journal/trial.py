@@ -59,6 +59,8 @@ class TrialResult:
     split: int | None = None  #: confirm: the split of its data; equal numbers are the same split
     candidate: int | None = None  #: confirm: which of an arm's configurations on its split it is
     test: dict[str, float] | None = None  #: confirm: metrics on test data at the best epoch
+    #: confirm: metrics on its training data at that epoch, scored as test data is: without dropout
+    training: dict[str, float] | None = None
     #: confirm: of each test example, see trainables/training/examples.py: "name" in the store of
     #: checkpoints, and "sha256" of the file
     scores: dict[str, str] | None = None
@@ -70,6 +72,19 @@ class TrialResult:
         """The validation loss of the best epoch; infinite where none was recorded."""
         ranks = (epoch.rank(self.metric) for epoch in self.curve)
         return min(ranks, default=(math.inf, math.inf))[1]
+
+    @property
+    def gap(self) -> float | None:
+        """How much better training data is scored than test data, in the metric's unit.
+
+        It is positive where a model generalises worse than it fits, whichever value is better.
+        """
+        name = self.metric.name
+        fit, test = (self.training or {}).get(name), (self.test or {}).get(name)
+        if fit is None or test is None:
+            return None
+        found = self.metric.cost(test) - self.metric.cost(fit)
+        return found if math.isfinite(found) else None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as plain JSON types."""

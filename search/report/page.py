@@ -90,6 +90,7 @@ def _figures(comparison: Comparison, results: Results) -> list[Figure]:
 def _tables(comparison: Comparison, results: Results) -> dict[str, shared_tables.Table]:
     return {
         "arms": shared_tables.arms(comparison),
+        "trade_offs": shared_tables.trade_offs(comparison),
         "spent": shared_tables.spent(comparison),
         "finalists": shared_tables.finalists(comparison),
         "pairs": shared_tables.pairs(comparison.verdict, results.arms),

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from search.journal.trial import AloneTimes, State, as_json
 from search.results.evidence.verdict import Verdict
+from search.results.learning_rates import GoodRates
 from search.spread import Spread
 from spaces.config import TrialConfig
 from spaces.tasks import Metric
@@ -44,6 +45,8 @@ class Replicate:
     state: State
     validation: float | None
     test: float | None  #: the job's metric on test data, for complete replicates only
+    training: float | None  #: the same on training data, without dropout
+    gap: float | None  #: how much better training data is scored than test data
     train_seconds: float
 
 
@@ -60,6 +63,7 @@ class Finalist:
     seeds: int  #: replicates asked for
     test: Spread | None  #: over complete replicates
     validation: Spread | None
+    gap: Spread | None  #: how much better training data is scored than test data
     train_seconds: Spread | None
     replicates: tuple[Replicate, ...]
 
@@ -74,7 +78,18 @@ class SplitScores:
     """What an arm's small searches on outer splits scored, in a nested design."""
 
     test: Spread | None  #: over the splits on which a candidate was scored
+    gap: Spread | None  #: over these, how much better training data is scored than test data
     splits: int  #: asked for, or begun where that is open
+
+
+@dataclass(frozen=True)
+class Diverged:
+    """How many of an arm's ended trainings diverged, of those that nothing stops before."""
+
+    controls: int
+    of_controls: int
+    replicates: int  #: of all finalists, or candidates of a nested design
+    of_replicates: int
 
 
 @dataclass(frozen=True)
@@ -100,6 +115,8 @@ class ArmSummary:
     #: best trial before there are finalists; see search.results.ranking.
     leader: SearchTrial | None
     finalists: tuple[Finalist, ...]  #: the one that leads comes first
+    diverged: Diverged
+    good_rates: GoodRates
     nested: SplitScores | None = None  #: in a nested design, once it has begun
 
     @property
@@ -128,6 +145,25 @@ class FrontPoint:
     value: float
     parameters: int | None
     train_seconds: float
+
+
+@dataclass(frozen=True)
+class CostPoint:
+    """A finalist's mean test value against one of its costs."""
+
+    arm: str
+    number: int  #: the search trial it came from
+    value: float
+    cost: float
+    on_front: bool  #: no other finalist is as good in both and better in one
+
+
+@dataclass(frozen=True)
+class CostFront:
+    """All finalists whose cost is known; costs are those of search.results.costs."""
+
+    cost: str
+    points: tuple[CostPoint, ...]
 
 
 @dataclass(frozen=True)
@@ -162,6 +198,7 @@ class Comparison:
     #: Nothing where an earlier version ran the job.
     baselines: tuple[BaselineScore, ...] = field(default=())
     front: tuple[FrontPoint, ...] = field(default=())  #: where the job has several objectives
+    costs: tuple[CostFront, ...] = field(default=())  #: finalists' values against their costs
     warm_start: str | None = None  #: what each arm has from the job that the search started from
     objections: tuple[str, ...] = field(default=())  #: why the warm start allows no verdict
 

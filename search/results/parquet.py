@@ -17,9 +17,9 @@ def write_parquet(results: "Results", path: Path) -> None:
     """Write all trials of both phases, whole or not at all.
 
     Columns: those of a TrialResult; its configuration as config_<field>; test metrics as
-    test_<metric>; scores as the name of their folder; the curve as a list of structs with the
-    validation metrics inside. Columns and types depend on the task's metrics alone, so that files
-    of unfinished and empty jobs fit those of finished ones.
+    test_<metric>, those on training data as training_<metric>; scores as the name of their folder;
+    the curve as a list of structs with the validation metrics inside. Columns and types depend on
+    the task's metrics alone, so that files of unfinished and empty jobs fit those of finished ones.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -56,6 +56,8 @@ def _schema(metrics: list[str]) -> "pyarrow.Schema":
         "direction": pa.string(),
         "value": pa.float64(),
         **{f"test_{name}": pa.float64() for name in metrics},
+        **{f"training_{name}": pa.float64() for name in metrics},
+        "gap": pa.float64(),
         "epochs": pa.int64(),
         "parameters": pa.int64(),
         "train_seconds": pa.float64(),
@@ -87,8 +89,10 @@ def _config_type(name: str) -> "pyarrow.DataType":
 
 def _row(trial: TrialResult, metrics: list[str]) -> dict[str, Any]:
     row = trial.as_dict()
-    config, test = row.pop("config"), row.pop("test") or {}
+    config, test, fit = row.pop("config"), row.pop("test") or {}, row.pop("training") or {}
     row["scores"] = (row["scores"] or {}).get("name")
     row |= {f"config_{name}": config.get(name) for name in TrialConfig.model_fields}
     row |= {f"test_{name}": test.get(name) for name in metrics}
+    row |= {f"training_{name}": fit.get(name) for name in metrics}
+    row["gap"] = trial.gap
     return row

@@ -9,10 +9,13 @@ from typing import get_args
 
 from search.journal.trial import State, TrialResult
 from search.results import sentences
+from search.results.controls import control_values
+from search.results.costs import cost_fronts
 from search.results.figures import (
     ArmSummary,
     BaselineScore,
     Comparison,
+    Diverged,
     Finalist,
     FrontPoint,
     PairedDifference,
@@ -24,6 +27,7 @@ from search.results.figures import (
 )
 from search.results.inheritance import inherited, objections
 from search.results.job_verdict import judge_job
+from search.results.learning_rates import good_rates
 from search.results.pareto import pareto
 from search.results.ranking import Candidate
 from search.results.read import Results
@@ -57,6 +61,7 @@ def compare(results: Results) -> Comparison:
         baselines=tuple(_baselines(results)),
         verdict=judge_job(results, arms, progress),
         front=tuple(_front(results)),
+        costs=tuple(cost_fronts(arms, metric)),
         warm_start=name and inherited(name, results.warm_start),
         objections=objections(results),
     )
@@ -123,8 +128,23 @@ def _arm(results: Results, arm: Arm) -> ArmSummary:
             for candidate in candidates
             if candidate.finalist
         ),
+        diverged=_diverged(search, confirm),
+        good_rates=good_rates(
+            arm,
+            control_values(search, [arm.name])[arm.name],
+            results.info.metric,
+            [baseline.value for baseline in _baselines(results)],
+        ),
         nested=_nested(results, confirm),
     )
+
+
+def _diverged(search: Sequence[TrialResult], confirm: Sequence[TrialResult]) -> Diverged:
+    def count(trials: Iterable[TrialResult]) -> tuple[int, int]:
+        states = Counter(trial.state for trial in trials)
+        return states["diverged"], states["diverged"] + states["complete"]
+
+    return Diverged(*count(trial for trial in search if trial.control), *count(confirm))
 
 
 def _nested(results: Results, candidates: Sequence[TrialResult]) -> SplitScores | None:
@@ -134,7 +154,8 @@ def _nested(results: Results, candidates: Sequence[TrialResult]) -> SplitScores 
         return None
     metric = results.info.metric.name
     tests = [_finite(trial.test.get(metric)) for trial in candidates if trial.test is not None]
-    return SplitScores(_spread(tests), max(results.job.confirm.least, len(splits)))
+    gaps = _spread(trial.gap for trial in candidates)
+    return SplitScores(_spread(tests), gaps, max(results.job.confirm.least, len(splits)))
 
 
 def _search_trial(trial: TrialResult | None) -> SearchTrial | None:
@@ -165,6 +186,7 @@ def _finalist(candidate: Candidate, results: Results, *, leads: bool) -> Finalis
         seeds=max(results.job.confirm.least, len(replicates)),
         test=_spread(replicate.test for replicate in tested),
         validation=_spread(replicate.validation for replicate in tested),
+        gap=_spread(replicate.gap for replicate in tested),
         train_seconds=_spread(replicate.train_seconds for replicate in tested),
         replicates=replicates,
     )
@@ -172,7 +194,9 @@ def _finalist(candidate: Candidate, results: Results, *, leads: bool) -> Finalis
 
 def _replicate(result: TrialResult) -> Replicate:
     complete = result.state == "complete"
-    test = (result.test or {}).get(result.metric.name)
+    test, training = (
+        (metrics or {}).get(result.metric.name) for metrics in (result.test, result.training)
+    )
     return Replicate(
         replicate=result.replicate or 0,
         split=result.split,
@@ -180,6 +204,8 @@ def _replicate(result: TrialResult) -> Replicate:
         state=result.state,
         validation=_finite(result.value) if complete else None,
         test=_finite(test) if complete else None,
+        training=_finite(training) if complete else None,
+        gap=result.gap if complete else None,
         train_seconds=result.train_seconds,
     )
 

@@ -6,9 +6,11 @@ from typing import Any, Literal, get_args
 
 from search.journal.trial import State
 from search.results import format, sentences
+from search.results.costs import COSTS
 from search.results.evidence import wording
 from search.results.evidence.verdict import PairVerdict, Verdict
 from search.results.figures import ArmSummary, BaselineScore, Comparison, Finalist, SplitScores
+from search.results.learning_rates import GoodRates
 from search.spread import Spread
 from trainables.training.measured_path import in_words
 
@@ -117,6 +119,7 @@ def arms(figures: Comparison) -> Table:
         Column("parameters", "count"),
         Column("training time", "seconds"),
         Column(f"test {metric}, mean ± sd", "spread", f"test ({_new(figures)})", strong=True),
+        Column("generalisation gap, mean ± sd", "spread", only="page"),
         Column(_new(figures), "done", _new(figures).split()[1]),
     )
     title = f"{figures.job}: {metric} on {figures.task}, {sentences.sense(figures)}"
@@ -136,6 +139,7 @@ def _arm(figures: Comparison, arm: ArmSummary) -> tuple[Any, ...]:
         leader and leader.parameters,
         leader and leader.train_seconds,
         arm.nested.test if arm.nested else leading and leading.test,
+        _gap(arm),
         _splits(arm.nested) if arm.nested else _done(leading),
     )
 
@@ -151,7 +155,55 @@ def _splits(scores: SplitScores) -> tuple[int, int]:
 
 def _baseline(baseline: BaselineScore) -> tuple[Any, ...]:
     test = Spread.of([baseline.test])
-    return (f"({baseline.name})", "no model", baseline.value, None, None, test, None)
+    return (f"({baseline.name})", "no model", baseline.value, None, None, test, None, None)
+
+
+def trade_offs(figures: Comparison) -> Table:
+    """Return what an arm's results cost beside time: trainings that diverge, rates to be found."""
+    columns = (
+        Column("arm", "arm"),
+        Column("generalisation gap", "spread", only="terminal"),
+        Column("controls that diverged", "setting", "controls"),
+        Column("replicates that diverged", "setting", "replicates"),
+        Column("learning rates that work", "text", "good learning rates"),
+        Column("unbeaten at its cost", "long", only="page"),
+    )
+    rows = tuple(
+        (
+            _label(figures, arm),
+            _gap(arm),
+            format.done((arm.diverged.controls, arm.diverged.of_controls)),
+            format.done((arm.diverged.replicates, arm.diverged.of_replicates)),
+            _rates(arm.good_rates),
+            _unbeaten(figures, arm),
+        )
+        for arm in figures.arms
+    )
+    title = "Trade-offs: training less test scores; controls and replicates that diverged"
+    return Table(title, columns, rows)
+
+
+def _gap(arm: ArmSummary) -> Spread | None:
+    if arm.nested:
+        return arm.nested.gap
+    return arm.leading.gap if arm.leading else None
+
+
+def _rates(found: GoodRates) -> str:
+    if found.width is None or found.interval is None or found.searched is None:
+        return f"cannot tell: {found.reason}"
+    low, high = found.interval
+    return f"{found.width:.1f} of {found.searched:.1f} decades ({low:.1f}–{high:.1f})"
+
+
+def _unbeaten(figures: Comparison, arm: ArmSummary) -> str:
+    """Return the costs at which no other arm's finalist has a better value."""
+    titles = {cost.name: cost.title for cost in COSTS}
+    return ", ".join(
+        titles[front.cost]
+        for front in figures.costs
+        if any(point.on_front and point.arm == arm.name for point in front.points)
+    )
 
 
 def spent(figures: Comparison) -> Table:

@@ -38,17 +38,23 @@ def end_record(
     """Return the record of a trial's end; report: the one that completed it."""
     record: dict[str, Any] = {"record": "end", "key": trial.key, "state": state}
     record |= {"reason": reason, "test": report and report.test}
-    if report is not None and report.scores is not None:
-        record["scores"] = report.scores
-    return record
+    return record | _scores(report)
+
+
+def _scores(report: TrialReport | None) -> dict[str, Any]:
+    """Return what a report tells beside the test metrics, where it does."""
+    if report is None:
+        return {}
+    told = {"training": report.training, "scores": report.scores}
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def score_record(
     trial: TrialState, report: TrialReport | None = None, reason: str | None = None
 ) -> dict[str, Any]:
     """Return the record of what a chosen candidate scored; a reason: why it could not be."""
-    test, scores = (None, None) if report is None else (report.test, report.scores)
-    return {"record": "test", "key": trial.key, "test": test, "scores": scores, "reason": reason}
+    record = {"record": "test", "key": trial.key, "test": report and report.test, "reason": reason}
+    return record | _scores(report)
 
 
 def warm_start_record(job: JobSpec, prior: Prior) -> dict[str, Any]:

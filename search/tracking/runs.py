@@ -45,6 +45,8 @@ One run per trial; this run is their parent. gatesearch writes them from the job
 | other plain names | further metrics on validation data, each epoch |
 | `best_{metric}` | its best epoch |
 | `test_…` | confirm phase only: on test data, with the best epoch's weights |
+| `training_…` | on training data, as it is scored there: without dropout |
+| `gap` | how much better training data is scored than test data, in `{metric}` |
 | `parameters`, `train_seconds` | size of the model, training time in all |
 | `latency_ms` | of one typical sequence before training, where the job limits it |
 
@@ -237,8 +239,7 @@ class JobRuns:
             run.add(f"best_{self._metric.name}", trial.value, time, _ONCE)
         if trial.epoch:
             run.add("train_seconds", trial.seconds, time, _ONCE)
-        for name, value in (trial.test or {}).items():
-            run.add(f"test_{name}", value, time, _ONCE)
+        self._add_scores(run, trial, time)
         run.status, run.ended = _STATUS.get(trial.state, "FAILED"), time
         run.tags["state"] = trial.state
         if trial.reason:
@@ -251,11 +252,18 @@ class JobRuns:
         else:
             self._add_test_scores(trial, time)
 
+    def _add_scores(self, run: MlflowRun, trial: TrialState, time: int) -> None:
+        """Add what a replicate scored on test and training data, if it was scored."""
+        for prefix, metrics in (("test", trial.test), ("training", trial.training)):
+            for name, value in (metrics or {}).items():
+                run.add(f"{prefix}_{name}", value, time, _ONCE)
+        if (gap := trial.result(self._metric).gap) is not None:
+            run.add("gap", gap, time, _ONCE)
+
     def _add_candidate(self, trial: TrialState, time: int) -> None:
         """Add what the chosen candidate of an arm scored to its run and to the parent."""
         run = self._candidates[trial.key]
-        for name, value in (trial.test or {}).items():
-            run.add(f"test_{name}", value, time, _ONCE)
+        self._add_scores(run, trial, time)
         self._mark_changed(run)
         self._add_test_scores(trial, time)
 

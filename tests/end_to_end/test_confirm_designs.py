@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from installed import alike, gatesearch, records, running, wait_until
 
@@ -77,6 +78,17 @@ def test_test_values_come_again_from_the_scores_of_single_examples(ran: Path) ->
         examples = Examples.read(folder, record["scores"]["sha256"])
         assert len(examples.loss) == 370
         assert examples.metrics("classification") == pytest.approx(record["test"], rel=1e-5)
+
+
+def test_every_scored_replicate_has_its_generalisation_gap(ran: Path) -> None:
+    listed = [record for record in records(ran, "dealt") if record["test"] is not None]
+    assert listed and all(record["phase"] == "confirm" for record in listed)
+    gaps = {
+        (r["arm"], r["number"]): r["training"]["accuracy"] - r["test"]["accuracy"] for r in listed
+    }
+    rows = pq.read_table(ran / "runs/dealt/results.parquet").to_pylist()
+    told = {(row["arm"], row["number"]): row["gap"] for row in rows if row["gap"] is not None}
+    assert told == pytest.approx(gaps)
 
 
 def test_the_verdict_speaks_of_the_design_and_of_every_pair(ran: Path) -> None:

@@ -20,7 +20,7 @@ EXPORTED = sorted(path.name for path in (EXPECTED / "finished.export").iterdir()
 #: every epoch carries the difference on.
 DIGITS = 1e-3
 #: Fields of a record that came later.
-LATER = ("path", "latency_path", "alone", "split", "scores", "candidate")
+LATER = ("path", "latency_path", "alone", "split", "scores", "candidate", "training")
 #: Fields of a record that another run, or another processor, changes.
 OF_ONE_RUN = ("train_seconds", "checkpoint", "value", "curve", "test")
 
@@ -76,9 +76,13 @@ def test_compare_has_the_same_figures_to_the_digit(copied: Path) -> None:
         assert arm.pop("mean_parameters") > 0
         assert arm.pop("nested") is None
         assert arm.pop("paths") == []  # and nothing of what times were measured on
-        assert all(finalist.pop("alone") is None for finalist in arm["finalists"])
+        assert arm.pop("diverged")["of_replicates"] > 0
+        assert arm.pop("good_rates")["width"] is None  # nor of what is reached without a model
+        for name in ("alone", "gap"):
+            assert all(finalist.pop(name) is None for finalist in arm["finalists"])
         replicates = [each for finalist in arm["finalists"] for each in finalist["replicates"]]
-        assert all(each.pop("split") is None for each in replicates)
+        for name in ("split", "training", "gap"):
+            assert all(each.pop(name) is None for each in replicates)
     assert {name: compared[name] for name in wanted} == wanted
 
 

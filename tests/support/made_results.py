@@ -123,10 +123,14 @@ def trial_result(number: int, value: float | None = 0.5, **changes: Any) -> Tria
 def replicate_result(
     finalist: int, replicate: int, value: float | None, **changes: Any
 ) -> TrialResult:
-    """Return a complete replicate of a finalist of the arm lstm, its test value 0.01 below."""
+    """Return a complete replicate of a finalist of the arm lstm.
+
+    On test data it has 0.01 less than on validation data, on training data 0.02 more.
+    """
     known: dict[str, Any] = {"phase": "confirm", "finalist": finalist, "replicate": replicate}
     if value is not None:
         known["test"] = {VOWELS.metric.name: value - 0.01}
+        known["training"] = {VOWELS.metric.name: value + 0.02}
     number = 100 * finalist + replicate
     return trial_result(number, value, **{**known, **changes})
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from spaces.config import SHARED
 from trainables.training.curve import Epoch
@@ -45,6 +45,11 @@ class Advancing:
         """
         active = [i for i, member in enumerate(self.members) if not member.ended]
         yield from self._epoch(active)
+
+    def evaluable(self, whose: Iterable[int] | None = None) -> list[int]:
+        """Return the places of members, of all or of some, that have a best epoch."""
+        places = range(len(self.members)) if whose is None else whose
+        return [i for i in places if self.members[i].best is not None]
 
     def _epoch(self, active: list[int]) -> Iterator[None]:
         """Train one epoch of the active members, and add it to their curves; see epoch."""

@@ -8,7 +8,7 @@ result does not depend on the other members.
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import zip_longest
@@ -91,10 +91,15 @@ class Cohort(Advancing):
             self._layers = CohortLayers([member.model for member in self.members])
             self._path = measured_path("engine", device_name(first.device), "float32")
 
-    def evaluate(self, split: str) -> list[dict[str, float] | None]:
-        """Return all metrics of each member with its best epoch's weights; None without one."""
+    def evaluate(
+        self, split: str, whose: Iterable[int] | None = None
+    ) -> list[dict[str, float] | None]:
+        """Return all metrics of each member with its best epoch's weights; None without one.
+
+        whose: the places of the members that are evaluated; the others' are None.
+        """
         found: list[dict[str, float] | None] = [None] * len(self.members)
-        active = [i for i, member in enumerate(self.members) if member.best is not None]
+        active = self.evaluable(whose)
         if not self.batched:
             for i in active:
                 found[i] = self.members[i].evaluate(split)

@@ -6,7 +6,7 @@ alone within rounding: a library may add a product up in another order if there 
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import zip_longest
 
@@ -61,10 +61,15 @@ class StackedCohort(Advancing):
         self._inner: tuple[tuple[int, ...], StackedStep] | None = None
         self.batched = True
 
-    def evaluate(self, split: str) -> list[dict[str, float] | None]:
-        """Return all metrics of each member with its best epoch's weights; None without one."""
+    def evaluate(
+        self, split: str, whose: Iterable[int] | None = None
+    ) -> list[dict[str, float] | None]:
+        """Return all metrics of each member with its best epoch's weights; None without one.
+
+        whose: the places of the members that are evaluated; the others' are None.
+        """
         found: list[dict[str, float] | None] = [None] * len(self.members)
-        active = [i for i, member in enumerate(self.members) if member.best is not None]
+        active = self.evaluable(whose)
         with ExitStack() as stack:
             for i in active:
                 stack.enter_context(self.members[i].at_best())

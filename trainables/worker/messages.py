@@ -52,6 +52,7 @@ class TrialReport:
     path: str | None = None  #: of the latest epoch, or of the latency: see measured_path.py
     diverged: bool = False
     test: dict[str, float] | None = None
+    training: dict[str, float] | None = None  #: metrics on training data, beside test
     scores: dict[str, str] | None = None  #: of each test example: name in the store, and sha256
     failure: str | None = None  #: the exception that ended it
     halt: str | None = None  #: why no trial can go on: no place for checkpoints, no usable GPU

@@ -259,9 +259,25 @@ class Pack:
         return failures
 
     def _report_due(self, trials: Group, reports: list[TrialReport]) -> None:
-        for trial in trials:
-            if trial.due(SLICE_SECONDS):
-                reports.append(trial.report())
+        due = [trial for trial in trials if trial.due(SLICE_SECONDS)]
+        fits = self._fits(trials, [trial for trial in due if trial.tested])
+        for trial in due:  # what is reported stays so where the next one cannot be stored
+            reports.append(trial.report(fits.get(trial.key)))
+
+    def _fits(self, trials: Group, tested: Group) -> dict[str, dict[str, float]]:
+        """Return the metrics on training data of those of a cohort's trials that are tested.
+
+        They are scored together: one after the other would take a card longer than training did.
+        """
+        if not tested:
+            return {}
+        cohort, _ = self._cohort(trials)
+        metrics = cohort.evaluate("train", [trials.index(trial) for trial in tested])
+        return {
+            trial.key: metric
+            for trial, metric in zip(trials, metrics, strict=True)
+            if metric is not None
+        }
 
     def _keep_cohorts(self, groups: list[Group]) -> None:
         """Let go of all cohorts but those of some groups."""

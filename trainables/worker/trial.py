@@ -97,14 +97,21 @@ class AssignedTrial:
             path=self.training.path_alone(),
         )
 
-    def report(self) -> TrialReport:
+    @property
+    def tested(self) -> bool:
+        """Whether its next report tells scores on test and training data: of a replicate's end."""
+        training = self.training
+        return self.assignment.test and training.ended and training.best is not None
+
+    def report(self, fit: dict[str, float] | None = None) -> TrialReport:
         """Write a checkpoint and return the report of the epochs since the last one.
 
-        A replicate that has ended needs none: its scores are in the report and in the store.
+        fit: of one that is tested, its metrics on training data, with the best epoch's weights.
+        A replicate that has ended needs no checkpoint: its scores are in the report and the store.
         """
         training = self.training
         assert self._reported is not None
-        tested = self.assignment.test and training.ended and training.best is not None
+        tested = self.tested
         stored = not tested and not training.diverged
         test, scores = self._test() if tested else (None, None)
         report = TrialReport(
@@ -115,6 +122,7 @@ class AssignedTrial:
             path=training.path,
             diverged=training.diverged,
             test=test,
+            training=fit,
             scores=scores,
             checkpoint=self._save() if stored else None,
         )

@@ -40,10 +40,18 @@ def test_the_tables_show_each_arms_leader(tmp_path: Path) -> None:
     baseline = Baseline("majority", {"accuracy": 0.1234}, {"accuracy": 0.2345})
     page = written(replace(two_finalists(tmp_path), baselines=(baseline,)), tmp_path)
     for row in (
-        # arm, cell, validation in the search, parameters, training time, test, fresh seeds
-        ["lstm", "lstm", "0.9100", "300", "3.00 s", "0.8900 ± 0.0283", "2 of 2"],
-        ["gru", "gru", "0.8500", "1,000", "1.00 s", "0.7400 ± 0.0000", "2 of 2"],
-        ["(majority)", "no model", "0.1234", "–", "–", "0.2345", "–"],
+        # arm, cell, validation in the search, parameters, training time, test, gap, fresh seeds
+        ["lstm", "lstm", "0.9100", "300", "3.00 s", "0.8900 ± 0.0283", "0.0300 ± 0.0000", "2 of 2"],
+        ["gru", "gru", "0.8500", "1,000", "1.00 s", "0.7400 ± 0.0000", "0.0300 ± 0.0000", "2 of 2"],
+        ["(majority)", "no model", "0.1234", "–", "–", "0.2345", "–", "–"],
+        # arm, controls and replicates that diverged, good learning rates, where it is unbeaten
+        [
+            "lstm",
+            "0 of 0",
+            "0 of 4",
+            "cannot tell: 0 controls, and 12 are needed",
+            "parameters, training time",
+        ],
         # arm, trials ended, states, at random, epochs, training time, what that was measured on
         ["lstm", "2", "2", "0", "0", "0", "0", "0", "18", "23.0 s", "–"],
         # pair, axis, first one wins, axis, mean difference and its interval, pairs, decision

@@ -14,7 +14,7 @@ from made_results import STRINGS, job_text, made
 from rich.console import Console
 
 from search.journal.trial import TrialResult
-from search.results.figures import Comparison
+from search.results.figures import Comparison, Diverged
 from search.results.read import Results
 from search.results.summarise import compare
 from search.results.terminal import comparison, final_table
@@ -82,6 +82,41 @@ def test_confirmation_describes_the_test_values_of_the_replicates(tmp_path: Path
         assert leader.test.mean == pytest.approx(statistics.fmean(tests))
         assert leader.test.deviation == pytest.approx(statistics.stdev(tests))
         assert (leader.test.low, leader.test.high) == (min(tests), max(tests))
+
+
+@pytest.mark.parametrize("info", [None, STRINGS])
+def test_the_gap_is_how_much_better_training_data_is_scored(tmp_path: Path, info: Any) -> None:
+    task = "{name: symbolic, complexity: 30}" if info else "{name: japanese-vowels}"
+    results = made(tmp_path, job_text(task=task), *([info] if info else []))
+    name, sign = results.info.metric.name, 1 if results.info.metric.maximize else -1
+
+    def fitted(trial: TrialResult) -> TrialResult:
+        if trial.test is None or trial.replicate is None:
+            return trial
+        return replace(
+            trial, training={name: trial.test[name] + sign * 0.01 * (1 + trial.replicate)}
+        )
+
+    for arm in compare(changed(results, fitted)).arms:
+        assert arm.leading is not None and arm.leading.gap is not None
+        assert arm.leading.gap.mean == pytest.approx(0.055)
+        assert (arm.leading.gap.low, arm.leading.gap.high) == pytest.approx((0.01, 0.1))
+    assert {arm.leading and arm.leading.gap for arm in compare(results).arms} == {None}
+
+
+def test_diverged_trainings_are_counted_among_controls_and_among_replicates(
+    tmp_path: Path,
+) -> None:
+    def diverges(trial: TrialResult) -> TrialResult:
+        gone = trial.arm == "gru" and (
+            (trial.control and trial.number == 4) or trial.replicate in (2, 7)
+        )
+        return replace(trial, state="diverged", test=None) if gone else trial
+
+    figures = compare(changed(made(tmp_path), diverges))
+    assert figures.arm("gru").diverged == Diverged(1, 3, 2, 10)
+    assert figures.arm("lstm").diverged == Diverged(0, 3, 0, 10)
+    assert "1 of 3" in printed(comparison(figures))
 
 
 def test_one_replicate_has_a_mean_and_no_deviation(tmp_path: Path) -> None:

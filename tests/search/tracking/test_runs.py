@@ -40,6 +40,23 @@ def test_baselines_are_figures_of_the_jobs_own_run(tmp_path: Path) -> None:
     ]
 
 
+def test_a_replicates_run_has_what_training_data_scored_beside_test_data(tmp_path: Path) -> None:
+    job = WrittenJob(tmp_path / "vowels")
+    job.trial("confirm/lstm/0")
+    job.report("confirm/lstm/0", 1, 2)
+    job.end("confirm/lstm/0", test={"accuracy": 0.75}, training={"accuracy": 1.0})
+    job.trial("confirm/lstm/1")  # of a version that did not score training data
+    job.report("confirm/lstm/1", 1, 2)
+    job.end("confirm/lstm/1", test={"accuracy": 0.75})
+    runs = JobRuns()
+    for group in FileReader(job.folder / "job.journal").groups():
+        runs.apply(group)
+    now, before = (runs.changed[f"confirm/lstm/{number}"].points for number in range(2))
+    scored = {point.name: point.value for point in now}
+    assert scored["training_accuracy"] == 1.0 and scored["gap"] == 0.25
+    assert {"training_accuracy", "gap"}.isdisjoint(point.name for point in before)
+
+
 @given(st.text(max_size=400))
 def test_clean_name_is_short_and_has_only_allowed_characters(name: str) -> None:
     cleaned = clean_name(name)

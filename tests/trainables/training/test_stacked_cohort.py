@@ -164,6 +164,8 @@ def test_the_best_epochs_weights_are_evaluated(make_data: MakeData) -> None:
     found = cohort.evaluate("test")
     for member, metrics in zip(members, found, strict=True):
         assert metrics == pytest.approx(member.evaluate("test"), rel=1e-5, abs=1e-6)
+    wanted = pytest.approx(members[1].evaluate("train"), rel=1e-5, abs=1e-6)
+    assert cohort.evaluate("train", [1]) == [None, wanted], "one member alone, as asked for"
 
 
 def test_among_equally_good_epochs_that_of_least_validation_loss_is_kept(

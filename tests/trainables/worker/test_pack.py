@@ -114,6 +114,23 @@ def test_trials_on_splits_of_their_own_train_together_as_alone(
         assert examples.metrics("classification") == pytest.approx(report.test)
 
 
+def test_replicates_of_a_cohort_are_scored_on_the_training_data_of_their_own_split(
+    make_data: Any, tmp_path: Path
+) -> None:
+    data = make_data()
+    given = [replace(work(n), split=Split("splits", n // 2), test=True) for n in range(4)]
+    given.append(replace(work(4), test=False))
+    told = {r.key: r.training for r in finish(pack(tmp_path, data, 5, *given)) if r.training}
+    assert told.keys() == {one.key for one in given[:4]}, "a trial of the search is not scored"
+    for one in given[:4]:
+        assert one.split is not None
+        alone = Training(one.config, redeal(data, one.split), seed=one.seed)
+        alone.advance(EPOCHS)
+        assert told[one.key] == alone.evaluate("train")
+        assert alone.best is not None
+        assert told[one.key]["loss"] != alone.best.train_loss, "that is with dropout, on the way"
+
+
 @pytest.mark.parametrize("stored", [True, False])
 def test_a_chosen_candidate_is_scored_with_its_best_weights_wherever_it_is_read(
     stored: bool, make_data: Any, tmp_path: Path
@@ -128,6 +145,7 @@ def test_a_chosen_candidate_is_scored_with_its_best_weights_wherever_it_is_read(
     wanted = Training(candidate.config, redeal(data, Split("nested", 5)), seed=candidate.seed)
     wanted.advance(EPOCHS)
     assert scored.test == wanted.evaluate("test")
+    assert scored.training == wanted.evaluate("train")
 
 
 def test_cohorts_take_turns(
