@@ -45,7 +45,7 @@ MORE = {"search/cli/cluster.py": {"deploy"}}
 ONLY = {("search/results", "search/tracking"): {"search/tracking/state.py"}}
 #: Files, or beginnings of their paths, that may import a library.
 OWNERS = {
-    "optuna": ("search/study/", "search/results/importance.py"),
+    "optuna": ("search/study/",),
     "ray": ("trainables/worker/tune.py", "search/run/"),
     "mlflow": ("search/tracking/mlflow_compat.py", "search/tracking/server.py"),
     "plotly": ("search/report/",),

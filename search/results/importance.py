@@ -1,135 +1,237 @@
-"""Which hyperparameters explain the spread of an arm's values (fANOVA, by Optuna).
+"""Which settings explain the spread of an arm's values, alone and two together.
 
-Functional ANOVA of a random forest fitted to the complete trials (Hutter, Hoos, Leyton-Brown, ICML
-2014). Each share is computed on several random subsets of the trials: a few dozen trials leave it
-uncertain, and a single number would not show that.
+Functional ANOVA of a forest of regression trees (Hutter, Hoos and Leyton-Brown, ICML 2014). A tree
+is constant on boxes of settings, so that the variance that one setting explains, or two together,
+is a sum over pairs of its leaves, and exact. What is explained is the rank of a value, as the share
+of trials that are worse: it is the same on any scale of the metric, and a diverged trial is simply
+the worst.
+
+The trials are the controls, which are drawn at random and so show the whole space evenly. Where an
+arm has too few of them, its complete trials are used, and the result says so.
 """
 
-import random
-import statistics
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from search.journal.trial import TrialResult
 from search.results.settings import varying
+from spaces.tasks import Metric
 
-#: With fewer complete trials a forest has nothing to learn from.
-MIN_TRIALS = 8
-#: The forest's cost grows with the square of the trials; of more than these, some are left out.
-MAX_TRIALS = 96
-_SUBSETS = 6
+if TYPE_CHECKING:
+    from sklearn.tree import DecisionTreeRegressor
+
+#: With fewer trials a forest has nothing to learn from.
+MIN_TRIALS = 12
+#: A forest that explains no more than this of trials that it has not seen has found nothing.
+_LEAST_EXPLAINED = 0.05
+_SUBSETS = 5
 _SUBSET_SHARE = 0.8  #: of the trials, in each subset
-_TREES = 24
+_TREES = 20
+_LEAVES = 40  #: of a tree, at most: the cost grows with their square
+_LEVELS = 32  #: that a setting's values are told apart in, at most
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Share:
-    """One hyperparameter's share of the variance of values, between 0 and 1."""
+    """The share of the variance that one setting explains, or two do beyond each of them alone."""
 
-    name: str
+    names: tuple[str, ...]
     mean: float  #: over random subsets of the trials, as are low and high
     low: float
     high: float
+
+    @property
+    def label(self) -> str:
+        """Return "depth", or "depth × dropout"."""
+        return " × ".join(self.names)
 
 
 @dataclass(frozen=True)
 class Importance:
     """Shares, largest first; or the reason why there are none."""
 
-    trials: int  #: complete trials
-    used: int  #: trials that the shares are computed from
-    shares: tuple[Share, ...] = ()
+    trials: int  #: that the shares are computed from
+    controls: bool  #: whether these are the controls, not all complete trials
+    shares: tuple[Share, ...] = ()  #: of single settings
+    interactions: tuple[Share, ...] = ()  #: of two settings
+    explained: float = 0.0  #: of the variance of trials that the forest has not seen
     reason: str | None = None
 
 
 def importance(trials: Sequence[TrialResult]) -> Importance:
-    """Return the importance of the hyperparameters that vary over one arm's complete trials.
+    """Return the importance of the settings that vary over one arm's trials.
 
     trials: of the arm's search phase.
     """
-    complete = sorted(
-        (trial for trial in trials if trial.state == "complete" and trial.value is not None),
-        key=lambda trial: trial.number,
-    )
-    names = varying([trial.config for trial in complete])
-    number = len(complete)
+    used = _controls(trials)
+    controls = len(used) >= MIN_TRIALS
+    if not controls:
+        used = [trial for trial in _ordered(trials) if trial.state == "complete"]
+    names = varying([trial.config for trial in used])
+    number = len(used)
     if number < MIN_TRIALS:
         reason = f"{number} complete trials are too few: {MIN_TRIALS} are needed"
-        return Importance(number, 0, reason=reason)
+        return Importance(number, controls, reason=reason)
     if not names:
-        return Importance(number, 0, reason="all complete trials have the same configuration")
-    if len({trial.value for trial in complete}) == 1:
-        return Importance(number, 0, reason="all complete trials have the same value")
-    used = complete
-    if number > MAX_TRIALS:
-        used = [complete[index * number // MAX_TRIALS] for index in range(MAX_TRIALS)]
-    generator = random.Random(0)
-    size = max(MIN_TRIALS - 2, round(_SUBSET_SHARE * len(used)))
-    subsets = [generator.sample(used, size) for _ in range(_SUBSETS)]
-    found = [shares for subset in subsets if (shares := _shares(subset, names)) is not None]
-    if not found:
-        return Importance(number, 0, reason="the values differ too little for a model of them")
-    shares_by_name = [_share(name, [shares[name] for shares in found]) for name in names]
-    ordered = sorted(shares_by_name, key=lambda share: -share.mean)
-    return Importance(number, len(used), tuple(ordered))
-
-
-def _share(name: str, over_subsets: list[float]) -> Share:
-    return Share(name, statistics.fmean(over_subsets), min(over_subsets), max(over_subsets))
-
-
-def _shares(trials: list[TrialResult], names: Sequence[str]) -> dict[str, float] | None:
-    """Return each hyperparameter's share in some trials, or None where no model can be fitted."""
-    import optuna
-    from optuna.importance import FanovaImportanceEvaluator, get_param_importances
-
-    configs = [trial.config for trial in trials]
-    varied = varying(configs)
-    if not varied or len({trial.value for trial in trials}) == 1:
-        return None
-    distributions = {
-        name: _distribution([getattr(config, name) for config in configs]) for name in varied
-    }
-    # Optuna logs every new study, and this one means nothing to the user.
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        study = optuna.create_study(direction=trials[0].metric.direction)
-        study.add_trials(
-            [
-                optuna.trial.create_trial(
-                    params={name: getattr(trial.config, name) for name in varied},
-                    distributions=distributions,
-                    value=trial.value,
-                )
-                for trial in trials
-            ]
-        )
-        evaluator = FanovaImportanceEvaluator(n_trees=_TREES, seed=0)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # scikit-learn's warnings concern its own forest
-            shares = get_param_importances(study, evaluator=evaluator)
-    except RuntimeError:  # no tree has a split
-        return None
-    finally:
-        optuna.logging.set_verbosity(verbosity)
-    return {name: float(shares.get(name, 0.0)) for name in names}
-
-
-def _distribution(values: list[Any]) -> Any:
-    """Return a distribution that contains the values; logarithmic for a wide positive range."""
-    from optuna.distributions import (
-        CategoricalDistribution,
-        FloatDistribution,
-        IntDistribution,
+        return Importance(number, controls, reason="all trials have the same configuration")
+    ranks = _ranks([trial.value if _scored(trial) else None for trial in used], used[0].metric)
+    if np.ptp(ranks) == 0:
+        return Importance(number, controls, reason="all trials have the same value")
+    codes = np.stack(
+        [_coded([getattr(trial.config, name) for trial in used], ranks) for name in names], axis=1
     )
+    explained = _explained(codes, ranks)
+    if explained < _LEAST_EXPLAINED:
+        reason = (
+            f"the settings do not tell the values of {number} trials: a model of most of them "
+            "says nothing of the others"
+        )
+        return Importance(number, controls, explained=explained, reason=reason)
+    return Importance(number, controls, *_shares(codes, ranks, names), explained)
 
-    if any(not isinstance(each, int | float) or isinstance(each, bool) for each in values):
-        return CategoricalDistribution(tuple(dict.fromkeys(values)))
-    low, high = min(values), max(values)
-    log = low > 0 and high >= 10 * low
-    if all(isinstance(each, int) for each in values):
-        return IntDistribution(low, high, log=log)
-    return FloatDistribution(float(low), float(high), log=log)
+
+def _controls(trials: Sequence[TrialResult]) -> list[TrialResult]:
+    return [t for t in _ordered(trials) if t.control and (_scored(t) or t.state == "diverged")]
+
+
+def _ordered(trials: Sequence[TrialResult]) -> list[TrialResult]:
+    return sorted(trials, key=lambda trial: trial.number)
+
+
+def _scored(trial: TrialResult) -> bool:
+    return trial.state == "complete" and trial.value is not None
+
+
+def _ranks(values: Sequence[float | None], metric: Metric) -> Floats:
+    """Return the share of trials that are worse than each, those as good counted half."""
+    costs = np.array([np.inf if value is None else metric.cost(value) for value in values])
+    worse = (costs[:, None] < costs[None, :]).sum(axis=1)
+    same = (costs[:, None] == costs[None, :]).sum(axis=1)
+    return np.asarray((worse + same / 2) / len(costs))
+
+
+def _coded(values: Sequence[Any], ranks: Floats) -> NDArray[np.int64]:
+    """Return a setting's values as whole numbers from 0 on.
+
+    Numbers are in their order, in levels of equally many trials where there are too many. Names are
+    ordered by what they reach: so one split of a tree can part any of them from the others.
+    """
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        known, codes = np.unique(np.array(values, dtype=np.float64), return_inverse=True)
+        if len(known) > _LEVELS:
+            order = np.argsort(np.argsort(codes, kind="stable"), kind="stable")
+            codes = order * _LEVELS // len(codes)
+        return codes.astype(np.int64)
+    options = {value: float(ranks[[v == value for v in values]].mean()) for value in set(values)}
+    places = {
+        value: n for n, value in enumerate(sorted(options, key=lambda v: (options[v], str(v))))
+    }
+    return np.array([places[value] for value in values])
+
+
+def _explained(codes: NDArray[np.int64], ranks: Floats) -> float:
+    """Return the share of the variance of left-out trials that forests explain."""
+    order = np.random.default_rng(0).permutation(len(ranks))
+    squares = 0.0
+    for fold in np.array_split(order, 5):
+        rest = np.setdiff1d(order, fold)
+        guessed = np.mean(
+            [tree.predict(codes[fold]) for tree in _forest(codes[rest], ranks[rest])], axis=0
+        )
+        squares += float(((ranks[fold] - guessed) ** 2).sum())
+    return 1 - squares / float(((ranks - ranks.mean()) ** 2).sum())
+
+
+def _forest(codes: NDArray[np.int64], ranks: Floats) -> "Sequence[DecisionTreeRegressor]":
+    from sklearn.ensemble import RandomForestRegressor
+
+    forest = RandomForestRegressor(
+        n_estimators=_TREES,
+        max_leaf_nodes=_LEAVES,
+        min_samples_leaf=2,
+        max_features=max(1, round(codes.shape[1] * 2 / 3)),
+        random_state=0,
+    )
+    return list(forest.fit(codes, ranks).estimators_)
+
+
+def _shares(
+    codes: NDArray[np.int64], ranks: Floats, names: Sequence[str]
+) -> tuple[tuple[Share, ...], tuple[Share, ...]]:
+    """Return the shares of single settings and of two, each over random subsets of the trials."""
+    weights = [np.bincount(column) / len(column) for column in codes.T]
+    generator = np.random.default_rng(0)
+    size = round(_SUBSET_SHARE * len(ranks))
+    found = []
+    for _ in range(_SUBSETS):
+        chosen = generator.permutation(len(ranks))[:size]
+        parts = [variances(tree, weights) for tree in _forest(codes[chosen], ranks[chosen])]
+        total = sum(whole for whole, _ in parts)
+        if total > 0:
+            sums = np.sum([list(own.values()) for _, own in parts], axis=0)
+            found.append(dict(zip(parts[0][1], sums / total, strict=True)))
+    shares = [
+        Share(
+            tuple(names[place] for place in places),
+            float(np.mean(own)),
+            float(np.min(own)),
+            float(np.max(own)),
+        )
+        for places in (found[0] if found else ())
+        for own in [[max(0.0, each[places]) for each in found]]
+    ]
+    shares.sort(key=lambda share: -share.mean)
+    alone = tuple(share for share in shares if len(share.names) == 1)
+    return alone, tuple(share for share in shares if len(share.names) == 2)
+
+
+def variances(
+    tree: "DecisionTreeRegressor", weights: Sequence[Floats]
+) -> tuple[float, dict[tuple[int, ...], float]]:
+    """Return the variance of a tree's values, and the parts of it that settings explain.
+
+    weights: for each setting the shares of its codes, which are independent of each other.
+    """
+    inside, values = _leaves(tree, [len(each) for each in weights])
+    # Of leaf l: the share of each setting's codes in it; of two leaves: of the codes in both.
+    within = [own @ share for own, share in zip(inside, weights, strict=True)]
+    both = [(own * share) @ own.T for own, share in zip(inside, weights, strict=True)]
+    volumes = np.prod(within, axis=0)
+    mean = float(volumes @ values)
+    total = float(volumes @ values**2) - mean**2
+    parts: dict[tuple[int, ...], float] = {}
+    for place, share in enumerate(within):
+        own = values * volumes / share
+        parts[place,] = float(own @ both[place] @ own) - mean**2
+    for a, b in combinations(range(len(weights)), 2):
+        own = values * volumes / (within[a] * within[b])
+        together = float(own @ (both[a] * both[b]) @ own) - mean**2
+        parts[a, b] = together - parts[a,] - parts[b,]
+    return total, parts
+
+
+def _leaves(tree: "DecisionTreeRegressor", sizes: Sequence[int]) -> tuple[list[Floats], Floats]:
+    """Return for each setting which codes lie in which leaf [leaves, codes], and leaves' values."""
+    nodes = tree.tree_
+    boxes: list[tuple[int, list[Floats]]] = []
+    waiting = [(0, [np.ones(size) for size in sizes])]
+    while waiting:
+        node, box = waiting.pop()
+        if nodes.children_left[node] < 0:
+            boxes.append((node, box))
+            continue
+        setting = nodes.feature[node]
+        low = np.arange(sizes[setting]) <= nodes.threshold[node]
+        for child, side in ((nodes.children_left[node], low), (nodes.children_right[node], ~low)):
+            own = box.copy()
+            own[setting] = box[setting] * side
+            waiting.append((child, own))
+    inside = [np.stack([box[setting] for _, box in boxes]) for setting in range(len(sizes))]
+    return inside, nodes.value[[node for node, _ in boxes], 0, 0]
