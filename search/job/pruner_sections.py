@@ -1,20 +1,43 @@
 """The sections of a job file's `search.pruner`: one for each way of stopping trials."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, model_validator
 
-from spaces.fields import Integer, Section, ShortForm
+from spaces.fields import Fault, Integer, OrAuto, Section, ShortForm, refusal
 
 
 class SuccessiveHalvingSection(Section):
-    """At epochs min_epochs, times reduction, and so on: only the best 1/reduction go on."""
+    """At epochs min_epochs, times reduction, and so on: only the best 1/reduction go on.
+
+    mode stopping ends the others for good; promotion pauses them, and each goes on once it is among
+    the best. min_epochs auto follows from how well early values rank later ones in the job itself.
+    """
 
     form = "<successive-halving>"
 
     kind: Literal["successive-halving"] = Field(description="The way of stopping trials.")
-    min_epochs: Integer = Field(1, ge=1, description="The first rung.")
+    mode: Literal["stopping", "promotion"] = Field(
+        "stopping",
+        description="What becomes of a trial that is not among the best at a rung: stopping ends "
+        "it, promotion pauses it until it is.",
+    )
+    min_epochs: Annotated[
+        int | Literal["auto"],
+        OrAuto(
+            Annotated[Integer, Field(ge=1)],
+            "a whole number of 1 or more",
+            "write auto, or the first rung: 1",
+        ),
+    ] = Field(1, description="The first rung; auto (of promotion): as the job's own curves say.")
     reduction: Integer = Field(3, ge=2, description="One in so many goes on from a rung.")
+
+    @model_validator(mode="after")
+    def _check_auto(self) -> Self:
+        if self.min_epochs == "auto" and self.mode == "stopping":
+            rule = "min_epochs must be a number with mode: stopping, which cannot look again"
+            raise refusal([Fault(rule, "write mode: promotion, or a number", ("min_epochs",))])
+        return self
 
 
 class HyperbandSection(Section):

@@ -274,7 +274,7 @@ class JobFile(Section):
             rule = "a job must not start warm from itself"
             faults.append(Fault(rule, "name a prior job, or remove the key", ("warm_start",)))
         least = getattr(search.pruner, "min_epochs", 1)
-        if least > training.max_epochs:
+        if least != "auto" and least > training.max_epochs:
             rule = (
                 f"min_epochs must be at most training.max_epochs {show(training.max_epochs)}, not "
                 f"{show(least)}: no trial could be stopped"

@@ -147,6 +147,19 @@ class _Retry(_Record):
     time: _Time
 
 
+class _Pause(_Record):
+    record: Literal["pause"]
+    key: str
+    time: _Time
+
+
+class _Thaw(_Record):
+    record: Literal["thaw"]
+    key: str
+    finish: bool
+    time: _Time
+
+
 class _Scores(_Record):
     name: Annotated[str, BeforeValidator(_checkpoint)]
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -217,6 +230,8 @@ _FORMS = (
     _Trial,
     _Report,
     _Retry,
+    _Pause,
+    _Thaw,
     _End,
     _Test,
     _Extend,

@@ -10,6 +10,8 @@ Record kinds, each an object with the key "record":
     report  key, generation, epochs, checkpoint, parameters; the first: latency_ms, if limited;
             path, where it is another one than before: of the latency, or of the epochs
     retry   key, reason, counted, time            a trial was lost and goes on from its checkpoint
+    pause   key, time                             a trial waits with its checkpoint
+    thaw    key, finish, time                     it goes on; finish: to its end in any case
     end     key, state, reason, test, time; of a replicate: training, and scores where those of
             test examples are stored
     warm_start  job, trials, may_have_seen_test, time   from how many trials each arm learned
@@ -37,6 +39,7 @@ from search.job.spec import JobSpec
 from search.journal.base import JournalError
 from search.journal.records import REMEDY, check_record
 from search.journal.trial import AloneTimes, Phase, State, TrialResult
+from search.journal.warm_start import WarmStart
 from spaces.config import TrialConfig
 from spaces.errors import InputError
 from spaces.tasks import Metric, TaskInfo
@@ -46,6 +49,8 @@ from trainables.training.curve import Epoch
 from trainables.training.measured_path import joined
 
 _ALONE = tuple(field.name for field in fields(AloneTimes))
+_PLACE = ("finalist", "replicate", "split", "candidate")
+_OF_A_TRIAL = ("report", "retry", "pause", "thaw", "end", "test", "alone")
 _EPOCH = tuple(field.name for field in fields(Epoch))  # what this version knows of one
 
 
@@ -108,6 +113,8 @@ class TrialState:
     split: int | None = None
     candidate: int | None = None
     state: State = "running"
+    paused: bool = False  #: whether it waits with its checkpoint
+    finishing: bool = False  #: whether it goes on to its end, whatever its values
     curve: list[Epoch] = field(default_factory=list)
     epoch: int = 0  #: epochs trained and reported
     seconds: float = 0.0  #: worker seconds of those epochs
@@ -126,6 +133,11 @@ class TrialState:
     scores: dict[str, str] | None = None  #: of test examples: name in the store, and sha256
     scored: bool = False  #: whether it was chosen among candidates, and scored if it could be
     reason: str | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether a worker has it in hand, or is to have it."""
+        return self.state == "running" and not self.paused
 
     def result(self, metric: Metric, run_id: str | None = None) -> TrialResult:
         """Return the trial in its public form; run_id: of its MLflow run."""
@@ -158,15 +170,6 @@ class TrialState:
             reason=self.reason,
             checkpoint=self.checkpoints[-1] if self.checkpoints else None,
         )
-
-
-@dataclass(frozen=True)
-class WarmStart:
-    """What a job has from a prior one that its samplers learned from."""
-
-    job: str  #: the prior job's name
-    trials: dict[str, int]  #: how many of its trials each arm learned from
-    may_have_seen_test: bool  #: whether it may have trained on what is test data here
 
 
 class JobState:
@@ -212,7 +215,7 @@ class JobState:
                 raise unsound(f"{what} must follow the records of job and driver")
             case "trial" if key != trial_key(record["phase"], record["arm"], record["number"]):
                 raise unsound(f"the key of a trial must tell its arm, not {show(key)}")
-            case "report" | "retry" | "end" | "test" | "alone" if key not in self.trials:
+            case kind if kind in _OF_A_TRIAL and key not in self.trials:
                 raise unsound(f"{show(key)} must be a trial that has begun")
         self.apply(record)
 
@@ -248,6 +251,9 @@ class JobState:
                 trial.retries += record.get("counted", True)
                 trial.lost_at = trial.epoch
                 trial.reason = record["reason"]
+            case "pause" | "thaw":
+                trial = self.trials[record["key"]]
+                trial.paused, trial.finishing = kind == "pause", record.get("finish", False)
             case "end":
                 self._end(record)
             case "alone":
@@ -288,6 +294,7 @@ class JobState:
 
     def _create(self, record: dict[str, Any]) -> None:
         key = record["key"]
+        place: dict[str, Any] = {name: record.get(name) for name in _PLACE}
         if key not in self.trials:
             self.trials[key] = TrialState(
                 key=key,
@@ -297,10 +304,7 @@ class JobState:
                 control=record["control"],
                 config=_config(record),
                 seed=record["seed"],
-                finalist=record.get("finalist"),
-                replicate=record.get("replicate"),
-                split=record.get("split"),
-                candidate=record.get("candidate"),
+                **place,
             )
 
     def _report(self, record: dict[str, Any]) -> None:
@@ -333,7 +337,7 @@ class JobState:
         trial = self.trials[record["key"]]
         if trial.state != "running":
             return
-        trial.state = record["state"]
+        trial.state, trial.paused = record["state"], False
         trial.reason = record.get("reason")
         trial.test, trial.training = record.get("test"), record.get("training")
         trial.scores = record.get("scores")

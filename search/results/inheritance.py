@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from search.journal.replay import WarmStart
+from search.journal.warm_start import WarmStart
 from search.results.format import count, plural
 from search.results.read import Results
 from spaces.text import listed

@@ -8,8 +8,9 @@ from search.job.spec import JobSpec
 from search.journal.at_work import is_driver_at_work
 from search.journal.base import JournalAwayError, JournalError
 from search.journal.open import open_reader
-from search.journal.replay import JobState, WarmStart
+from search.journal.replay import JobState
 from search.journal.trial import TrialResult
+from search.journal.warm_start import WarmStart
 from search.results import ranking
 from search.results.ranking import Candidate
 from search.tracking.state import run_ids

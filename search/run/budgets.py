@@ -24,14 +24,18 @@ class SearchBudgets:
         self._job, self._job_state = job, job_state
         self._states: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._spent: defaultdict[str, float] = defaultdict(float)  # epochs or worker seconds
-        self._spent_by_ended: defaultdict[str, float] = defaultdict(float)
+        self._spent_by_others: defaultdict[str, float] = defaultdict(float)  # that do not run
+        self._epochs: Counter[str] = Counter()
+        self._paused: set[str] = set()  # keys of trials
         self._unproductive: Counter[str] = Counter()  # the latest trials of an arm, in a row
         for trial in job_state.trials.values():
             if trial.phase == "search":
-                self._states[trial.arm][trial.state] += 1
+                self._states[trial.arm]["running"] += 1
                 self.trained(trial, trial.epoch, trial.seconds)
-                if trial.state != "running":
-                    self._count_ended(trial)
+                if trial.paused:
+                    self.paused(trial)
+                elif trial.state != "running":
+                    self.ended(trial)
 
     @property
     def unit(self) -> Unit:
@@ -53,7 +57,7 @@ class SearchBudgets:
         return search.trials + self._job_state.added_trials
 
     def states(self, arm: str) -> Counter[str]:
-        """Return how many search trials of an arm are in each state."""
+        """Return how many search trials of an arm are in each state; paused is one of its own."""
         return self._states[arm]
 
     def spent(self, arm: str) -> float:
@@ -68,60 +72,87 @@ class SearchBudgets:
 
     def trained(self, trial: TrialState, epochs: int, seconds: float) -> None:
         """Count epochs that a trial has trained, and the worker seconds that they took."""
+        self._epochs[trial.arm] += epochs
         self._spent[trial.arm] += epochs if self.unit == "epochs" else seconds
 
-    def ended(self, trial: TrialState) -> None:
-        """Count a trial that was running as ended."""
-        self._states[trial.arm]["running"] -= 1
-        self._states[trial.arm][trial.state] += 1
-        self._count_ended(trial)
+    def paused(self, trial: TrialState) -> None:
+        """Count a trial that was running as paused."""
+        self._states[trial.arm].subtract({"running": 1, "paused": -1})
+        self._paused.add(trial.key)
+        self._spent_by_others[trial.arm] += self._cost_of(trial)
 
-    def _count_ended(self, trial: TrialState) -> None:
-        cost = trial.epoch if self.unit == "epochs" else trial.seconds
-        self._spent_by_ended[trial.arm] += cost
+    def thawed(self, trial: TrialState) -> None:
+        """Count a paused trial as running."""
+        self._states[trial.arm].subtract({"running": -1, "paused": 1})
+        self._paused.remove(trial.key)
+        self._spent_by_others[trial.arm] -= self._cost_of(trial)
+
+    def ended(self, trial: TrialState) -> None:
+        """Count a trial that was running or paused as ended."""
+        if trial.key in self._paused:
+            self.thawed(trial)
+        self._states[trial.arm].subtract({"running": 1, trial.state: -1})
+        self._spent_by_others[trial.arm] += self._cost_of(trial)
         free = self.unit != "trials" and trial.epoch == 0
         if free or self.latency_excess(trial) > 0:
             self._unproductive[trial.arm] += 1
         else:
             self._unproductive[trial.arm] = 0
 
+    def _cost_of(self, trial: TrialState) -> float:
+        return trial.epoch if self.unit == "epochs" else trial.seconds
+
     # What follows
 
-    def next_arm(self) -> Arm | None:
-        """Return the arm that has spent least of its budget, or None where no arm gets more trials.
+    def may_begin(self, arm: Arm) -> bool:
+        """Return whether an arm gets more trials."""
+        productive = self._unproductive[arm.name] < MAX_UNPRODUCTIVE
+        return not self.out_of_time and productive and self.spent(arm.name) < self.amount
+
+    def may_go_on(self, arm: Arm) -> bool:
+        """Return whether an arm's paused trials may go on."""
+        within = self.unit == "trials" or self.spent(arm.name) < self.amount
+        return within and not self.out_of_time
+
+    def by_need(self) -> list[Arm]:
+        """Return the arms, the one that has spent least of its budget first.
 
         What an arm's running trials will cost counts as spent: each will cost about as much as
-        those that have ended. Otherwise one arm would get all free slots until its first report.
+        the others. Otherwise one arm would get all free slots until its first report.
         """
-        if self.out_of_time:
-            return None
-        open_arms = [
-            arm
-            for arm in self._job.arms
-            if self.spent(arm.name) < self.amount
-            and self._unproductive[arm.name] < MAX_UNPRODUCTIVE
-        ]
-        return min(open_arms, key=lambda arm: self._committed(arm.name), default=None)
+        return sorted(self._job.arms, key=lambda arm: self._committed(arm.name))
+
+    def left(self, arm: Arm) -> float | None:
+        """Return the epochs or seconds that an arm has left; None for a budget in trials."""
+        return None if self.unit == "trials" else self.amount - self.spent(arm.name)
+
+    def cost(self, arm: Arm, epochs: int) -> float:
+        """Return what so many epochs of an arm cost of a budget in epochs or seconds."""
+        if self.unit == "epochs":
+            return epochs
+        return epochs * self._spent[arm.name] / max(1, self._epochs[arm.name])
 
     def _committed(self, arm: str) -> tuple[float, int]:
         """Return what an arm will have spent when its running trials end, and their number."""
         spent, states = self.spent(arm), self._states[arm]
-        running, ended = states["running"], states.total() - states["running"]
-        if self.unit == "trials" or not ended:
+        running = states["running"]
+        others = states.total() - running
+        if self.unit == "trials" or not others:
             return spent, running
-        return max(spent, self._spent_by_ended[arm] * (1 + running / ended)), running
+        return max(spent, self._spent_by_others[arm] * (1 + running / others)), running
 
     def end_reason(self, trial: TrialState) -> str | None:
         """Return why a trial of the search may not go on, however good it is; None if it may.
 
-        No budget ends a control trial: without the slow ones, controls would be no fair sample.
+        No budget ends a control trial: without the slow ones, controls would be no fair sample. Nor
+        does it end one that was chosen to go on to its end.
         """
         if self.latency_excess(trial) > 0:
             return (
                 f"not trained: one sequence takes {trial.latency_ms:.3g} ms, over the limit of "
                 f"{self.latency_limit:g} ms"
             )
-        if trial.control:
+        if trial.control or trial.finishing:
             return None
         if self.out_of_time:
             return "the job's wall-clock limit was reached"

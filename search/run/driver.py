@@ -7,12 +7,10 @@ with the next new trial or FLUSH_SECONDS later: a killed driver loses nothing, a
 loses its power trains the last second again.
 """
 
-import os
-import socket
+import math
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from queue import SimpleQueue
 from typing import Any
 
@@ -23,15 +21,14 @@ from search.journal.trial import AloneTimes, State
 from search.run import extension
 from search.run.budgets import SearchBudgets
 from search.run.confirmation import Confirmation, place_of
+from search.run.new_trials import PendingTrial, ask, suggested
 from search.run.retention import Retention
 from search.run.scoring import Scoring
-from search.run.trial_records import end_record, report_record, warm_start_record
+from search.run.search_order import SearchOrder, Thaw
+from search.run.trial_records import driver_record, end_record, report_record, warm_start_record
 from search.study.arm_study import open_studies
+from search.study.decisions import Decision
 from search.study.prior_trials import LoadPrior, Prior
-from search.study.samplers import QUICK
-from search.study.seeds import derive_seed
-from search.study.suggestions import Suggestion, begin
-from spaces.arms import Arm
 from spaces.tasks import TaskInfo
 from trainables.checkpoints.base import StoreError
 from trainables.data.baselines import Baseline
@@ -40,16 +37,6 @@ from trainables.training.curve import Epoch
 from trainables.worker.messages import TrialAssignment, TrialReport
 
 FLUSH_SECONDS = 1.0  #: between two flushes of the journal, at most, while reports come in
-
-
-@dataclass(frozen=True)
-class _PendingTrial:
-    """A new trial whose configuration is being suggested."""
-
-    arm: str
-    number: int
-    control: bool
-    suggestion: Future[Suggestion]
 
 
 class Driver:
@@ -93,13 +80,14 @@ class Driver:
         self._released: list[str] = []  # checkpoints, by what may not be on disk yet
         self.unneeded = SimpleQueue[str | None]()  #: names of checkpoints, see retention.removing
         self.budgets = SearchBudgets(job, self.job_state)
+        self._order = SearchOrder(job, self.job_state, self.budgets, self._studies)
         self.confirmation = ranked = Confirmation(job, self.job_state)
         self.scoring = Scoring(self.confirmation, job.search.retries)
         self.retention = Retention(job, self.job_state, ranked, job.storage.keep_best)
         trials = self.job_state.trials.values()
-        self._to_resume = [trial for trial in trials if trial.state == "running"]
+        self._to_resume = [trial for trial in trials if trial.active]
         self._assigned: set[str] = set()  # keys of the trials that workers have in hand
-        self._pending: _PendingTrial | None = None
+        self._pending: PendingTrial | None = None
 
     def _inherit(self, prior: Prior) -> Prior:
         """Record from how many trials of a prior job each arm learns."""
@@ -135,24 +123,46 @@ class Driver:
             self._end(trial, "pruned", reason=reason)
             self._commit()
         if self.job_state.phase == "search":
-            if self._pending is None and (arm := self.budgets.next_arm()) is not None:
-                self._pending = self._ask(arm)
-            if self._pending is not None:
-                if not (wait or self._pending.suggestion.done()):
-                    return None
-                return self._assign(self._create_suggested())
-            if self._assigned:
+            if (chosen := self._next_of_search(wait)) is not None:
+                return self._assign(chosen)
+            if self._assigned or self._pending is not None:
                 return None  # the finalists are not known yet
+            self._end_paused()
             self._enter("confirm")
         if self.job_state.phase == "confirm":
-            if (chosen := self.scoring.next()) is not None:
-                return self._assign(chosen)
+            if (candidate := self.scoring.next()) is not None:
+                return self._assign(candidate)
             if (replicate := self.confirmation.next()) is not None:
                 return self._assign(self._create(replicate))
             if self._assigned:
                 return None
             self._enter("report")
         return None
+
+    def _next_of_search(self, wait: bool) -> TrialState | None:
+        """Return the trial of the search that goes on or begins, if one does now."""
+        if self._pending is None:
+            match self._order.next():
+                case None:
+                    return None
+                case Thaw(trial, finish):
+                    self._record({"record": "thaw", "key": trial.key, "finish": finish}, timed=True)
+                    self._order.thawed(trial)
+                    self._commit()
+                    return trial
+                case arm:
+                    number = self.budgets.states(arm.name).total()
+                    self._pending = ask(self.job, arm, number, self._studies[arm.name])
+        pending = self._pending
+        if not (wait or pending.suggestion.done()):
+            return None
+        self._pending = None
+        return self._create(suggested(self.job, self.job_state, pending, self._studies))
+
+    def _end_paused(self) -> None:
+        """End the trials that the search has no budget to go on with."""
+        for trial in self._order.all_paused():
+            self._end(trial, "pruned", reason="it was paused when the search ended")
 
     def co_replicates(self, assignment: TrialAssignment, slots: int) -> list[TrialAssignment]:
         """Return more trials of the confirm phase, to be trained at once with the given one.
@@ -175,40 +185,22 @@ class Driver:
         self._to_resume = [trial for trial in self._to_resume if trial.key not in taken]
         return [self._assign(trial) for trial in found]
 
-    def _ask(self, arm: Arm) -> _PendingTrial:
-        """Ask for an arm's next configuration: of a slow sampler, on a thread of its own."""
-        number = self.budgets.states(arm.name).total()
-        share = self.job.search.control_fraction
-        control = int((number + 1) * share + 1e-9) > int(number * share + 1e-9)
-        suggest = self._studies[arm.name].prepare_suggestion(number, control=control)
-        slow = not (control or self.job.search.sampler in QUICK)
-        return _PendingTrial(arm.name, number, control, begin(suggest, on_thread=slow))
-
-    def _create_suggested(self) -> TrialState:
-        """Create the pending trial, once its configuration is suggested."""
-        pending, self._pending = self._pending, None
-        assert pending is not None
-        arm, number = pending.arm, pending.number
-        config = self._studies[arm].start_trial(number, pending.suggestion.result())
-        seed = self.job.training.seed
-        if seed is None:
-            alike = pending.control and self.job_state.common_controls
-            of = "control" if alike else arm
-            seed = derive_seed(self.job.search.seed, of, number, "training")
-        return self._create(NewTrial("search", arm, number, config, seed, control=pending.control))
-
     def _create(self, new: NewTrial) -> TrialState:
         """Put a new trial on disk."""
         self._record(new.as_record(), timed=True)
         self._commit()
         trial = self.job_state.trials[new.key]
-        (self.budgets if new.phase == "search" else self.confirmation).created(trial)
+        if new.phase == "search":
+            self.budgets.created(trial)
+            self._order.began(trial)
+        else:
+            self.confirmation.created(trial)
         return trial
 
     def _assign(self, trial: TrialState) -> TrialAssignment:
         self._assigned.add(trial.key)
         rungs: list[int] | None = []
-        if trial.phase == "search":
+        if trial.phase == "search" and not trial.finishing:
             rungs = self._studies[trial.arm].report_epochs(trial.number)
         return TrialAssignment(
             key=trial.key,
@@ -234,7 +226,7 @@ class Driver:
         """
         trial = self.job_state.trials.get(report.key)
         scored = self.scoring.has(trial)
-        awaited = scored or (trial is not None and trial.state == "running")
+        awaited = scored or (trial is not None and trial.active)
         if trial is None or not awaited or report.generation != self.generation:
             return False
         if report.halt is not None:
@@ -246,9 +238,8 @@ class Driver:
             return False
         known, seconds = trial.epoch, trial.seconds
         points = [point for point in report.epochs if point.epoch > known]
-        pruned_at = self._store_points(trial, points)
-        if pruned_at is not None:
-            points = [point for point in points if point.epoch <= pruned_at]
+        decision, until = self._store_points(trial, points)
+        points = [point for point in points if point.epoch <= until]
         measured = report.latency_ms is not None and trial.latency_ms is None
         self._record(report_record(trial, report, points, measured=measured), timed=True)
         if measured:
@@ -256,9 +247,9 @@ class Driver:
             self._studies[trial.arm].record_latency(trial.number, excess)
         if trial.phase == "search":
             self.budgets.trained(trial, trial.epoch - known, trial.seconds - seconds)
-        self._decide(trial, report, pruned=pruned_at is not None)
+        self._decide(trial, report, decision)
         self._commit(flush=time.monotonic() - self._flushed >= FLUSH_SECONDS)
-        return trial.state == "running"
+        return trial.active
 
     def worker_lost(
         self, key: str, reason: str, *, node_lost: bool = False, company: bool = False
@@ -274,7 +265,7 @@ class Driver:
         trial = self.job_state.trials[key]
         if self.scoring.has(trial):
             self._record_score(trial, self.scoring.lost(trial, reason, counted=not company))
-        elif trial.state == "running" and key in self._assigned:
+        elif trial.active and key in self._assigned:
             forgiven = company or (node_lost and trial.epoch > (trial.lost_at or 0))
             self._retry_or_fail(trial, reason, counted=not forgiven)
 
@@ -288,26 +279,36 @@ class Driver:
         self._commit()
         return self.scoring.has(trial)
 
-    def _store_points(self, trial: TrialState, points: list[Epoch]) -> int | None:
-        """Store intermediate values in the arm's study; return the epoch of a pruning, if any."""
-        if trial.phase != "search":
-            return None
-        study = self._studies[trial.arm]
-        for point in points:
-            if study.report_value(trial.number, point.epoch, point.value):
-                return point.epoch
-        return None
+    def _store_points(self, trial: TrialState, points: list[Epoch]) -> tuple[Decision, float]:
+        """Store values in the arm's study; return what becomes of the trial, and its last epoch.
 
-    def _decide(self, trial: TrialState, report: TrialReport, *, pruned: bool) -> None:
+        What a worker has trained after a rung at which the trial is paused is kept.
+        """
+        decision = Decision.CONTINUE
+        if trial.phase == "search":
+            study = self._studies[trial.arm]
+            for point in points:
+                match study.report_value(trial.number, point.epoch, point.value):
+                    case Decision.STOP:
+                        return Decision.STOP, point.epoch
+                    case Decision.PAUSE if not trial.finishing:
+                        decision = Decision.PAUSE
+        return decision, math.inf
+
+    def _decide(self, trial: TrialState, report: TrialReport, decision: Decision) -> None:
         if report.diverged:
             reason = f"loss or gradient was not finite in epoch {trial.epoch + 1}"
             self._end(trial, "diverged", reason=reason)
         elif trial.epoch >= trial.config.max_epochs:
             self._end(trial, "complete", report=report)
-        elif pruned:
+        elif decision is Decision.STOP:
             self._end(trial, "pruned")
         elif (end_reason := self._end_reason(trial)) is not None:
             self._end(trial, "pruned", reason=end_reason)
+        elif decision is Decision.PAUSE:
+            self._record({"record": "pause", "key": trial.key}, timed=True)
+            self._assigned.discard(trial.key)
+            self._order.paused(trial)
 
     def _end_reason(self, trial: TrialState) -> str | None:
         """Return why a trial may not go on, however good it is; None if it may."""
@@ -343,6 +344,7 @@ class Driver:
     def _end_search(self, trial: TrialState) -> None:
         figures = {"parameters": trial.parameters, "seconds": trial.seconds}
         self._studies[trial.arm].end_trial(trial.number, trial.state, trial.value, figures)
+        self._order.ended(trial)
         self.budgets.ended(trial)
         self.confirmation.searched(trial)
 
@@ -354,9 +356,7 @@ class Driver:
         self._commit()
 
     def _record_driver(self) -> None:
-        generation, host = self.generation, socket.gethostname()
-        record = {"record": "driver", "generation": generation, "pid": os.getpid(), "host": host}
-        self._record(record, timed=True)
+        self._record(driver_record(self.generation), timed=True)
 
     def extend(self, trials: int = 0, seeds: int = 0, replicates: int = 0) -> None:
         """Add budget to the job: trials an arm, and replicates. Seeds are replicates by seed.

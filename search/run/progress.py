@@ -14,6 +14,8 @@ from search.run.driver import Driver
 from search.run.lines import lines_shown
 from trainables.patience import waits
 
+_STATES = ("running", "paused", "complete", "pruned", "diverged", "failed")
+
 
 @contextmanager
 def shown(driver: Driver, console: Console) -> Iterator[None]:
@@ -44,7 +46,7 @@ class _Progress:
         title = f"{driver.job.name}: {phase}, {self._clock(trials)}"
         table = Table(title=title, caption=escape("\n".join(waits())) or None)
         table.add_column("arm", style="bold")
-        for name in ("spent", "running", "complete", "pruned", "diverged", "failed"):
+        for name in ("spent", *_STATES):
             table.add_column(name, justify="right")
         table.add_column(f"best {driver.job_state.info.metric.name}", justify="right")
         if phase != "search":
@@ -55,7 +57,7 @@ class _Progress:
             row = [
                 arm.name,
                 f"{self._done(arm.name)} of {driver.budgets.amount:g} {driver.budgets.unit}",
-                *(str(count[s]) for s in ("running", "complete", "pruned", "diverged", "failed")),
+                *(str(count[state]) for state in _STATES),
                 "-" if best is None or best.value is None else f"{best.value:.4g}",
             ]
             if phase != "search":
@@ -75,11 +77,12 @@ class _Progress:
                 arms.append(f"{arm.name} {ended}/{driver.confirmation.replicates}")
                 continue
             states = budgets.states(arm.name)
+            paused = f"{states['paused']} paused, " if states["paused"] else ""
             best = next(iter(driver.confirmation.best(arm.name, 1)), None)
             value = "" if best is None or best.value is None else f", best {best.value:.4g}"
             arms.append(
                 f"{arm.name} {self._done(arm.name)}/{budgets.amount:g} {budgets.unit} "
-                f"({states['running']} running, {states['pruned']} pruned{value})"
+                f"({states['running']} running, {paused}{states['pruned']} pruned{value})"
             )
         parts = [*arms, self._clock(trials), *waits()]
         return f"{driver.job_state.phase}: {'; '.join(parts)}"
@@ -89,7 +92,7 @@ class _Progress:
         if self._driver.budgets.unit != "trials":
             return f"{self._driver.budgets.spent(arm):.4g}"
         count = self._driver.budgets.states(arm)
-        return str(count.total() - count["running"])
+        return str(count.total() - count["running"] - count["paused"])
 
     def _clock(self, trials: list[TrialState]) -> str:
         now = time.monotonic()

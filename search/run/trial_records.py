@@ -1,5 +1,7 @@
-"""What is recorded of a worker's report, of a trial's end, and of what arms inherit."""
+"""What is recorded of a driver, a worker's report, a trial's end, and what arms inherit."""
 
+import os
+import socket
 from typing import Any
 
 from search.job.spec import JobSpec
@@ -8,6 +10,12 @@ from search.journal.trial import State
 from search.study.prior_trials import Prior
 from trainables.training.curve import Epoch
 from trainables.worker.messages import TrialReport
+
+
+def driver_record(generation: int) -> dict[str, Any]:
+    """Return the record that this process has taken the job over."""
+    host = socket.gethostname()
+    return {"record": "driver", "generation": generation, "pid": os.getpid(), "host": host}
 
 
 def report_record(

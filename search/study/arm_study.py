@@ -27,9 +27,10 @@ from search.journal.base import BaseJournal, Group, JournalError
 from search.journal.records import REMEDY
 from search.journal.replay import JobState, unsound
 from search.journal.trial import State
+from search.study.decisions import Decision
 from search.study.journal_backend import JournalBackend
 from search.study.objectives import Objectives
-from search.study.optuna_compat import LATENCY_CONSTRAINT, StoredStudy, with_outcome
+from search.study.optuna_compat import LATENCY_CONSTRAINT, StoredStudy, as_pruned, with_outcome
 from search.study.prior_trials import DIVERGED, LoadPrior, Prior, prior_trials_of
 from search.study.pruners import make_pruner
 from search.study.samplers import Visibility
@@ -90,6 +91,9 @@ class ArmStudy:
         ended = {trial.number: trial.state != "running" for trial in trials}
         self._check(arm.name, ended)
         self._restore(prior_trials)
+        for trial in trials:
+            if trial.paused:
+                self.pause(trial.number)
 
     def _check(self, arm: str, ended: Mapping[int, bool]) -> None:
         """Raise JournalError unless the study has the arm's trials, and none that ended early."""
@@ -115,9 +119,8 @@ class ArmStudy:
         for trial in prior_trials:
             self._learn(trial)
         trials = self._stored.trials
+        self._pruner.restore(trial for trial in trials if not self._unjudged(trial.number))
         for trial in trials:
-            if not self._unjudged(trial.number):
-                self._pruner.restore(trial)
             if trial.state.is_finished():
                 self._learn(trial)
             else:
@@ -185,19 +188,33 @@ class ArmStudy:
             return []
         return self._pruner.report_epochs(self._last_epoch)
 
-    def report_value(self, number: int, epoch: int, value: float) -> bool:
-        """Store the value of an epoch; return whether the trial is pruned there.
+    def report_value(self, number: int, epoch: int, value: float) -> Decision:
+        """Store the value of an epoch; return what becomes of the trial there.
 
         The pruner never stops a trial after its last epoch, with which it is complete. It sees no
         value of control trials: drawn at random, they would lower its bar.
         """
         self._stored.set_value(number, epoch, value)
         if self._unjudged(number):
-            return False
-        stop, attributes = self._pruner.judge(self._stored.trial(number))
+            return Decision.CONTINUE
+        decision, attributes = self._pruner.judge(self._stored.trial(number))
         for key, stored in attributes.items():
             self._stored.set_trial_attribute(number, key, stored)
-        return stop and number not in self._controls and epoch < self._last_epoch
+        goes_on = number in self._controls or epoch >= self._last_epoch
+        return Decision.CONTINUE if goes_on else decision
+
+    def pause(self, number: int) -> None:
+        """Take in that a trial is paused. Samplers see it as one that was pruned where it is."""
+        self._pruner.paused(number)
+        self._window.ended(as_pruned(self._stored.trial(number)))
+
+    def thaw(self, number: int) -> None:
+        """Take in that a paused trial goes on; samplers see it as before, until it is paused."""
+        self._pruner.thawed(number)
+
+    def next_thaw(self) -> int | None:
+        """Return the paused trial that is to go on before a new one begins, if there is one."""
+        return self._pruner.next_thaw()
 
     def _unjudged(self, number: int) -> bool:
         """Return whether the pruner knows nothing of a trial: of a control one, but in old jobs."""

@@ -82,6 +82,14 @@ def with_outcome(
     return changed
 
 
+def as_pruned(trial: FrozenTrial) -> FrozenTrial:
+    """Return a copy of a running trial as one that was pruned after its latest value."""
+    changed = copy(trial)
+    changed.state = TrialState.PRUNED
+    changed.intermediate_values = dict(trial.intermediate_values)
+    return changed
+
+
 def with_number(trial: FrozenTrial, number: int) -> FrozenTrial:
     """Return a copy with another number."""
     changed = copy(trial)

@@ -12,12 +12,10 @@ trials are exempt.
 
 import math
 import warnings
-from abc import ABC, abstractmethod
 from bisect import insort
 from collections import Counter, defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import count, takewhile
+from collections.abc import Callable, Iterable
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -34,68 +32,20 @@ from search.job.pruner_sections import (
     UnprunedSection,
 )
 from search.job.spec import JobSpec
+from search.study.decisions import Attributes, Decision, Pruner
 from search.study.optuna_compat import completed_rung
-
-Attributes = dict[str, float]
+from search.study.promotion import Promotion
+from search.study.rungs import Rungs
 
 _MEDIAN_STARTUP = 5  #: complete trials before the median pruner stops any, as in Optuna
-
-
-@dataclass(frozen=True)
-class Rungs:
-    """The epochs at which successive halving compares trials: first * reduction ** rung."""
-
-    first: int
-    reduction: int
-
-    def epoch(self, rung: int) -> int:
-        """Return the epoch of a rung; rungs count from 0."""
-        return self.first * int(self.reduction**rung)
-
-    def before(self, last: int) -> list[int]:
-        """Return the epochs of all rungs before the last epoch."""
-        return list(takewhile(lambda epoch: epoch < last, map(self.epoch, count())))
-
-    def brackets(self, last: int) -> int:
-        """Return how many brackets Hyperband has: as many as there are rungs up to the last epoch.
-
-        It is Optuna's formula, whose rounding decides where the last epoch is a rung itself.
-        """
-        return math.floor(math.log(last / self.first, self.reduction)) + 1
-
-
-class Pruner(ABC):
-    """Decides for one arm whether a trial goes on."""
-
-    @abstractmethod
-    def judge(self, trial: FrozenTrial) -> tuple[bool, Attributes]:
-        """Return whether to stop a trial after its latest value, and attributes to store with it.
-
-        A trial is judged after every value; it has one.
-        """
-
-    @abstractmethod
-    def report_epochs(self, last: int) -> list[int] | None:
-        """Return the epochs before the last at which a trial may be stopped; None means every one.
-
-        Workers report there at the latest.
-        """
-
-    def restore(self, trial: FrozenTrial) -> None:
-        """Take in a trial of a journal that is opened again."""
-        if trial.state.is_finished():
-            self.ended(trial)
-
-    def ended(self, trial: FrozenTrial) -> None:  # noqa: B027 (not every pruner learns from it)
-        """Take in that a trial has ended."""
 
 
 class NoPruner(Pruner):
     """Stops nothing."""
 
-    def judge(self, trial: FrozenTrial) -> tuple[bool, Attributes]:
+    def judge(self, trial: FrozenTrial) -> tuple[Decision, Attributes]:
         """Return that the trial goes on."""
-        return False, {}
+        return Decision.CONTINUE, {}
 
     def report_epochs(self, last: int) -> list[int]:
         """Return no epoch."""
@@ -123,7 +73,7 @@ class SuccessiveHalving(Pruner):
         self._tables: defaultdict[tuple[int, int], list[float]] = defaultdict(list)
         self._passed: Counter[int] = Counter()  # rungs passed, by number of a running trial
 
-    def judge(self, trial: FrozenTrial) -> tuple[bool, Attributes]:
+    def judge(self, trial: FrozenTrial) -> tuple[Decision, Attributes]:
         """Decide at every rung that the trial has reached since; between rungs it goes on."""
         step = trial.last_step
         assert step is not None
@@ -133,13 +83,13 @@ class SuccessiveHalving(Pruner):
         while True:
             rung = self._passed[trial.number]
             if step < self._rungs.epoch(bracket + rung):
-                return False, stored
+                return Decision.CONTINUE, stored
             if math.isnan(value):
-                return True, stored
+                return Decision.STOP, stored
             stored[completed_rung(rung)] = value
             self._passed[trial.number] += 1
             if not self._promotes(self._tables[bracket, rung], value):
-                return True, stored
+                return Decision.STOP, stored
 
     def report_epochs(self, last: int) -> list[int]:
         """Return the rungs; trials of every bracket report at all of them."""
@@ -152,8 +102,12 @@ class SuccessiveHalving(Pruner):
         place = max(len(table) // self._rungs.reduction, 1)
         return value >= table[-place] if self._maximize else value <= table[place - 1]
 
-    def restore(self, trial: FrozenTrial) -> None:
-        """Take a stored trial's values at rungs into the tables."""
+    def restore(self, trials: Iterable[FrozenTrial]) -> None:
+        """Take stored trials' values at rungs into the tables."""
+        for trial in trials:
+            self._restore(trial)
+
+    def _restore(self, trial: FrozenTrial) -> None:
         bracket = self._bracket(trial.number)
         rung = 0
         while (value := trial.system_attrs.get(completed_rung(rung))) is not None:
@@ -200,23 +154,23 @@ class MedianPruner(Pruner):
         self._complete = 0
         self._tables: defaultdict[int, list[float]] = defaultdict(list)  # by epoch
 
-    def judge(self, trial: FrozenTrial) -> tuple[bool, Attributes]:
+    def judge(self, trial: FrozenTrial) -> tuple[Decision, Attributes]:
         """Compare the trial's best value with the median of complete trials at its latest epoch."""
         step = trial.last_step
         assert step is not None
         if self._complete < _MEDIAN_STARTUP or step < self._first - 1:
-            return False, {}
+            return Decision.CONTINUE, {}
         values = np.asarray(list(trial.intermediate_values.values()), dtype=float)
         if np.isnan(values).all():
-            return True, {}
+            return Decision.STOP, {}
         table = self._tables.get(step)
         if not table:
-            return False, {}
+            return Decision.CONTINUE, {}
         middle = table[(len(table) - 1) // 2 : len(table) // 2 + 1]
         median = float(np.percentile(np.asarray(middle), 50))
         if self._maximize:
-            return bool(np.nanmax(values) < median), {}
-        return bool(np.nanmin(values) > median), {}
+            return _stop_if(np.nanmax(values) < median), {}
+        return _stop_if(np.nanmin(values) > median), {}
 
     def report_epochs(self, last: int) -> None:
         """Return None, for every epoch."""
@@ -239,19 +193,27 @@ class PatientPruner(Pruner):
             warnings.simplefilter("ignore", ExperimentalWarning)
             self._pruner = optuna.pruners.PatientPruner(None, patience=patience)
 
-    def judge(self, trial: FrozenTrial) -> tuple[bool, Attributes]:
+    def judge(self, trial: FrozenTrial) -> tuple[Decision, Attributes]:
         """Ask Optuna's pruner, which reads this trial alone."""
-        return bool(self._pruner.prune(self._study, trial)), {}
+        return _stop_if(self._pruner.prune(self._study, trial)), {}
 
     def report_epochs(self, last: int) -> None:
         """Return None, for every epoch."""
+
+
+def _stop_if(worse: Any) -> Decision:
+    return Decision.STOP if worse else Decision.CONTINUE
 
 
 def make_pruner(job: JobSpec, study: Study) -> Pruner:
     """Return the job's pruner for one arm's study, with nothing in its tables yet."""
     maximize = study.direction.name == "MAXIMIZE"
     match job.search.pruner:
+        case SuccessiveHalvingSection(mode="promotion", min_epochs=first, reduction=reduction):
+            last = job.training.max_epochs
+            return Promotion(first, reduction, last, maximize=maximize)
         case SuccessiveHalvingSection(min_epochs=first, reduction=reduction):
+            assert first != "auto"
             return SuccessiveHalving(Rungs(first, reduction), maximize=maximize)
         case HyperbandSection(min_epochs=first, reduction=reduction):
             rungs, last = Rungs(first, reduction), job.training.max_epochs

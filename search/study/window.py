@@ -55,8 +55,16 @@ class TrialWindow:
         self._running[number] = None
 
     def ended(self, trial: FrozenTrial) -> None:
-        """Take in an ended trial. Failed ones say nothing about their configuration."""
+        """Take in an ended trial. Failed ones say nothing about their configuration.
+
+        One that was paused comes again when it is paused or ends later.
+        """
         self._running.pop(trial.number, None)
+        if (before := self._ended.pop(trial.number, None)) is not None:
+            self._numbers.remove(trial.number)
+            if (place := (self.rank(before), trial.number)) in self._best:
+                self._best.remove(place)
+            self._front.pop(trial.number, None)
         if trial.state not in (TrialState.COMPLETE, TrialState.PRUNED):
             return
         self._ended[trial.number] = trial

@@ -42,6 +42,7 @@ from search.job.spec import JobSpec
 from search.journal.file import FileJournal
 from search.journal.replay import JobState
 from search.study.arm_study import ArmStudy
+from search.study.decisions import Decision
 from search.study.journal_backend import JournalBackend
 from search.study.optuna_compat import StoredStudy
 from search.study.sampler_storage import SuggestionStorage
@@ -103,7 +104,10 @@ def cost(sizes: list[int], asks: int) -> list[dict[str, float]]:
             value = 0.5 - abs(math.log10(config.learning_rate) + 2.5) / 9 - config.dropout / 9
             value += derive_seed(0, number) / 2**32 / 20
             begun = time.process_time()
-            stopped = any(study.report_value(number, e, value * (1 - 0.5**e)) for e in range(1, 10))
+            stopped = any(
+                study.report_value(number, e, value * (1 - 0.5**e)) is Decision.STOP
+                for e in range(1, 10)
+            )
             study.end_trial(number, "pruned" if stopped else "complete", value)
             trial_ms.append(1e3 * (time.process_time() - begun))
             journal.commit()

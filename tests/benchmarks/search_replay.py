@@ -36,7 +36,7 @@ from search.job.sections import SearchSection
 Floats = NDArray[np.float64]
 
 
-def halving(first: int, reduction: int, **more: Any) -> dict[str, Any]:
+def halving(first: int | str, reduction: int, **more: Any) -> dict[str, Any]:
     return {"kind": "successive-halving", "min_epochs": first, "reduction": reduction, **more}
 
 
@@ -45,6 +45,9 @@ METHODS: dict[str, dict[str, Any]] = {
     "random-unpruned": {"sampler": "random", "pruner": "none"},
     "random-stopping-1-3": {"sampler": "random", "pruner": halving(1, 3)},
     "tpe-stopping-1-3": {"sampler": "tpe", "pruner": halving(1, 3)},
+    "random-promotion-2-4": {"sampler": "random", "pruner": halving(2, 4, mode="promotion")},
+    "tpe-promotion-2-4": {"sampler": "tpe", "pruner": halving(2, 4, mode="promotion")},
+    "tpe-promotion-auto-3": {"sampler": "tpe", "pruner": halving("auto", 3, mode="promotion")},
     "tpe-stopping-2-4": {"sampler": "tpe", "pruner": halving(2, 4)},
 }
 MATCHING = (

@@ -7,7 +7,7 @@ import pytest
 from made_results import job_text, made
 
 from search.job.spec import JobSpec
-from search.journal.replay import WarmStart
+from search.journal.warm_start import WarmStart
 from search.results.inheritance import objections
 from search.results.read import Results
 from search.results.summarise import compare

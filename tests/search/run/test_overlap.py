@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from search.job.spec import JobSpec
-from search.journal.replay import WarmStart
+from search.journal.warm_start import WarmStart
 from search.results.read import Results
 from search.run.overlap import may_have_seen
 from trainables.data import tasks

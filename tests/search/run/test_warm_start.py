@@ -13,7 +13,8 @@ from optuna.trial import TrialState
 
 from search.job.spec import JobSpec
 from search.journal.file import FileJournal
-from search.journal.replay import JobState, WarmStart
+from search.journal.replay import JobState
+from search.journal.warm_start import WarmStart
 from search.results.inheritance import objections
 from search.results.read import read_results
 from search.results.summarise import compare

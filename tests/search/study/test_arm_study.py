@@ -14,6 +14,7 @@ from search.journal.replay import JobState
 from search.journal.trial import State
 from search.run.driver import Driver
 from search.study.arm_study import ArmStudy
+from search.study.decisions import Decision
 from search.study.samplers import choose
 from trainables.worker.messages import TrialAssignment
 
@@ -49,15 +50,15 @@ def opened(tmp_path: Path) -> Opened:
 
 def test_a_bad_trial_stops_at_a_rung(opened: Opened) -> None:
     best, bad = opened.start(), opened.start()
-    assert not opened.study.report_value(best, 1, 0.9)
-    assert opened.study.report_value(bad, 1, 0.1)
+    assert opened.study.report_value(best, 1, 0.9) is Decision.CONTINUE
+    assert opened.study.report_value(bad, 1, 0.1) is Decision.STOP
 
 
 def test_a_control_trial_never_stops_and_reports_at_no_rung(opened: Opened) -> None:
     best, control = opened.start(), opened.start(control=True)
     for epoch in range(1, LAST):
         opened.study.report_value(best, epoch, 0.9)
-        assert not opened.study.report_value(control, epoch, 0.1)
+        assert opened.study.report_value(control, epoch, 0.1) is Decision.CONTINUE
     assert opened.study.report_epochs(best) == [1, 3]
     assert opened.study.report_epochs(control) == []
 
@@ -71,7 +72,8 @@ def test_no_trial_is_compared_with_control_trials(kind: str, tmp_path: Path) -> 
             opened.study.report_value(number, epoch, 0.9)
         opened.study.end_trial(number, "complete", 0.9)
     bad = opened.start()
-    assert not any(opened.study.report_value(bad, epoch, 0.1) for epoch in range(1, LAST))
+    for epoch in range(1, LAST):
+        assert opened.study.report_value(bad, epoch, 0.1) is Decision.CONTINUE
 
 
 def test_a_trial_is_not_stopped_at_its_last_epoch(tmp_path: Path) -> None:
@@ -79,7 +81,8 @@ def test_a_trial_is_not_stopped_at_its_last_epoch(tmp_path: Path) -> None:
     opened = Opened(tmp_path, pruner={"kind": "patient", "patience": 2})
     number = opened.start()
     stops = [opened.study.report_value(number, epoch, -epoch) for epoch in range(1, LAST + 1)]
-    assert stops == [False] * 3 + [True] * (LAST - 4) + [False]
+    goes_on, stops_there = Decision.CONTINUE, Decision.STOP
+    assert stops == [goes_on] * 3 + [stops_there] * (LAST - 4) + [goes_on]
 
 
 ENDS: list[tuple[State, TrialState, float | None]] = [

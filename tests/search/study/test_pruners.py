@@ -16,8 +16,9 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
 from search.job.pruner_sections import PrunerSection
+from search.study.decisions import Decision, Pruner
 from search.study.optuna_compat import StoredStudy
-from search.study.pruners import Pruner, make_pruner
+from search.study.pruners import make_pruner
 from spaces.tasks import Direction
 
 LAST = 27  #: epochs of a trial in these histories that is not stopped
@@ -99,7 +100,9 @@ class Both:
         self.trials[number].report(value, epoch)
         expected = self.trials[number].should_prune()
         self.ours.set_value(number, epoch, value)
-        stop, attributes = self.pruner.judge(self.ours.trial(number))
+        decision, attributes = self.pruner.judge(self.ours.trial(number))
+        stop = decision is Decision.STOP
+        assert stop or decision is Decision.CONTINUE
         for key, stored in attributes.items():
             self.ours.set_trial_attribute(number, key, stored)
         assert stop == expected, (number, epoch, value)
@@ -123,8 +126,7 @@ class Both:
     def reopen(self) -> None:
         """Forget the tables and make them again from what is stored."""
         self.pruner = make_pruner(self.job, self.ours.study)
-        for trial in self.ours.trials:
-            self.pruner.restore(trial)
+        self.pruner.restore(self.ours.trials)
 
     def attributes_are_equal(self) -> bool:
         ours, stock = self.ours.trials, self.stock.get_trials()

@@ -18,6 +18,7 @@ from search.journal.file import FileJournal, FileReader
 from search.journal.replay import JobState
 from search.run.session import begin
 from search.study.arm_study import ArmStudy
+from search.study.decisions import Decision
 from search.study.journal_backend import JournalBackend
 from search.study.optuna_compat import OPERATION
 from search.study.samplers import choose
@@ -192,7 +193,8 @@ def test_neither_a_suggestion_nor_a_report_goes_through_all_trials(
         for number in range(30):
             study.start_trial(number, study.prepare_suggestion(number, control=number % 4 == 3)())
             stopped = any(
-                study.report_value(number, epoch, number % 7 / epoch) for epoch in range(1, 9)
+                study.report_value(number, epoch, number % 7 / epoch) is Decision.STOP
+                for epoch in range(1, 9)
             )
             study.end_trial(number, "pruned" if stopped else "complete", number % 7)
         assert storage.scans == opened

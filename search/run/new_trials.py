@@ -1,0 +1,49 @@
+"""A new trial of the search, from the question what to try to the record that it begins."""
+
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from search.job.spec import JobSpec
+from search.journal.replay import JobState, NewTrial
+from search.study.arm_study import ArmStudy
+from search.study.samplers import QUICK
+from search.study.seeds import derive_seed
+from search.study.suggestions import Suggestion, begin
+from spaces.arms import Arm
+
+
+@dataclass(frozen=True)
+class PendingTrial:
+    """A new trial whose configuration is being suggested."""
+
+    arm: str
+    number: int
+    control: bool
+    suggestion: Future[Suggestion]
+
+
+def ask(job: JobSpec, arm: Arm, number: int, study: ArmStudy) -> PendingTrial:
+    """Ask for an arm's next configuration: of a slow sampler, on a thread of its own.
+
+    number: of the trial, which also says whether it is a control trial.
+    """
+    share = job.search.control_fraction
+    control = int((number + 1) * share + 1e-9) > int(number * share + 1e-9)
+    suggest = study.prepare_suggestion(number, control=control)
+    slow = not (control or job.search.sampler in QUICK)
+    return PendingTrial(arm.name, number, control, begin(suggest, on_thread=slow))
+
+
+def suggested(
+    job: JobSpec, job_state: JobState, pending: PendingTrial, studies: Mapping[str, ArmStudy]
+) -> NewTrial:
+    """Start a pending trial in its study, once its configuration is suggested."""
+    arm, number = pending.arm, pending.number
+    config = studies[arm].start_trial(number, pending.suggestion.result())
+    seed = job.training.seed
+    if seed is None:
+        alike = pending.control and job_state.common_controls
+        of = "control" if alike else arm
+        seed = derive_seed(job.search.seed, of, number, "training")
+    return NewTrial("search", arm, number, config, seed, control=pending.control)
