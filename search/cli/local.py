@@ -216,15 +216,22 @@ def results(
 
 
 @app.command()
-def compare(name: JobName, as_json: AsJson = False, root: Root = RUNS) -> None:
+def compare(
+    name: JobName,
+    target: Annotated[
+        float | None, typer.Option(help="Tell how long training takes to this validation value.")
+    ] = None,
+    as_json: AsJson = False,
+    root: Root = RUNS,
+) -> None:
     """Compare a job's arms: budgets spent, best values, confirmation with fresh seeds.
 
-    Example: gatesearch compare vowels
+    Example: gatesearch compare vowels --target 0.95
     """
     from search.results.read import read_results
     from search.results.summarise import compare as compare_
 
-    found = compare_(read_results(_folder(name, root)))
+    found = compare_(read_results(_folder(name, root)), target)
     if as_json:
         print_json(found.as_dict())
     else:

@@ -215,6 +215,9 @@ class _Alone(_Record):
     batch_64_ms: _Number | None
     path: Annotated[str, BeforeValidator(_path)]
     threads: _Count
+    epoch_seconds: _Number | None = None
+    peak_bytes: _Count | None = None
+    training_path: Annotated[str, BeforeValidator(_path)] | None = None
     time: _Time
 
 

@@ -19,7 +19,8 @@ Record kinds, each an object with the key "record":
     extend  trials, seeds, replicates, time       budget added to a finished job; replicates: how
             many there are to be, where that was open
     phase   phase, time                           search, confirm, report or done
-    alone   key, batch_1_ms, batch_64_ms, path, threads, time     a finalist's time, see AloneTimes
+    alone   key, batch_1_ms, batch_64_ms, path, threads, epoch_seconds, peak_bytes, training_path,
+            time     what a finalist costs, see AloneTimes
 
 Objects without that key are Optuna's own journal records and are passed over here. Applying a
 record twice changes nothing.
@@ -257,7 +258,7 @@ class JobState:
             case "end":
                 self._end(record)
             case "alone":
-                times = {name: record[name] for name in _ALONE}
+                times = {name: record[name] for name in _ALONE if name in record}
                 self.trials[record["key"]].alone = AloneTimes(**times)
             case "warm_start":
                 seen = record["may_have_seen_test"]

@@ -15,16 +15,20 @@ Phase = Literal["search", "confirm"]
 
 @dataclass(frozen=True)
 class AloneTimes:
-    """Times of a finalist's forward pass, taken after all training, in turn with the others.
+    """What a finalist costs, measured after all training, in turn with the others.
 
-    Medians over passes of the training split's sequence of median length, on the machine of the
-    driver, with as many threads as a trial has.
+    Times of a forward pass are medians over passes of the training split's sequence of median
+    length; what an epoch costs: see trainables/training/cost.py. All on the machine of the driver,
+    with as many threads as a trial has.
     """
 
     batch_1_ms: float
     batch_64_ms: float | None  #: of 64 sequences at once; None where memory does not hold them
     path: str  #: engine/cpu/float32
     threads: int
+    epoch_seconds: float | None = None  #: of training on all data, validation included
+    peak_bytes: int | None = None  #: most memory that its training takes, its weights included
+    training_path: str | None = None  #: which epoch_seconds were measured on
 
     @property
     def sequence_ms(self) -> float | None:

@@ -91,6 +91,7 @@ def _tables(comparison: Comparison, results: Results) -> dict[str, shared_tables
     return {
         "arms": shared_tables.arms(comparison),
         "trade_offs": shared_tables.trade_offs(comparison),
+        "costs": shared_tables.costs(comparison),
         "spent": shared_tables.spent(comparison),
         "finalists": shared_tables.finalists(comparison),
         "pairs": shared_tables.pairs(comparison.verdict, results.arms),

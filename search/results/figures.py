@@ -6,6 +6,7 @@ from typing import Any, Literal
 from search.journal.trial import AloneTimes, State, as_json
 from search.results.evidence.verdict import Verdict
 from search.results.learning_rates import GoodRates
+from search.results.time_to_target import TimeToTarget
 from search.spread import Spread
 from spaces.config import TrialConfig
 from spaces.tasks import Metric
@@ -58,7 +59,7 @@ class Finalist:
     config: TrialConfig
     parameters: int | None
     search_value: float | None
-    alone: AloneTimes | None  #: of a forward pass, measured after the search
+    alone: AloneTimes | None  #: what it costs, measured after the search
     leads: bool  #: stands for its arm in every table
     seeds: int  #: replicates asked for
     test: Spread | None  #: over complete replicates
@@ -118,6 +119,8 @@ class ArmSummary:
     diverged: Diverged
     good_rates: GoodRates
     nested: SplitScores | None = None  #: in a nested design, once it has begun
+    #: How long its leader trains until its validation value is good enough, see time_to_target.py.
+    to_target: TimeToTarget | None = None
 
     @property
     def leading(self) -> Finalist | None:

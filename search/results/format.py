@@ -1,9 +1,11 @@
 """How figures are written for people: in the terminal, in sentences and in the report alike."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from search.spread import Spread
+from spaces.text import readable
 
 ABSENT = "–"
 
@@ -63,6 +65,8 @@ def seconds(number: float | None) -> str:
         return ABSENT
     if number == 0:
         return "0 s"
+    if number < 0.1:
+        return milliseconds(1000 * number)
     if number < 100:
         return f"{number:.2f} s" if number < 10 else f"{number:.1f} s"
     if number < 6000:
@@ -73,6 +77,26 @@ def seconds(number: float | None) -> str:
 def milliseconds(number: float | None) -> str:
     """Return a short time with three significant digits."""
     return ABSENT if number is None else f"{number:#.3g} ms"
+
+
+def memory(number: int | None) -> str:
+    """Return a size in memory in the unit that reads best."""
+    return ABSENT if number is None else readable(number)
+
+
+def within(
+    number: float | None,
+    interval: tuple[float | None, float | None],
+    written: Callable[[float | None], str],
+) -> str:
+    """Return a number and its interval, as "12 (9 to 15)", or "12 (9 or more)"."""
+    if number is None:
+        return ABSENT
+    low, high = interval
+    if low is None:
+        return written(number)
+    upper = "or more" if high is None else f"to {written(high)}"
+    return f"{written(number)} ({written(low)} {upper})"
 
 
 def plain(setting: Any) -> str:

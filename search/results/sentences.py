@@ -6,13 +6,13 @@ from dataclasses import replace
 from search.results.figures import ArmSummary, Comparison, Finalist
 from search.results.format import (
     count,
-    milliseconds,
     plural,
     seconds,
     signed,
     spread,
     value,
     with_deviation,
+    within,
 )
 from spaces.text import listed
 from trainables.training.measured_path import in_words
@@ -125,18 +125,31 @@ def _leader(figures: Comparison, arm: ArmSummary) -> str:
 
 
 def _alone(figures: Comparison) -> Iterator[str]:
-    known = [
-        (arm.name, arm.leading.alone) for arm in figures.arms if arm.leading and arm.leading.alone
+    leading = [(arm, arm.leading.alone) for arm in figures.arms if arm.leading]
+    known = [(arm, alone) for arm, alone in leading if alone is not None]
+    if not known:
+        return
+    paths = sorted({in_words(alone.path) for _, alone in known})
+    trained = sorted({in_words(alone.training_path) for _, alone in known if alone.training_path})
+    yield (
+        f"Costs of the arms' leaders were measured after the search, in turn and with nothing of "
+        f"the job beside them, as medians; passes forward: {listed(paths)}"
+        + (f"; training: {listed(trained)}." if trained else ".")
+    )
+    times = [
+        (arm.name, took, took.seconds)
+        for arm, _ in known
+        if (took := arm.to_target) is not None and took.seconds is not None
     ]
-    if known:
-        times = []
-        for name, alone in known:
-            one, of_64 = milliseconds(alone.batch_1_ms), milliseconds(alone.sequence_ms)
-            times.append(f"{name} {one} ({of_64} in a batch of 64)")
-        paths = listed(sorted({in_words(alone.path) for _, alone in known}))
+    if times:
+        target = f"{figures.metric.name} {value(times[0][1].target)}"
+        shown = [
+            f"{name} {within(needed.seconds, needed.seconds_interval, seconds)}"
+            for name, needed, _ in sorted(times, key=lambda row: row[2])
+        ]
         yield (
-            f"Time of one sequence, measured after the search, in turn and with nothing of the job "
-            f"beside it (medians; {paths}): {listed(times)}."
+            f"Training time to validation {target}, the median over replicates (95 % interval), "
+            f"shortest first: {listed(shown)}."
         )
 
 

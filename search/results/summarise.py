@@ -4,6 +4,7 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import get_args
 
@@ -31,16 +32,21 @@ from search.results.learning_rates import good_rates
 from search.results.pareto import pareto
 from search.results.ranking import Candidate
 from search.results.read import Results
+from search.results.time_to_target import common_target, time_to_target
 from search.spread import Spread
 from spaces.arms import Arm
 from spaces.tasks import Metric
 from trainables.training.measured_path import parts
 
 
-def compare(results: Results) -> Comparison:
-    """Return what the trials of a job say about its arms; unfinished jobs too."""
+def compare(results: Results, target: float | None = None) -> Comparison:
+    """Return what the trials of a job say about its arms; unfinished jobs too.
+
+    target: the validation value up to which training times are told; by default the best one that
+        more than half of the replicates of each arm reach.
+    """
     metric = results.info.metric
-    arms = tuple(_arm(results, arm) for arm in results.job.arms)
+    arms = tuple(_times(results, [_arm(results, arm) for arm in results.job.arms], target))
     name = results.job.search.warm_start
     progress: Progress = "done" if results.finished else "searching"
     if results.phase == "confirm":
@@ -145,6 +151,35 @@ def _diverged(search: Sequence[TrialResult], confirm: Sequence[TrialResult]) -> 
         return states["diverged"], states["diverged"] + states["complete"]
 
     return Diverged(*count(trial for trial in search if trial.control), *count(confirm))
+
+
+def _times(
+    results: Results, arms: Sequence[ArmSummary], target: float | None
+) -> Iterator[ArmSummary]:
+    """Yield the arms with how long their leaders train until they reach the target."""
+    metric = results.info.metric
+    replicates = {
+        arm.name: [
+            trial
+            for trial in results.confirm
+            if trial.arm == arm.name and trial.finalist == arm.leading.number
+        ]
+        for arm in arms
+        if arm.leading is not None
+    }
+    if target is None:
+        floors = [value for each in _baselines(results) if math.isfinite(value := each.value)]
+        floor = metric.best(floors) if floors else None
+        target = common_target(metric, replicates, floor)
+    for arm in arms:
+        if target is None or arm.leading is None:
+            yield arm
+            continue
+        alone = arm.leading.alone
+        took = time_to_target(
+            metric, replicates[arm.name], target, alone.epoch_seconds if alone else None
+        )
+        yield replace(arm, to_target=took)
 
 
 def _nested(results: Results, candidates: Sequence[TrialResult]) -> SplitScores | None:

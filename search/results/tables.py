@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from search.journal.trial import State
+from search.journal.trial import AloneTimes, State
 from search.results import format, sentences
 from search.results.costs import COSTS
 from search.results.evidence import wording
@@ -21,10 +21,10 @@ from trainables.training.measured_path import in_words
 #:     text      str or Marked               value     float | None, of the job's metric
 #:     long      str, of any length          signed    float | None, a difference
 #:     setting   str                         spread    Spread | None
-#:                                           seconds, milliseconds   float | None
+#:     bytes     int | None                seconds, milliseconds   float | None
 TextKind = Literal["arm", "pair", "text", "long"]  #: set to the left
 FigureKind = Literal[
-    "setting", "count", "done", "value", "signed", "spread", "seconds", "milliseconds"
+    "setting", "count", "done", "value", "signed", "spread", "bytes", "seconds", "milliseconds"
 ]
 Kind = TextKind | FigureKind
 
@@ -63,6 +63,7 @@ _FIGURES: dict[str, Callable[[Any], str]] = {
     "value": format.value,
     "signed": format.signed,
     "spread": format.spread,
+    "bytes": format.memory,
     "seconds": format.seconds,
     "milliseconds": format.milliseconds,
 }
@@ -247,14 +248,10 @@ def finalists(figures: Comparison) -> Table:
         Column(_new(figures), "done", _new(figures).split()[1]),
         Column("parameters", "count"),
         Column("mean training time", "seconds", only="page"),
-        Column("one sequence, alone", "milliseconds", only="page"),
-        Column("each of 64 at once, alone", "milliseconds", only="page"),
     )
     rows = tuple(
         _finalist(figures, arm, finalist) for arm in figures.arms for finalist in arm.finalists
     )
-    if not any(finalist.alone for arm in figures.arms for finalist in arm.finalists):
-        columns, rows = columns[:-2], tuple(row[:-2] for row in rows)
     metric = figures.metric.name
     again = f"trained again with {_new(figures)} ({metric})"
     title = f"Finalists, {again}; an arm's first one leads it"
@@ -275,8 +272,51 @@ def _finalist(figures: Comparison, arm: ArmSummary, finalist: Finalist) -> tuple
         _done(finalist),
         finalist.parameters,
         seconds and seconds.mean,
-        finalist.alone and finalist.alone.batch_1_ms,
-        finalist.alone and finalist.alone.sequence_ms,
+    )
+
+
+def costs(figures: Comparison) -> Table:
+    """Return what arms' leaders cost, measured alone after the search; no row before that."""
+    target = next((arm.to_target.target for arm in figures.arms if arm.to_target), None)
+    reaching = "" if target is None else f"to {figures.metric.name} {format.value(target)}"
+    columns: tuple[Column, ...] = (
+        Column("arm", "arm"),
+        Column("parameters", "count", only="page"),
+        Column("one sequence", "milliseconds", "1 sequence"),
+        Column("each of 64 at once", "milliseconds", only="page"),
+        Column("an epoch of training", "seconds", "an epoch"),
+        Column("memory of training", "bytes", "memory"),
+        Column("epochs", "setting", only="page"),
+        Column(f"training time {reaching}".strip(), "setting", "time"),
+        Column("replicates that reach it", "done", "reach it"),
+    )
+    rows = tuple(
+        _cost(figures, arm, arm.leading, alone)
+        for arm in figures.arms
+        if arm.leading is not None and (alone := arm.leading.alone) is not None
+    )
+    title = "What the arms' leaders cost, measured alone after the search"
+    if reaching:
+        title += f"; training {reaching} on validation data, median (95 % interval)"
+    else:
+        columns, rows = columns[:-3], tuple(row[:-3] for row in rows)
+    return Table(title, columns, rows)
+
+
+def _cost(
+    figures: Comparison, arm: ArmSummary, leading: Finalist, alone: AloneTimes
+) -> tuple[Any, ...]:
+    took = arm.to_target
+    return (
+        _label(figures, arm, leading.config.cell),
+        leading.parameters,
+        alone.batch_1_ms,
+        alone.sequence_ms,
+        alone.epoch_seconds,
+        alone.peak_bytes,
+        took and format.within(took.epochs, took.epochs_interval, format.plain),
+        took and format.within(took.seconds, took.seconds_interval, format.seconds),
+        took and (took.reached, took.replicates),
     )
 
 

@@ -25,7 +25,7 @@ def comparison(figures: Comparison) -> RenderableType:
     """Return everything that `gatesearch compare` prints."""
     maximize = figures.metric.maximize
     parts = [verdict(figures.verdict, maximize=maximize), Text(), Text(sentences.headline(figures))]
-    for table in (tables.arms, tables.trade_offs, tables.spent, tables.finalists):
+    for table in (tables.arms, tables.trade_offs, tables.costs, tables.finalists, tables.spent):
         if (built := table(figures)).rows:
             parts += [Text(), draw(built)]
     parts += _list("Before you use this", figures.cautions)

@@ -1,4 +1,4 @@
-"""Times of the finalists that can be compared: measured after all training, alone, in turn."""
+"""Costs of the finalists that can be compared: measured after all training, alone, in turn."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +9,7 @@ from search.journal.trial import AloneTimes
 from search.run.driver import Driver
 from trainables.data.sequences import Data
 from trainables.layers.model import Model
+from trainables.training.cost import training_costs
 from trainables.training.latency import medians_ms
 from trainables.training.measured_path import measured_path
 from trainables.training.trainer import device_name
@@ -18,10 +19,10 @@ BATCHES = (1, 64)
 
 
 def measure_finalists(driver: Driver, data: Data) -> None:
-    """Record the times of the finalists, unless the journal has those of all of them.
+    """Record what the finalists cost, unless the journal has it of all of them.
 
     They are measured on this machine, which is the driver's, on a GPU if the job trains on GPUs and
-    there is one here. The weights are drawn: a time does not depend on them. Where one finalist has
+    there is one here. The weights are drawn: costs do not depend on them. Where one finalist has
     none yet all are measured again, since only times that were taken in turn compare.
     """
     if not driver.confirmation.replicates:
@@ -32,9 +33,12 @@ def measure_finalists(driver: Driver, data: Data) -> None:
         return
     device = _device(driver.job.resources.gpus)
     threads = max(1, int(driver.job.resources.cpus_per_trial))
-    models = [Model(trial.config, data.info).to(device) for trial in finalists]
+    configs = [trial.config for trial in finalists]
+    models = [Model(config, data.info).to(device) for config in configs]
+    expected = [trial.seconds / max(1, trial.epoch) for trial in finalists]
     with _threads(threads):
-        found = medians_ms(models, data.train, BATCHES)
+        passes = medians_ms(models, data.train, BATCHES)
+        costs = training_costs(configs, data, device, expected)
     driver.add_times(
         {
             trial.key: AloneTimes(
@@ -42,8 +46,9 @@ def measure_finalists(driver: Driver, data: Data) -> None:
                 times.get(64),
                 measured_path(model.path(), device_name(device), "float32"),
                 threads,
+                *((cost.epoch_seconds, cost.peak_bytes, cost.path) if cost else ()),
             )
-            for trial, model, times in zip(finalists, models, found, strict=True)
+            for trial, model, times, cost in zip(finalists, models, passes, costs, strict=True)
             if 1 in times
         }
     )

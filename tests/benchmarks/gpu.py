@@ -14,8 +14,10 @@ alone     one model forward and backward: our path against cuDNN (the cells that
 cohorts   a training step (data, model, loss, gradients, clipping, Adam) of 1, 8, 32 and 100 models
           of 64 units in one launch, against the same models one by one: eagerly, as torch.nn.LSTM
           and GRU train, and as a cohort of one each
-trainings four epochs of three small models on ragged sequences: in a cohort against each alone, and
-          against the CPU, as the largest relative difference of a mean training loss
+trainings four epochs of three small models on ragged sequences, on one split and on three: in a
+          cohort against each alone, and against the CPU, as the largest relative difference of a
+          mean training loss
+costs     an epoch, memory and passes, in turn and alone: what finalists are measured for
 shapes    an epoch of twelve models of twelve shapes, one by one and side by side on streams
 """
 
@@ -235,8 +237,14 @@ def show(found: dict[str, Any]) -> None:
         print(f"cohorts of {row['variant']}, {row['precision']}  ms a step: {times}  {ratios}")
     for row in found["trainings"]:
         print(
-            f"ragged trainings of {row['variant']}, in a cohort: {row['alone']:.0e} from alone, "
-            f"{row['cpu']:.0e} from the CPU"
+            f"ragged trainings of {row['variant']}, in a cohort over {row['splits']} splits: "
+            f"{row['alone']:.0e} from alone, {row['cpu']:.0e} from the CPU"
+        )
+    for row in (row for rows in found["costs"] for row in rows):
+        passes = "  ".join(f"of {batch} {ms:.2f}" for batch, ms in row["pass ms"].items())
+        print(
+            f"alone, {row['variant']:16} epoch {row['epoch ms']:.1f} ms, {row['peak MB']:.1f} MB, "
+            f"passes {passes} ms  ({row['path']})"
         )
     for row in found["shapes"]:
         times = "  ".join(f"{count} {ms:.1f}" for count, ms in row["ms"].items())
@@ -271,7 +279,7 @@ def main() -> None:
         "memory_bytes": about.total_memory,
         "versions": {"torch": torch.__version__, "triton": triton.__version__,
                      "cuda": torch.version.cuda, "python": platform.python_version()},
-        "cells": [], "cohorts": [], "trainings": [], "shapes": [], "not measured": [],
+        "cells": [], "cohorts": [], "trainings": [], "costs": [], "shapes": [], "not measured": [],
     }  # fmt: skip
     torch.backends.cudnn.allow_tf32 = False  # as in our float32
     names = options.only.split(",") if options.only else [v.name for v in cells.VARIANTS.values()]
@@ -296,6 +304,11 @@ def main() -> None:
                 )
     for name, part in (
         *(("trainings", functools.partial(trained.trainings, *cell)) for cell in trained.RAGGED),
+        *(
+            ("trainings", functools.partial(trained.trainings, *cell, splits=True))
+            for cell in trained.RAGGED
+        ),
+        ("costs", trained.costs),
         ("shapes", trained.shapes),
     ):
         try:

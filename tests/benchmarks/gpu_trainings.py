@@ -9,8 +9,12 @@ import torch
 
 from spaces.config import TrialConfig
 from spaces.tasks import METRICS, TaskInfo
+from trainables.data.redealing import Split, redeal
 from trainables.data.sequences import Data, Sequences
+from trainables.layers.model import Model
 from trainables.training.cohort import cohort_of
+from trainables.training.cost import training_costs
+from trainables.training.latency import medians_ms
 from trainables.training.side_by_side import Lane, advance
 from trainables.training.stacked_cohort import StackedCohort
 from trainables.training.trainer import Training
@@ -86,9 +90,13 @@ def ragged_data() -> Data:
     return Data(info, split(), split(), split())
 
 
-def trainings(cell: str, gates: str) -> dict[str, Any]:
-    """Return how far trainings in a cohort are from each alone and from those on the CPU."""
+def trainings(cell: str, gates: str, splits: bool = False) -> dict[str, Any]:
+    """Return how far trainings in a cohort are from each alone and from those on the CPU.
+
+    splits: whether each is on a split of its own.
+    """
     data, rates = ragged_data(), (0.01, 0.05, 0.002)
+    dealt = [redeal(data, Split("splits", n)) if splits else data for n in range(len(rates))]
     configs = [
         TrialConfig(
             cell=cell, gates=gates, depth=1, hidden_size=6, learning_rate=rate, max_epochs=4,
@@ -98,7 +106,10 @@ def trainings(cell: str, gates: str) -> dict[str, Any]:
     ]  # fmt: skip
 
     def made(device: str) -> list[Training]:
-        return [Training(one, data, seed=n, device=device) for n, one in enumerate(configs)]
+        return [
+            Training(one, own, seed=n, device=device)
+            for n, (one, own) in enumerate(zip(configs, dealt, strict=True))
+        ]
 
     together, alone, on_cpu = made("cuda"), made("cuda"), made("cpu")
     cohort_of(together).advance(4)
@@ -115,9 +126,36 @@ def trainings(cell: str, gates: str) -> dict[str, Any]:
 
     return {
         "variant": f"{cell}-{gates}",
+        "splits": len(rates) if splits else 1,
         "alone": apart(together, alone),
         "cpu": apart(together, on_cpu),
     }
+
+
+def costs() -> list[dict[str, Any]]:
+    """Return what trainings cost alone, in turn: seconds of an epoch, bytes, and passes' times."""
+    data, card = cohort_data(), torch.device("cuda")
+    configs = [
+        TrialConfig(
+            cell=cell, gates=gates, depth=1, hidden_size=64, learning_rate=1e-3, max_epochs=99,
+            dropout=0.1, batch_size=32,
+        )
+        for cell, gates in CELLS
+    ]  # fmt: skip
+    models = [Model(config, data.info).to(card) for config in configs]
+    passes = medians_ms(models, data.train, (1, 64))
+    found = training_costs(configs, data, card, [0.1] * len(configs))
+    return [
+        {
+            "variant": f"{config.cell}-{config.gates}",
+            "path": cost.path,
+            "epoch ms": 1e3 * cost.epoch_seconds,
+            "peak MB": (cost.peak_bytes or 0) / 1e6,
+            "pass ms": {str(batch): ms for batch, ms in times.items()},
+        }
+        for config, cost, times in zip(configs, found, passes, strict=True)
+        if cost is not None
+    ]
 
 
 def shapes(epochs: int = 6) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -54,6 +54,11 @@ class Sequences:
         found -= mean
         found /= deviation
         return found
+
+    def chosen(self, chosen: NDArray[np.int64]) -> "Sequences":
+        """Return some of the sequences, in that order; x is not copied."""
+        y = None if self.y is None else self.y[chosen]
+        return replace(self, lengths=self.lengths[chosen], y=y, at=self.starts[chosen])
 
     def all_steps(self) -> NDArray[np.generic]:
         """Return the steps of all sequences, laid end to end and scaled."""

@@ -198,11 +198,12 @@ def _layer(cell: str) -> Callable[[Parameters, Tensor], Tensor]:
     """Return a layer by torch's kernel for a cell."""
 
     def layer(p: Parameters, x_TBI: Tensor) -> Tensor:
-        h = x_TBI.new_zeros(1, x_TBI.shape[1], p["R"].shape[1])
+        batch, units, blocks = x_TBI.shape[1], p["R"].shape[1], len(p["R"])
+        # One array of zeros: on a card each takes a launch.
+        zeros = x_TBI.new_zeros(batch * units + blocks)
+        h, b_h = zeros[: batch * units].view(1, batch, units), zeros[batch * units :]
         if cell == "gru":
-            b_h = torch.cat([torch.zeros_like(p["b"][: 2 * h.shape[-1]]), p["b_hn"]])
-        else:
-            b_h = torch.zeros_like(p["b"])
+            b_h = torch.cat([b_h[: 2 * units], p["b_hn"]])
         return torch_compat.recurrent_layer(cell, x_TBI, h, [p["W"], p["R"], p["b"], b_h])
 
     return layer

@@ -42,10 +42,10 @@ def latency_ms(model: Model, sequences: Sequences) -> float:
     shortest, total = math.inf, 0.0
     with torch.inference_mode():
         for number in range(-WARM_UP, MAX_PASSES):
-            _wait(device)
+            wait(device)
             began = time.perf_counter()
             model(x, lengths)
-            _wait(device)
+            wait(device)
             if number < 0:
                 continue
             passed = time.perf_counter() - began
@@ -97,10 +97,10 @@ def _pass(model: Model, x: Tensor) -> float:
     lengths = torch.full((x.shape[1],), len(x), device=device)
     model.eval()
     with torch.inference_mode():
-        _wait(device)
+        wait(device)
         began = time.perf_counter()
         model(x, lengths)
-        _wait(device)
+        wait(device)
         return time.perf_counter() - began
 
 
@@ -109,13 +109,18 @@ def _fits(model: Model, x: Tensor) -> bool:
     try:
         _pass(model, x)
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "memory" not in str(error):
+        if not out_of_memory(error):
             raise
         return False
     return True
 
 
-def _wait(device: torch.device) -> None:
+def out_of_memory(error: MemoryError | RuntimeError) -> bool:
+    """Return whether an error says that memory was too small; torch's for a CPU has no type."""
+    return isinstance(error, MemoryError) or "memory" in str(error)
+
+
+def wait(device: torch.device) -> None:
     """Wait until an accelerator has done its work; a CPU has done it already."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -1,7 +1,7 @@
 """Times of finalists are measured once all is trained, in turn, and shown with their path."""
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -19,13 +19,15 @@ from search.run.alone import measure_finalists
 from search.run.driver import Driver
 from trainables.data import tasks
 from trainables.data.sequences import Data
-from trainables.training import latency
+from trainables.training import cost, latency
 
 
 @pytest.fixture(autouse=True)
 def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(latency, "MIN_ROUNDS", 2)
     monkeypatch.setattr(latency, "MAX_ROUNDS", 2)
+    monkeypatch.setattr(cost, "MIN_ROUNDS", 2)
+    monkeypatch.setattr(cost, "MAX_ROUNDS", 2)
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +69,11 @@ def test_every_finalist_and_nothing_else_gets_its_times(tmp_path: Path, data: Da
     for trial in measured:
         assert isinstance(trial.alone, AloneTimes)
         assert trial.alone.batch_64_ms and trial.alone.batch_1_ms > 0
+        assert trial.alone.epoch_seconds
+        assert trial.alone.peak_bytes != 0, (
+            "so small a model may not be seen, and none takes nothing"
+        )
+        assert trial.alone.training_path == "engine/cpu/float32"
         assert (trial.alone.path, trial.alone.threads) == ("engine/cpu/float32", 1)
 
 
@@ -97,11 +104,11 @@ def test_times_are_shown_wherever_finalists_are_compared(tmp_path: Path, data: D
     arms = json.loads(json.dumps(figures.as_dict(), allow_nan=False))["arms"]
     for arm in arms:
         for finalist in arm["finalists"]:
-            assert finalist["alone"].keys() == {"batch_1_ms", "batch_64_ms", "path", "threads"}
-    (sentence,) = (each for each in figures.findings if each.startswith("Time of one sequence"))
+            assert finalist["alone"].keys() == {field.name for field in fields(AloneTimes)}
+    (sentence,) = (each for each in figures.findings if each.startswith("Costs of the arms"))
     assert "compiled engine, cpu, float32" in sentence
-    assert "rnn" in sentence and "lstm" in sentence
     write_report(results, tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
-    assert "one sequence, alone" in page and "each of 64 at once, alone" in page
+    for column in ("one sequence", "each of 64 at once", "an epoch of training", "memory"):
+        assert column in page
     write_parquet(results, tmp_path / "results.parquet")
