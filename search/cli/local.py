@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 
 from search import environment
-from search.cli.options import AsJson, JobFile, JobName, Root, user_path
+from search.cli.options import AsJson, JobFile, JobName, Root, Target, user_path
 from search.cli.terminal import (
     Terminal,
     below_here,
@@ -217,12 +217,7 @@ def results(
 
 @app.command()
 def compare(
-    name: JobName,
-    target: Annotated[
-        float | None, typer.Option(help="Tell how long training takes to this validation value.")
-    ] = None,
-    as_json: AsJson = False,
-    root: Root = RUNS,
+    name: JobName, target: Target = None, as_json: AsJson = False, root: Root = RUNS
 ) -> None:
     """Compare a job's arms: budgets spent, best values, confirmation with fresh seeds.
 

@@ -25,3 +25,6 @@ Root = Annotated[
     Path, typer.Option("--root", help="Folder of the jobs' folders.", parser=user_path)
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Target = Annotated[
+    float | None, typer.Option(help="Tell how long training takes to this validation value.")
+]

@@ -42,6 +42,18 @@ COSTS = (
         "64 sequences at once, milliseconds",
         lambda one: one.alone.batch_64_ms if one.alone else None,
     ),
+    Cost(
+        "time_to_target",
+        "time to target",
+        "median training time to the common target, alone, seconds",
+        lambda one: one.to_target.seconds if one.to_target else None,
+    ),
+    Cost(
+        "peak_bytes",
+        "memory of training",
+        "most memory of its training, alone, bytes",
+        lambda one: one.alone.peak_bytes if one.alone else None,
+    ),
 )
 
 

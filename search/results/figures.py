@@ -67,6 +67,8 @@ class Finalist:
     gap: Spread | None  #: how much better training data is scored than test data
     train_seconds: Spread | None
     replicates: tuple[Replicate, ...]
+    #: How long it trains until its validation value is good enough; once there is a target.
+    to_target: TimeToTarget | None = None
 
     @property
     def lost(self) -> int:
@@ -119,13 +121,16 @@ class ArmSummary:
     diverged: Diverged
     good_rates: GoodRates
     nested: SplitScores | None = None  #: in a nested design, once it has begun
-    #: How long its leader trains until its validation value is good enough, see time_to_target.py.
-    to_target: TimeToTarget | None = None
 
     @property
     def leading(self) -> Finalist | None:
         """The leader as a finalist, with its replicates; None before there are finalists."""
         return next((finalist for finalist in self.finalists if finalist.leads), None)
+
+    @property
+    def to_target(self) -> TimeToTarget | None:
+        """How long the leader trains until its validation value is good enough."""
+        return self.leading.to_target if self.leading else None
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations
@@ -156,30 +156,27 @@ def _diverged(search: Sequence[TrialResult], confirm: Sequence[TrialResult]) -> 
 def _times(
     results: Results, arms: Sequence[ArmSummary], target: float | None
 ) -> Iterator[ArmSummary]:
-    """Yield the arms with how long their leaders train until they reach the target."""
+    """Yield the arms with how long their finalists train until they reach the target."""
     metric = results.info.metric
-    replicates = {
-        arm.name: [
-            trial
-            for trial in results.confirm
-            if trial.arm == arm.name and trial.finalist == arm.leading.number
-        ]
-        for arm in arms
-        if arm.leading is not None
-    }
+    replicates = defaultdict(list)
+    for trial in results.confirm:
+        replicates[trial.arm, trial.finalist].append(trial)
     if target is None:
+        leading = [(arm.name, arm.leading.number) for arm in arms if arm.leading is not None]
         floors = [value for each in _baselines(results) if math.isfinite(value := each.value)]
         floor = metric.best(floors) if floors else None
-        target = common_target(metric, replicates, floor)
+        target = common_target(metric, [replicates[key] for key in leading], floor)
     for arm in arms:
-        if target is None or arm.leading is None:
+        if target is None:
             yield arm
             continue
-        alone = arm.leading.alone
-        took = time_to_target(
-            metric, replicates[arm.name], target, alone.epoch_seconds if alone else None
-        )
-        yield replace(arm, to_target=took)
+        finalists = []
+        for each in arm.finalists:
+            own = replicates[arm.name, each.number]
+            seconds = each.alone.epoch_seconds if each.alone else None
+            took = time_to_target(metric, own, target, seconds)
+            finalists.append(replace(each, to_target=took))
+        yield replace(arm, finalists=tuple(finalists))
 
 
 def _nested(results: Results, candidates: Sequence[TrialResult]) -> SplitScores | None:

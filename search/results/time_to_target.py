@@ -7,7 +7,7 @@ the target takes for ever; a median over replicates exists where more than half 
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from scipy.stats import binom
@@ -33,18 +33,18 @@ class TimeToTarget:
 
 
 def common_target(
-    metric: Metric, replicates: Mapping[str, Sequence[TrialResult]], floor: float | None
+    metric: Metric, replicates: Iterable[Sequence[TrialResult]], floor: float | None
 ) -> float | None:
     """Return the best validation value that more than half of each arm's replicates reach.
 
-    replicates: by arm, of the configuration that leads it.
+    replicates: of each arm, those of the configuration that leads it.
     floor: the best validation value without a model. Arms that are no better, or whose replicates
         mostly diverge, learned nothing, and set no target.
     """
     least = math.inf if floor is None else metric.cost(floor)
     typical = [
         statistics.median_high(min(costs, default=math.inf) for costs in _curves(metric, own))
-        for own in replicates.values()
+        for own in replicates
         if _curves(metric, own)
     ]
     learned = [cost for cost in typical if cost < least]

@@ -93,7 +93,7 @@ def test_common_target_is_the_best_value_that_most_replicates_of_each_arm_reach(
 ) -> None:
     good = [trained(template, [0.2, value]) for value in (0.9, 0.8, 0.7)]
     fair = [trained(template, [value, 0.1]) for value in (0.6, 0.5, 0.4, 0.3)]
-    target = common_target(ACCURACY, {"good": good, "fair": fair}, 0.3)
+    target = common_target(ACCURACY, [good, fair], 0.3)
     assert target == 0.4
     for own in (good, fair):
         took = time_to_target(ACCURACY, own, target, 1.0)
@@ -104,9 +104,9 @@ def test_arms_that_learned_nothing_set_no_target(template: TrialResult) -> None:
     good = [trained(template, [0.9])]
     chance = [trained(template, [0.3])] * 3
     lost = [trained(template, [], "diverged")] * 3
-    assert common_target(ACCURACY, {"good": good, "chance": chance, "lost": lost}, 0.3) == 0.9
-    assert common_target(ACCURACY, {"chance": chance}, 0.3) is None
-    assert common_target(ACCURACY, {"none": []}, None) is None
+    assert common_target(ACCURACY, [good, chance, lost], 0.3) == 0.9
+    assert common_target(ACCURACY, [chance], 0.3) is None
+    assert common_target(ACCURACY, [[]], None) is None
 
 
 def measured(results: Results) -> Results:
