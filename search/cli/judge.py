@@ -1,6 +1,7 @@
 """The command that judges results which another tool made."""
 
 import math
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from search.cli.options import AsJson, user_path
-from search.cli.terminal import print_json, print_note, wide_console
+from search.cli.terminal import below_here, print_json, print_note, wide_console
 from spaces.errors import InputError
 from spaces.tasks import METRICS, Direction
 from spaces.text import show
@@ -38,6 +39,16 @@ def judge(
     baseline: Annotated[
         float | None, typer.Option(help="Value of a trivial prediction that arms must beat.")
     ] = None,
+    sizes: Annotated[
+        str | None,
+        typer.Option(
+            help="Examples in a training and in a test part, such as 800:200, where splits are of "
+            "the same data: adds an interval that allows for their overlap."
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write a page there.", parser=user_path)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Say which arm is better in results that any tool made, by how much, and how sure that is.
@@ -63,21 +74,41 @@ def judge(
         rule = f"--baseline must be a finite number, not {baseline}"
         raise InputError.of("gatesearch judge", rule, "give a value of the metric, or leave it out")
     judged = Metric(metric, chosen)
-    found, notes = elsewhere.verdicts(
+    found, notes, across = elsewhere.verdicts(
         results,
         metric=judged,
         margin=None if margin is None else parse_margin(margin),
         confidence=confidence,
         baseline=baseline,
+        test_to_train=None if sizes is None else _test_to_train(sizes),
     )
     for note in notes:
         print_note(note)
+    if report is not None:
+        from search.report.verdicts_page import write_verdicts
+
+        better = dict.fromkeys(found, judged.maximize)
+        title = f"{metric} in {results.name}"
+        write_verdicts(report, title, found, maximize=better, across=across, notes=notes)
+        print_note(f"the page is {below_here(report)}")
     if as_json:
-        plain = {task: verdict.as_dict() for task, verdict in found.items()}
-        print_json(plain.get("", plain))
+        tasks = {task: verdict.as_dict() for task, verdict in found.items()}
+        together = None if across is None else across.as_dict()
+        print_json(tasks.get("", {"tasks": tasks, "across": together}))
         return
     console = wide_console()
+    if across is not None:
+        console.print(terminal.across(across))
     for task, verdict in found.items():
         if task:
             console.rule(escape(task), align="left")
         console.print(terminal.verdict(verdict, maximize=judged.maximize))
+
+
+def _test_to_train(text: str) -> float:
+    """Return the quotient of sizes such as 800:200. Raises InputError."""
+    match = re.fullmatch(r"\s*([1-9][0-9]{0,12})\s*:\s*([1-9][0-9]{0,12})\s*", text)
+    if match is None:
+        rule = f"--sizes must be two numbers of examples, training:test, not {show(text)}"
+        raise InputError.of("gatesearch judge", rule, "give 800:200, or leave it out")
+    return int(match[2]) / int(match[1])

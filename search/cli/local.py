@@ -8,7 +8,9 @@ import typer
 from rich.markup import escape
 
 from search import environment
-from search.cli.options import AsJson, JobFile, JobName, Root, Target, user_path
+from search.cli.compare import compare
+from search.cli.job_folder import job_folder
+from search.cli.options import AsJson, JobFile, JobName, Root, user_path
 from search.cli.terminal import (
     Terminal,
     below_here,
@@ -103,7 +105,7 @@ def resume(name: JobName, root: Root = RUNS) -> None:
 
     Example: gatesearch resume vowels
     """
-    _continue(_folder(name, root))
+    _continue(job_folder(name, root))
 
 
 @app.command()
@@ -123,7 +125,7 @@ def extend(
     if not trials and not seeds and not replicates:
         rule = "an extension must add trials or replicates, not nothing"
         raise InputError.of("gatesearch extend", rule, "give --trials or --replicates")
-    _continue(_folder(name, root), trials=trials, seeds=seeds, replicates=replicates)
+    _continue(job_folder(name, root), trials=trials, seeds=seeds, replicates=replicates)
 
 
 def _continue(folder: Path, **more: int) -> None:
@@ -175,21 +177,6 @@ def _how_to_go_on(folder: Path) -> str:
     return f"nothing is lost. `{command('resume', folder)}` continues the job."
 
 
-def _folder(name: str, root: Path) -> Path:
-    """Return a job's folder. Raises InputError, naming the jobs that there are."""
-    folder = root.resolve() / name
-    from search.job.folder import has_job
-
-    if not has_job(folder):
-        from spaces.text import listed
-
-        names = sorted(path.parent.name for path in root.glob("*/job.yaml"))
-        known = f"which holds {listed(names)}" if names else "which holds no jobs"
-        rule = f"NAME must be a job in {root}, {known}"
-        raise InputError.of(name, rule, "name one of them, or give another folder with --root")
-    return folder
-
-
 @app.command()
 def results(
     name: JobName,
@@ -203,7 +190,7 @@ def results(
     """
     from search.results.read import read_results
 
-    found = read_results(_folder(name, root))
+    found = read_results(job_folder(name, root))
     trials = [trial for trial in found.trials if phase in (ShownPhase.ALL, trial.phase)]
     if as_json:
         print_json([trial.as_dict() for trial in trials])
@@ -215,24 +202,7 @@ def results(
         console.print(trials_table(trials, found.info.metric.name, console.width, again))
 
 
-@app.command()
-def compare(
-    name: JobName, target: Target = None, as_json: AsJson = False, root: Root = RUNS
-) -> None:
-    """Compare a job's arms: budgets spent, best values, confirmation with fresh seeds.
-
-    Example: gatesearch compare vowels --target 0.95
-    """
-    from search.results.read import read_results
-    from search.results.summarise import compare as compare_
-
-    found = compare_(read_results(_folder(name, root)), target)
-    if as_json:
-        print_json(found.as_dict())
-    else:
-        from search.results.terminal import comparison
-
-        Terminal().print(comparison(found))
+app.command()(compare)
 
 
 @app.command()
@@ -245,7 +215,7 @@ def report(name: JobName, root: Root = RUNS) -> None:
     from search.report.files import write_files
     from search.results.read import read_results
 
-    folder = _folder(name, root)
+    folder = job_folder(name, root)
     write_files(read_results(folder))
     print_text(str(below_here(folder / REPORT)))
 
@@ -268,7 +238,7 @@ def export(
     from search.results.read import read_results
     from search.run.lines import waits_shown
 
-    found = read_results(_folder(name, root))
+    found = read_results(job_folder(name, root))
     with waits_shown(Terminal(stderr=True)):
         paths = export_(found, out, top=top, arm=arm, force=force)
     for path in paths:
@@ -296,7 +266,7 @@ def clean(
     from search.run.lines import waits_shown
 
     with waits_shown(Terminal(stderr=True)):
-        cleaned = clean_(_folder(name, root), keep_best)
+        cleaned = clean_(job_folder(name, root), keep_best)
     removed = plural(cleaned.removed, "checkpoint")
     print_text(f"{removed} removed; {cleaned.kept} kept.")
 
@@ -310,7 +280,7 @@ def mirror(name: JobName, root: Root = RUNS) -> None:
     from search.job.folder import stored_job
     from search.tracking.mirror import mirror_once
 
-    folder = _folder(name, root)
+    folder = job_folder(name, root)
     state = mirror_once(folder, stored_job(folder).tracking.uri)
     if not state.complete:
         raise GatesearchError(f"MLflow is not complete: {state.error or 'no reason'}")

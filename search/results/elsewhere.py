@@ -6,8 +6,11 @@ import math
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
+from search.results.evidence.across import Across, Task
 from search.results.evidence.judge import judge
+from search.results.evidence.judge_across import across
 from search.results.evidence.pairs import Margin, Result, Results
 from search.results.evidence.verdict import Verdict
 from search.results.format import plural
@@ -25,6 +28,14 @@ _LARGEST = 100 * 2**20  # bytes of a file
 _LARGEST_VALUE = 1e100  # as in a journal: the square of such a number is still a number
 
 
+class Judged(NamedTuple):
+    """What a file's results say."""
+
+    verdicts: dict[str, Verdict]  #: by task, "" where there is no such column
+    notes: list[str]  #: on how the results were used
+    across: Across | None  #: what the tasks say together; None where no two have two arms in common
+
+
 def verdicts(
     path: Path,
     *,
@@ -32,11 +43,13 @@ def verdicts(
     margin: Margin | None = None,
     confidence: float = 0.95,
     baseline: float | None = None,
-) -> tuple[dict[str, Verdict], list[str]]:
-    """Return the verdict on each task of a CSV file, and notes on how its results were used.
+    test_to_train: float | None = None,
+) -> Judged:
+    """Return the verdict on each task of a CSV file, and what the tasks say together.
 
-    Raises InputError for a file that is not as `read_csv` says, and without a margin where 0.01
-    would be of another unit.
+    test_to_train: examples in a test part over those in a training part, where splits of the same
+    data overlap. Raises InputError for a file that is not as `read_csv` says, and without a margin
+    where 0.01 would be of another unit.
     """
     found = read_csv(path)
     values = [v for task in found.values() for own in task.scores.values() for v in own.values()]
@@ -56,11 +69,21 @@ def verdicts(
             baselines={} if baseline is None else {"baseline": baseline},
             ceiling=metric.ceiling if of_unit else None,
             observations=results.observations,
+            test_to_train=test_to_train,
             remedy="no two arms have a replicate of the same name; number them alike in every arm",
         )
         for task, results in found.items()
     }
-    return verdicts, list(_notes(found.values()))
+    tasks = [
+        Task(task, verdict, found[task].scores, metric.maximize)
+        for task, verdict in verdicts.items()
+    ]
+    over = across(tasks) if len(tasks) > 1 else None
+    notes = list(_notes(found.values()))
+    if over is not None and not over.pairs:
+        over = None
+        notes.append("Nothing is said over tasks: no two with a verdict have two arms in common.")
+    return Judged(verdicts, notes, over)
 
 
 def _notes(found: Collection[Results]) -> Iterator[str]:

@@ -131,9 +131,9 @@ def forest(
         )
         for index, pair in enumerate(seen)
     )
-    ticks = tuple((place(tick), text) for tick, text in _ticks(low, high))
+    numbers = tuple((place(tick), text) for tick, text in ticks(low, high))
     left_out = sum(pair.pairs > 0 for pair in pairs) - len(seen)
-    return Forest(rows, left_out, metric, maximize, margin, confidence, ticks, place(0.0))
+    return Forest(rows, left_out, metric, maximize, margin, confidence, numbers, place(0.0))
 
 
 def _span(pairs: Sequence[PairVerdict]) -> Interval:
@@ -165,7 +165,7 @@ def _places(place: Callable[[float], float], bounds: Interval, sign: float) -> I
     return max(place(low), 0.0), min(place(high), 1.0)
 
 
-def _ticks(low: float, high: float) -> Iterator[tuple[float, str]]:
+def ticks(low: float, high: float) -> Iterator[tuple[float, str]]:
     """Yield round numbers between two ends, with their texts."""
     rough = (high - low) / _TICKS
     power = 10.0 ** math.floor(math.log10(rough))

@@ -49,6 +49,13 @@ def with_deviation(mean: str, deviation: float | None) -> str:
     return mean if deviation is None else f"{mean} ± {value(deviation)}"
 
 
+def probability(share: float) -> str:
+    """Return a probability; one that only simulation tells from 0 or 1 is not written as that."""
+    if share < 0.001 or share > 0.999:
+        return "< 0.001" if share < 0.5 else "> 0.999"
+    return f"{share:.2f}" if 0.01 <= share <= 0.99 else f"{share:.3f}"
+
+
 def count(number: int | None) -> str:
     """Return a whole number with thousands separated."""
     return ABSENT if number is None else f"{number:,}"

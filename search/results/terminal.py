@@ -8,11 +8,14 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from search.results import forest, forest_text, sentences, tables
+from search.results import forest, forest_text, sentences, tables, tables_across
 from search.results.evidence import wording
+from search.results.evidence.across import Across
 from search.results.evidence.verdict import Verdict
 from search.results.figures import Comparison
 from search.results.tables import Column, Marked, Table
+
+SENTENCES = 6  #: pairs of arms that have one of their own over tasks; the tables have all
 
 
 def final_table(figures: Comparison) -> RenderableType:
@@ -48,6 +51,20 @@ def _sentence_and_figure(found: Verdict, *, maximize: bool) -> list[RenderableTy
     figure = forest.of_verdict(found, maximize=maximize)
     drawn = [Text(), forest_text.drawn(figure)] if figure.rows else []
     return [Text(found.sentence, style="bold"), *drawn]
+
+
+def across(found: Across) -> RenderableType:
+    """Return what several tasks say: sentences, tables, and what takes no part."""
+    parts: list[RenderableType] = [Text(found.sentence, style="bold"), Text()]
+    for pair in found.pairs[:SENTENCES] if len(found.pairs) > 1 else ():
+        parts += [Text(pair.sentence), Text()]
+    parts += [draw(tables_across.over_tasks(found)), Text(), draw(tables_across.per_task(found))]
+    if found.ranks is not None:
+        parts += [Text(), draw(tables_across.mean_ranks(found.ranks))]
+    parts += _list("Left out", (f"{name}: {why}" for name, why in found.left_out.items()))
+    parts += _list("Before you use this", found.cautions)
+    parts += _list("Not claimed", (text for text in (found.no_claim, found.no_ranks) if text))
+    return Group(*parts)
 
 
 def draw(table: Table) -> RenderableType:

@@ -12,4 +12,13 @@ baselines.py    nothing learned, too easy to tell
 verdict.py      what a verdict is made of, and its JSON
 wording.py      a verdict as one sentence
 judge.py        all of it together
+
+Over several tasks:
+
+stratified.py     the mean of P over these tasks, with its interval
+signed_rank.py    how likely an arm is better on further tasks
+ranks.py          arms at their mean ranks, and who is told apart
+across.py         what several tasks say, and its JSON
+wording_across.py    that as sentences
+judge_across.py      all of it together
 """

@@ -23,7 +23,7 @@ def written(folder: Path, header: str, rows: Iterable[str]) -> Path:
 
 
 def judged(path: Path, **options: object) -> tuple[Verdict, list[str]]:
-    found, notes = verdicts(path, metric=ACCURACY, **options)  # type: ignore[arg-type]
+    found, notes, _ = verdicts(path, metric=ACCURACY, **options)  # type: ignore[arg-type]
     [verdict] = found.values()
     return verdict, notes
 
@@ -83,7 +83,7 @@ def test_each_task_has_a_verdict_of_its_own(tmp_path: Path) -> None:
         for arm, value in (("a", 0.9 if better == "a" else 0.8), ("b", 0.85))
     ]
     path = written(tmp_path, "task,arm,replicate,value", rows)
-    found, _ = verdicts(path, metric=ACCURACY)
+    found, _, _ = verdicts(path, metric=ACCURACY)
     assert {task: verdict.winner for task, verdict in found.items()} == {"t1": "a", "t2": "b"}
 
 
