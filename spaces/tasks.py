@@ -190,7 +190,17 @@ class Symbolic(BuiltIn):
     )
     symbols: Integer = Field(4, ge=2, description="Size of the alphabet.")
     length: Integer = Field(3500, ge=10, description="Symbols of the whole string.")
-    window: Integer = Field(100, ge=2, description="Symbols that are predicted in one sequence.")
+    window: Integer = Field(100, ge=2, description="Symbols of one sequence.")
+    scored: Literal["all", "last"] = Field(
+        "all",
+        description="Whose next symbol is predicted: of all of a window, or of the last one alone, "
+        "which makes it a classification.",
+    )
+
+    @property
+    def of_kind(self) -> TaskKind:
+        """next-token; classification where the last position alone is scored."""
+        return "classification" if self.scored == "last" else self.kind_of_task
 
     @model_validator(mode="after")
     def _check_window(self) -> Self:

@@ -3,6 +3,7 @@
 app.py       the commands together; where exceptions become messages and exit codes
 local.py     commands on this machine
 cluster.py   commands on a cluster
+claims.py    what articles claim, held against jobs that run here
 judge.py     the verdict on results that another tool made
 tables.py    tables of the commands that list
 

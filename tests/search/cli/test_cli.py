@@ -26,7 +26,7 @@ GATESEARCH = Path(sys.executable).parent / "gatesearch"
 COMMANDS = (
     *("validate", "schema", "run", "resume", "extend"),
     *("results", "compare", "report", "export", "clean", "mirror", "dashboard"),
-    *("predict", "tasks", "cells", "judge"),
+    *("predict", "tasks", "cells", "judge", "claims"),
     *("submit", "jobs", "status", "logs", "stop", "fetch"),
     "doctor",
 )
@@ -52,6 +52,7 @@ def call(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         ["run", "missing.yaml"],
         ["resume", "nothing"],
         ["compare", "nothing"],
+        ["claims", "--summarise", "--only", "nothing"],
         ["extend", "nothing"],
         ["clean", "nothing"],
         ["clean", "q", "--keep-best", "0"],

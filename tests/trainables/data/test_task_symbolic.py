@@ -143,3 +143,26 @@ def test_more_symbols_than_steps_are_refused() -> None:
 
 def test_a_length_beyond_the_memory_is_refused_at_once() -> None:
     assert "memory" in refusal(complexity=10, length=10**15)
+
+
+def test_a_window_that_is_scored_at_its_last_position_is_followed_by_its_class() -> None:
+    spec = Symbolic(name="symbolic", complexity=12, length=400, window=30, scored="last")
+    every, last = load(spec.model_copy(update={"scored": "all"}), Path()), load(spec, Path())
+    assert last.info.kind == "classification" and every.info.kind == "next-token"
+    for name in ("validation", "test"):
+        tiled, windowed = getattr(every, name), getattr(last, name)
+        series = np.concatenate(
+            [
+                tiled.all_steps()[:1],
+                *(
+                    tiled.all_steps()[start + 1 : start + length]
+                    for start, length in zip(tiled.starts, tiled.lengths, strict=True)
+                ),
+            ]
+        )
+        assert len(windowed) == len(series) - spec.window, "a window begins at every step"
+        steps = windowed.all_steps().reshape(len(windowed), spec.window, spec.symbols)
+        for start, (window, target) in enumerate(zip(steps, windowed.targets, strict=True)):
+            assert window.argmax(1).tolist() == series[start : start + spec.window].tolist()
+            assert target == series[start + spec.window]
+        assert (steps.sum(2) == 1).all()

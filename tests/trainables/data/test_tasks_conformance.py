@@ -35,6 +35,9 @@ class Row:
 TABLE = {
     "japanese-vowels": Row(JapaneseVowels(name="japanese-vowels")),
     "symbolic": Row(Symbolic(name="symbolic", complexity=20, length=700, window=20), repeats=True),
+    "symbolic, last": Row(
+        Symbolic(name="symbolic", complexity=20, length=700, window=20, scored="last"), repeats=True
+    ),
     "characters": Row(Characters(name="characters", window=40, limit=20000), seeded=False),
     "adding": Row(Adding(name="adding", length=12, examples=60)),
     "own classification": Row(OwnData(kind="classification", data="classification.npz")),

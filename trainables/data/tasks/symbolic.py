@@ -6,6 +6,10 @@ length, and a network has to memorise it. Their complexity, and ours, is the num
 LZW emits for the base string (Welch, "A technique for high-performance data compression",
 Computer 17, 1984: a parsing of the LZ78 type, not the LZ76 count of the same name).
 
+With `scored: last`, as in the paper, one symbol is predicted for each window: the one after it, by
+a model that has seen the whole window. Windows then begin at every step. Otherwise the next symbol
+is predicted at each position of a window, at the first ones from little context.
+
 Two things differ from their benchmark on purpose: a string is reproducible from the seed, and it
 has exactly the complexity that was asked for.
 """
@@ -20,7 +24,7 @@ from numpy.typing import NDArray
 from spaces.errors import InputError
 from spaces.tasks import Symbolic
 from trainables.data.memory import refuse_unless_it_fits
-from trainables.data.sequences import Dealing
+from trainables.data.sequences import Dealing, Sequences
 from trainables.data.splits import Parts, consecutive, windows
 
 SHARES = (0.7, 0.15, 0.15)  # of the string, in time order
@@ -108,7 +112,8 @@ def load(spec: Symbolic, base: Path) -> Parts:
             f"of a length of {spec.length} they get {shortest}",
             f"give a length of at least {enough}, or a smaller window",
         )
-    refuse_unless_it_fits(spec.length * 8 * (OVERLAP + 1), "task.length", "give a smaller length")
+    each = 4 * spec.window * spec.symbols if spec.scored == "last" else 8 * (OVERLAP + 1)
+    refuse_unless_it_fits(spec.length * each, "task.length", "give a smaller length")
     longest = stretches[0].stop
     if spec.symbols > longest:
         raise InputError.of(
@@ -120,16 +125,23 @@ def load(spec: Symbolic, base: Path) -> Parts:
     repeated = _draw(spec, longest)
     text = np.resize(repeated, spec.length)
     train, validation, test = (text[stretch] for stretch in stretches)
-    return Parts(
-        spec.name,
-        "next-token",
-        spec.symbols,
-        spec.symbols,
-        windows(train, spec.window, max(1, spec.window // OVERLAP)),
-        windows(validation, spec.window, spec.window),
-        windows(test, spec.window, spec.window),
-        dealing=Dealing("draws", spec=spec),
-    )
+    if spec.scored == "last":
+        parts = [_last(part, spec.window, spec.symbols) for part in (train, validation, test)]
+    else:
+        parts = [
+            windows(train, spec.window, max(1, spec.window // OVERLAP)),
+            windows(validation, spec.window, spec.window),
+            windows(test, spec.window, spec.window),
+        ]
+    dealing = Dealing("draws", spec=spec)
+    return Parts(spec.name, spec.of_kind, spec.symbols, spec.symbols, *parts, dealing=dealing)
+
+
+def _last(series: NDArray[np.int64], window: int, symbols: int) -> Sequences:
+    """Return all windows of a series, one-hot, each with the symbol after it as its class."""
+    spans = np.lib.stride_tricks.sliding_window_view(series, window + 1)
+    one_hot = np.eye(symbols, dtype=np.float32)[spans[:, :-1].ravel()]
+    return Sequences(one_hot, np.full(len(spans), window, np.int64), spans[:, -1].copy())
 
 
 def _draw(spec: Symbolic, longest: int) -> NDArray[np.int64]:

@@ -1,0 +1,170 @@
+"""Rules that read pairs of arms. A pair is two arms' replicates on the same split and seed.
+
+Each rule is one comparison of two arms, at the job's confidence and margin. Claims are questions of
+their own: nothing is corrected for how many of them are asked.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+
+from search.journal.trial import TrialResult
+from search.results.claims.finding import Answer, Finding, task_of
+from search.results.evidence.judge import judge
+from search.results.evidence.pairs import Margin, Scores
+from search.results.evidence.pairs import Results as Paired
+from search.results.evidence.verdict import PairVerdict
+from search.results.format import bounds, plural, signed
+from search.results.job_verdict import margin_of
+from search.results.read import Results
+from search.results.scores import replicate_results
+
+#: The difference of two generalisation gaps that counts as none, in the metric's unit.
+GAP_MARGIN = 0.01
+_ROUNDING = 1e-9  #: of sums of seconds
+
+
+def no_difference(results: Results, first: str, second: str) -> Iterator[Finding]:
+    """Yield whether two arms are equivalent: to find no difference is not enough."""
+    pair = _duel(results, tested(results, first, second))
+    answer: Answer = "cannot tell"
+    if pair.decision != "inconclusive":
+        answer = "holds" if pair.decision == "equivalent" else "does not hold"
+    yield _finding(results, f"test {results.info.metric.name}", answer, pair)
+
+
+def better(results: Results, first: str, second: str) -> Iterator[Finding]:
+    """Yield whether the first arm is better than the second, not only as good."""
+    pair = _duel(results, tested(results, first, second))
+    yield _finding(results, f"test {results.info.metric.name}", _wins(pair), pair)
+
+
+def not_worse(results: Results, first: str, second: str) -> Iterator[Finding]:
+    """Yield whether the first arm is better than the second or equivalent to it."""
+    pair = _duel(results, tested(results, first, second))
+    yield _finding(results, f"test {results.info.metric.name}", _keeps_up(pair), pair)
+
+
+def larger_gap(results: Results, first: str, second: str) -> Iterator[Finding]:
+    """Yield whether the first arm's generalisation gap is larger than the second's."""
+    scores = {arm: _gaps(results, arm) for arm in (first, second)}
+    pair = _duel(results, scores, maximize=True, margin=Margin(GAP_MARGIN))
+    what = f"gap in {results.info.metric.name} between training and test data"
+    yield _finding(results, what, _wins(pair), pair)
+
+
+def shallow_keeps_up(results: Results, shallow: str, *deeper: str) -> Iterator[Finding]:
+    """Yield whether the shallow arm does as well as each deeper one in the same training time.
+
+    The time is what a whole training of the faster of the two took, on each split: the best
+    validation value that an arm's configurations had by then counts, of as many for both.
+    """
+    for deep in deeper:
+        pair = _duel(results, _in_equal_time(results, shallow, deep))
+        what = f"validation {results.info.metric.name} in equal training time"
+        yield _finding(results, what, _keeps_up(pair), pair)
+
+
+# What pairs are made of
+
+
+def tested(results: Results, *arms: str) -> dict[str, Scores]:
+    """Return the arms' test values by what pairs them."""
+    found = Paired(replicate_results(results.info.metric, arms, results.trials)).scores
+    return {arm: found.get(arm, {}) for arm in arms}
+
+
+def _gaps(results: Results, arm: str) -> Scores:
+    """Return an arm's gaps by replicate, of the trials whose test values count."""
+    scored: list[TrialResult] = [trial for trial in results.confirm if trial.arm == arm]
+    if any(trial.candidate is None for trial in scored):
+        scored = list(results.candidates(arm)[0].replicates)
+    return {str(trial.replicate): trial.gap for trial in scored if trial.gap is not None}
+
+
+def _in_equal_time(results: Results, first: str, second: str) -> dict[str, Scores]:
+    groups: dict[str, dict[str, list[TrialResult]]] = {
+        arm: defaultdict(list) for arm in (first, second)
+    }
+    for trial in results.confirm:
+        if trial.arm in groups and trial.state in ("complete", "diverged"):
+            groups[trial.arm][str(trial.replicate)].append(trial)
+    scores: dict[str, dict[str, float | None]] = {first: {}, second: {}}
+    for key in groups[first].keys() & groups[second].keys():
+        time = min(_seconds(groups[arm][key]) for arm in groups)
+        for arm in groups:
+            scores[arm][key] = _best_within(groups[arm][key], time)
+    return {arm: dict(sorted(own.items())) for arm, own in scores.items()}
+
+
+def _seconds(trials: list[TrialResult]) -> float:
+    """Return the time of the longest whole training; infinite where none came to its end."""
+    whole = [trial.train_seconds for trial in trials if trial.state == "complete"]
+    return max(whole, default=math.inf)
+
+
+def _best_within(trials: list[TrialResult], seconds: float) -> float | None:
+    """Return the best value that trials had after so many seconds each; None for none."""
+    reached = [value for trial in trials for value in _values_within(trial, seconds)]
+    return trials[0].metric.best(reached) if reached else None
+
+
+def _values_within(trial: TrialResult, seconds: float) -> Iterator[float]:
+    spent = [epoch.seconds for epoch in trial.curve]
+    for number, epoch in enumerate(trial.curve, 1):
+        if math.fsum(spent[:number]) <= seconds * (1 + _ROUNDING):
+            yield epoch.value
+
+
+# What a pair says
+
+
+def _duel(
+    results: Results,
+    scores: Mapping[str, Scores],
+    *,
+    maximize: bool | None = None,
+    margin: Margin | None = None,
+) -> PairVerdict:
+    confirm, metric = results.job.confirm, results.info.metric
+    found = judge(
+        scores,
+        metric=metric.name,
+        maximize=metric.maximize if maximize is None else maximize,
+        design=confirm.design,
+        margin=margin or margin_of(confirm),
+        confidence=confirm.confidence,
+    )
+    return found.pairs[0]
+
+
+def _wins(pair: PairVerdict) -> Answer:
+    if pair.decision == "inconclusive":
+        return "cannot tell"
+    return "holds" if pair.winner == pair.first else "does not hold"
+
+
+def _keeps_up(pair: PairVerdict) -> Answer:
+    if pair.decision == "inconclusive":
+        return "cannot tell"
+    return "does not hold" if pair.winner == pair.second else "holds"
+
+
+def _finding(results: Results, what: str, answer: Answer, pair: PairVerdict) -> Finding:
+    return Finding(task_of(results), what, answer, numbers(pair), pair.as_dict())
+
+
+def numbers(pair: PairVerdict) -> str:
+    """Return what is known of a pair of arms as a clause."""
+    if not pair.pairs:
+        return f"no pairs of {pair.first} and {pair.second} yet"
+    low, high = (100 * bound for bound in pair.interval)
+    text = (
+        f"{pair.first} wins {100 * pair.probability:.0f} % of {plural(pair.pairs, 'pair')} against "
+        f"{pair.second} ({low:.0f} to {high:.0f} %)"
+    )
+    if pair.difference is not None:
+        text += f", mean difference {signed(pair.difference)}"
+        if pair.difference_interval is not None:
+            text += f" ({bounds(*pair.difference_interval)})"
+    return text
