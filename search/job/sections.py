@@ -21,6 +21,7 @@ from search.job.objectives import Objective
 from search.job.pruner_sections import PrunerSection, SuccessiveHalvingSection
 from search.job.resources_section import ResourcesSection
 from search.job.samplers import SAMPLERS, sampler_name
+from search.job.start_section import StartSection, start_faults
 from search.job.urls import Url
 from spaces.arm_section import ArmSection, ArmWritten
 from spaces.arms import Arm
@@ -130,6 +131,9 @@ class SearchSection(Section):
     )
     warm_start: Name | None = Field(
         None, description="A prior job in the same root; the samplers learn from its trials."
+    )
+    start_from: tuple[StartSection, ...] = Field(
+        (), description="Configurations that every arm tries first, whole or in part."
     )
     retries: Integer = Field(
         2, ge=0, description="How often a trial is started again after a fault."
@@ -293,6 +297,7 @@ class JobFile(Section):
             faults += sampler_faults(
                 search.sampler, search.objectives, search.warm_start is not None, arms
             )
+            faults += start_faults(search.start_from, arms)
         if faults:
             raise refusal(faults)
         return search

@@ -83,6 +83,11 @@ def _findings(figures: Comparison) -> Iterator[str]:
             f"{listed(means)}. This orders these runs; the verdict says what follows from it."
         )
         yield from _differences_to(figures, confirmed[0][0])
+    if figures.starts:
+        yield (
+            f"Every arm began with the {plural(figures.starts, 'configuration')} that the job file "
+            "gives (search.start_from)."
+        )
     for arm in figures.arms:
         yield _leader(figures, arm)
     yield from _alone(figures)

@@ -68,6 +68,7 @@ def compare(results: Results, target: float | None = None) -> Comparison:
         verdict=judge_job(results, arms, progress),
         front=tuple(_front(results)),
         costs=tuple(cost_fronts(arms, metric)),
+        starts=len(results.job.search.start_from),
         warm_start=name and inherited(name, results.warm_start),
         objections=objections(results),
     )

@@ -9,7 +9,7 @@ from search.journal.replay import JobState, NewTrial
 from search.study.arm_study import ArmStudy
 from search.study.samplers import QUICK
 from search.study.seeds import derive_seed
-from search.study.suggestions import Suggestion, begin
+from search.study.suggestions import Suggestion, begin, controls_before
 from spaces.arms import Arm
 
 
@@ -29,7 +29,7 @@ def ask(job: JobSpec, arm: Arm, number: int, study: ArmStudy) -> PendingTrial:
     number: of the trial, which also says whether it is a control trial.
     """
     share = job.search.control_fraction
-    control = int((number + 1) * share + 1e-9) > int(number * share + 1e-9)
+    control = controls_before(number + 1, share) > controls_before(number, share)
     suggest = study.prepare_suggestion(number, control=control)
     slow = not (control or job.search.sampler in QUICK)
     return PendingTrial(arm.name, number, control, begin(suggest, on_thread=slow))

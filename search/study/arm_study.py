@@ -137,7 +137,8 @@ class ArmStudy:
         one reports values and ends trials. One suggestion is made at a time: its trial starts
         before the next one is prepared. Control trials are drawn at random.
         """
-        attributes = {} if self._cma is None or control else self._cma.begin()
+        drawn = control or self._suggester.starts_from_given(number)
+        attributes = {} if self._cma is None or drawn else self._cma.begin()
         visibility = self._suggester.visibility(number, control=control)
         shown = Shown(self._shown(visibility), self._stored.attributes)
 

@@ -93,11 +93,12 @@ def draw_alike(
 def repeat(arm: Arm, answers: Mapping[str, Any]) -> Sample:
     """Return the configuration that answers lead to; each must be a value of its domain."""
 
-    def answer(name: str, domain: Domain) -> Any:
-        real = isinstance(distribution(domain), FloatDistribution)
-        return float(answers[name]) if real else answers[name]
+    return Answers(lambda name, domain: stored(domain, answers[name])).configure(arm)
 
-    return Answers(answer).configure(arm)
+
+def stored(domain: Domain, value: Any) -> Any:
+    """Return a value of a domain as Optuna stores it."""
+    return float(value) if isinstance(distribution(domain), FloatDistribution) else value
 
 
 def distribution(domain: Domain) -> BaseDistribution:

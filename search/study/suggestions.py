@@ -7,6 +7,9 @@ they are new measurements. Control trials accept repeats at once, because they m
 draws from the whole space. Those of one number are drawn alike in every arm: a setting that arms
 share has the same value in them, so that what differs between arms is the arm.
 
+The first trials of an arm, controls aside, are the configurations that the job starts from, if it
+names any. What they leave out is drawn alike in every arm.
+
 A configuration over the limit of parameters is never accepted. One within it exists (`check` of a
 job refuses other arms), and is constructed if chance does not find it.
 """
@@ -25,7 +28,7 @@ from search.study import samplers
 from search.study.objectives import Objectives
 from search.study.optuna_compat import shares_parameters
 from search.study.sampler_storage import SuggestionStorage
-from search.study.sampling import Sample, draw, draw_alike, everything
+from search.study.sampling import Sample, draw, draw_alike, everything, repeat
 from search.study.seeds import derive_seed
 from spaces.arms import Arm
 from spaces.min_size import smallest
@@ -86,7 +89,7 @@ class Suggester:
 
     def visibility(self, number: int, *, control: bool) -> samplers.Visibility:
         """Return which trials must be shown for the suggestion of trial `number`."""
-        if control:
+        if control or self.starts_from_given(number):
             return "nothing"
         return samplers.choose(self._job, self._arm.name, self._seed(number, 0)).visibility
 
@@ -96,12 +99,38 @@ class Suggester:
         It depends on nothing that changes before `tried` reports a configuration, so that another
         thread may call it.
         """
+        if not control and self.starts_from_given(number):
+            return Suggestion(self._start(number), control, {}, {})
         first = self._attempt(number, 0, shown, control=control)
         return replace(first, sample=self._accept(number, first.sample, shown, control=control))
 
     def tried(self, sample: Sample) -> None:
         """Take in that a trial of a configuration has started."""
         self._tried.add(sample.digest)
+
+    def starts_from_given(self, number: int) -> bool:
+        """Return whether trial `number`, if it is no control trial, is one that the job names."""
+        search = self._job.search
+        return number - controls_before(number, search.control_fraction) < len(search.start_from)
+
+    def _start(self, number: int) -> Sample:
+        """Return the configuration that the job has trial `number` start from.
+
+        Of what is left out the first draw counts that is within the limit of parameters; a whole
+        configuration over the limit gives way to the smallest one.
+        """
+        search = self._job.search
+        place = number - controls_before(number, search.control_fraction)
+        given = search.start_from[place].given()
+        for attempt in range(RANDOM_ATTEMPTS):
+
+            def seed(name: str, attempt: int = attempt) -> int:
+                return derive_seed(search.seed, "start", place, attempt, name)
+
+            sample = draw_alike(self._arm, seed, given)
+            if self._within_limit(sample):
+                return sample
+        return repeat(self._arm, self._smallest)
 
     def _accept(self, number: int, first: Sample, shown: Shown, *, control: bool) -> Sample:
         """Return the first suggestion, or another one if it is over the limit or not new."""
@@ -193,6 +222,11 @@ class Suggester:
     def _smallest(self) -> dict[str, Any]:
         """The values of the configuration with the fewest parameters."""
         return smallest(self._arm, *self._sizes)[1]
+
+
+def controls_before(number: int, share: float) -> int:
+    """Return how many of the trials with smaller numbers are control trials."""
+    return int(number * share + 1e-9)
 
 
 def begin(suggest: Callable[[], Suggestion], *, on_thread: bool) -> Future[Suggestion]:
