@@ -19,8 +19,7 @@ Record kinds, each an object with the key "record":
     extend  trials, seeds, replicates, time       budget added to a finished job; replicates: how
             many there are to be, where that was open
     phase   phase, time                           search, confirm, report or done
-    alone   key, batch_1_ms, batch_64_ms, path, threads, epoch_seconds, peak_bytes, training_path,
-            time     what a finalist costs, see AloneTimes
+    alone   key, time, fields of AloneTimes       what a finalist costs
 
 Objects without that key are Optuna's own journal records and are passed over here. Applying a
 record twice changes nothing.
