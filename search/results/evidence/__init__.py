@@ -17,6 +17,7 @@ Over several tasks:
 
 stratified.py     the mean of P over these tasks, with its interval
 signed_rank.py    how likely an arm is better on further tasks
+claims.py         better, equivalent or inconclusive on further tasks
 ranks.py          arms at their mean ranks, and who is told apart
 across.py         what several tasks say, and its JSON
 wording_across.py    that as sentences

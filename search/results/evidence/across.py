@@ -53,7 +53,9 @@ class AcrossPair:
     interval: Interval  #: of it; those of all pairs of arms hold together
     #: Below FEWEST tasks these are None, and where a margin of 0 leaves no common unit.
     shares: Shares | None = None  #: see signed_rank.py
-    p_value: float | None = None  #: of Wilcoxon's test that neither is better, corrected by Holm
+    p_value: float | None = (
+        None  #: Wilcoxon's, that neither is better by the margin; Holm's correction
+    )
     decision: Decision | None = None
     winner: str | None = None  #: where the decision is "better"
     sentence: str = ""

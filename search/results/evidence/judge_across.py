@@ -1,6 +1,6 @@
 """From the verdicts on several tasks to what holds over tasks: the one function that reaches it."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from typing import NamedTuple
@@ -9,10 +9,11 @@ import numpy as np
 
 from search.results.evidence.across import FEWEST, Across, AcrossPair, OnTask, Task
 from search.results.evidence.betting import Counts, Floats
+from search.results.evidence.claims import Claim, claims
 from search.results.evidence.difference import always_valid
 from search.results.evidence.pairs import Paired
 from search.results.evidence.ranks import Ranks, holm, least_tasks, ranks
-from search.results.evidence.signed_rank import Shares, bayesian, two_sided, within
+from search.results.evidence.signed_rank import beyond
 from search.results.evidence.stratified import mean_interval
 from search.results.evidence.verdict import PairVerdict, Verdict
 from search.results.evidence.wording_across import headline, sentence
@@ -29,10 +30,7 @@ def across(
     Tasks whose verdict says nothing on arms are left out. Metrics and margins may differ: P needs
     no unit, and gains are counted in margins.
 
-    Below FEWEST tasks nothing is claimed over tasks. From there on "better" takes both tests: a
-    probability of `confidence` that the first arm is better by more than the margin on most further
-    tasks, and Wilcoxon's test. "equivalent" takes the same of the region within the margin. Both
-    are corrected for the number of pairs of arms. The interval of the mean of P needs no such
+    Below FEWEST tasks nothing is claimed over tasks. The interval of the mean of P needs no such
     number: it speaks of these tasks.
     """
     why = {task.origin: reason for task in tasks if (reason := _says_nothing(task.verdict))}
@@ -42,8 +40,10 @@ def across(
     common = list(_common(used))
     no_claim, rope = _unit(used)
     tested = [two for two in common if not no_claim and len(two.found) >= FEWEST]
-    claims = dict(zip(((t.first, t.second) for t in tested), _claims(tested, rope), strict=True))
-    pairs = [_pair(two, claims.get((two.first, two.second)), alpha, len(common)) for two in common]
+    claimed = zip(tested, claims([two.gains for two in tested], rope, alpha), strict=True)
+    claim_of = {(two.first, two.second): claim for two, claim in claimed}
+    level = alpha / max(1, len(common))
+    pairs = [_pair(two, claim_of.get((two.first, two.second)), level) for two in common]
     pairs = [replace(p, sentence=sentence(p, len(common), confidence)) for p in pairs]
     ranked, no_ranks = (None, no_claim) if no_claim else _ranks(used, pairs, alpha)
     return Across(
@@ -71,43 +71,25 @@ class _Two(NamedTuple):
         return np.array([each.gain for _, each in self.found])
 
 
-class _Claim(NamedTuple):
-    """What the tests say of two arms; p-values are corrected by Holm."""
-
-    shares: Shares
-    apart: float  #: of the same gains in both directions
-    same: float  #: of gains centred beyond the margin
-
-
-def _claims(tested: Sequence[_Two], rope: float) -> list[_Claim]:
-    def corrected(test: Callable[[Floats], float]) -> list[float]:
-        return holm([test(two.gains) for two in tested])
-
-    apart, same = corrected(two_sided), corrected(lambda gains: within(gains, rope))
-    shares = [bayesian(two.gains, rope) for two in tested]
-    return [_Claim(*each) for each in zip(shares, apart, same, strict=True)]
-
-
-def _pair(two: _Two, claim: _Claim | None, alpha: float, pairs_of_arms: int) -> AcrossPair:
-    level = alpha / pairs_of_arms
-    counts = [_counts(task, two.first, two.second) for task, _ in two.found]
+def _pair(two: _Two, claim: Claim | None, level: float) -> AcrossPair:
+    """level: alpha's share of one pair of arms."""
     found = AcrossPair(
         first=two.first,
         second=two.second,
         tasks=tuple(each for _, each in two.found),
         probability=float(np.mean([each.pair.probability for _, each in two.found])),
-        interval=mean_interval(counts, level),
+        interval=mean_interval([_counts(t, two.first, two.second) for t, _ in two.found], level),
     )
     if claim is None:
         return found
-    found = replace(found, shares=claim.shares, p_value=claim.apart, decision="inconclusive")
-    ahead = max(claim.shares.first, claim.shares.second)
-    if ahead >= 1 - level and claim.apart <= alpha:
-        winner = two.first if ahead == claim.shares.first else two.second
-        return replace(found, decision="better", winner=winner)
-    if claim.shares.same >= 1 - level and claim.same <= alpha:
-        return replace(found, decision="equivalent")
-    return found
+    ahead = two.first if claim.shares.first > claim.shares.second else two.second
+    return replace(
+        found,
+        shares=claim.shares,
+        p_value=claim.p_value,
+        decision=claim.decision,
+        winner=ahead if claim.decision == "better" else None,
+    )
 
 
 def _says_nothing(verdict: Verdict) -> str | None:
@@ -207,7 +189,7 @@ def _ranks(
             f"There is no critical-difference diagram: with {len(arms)} arms, no two could be told "
             f"apart by their ranks on fewer than {least} tasks, and there are {len(tasks)}."
         )
-    p_values = holm([two_sided(np.array([each.gain for each in pair.tasks])) for pair in own])
+    p_values = holm([beyond(np.array([each.gain for each in pair.tasks]), 0.0) for pair in own])
     apart = {
         frozenset((pair.first, pair.second))
         for pair, p in zip(own, p_values, strict=True)

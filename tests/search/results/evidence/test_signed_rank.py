@@ -13,8 +13,8 @@ from search.results.evidence.signed_rank import (
     Shares,
     above_zero,
     bayesian,
+    beyond,
     midranks,
-    two_sided,
     within,
 )
 
@@ -72,7 +72,7 @@ def test_wilcoxons_test_gives_what_scipy_gives_where_nothing_ties() -> None:
     rng = np.random.default_rng(1)
     for number in (6, 9, 14):
         gains = rng.normal(0.5, 1, number)
-        assert two_sided(gains) == pytest.approx(stats.wilcoxon(gains, method="exact").pvalue)
+        assert beyond(gains, 0.0) == pytest.approx(stats.wilcoxon(gains, method="exact").pvalue)
         greater = stats.wilcoxon(gains, alternative="greater", method="exact").pvalue
         assert above_zero(gains) == pytest.approx(greater)
 
@@ -81,6 +81,8 @@ def test_gains_within_the_margin_are_shown_so_from_both_sides() -> None:
     assert within(np.array([0.1, -0.2, 0.3, 0.05, -0.1, 0.2]), 1.0) == 1 / 64
     assert within(np.array([0.1, -0.2, 0.3, 0.05, -0.1, 5.0]), 1.0) > 0.05
     assert within(np.array([2.0] * 6), 1.0) == 1.0
+    assert beyond(np.array([2.0] * 6), 1.0) == 2 / 64
+    assert beyond(np.array([0.9] * 6), 1.0) == 1.0
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=12))
@@ -97,7 +99,7 @@ def test_holm_corrects_step_by_step() -> None:
 def test_fewer_tasks_than_the_least_can_tell_no_two_arms_apart() -> None:
     for pairs in (1, 3, 6, 10):
         least = least_tasks(pairs, 0.05)
-        ahead = [two_sided(np.arange(1.0, number + 1)) for number in (least - 1, least)]
+        ahead = [beyond(np.arange(1.0, number + 1), 0.0) for number in (least - 1, least)]
         assert pairs * ahead[0] > 0.05 >= pairs * ahead[1]
 
 
