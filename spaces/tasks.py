@@ -3,13 +3,13 @@
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
-from pydantic import Discriminator, Field, StrictBool, Tag, field_validator, model_validator
+from pydantic import Discriminator, Field, StrictBool, Tag, model_validator
 
 from spaces.fields import Fault, Integer, Section, Text, refusal
-from spaces.paths import in_home
+from spaces.own_data import SHORT, Columns, DataSection, Label
 from spaces.text import listed, show, suggestion
 
 TaskKind = Literal["classification", "regression", "next-token", "next-step"]
@@ -98,11 +98,20 @@ class TaskInfo:
     longest: int  #: steps of the longest sequence over all splits
     metric: Metric  #: the one that the job is decided by
     fingerprint: str = ""  #: sha256 over all splits; identifies the data in tracking and report
+    #: Of own data, the user's own name of each class or symbol; None where they are 0, 1, 2, ….
+    labels: tuple[Label, ...] | None = None
+    columns: Columns | None = None  #: of own data from a table: how it was read
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Self:
         """Return what dataclasses.asdict made plain: in a journal, a weights file or an export."""
-        return cls(**{**plain, "metric": Metric(**plain["metric"])})
+        labels, columns = plain.get("labels"), plain.get("columns")
+        typed = {
+            "metric": Metric(**plain["metric"]),
+            "labels": None if labels is None else tuple(labels),
+            "columns": None if columns is None else Columns.from_dict(columns),
+        }
+        return cls(**{**plain, **typed})
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
@@ -239,15 +248,15 @@ class Adding(BuiltIn):
 
 
 class OwnData(TaskSection):
-    """The user's own data, from an .npz file without pickles."""
+    """The user's own data, from a file without pickles."""
 
     form = "<own data>"
 
     kind: TaskKind = Field(
         description="A class or a number for each sequence, the next symbol, or the next frame."
     )
-    data: Text = Field(
-        description="An .npz file; a relative path starts from the job file's folder."
+    data: Annotated[DataSection, SHORT] = Field(
+        description="A file, or a mapping of a file and the columns of its table."
     )
     standardise: StrictBool = Field(
         True,
@@ -255,13 +264,24 @@ class OwnData(TaskSection):
         "training part; predictions and mse are in the data's own units all the same.",
     )
 
-    @field_validator("data")
-    @classmethod
-    def _check_data(cls, data: str) -> str:
-        if not data.isprintable() or "://" in data or PurePath(data).suffix.lower() != ".npz":
-            rule = f"data must be the path of a local .npz file, not {show(data)}"
-            raise refusal([Fault(rule, "write the arrays with numpy.savez and name that file")])
-        return data
+    @model_validator(mode="after")
+    def _check_columns(self) -> Self:
+        if not self.data.is_table:
+            return self
+        missing = {"id": "which sequence a row is of", "target": "what is predicted"}
+        faults = []
+        for role, what in missing.items():
+            if is_causal(self.kind) or getattr(self.data, role) is not None:
+                continue
+            rule = f"{role} must name the column that says {what}, for {self.kind}"
+            remedy = f"write data: {{file: {self.data.file}, {role}: COLUMN, …}}; `gatesearch init "
+            faults.append(Fault(rule, f"{remedy}{self.data.file}` finds it", ("data", role)))
+        if is_causal(self.kind) and self.data.target is not None:
+            rule = f"target must not be given for {self.kind}: the next step is what is predicted"
+            faults.append(Fault(rule, "remove it", ("data", "target")))
+        if faults:
+            raise refusal(faults)
+        return self
 
     @property
     def of_kind(self) -> TaskKind:
@@ -271,11 +291,7 @@ class OwnData(TaskSection):
     @property
     def label(self) -> str:
         """The stem of the data file."""
-        return PurePath(self.data).stem
-
-    def file(self, base: Path) -> Path:
-        """Return the data file of a job whose relative paths start from a folder."""
-        return base / in_home(self.data)
+        return PurePath(self.data.file).stem
 
 
 def _check_window(window: int, steps: int, name: str) -> None:

@@ -86,7 +86,7 @@ def submit(
     from spaces.tasks import OwnData
 
     job = JobSpec.load(job_file)
-    data_files = [in_home(job.task.data)] if isinstance(job.task, OwnData) else []
+    data_files = [in_home(job.task.data.file)] if isinstance(job.task, OwnData) else []
     with _cluster(address, token_file) as cluster:
         submission = cluster.submit(
             job.base / job_file.name,

@@ -90,7 +90,7 @@ def compact_table(caption: str | None = None) -> Table:
 def tasks_table(tasks: Iterable[dict[str, Any]]) -> Table:
     """Return a table of the built-in tasks as `trainables.data.tasks.describe` gives them."""
     table = compact_table(
-        "your own data: task: {kind: classification, data: FILE.npz}; see the README"
+        "your own data: task: {kind: classification, data: FILE}; `gatesearch init FILE` writes it"
     )
     for name in ("task", "kind"):
         table.add_column(name, no_wrap=True)

@@ -49,7 +49,9 @@ def _task(results: Results) -> dict[str, Any]:
     task = {key: value for key, value in job.dump()["task"].items() if value is not None}
     task = {key: task[key] for key in sorted(task, key=lambda key: key not in ("name", "kind"))}
     if isinstance(job.task, OwnData):
-        task["data"] = str(job.task.file(job.base).resolve())
+        file = str(job.task.data.path(job.base).resolve())
+        written = task["data"]
+        task["data"] = file if isinstance(written, str) else {**written, "file": file}
     return task
 
 

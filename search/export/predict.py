@@ -13,10 +13,11 @@ from search.export.prediction import Prediction, check_output
 from search.journal.records import check_task
 from spaces.config import TrialConfig, completed
 from spaces.errors import InputError
-from spaces.tasks import TaskInfo, TaskKind, compute_metrics
+from spaces.tasks import TaskInfo, compute_metrics
 from spaces.text import first_line, show
-from trainables.data.formats.archive import read_arrays
-from trainables.data.formats.own import read_sequences
+from trainables.data.formats.labels import encode_as
+from trainables.data.formats.own import read_new
+from trainables.data.formats.ragged import Ragged
 from trainables.data.sequences import Sequences
 
 #: Float32 numbers that a batch may need for inputs, outputs or attention (a single sequence may
@@ -41,14 +42,14 @@ def predict(folder: Path, data: Path, out: Path | None = None) -> Prediction:
 
 
 def apply(folder: Path, data: Path) -> Prediction:
-    """Return what the exported model in `folder` predicts for the sequences of an .npz file.
+    """Return what the exported model in `folder` predicts for the sequences of a file.
 
-    The file holds x and lengths as a user's own data does; y and split are optional and are used
+    The file holds sequences as a user's own data does; targets and split are optional and are used
     for metrics alone. Raises InputError.
     """
     session, info, config, unit = _open(folder)
-    sequences = read_sequences(data, info)
-    y, split = _targets(data, info, len(sequences))
+    sequences, ragged = read_new(data, info)
+    y, split = _targets(ragged, info), ragged.split
     scores = _Scores(info, len(sequences), unit)
     results: Array = np.zeros((len(sequences), info.outputs), np.float32)
     for chosen, x, lengths in _batches(sequences, info, config):
@@ -66,9 +67,10 @@ def apply(folder: Path, data: Path) -> Prediction:
         by_split = {str(part): scores.metrics(split == part) for part in np.unique(split)}
     return Prediction(
         info,
-        _arrays(info.kind, results),
+        _arrays(info, results),
         scores.metrics(np.ones(len(sequences), np.bool_)),
         {part: metrics for part, metrics in by_split.items() if metrics},
+        ragged.ids,
     )
 
 
@@ -148,33 +150,19 @@ def _unit(target_scaling: Any) -> float:
     return unit
 
 
-def _targets(path: Path, info: TaskInfo, n: int) -> tuple[Array | None, Array | None]:
-    """Return y, where the task's kind has targets beside x, and split; None for what is not there.
-
-    The file has been read as sequences before, so it is known to be sound.
-    """
-    arrays = read_arrays(path, path.name, ("x", "lengths"), optional=("y", "split"))
-    y, split = arrays.get("y"), arrays.get("split")
-    for name, array in (("y", y), ("split", split)):
-        if array is not None and array.shape != (n,):
-            raise InputError.of(
-                f"{path.name}: {name}",
-                f"{name} must be [{n}], one value for each of the {n} sequences, "
-                f"not {list(array.shape)}",
-                f"leave {name} out, or give one for each sequence",
-            )
-    if y is None or info.causal:
-        return None, split
+def _targets(ragged: Ragged, info: TaskInfo) -> Array | None:
+    """Return the targets that the data has: classes as the model numbers them, or numbers."""
+    y, place = ragged.y, ragged.places.whole("y")
+    if y is None:
+        return None
     if info.kind == "classification":
-        if y.dtype.kind not in "iu" or bool(((y < 0) | (y >= info.outputs)).any()):
-            raise InputError.of(
-                f"{path.name}: y",
-                f"y must be one of the classes 0 to {info.outputs - 1}, which the model knows",
-                "number the classes as in training, or leave y out",
-            )
-    elif y.dtype.kind not in "fiub" or not bool(np.isfinite(y).all()):
-        raise InputError.of(f"{path.name}: y", "y must hold finite numbers", "leave y out")
-    return y, split
+        if y.dtype.kind in "iubUS":
+            return encode_as(y, info.labels, info.outputs, place)
+        rule = f"y must be one of the classes, text or whole numbers, not {y.dtype}"
+        raise InputError.of(place, rule, "name the classes as in training, or leave y out")
+    if y.dtype.kind not in "fiub" or not bool(np.isfinite(y).all()):
+        raise InputError.of(place, "y must hold finite numbers", "leave y out")
+    return y
 
 
 def _batches(
@@ -197,13 +185,17 @@ def _batches(
         start += size
 
 
-def _arrays(kind: TaskKind, outputs: Array) -> dict[str, Array]:
-    match kind:
+def _arrays(info: TaskInfo, outputs: Array) -> dict[str, Array]:
+    names = np.arange(info.outputs) if info.labels is None else np.array(info.labels)
+    match info.kind:
         case "classification":
-            return {"class": outputs.argmax(axis=1), "probabilities": np.exp(_log_softmax(outputs))}
+            return {
+                "class": names[outputs.argmax(axis=1)],
+                "probabilities": np.exp(_log_softmax(outputs)),
+            }
         case "next-token":
             return {
-                "symbol": outputs.argmax(axis=1),
+                "symbol": names[outputs.argmax(axis=1)],
                 "probabilities": np.exp(_log_softmax(outputs)),
             }
         case "next-step":

@@ -23,10 +23,12 @@ class Prediction:
     """What a model predicts for each sequence, in the order of the data.
 
     arrays, by kind of task:
-        classification  class [n] int64, probabilities [n, classes] float32
+        classification  class [n] and probabilities [n, classes] float32
         regression      prediction [n] float32
-        next-token      symbol [n] int64 and probabilities [n, symbols], after the last step
+        next-token      symbol [n] and probabilities [n, symbols], after the last step
         next-step       probabilities [n, labels] of the frame after the last step
+
+    Classes and symbols are called what the training data calls them.
     """
 
     info: TaskInfo
@@ -35,6 +37,7 @@ class Prediction:
     metrics: dict[str, float] = field(default_factory=dict)
     #: The same for each value of the data's own `split`, if it has one.
     by_split: dict[str, dict[str, float]] = field(default_factory=dict)
+    ids: NDArray[Any] | None = None  #: [n] what the data calls each sequence; None: 0, 1, 2, …
 
     def __len__(self) -> int:
         return len(next(iter(self.arrays.values())))
@@ -42,7 +45,7 @@ class Prediction:
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield one row a sequence, as tables and JSON show it."""
         for at in range(len(self)):
-            row: dict[str, Any] = {"sequence": at}
+            row: dict[str, Any] = {"sequence": at if self.ids is None else self.ids[at].item()}
             for name, array in self.arrays.items():
                 if name != "probabilities":
                     row[name] = array[at].item()
@@ -58,6 +61,7 @@ class Prediction:
         return {
             "task": self.info.name,
             "kind": self.info.kind,
+            "labels": list(self.info.labels or range(self.info.outputs)),
             "metrics": self.metrics,
             "metrics_by_split": self.by_split,
             "predictions": list(self.rows()),
@@ -67,12 +71,13 @@ class Prediction:
         """Return the rows as CSV. A next-token row has no columns for the other symbols."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        for row in self.rows():
+        for number, row in enumerate(self.rows()):
             probabilities = row.pop("probabilities", [])
             if self.info.kind == "next-token":
                 probabilities = []
-            if row["sequence"] == 0:
-                columns = (f"probability_{number}" for number in range(len(probabilities)))
+            if number == 0:
+                names = self.info.labels or range(len(probabilities))
+                columns = [f"probability_{name}" for name in names][: len(probabilities)]
                 writer.writerow([*row, *columns])
             writer.writerow([*row.values(), *probabilities])
         return text.getvalue()

@@ -158,7 +158,7 @@ def _wrong_type(kind: str, written: Any, field: FieldInfo | None) -> tuple[str, 
 
 def _task_form(wanted: str, written: Any) -> tuple[str, str]:
     """Return rule and remedy where a task is neither built in nor the user's own."""
-    either = "write {name: japanese-vowels}, or {kind: classification, data: FILE.npz}"
+    either = "write {name: japanese-vowels}, or {kind: classification, data: FILE}"
     if not isinstance(written, dict):
         near = nearest(written, TASKS) if isinstance(written, str) else None
         rule = f"must be a mapping, not {show(written)}"
@@ -168,7 +168,7 @@ def _task_form(wanted: str, written: Any) -> tuple[str, str]:
     if {"kind", "data"} & written.keys():
         rule = f"must be a built-in task, not {show(wanted)}; data of your own must have no name"
         return rule, "remove the name, and leave kind and data"
-    remedy = f"{suggestion(wanted, TASKS)}; for your own data write {{kind: …, data: FILE.npz}}"
+    remedy = f"{suggestion(wanted, TASKS)}; for your own data write {{kind: …, data: FILE}}"
     return f"must be a built-in task, not {show(wanted)}", remedy
 
 

@@ -45,9 +45,11 @@ def _path(text: Any) -> Any:
     return text
 
 
-class _Record(BaseModel):
+class _Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False)
 
+
+class _Record(_Strict):
     time: _Time = 0
 
 
@@ -64,6 +66,20 @@ class _Metric(_Record):
     direction: Literal["minimize", "maximize"]
 
 
+class _Feature(_Strict):
+    name: str
+    categories: list[str] | None
+
+
+class _Columns(_Strict):
+    features: list[_Feature]
+    id: str | None
+    time: str | None
+    target: str | None
+    split: str | None
+    group: str | None
+
+
 class _Task(_Record):
     name: str
     kind: Literal[tuple(METRICS)]  # type: ignore[valid-type]
@@ -72,6 +88,14 @@ class _Task(_Record):
     longest: Annotated[int, Field(ge=1, le=2**53)]
     metric: _Metric
     fingerprint: str
+    labels: list[str | int] | None = None
+    columns: _Columns | None = None
+
+    @model_validator(mode="after")
+    def _check_labels(self) -> Self:
+        if self.labels is not None and len(self.labels) != self.outputs:
+            raise ValueError("must have a label for each output")
+        return self
 
 
 class _Job(_Record):

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
+from spaces.own_data import Columns, Label
 from spaces.tasks import TaskKind
 from trainables.data.sequences import Dealing, Sequences
 
@@ -23,6 +24,8 @@ class Parts:
     validation: Sequences
     test: Sequences
     dealing: Dealing = field(default_factory=Dealing, kw_only=True)
+    labels: tuple[Label, ...] | None = field(default=None, kw_only=True)  #: as in TaskInfo
+    columns: Columns | None = field(default=None, kw_only=True)  #: as in TaskInfo
 
 
 def select(

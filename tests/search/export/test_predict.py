@@ -198,7 +198,7 @@ def test_other_features_are_refused(case: Case, tmp_path: Path) -> None:
         ({"lengths": np.array([2, 3])}, ("lengths", "sum to")),
         ({"lengths": np.array([6, 0])}, ("lengths[1]", "at least 1")),
         ({"y": np.array([0, 3])}, ("new.npz: y", "classes 0 to 2")),
-        ({"y": np.array([0.0, 1.0])}, ("new.npz: y", "classes 0 to 2")),
+        ({"y": np.array([0.0, 1.0])}, ("new.npz: y", "whole numbers, not float64")),
         ({"y": np.array([0])}, ("new.npz: y", "each of the 2")),
         ({"split": np.array(["train"])}, ("new.npz: split", "each of the 2")),
         ({"z": np.array([0])}, ("unknown z",)),

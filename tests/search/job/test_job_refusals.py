@@ -155,10 +155,40 @@ REFUSED: list[tuple[str, str, str, str]] = [
     (TASK + "{data: a.npz}\n", "job.yaml:3: task.kind", "kind is missing", "add"),
     (TASK + "{kind: next, data: a.npz}\n", "job.yaml:3: task.kind", "not 'next'", "next-token"),
     (
-        TASK + "{kind: next-step, data: a.csv}\n",
+        TASK + "{kind: next-step, data: a.xls}\n",
         "job.yaml:3: task.data",
-        "'a.csv'",
+        "'a.xls'",
         "numpy.savez",
+    ),
+    (
+        TASK + "{kind: next-step, data: {file: a.npz, split: part}}\n",
+        "job.yaml:3: task.data.split",
+        "split must be a column of a table (.csv or .parquet), not of .npz",
+        "remove it",
+    ),
+    (
+        TASK + "{kind: regression, data: {file: a.csv, id: p}}\n",
+        "job.yaml:3: task.data",
+        "target must name the column",
+        "`gatesearch init a.csv` finds it",
+    ),
+    (
+        TASK + "{kind: next-step, data: {file: a.csv, target: p}}\n",
+        "job.yaml:3: task.data.target",
+        "must not be given for next-step",
+        "remove it",
+    ),
+    (
+        TASK + "{kind: regression, data: {file: a.csv, id: p, target: q, features: [p, q]}}\n",
+        "job.yaml:3: task.data.features",
+        "a column must play one part; 'p' is id and features",
+        "name another column",
+    ),
+    (
+        TASK + "{kind: regression, data: {file: a.csv, key: p}}\n",
+        "job.yaml:3: task.data.key",
+        "unknown key 'key'",
+        "id",
     ),
     (
         TASK + "{name: mine, kind: next-step, data: a.npz}\n",

@@ -74,13 +74,15 @@ def load(spec: TaskSpec, base: Path) -> Data:
             longest=max(int(split.lengths.max()) for split in splits),
             metric=spec.chosen_metric,
             fingerprint=fingerprint(*splits),
+            labels=parts.labels,
+            columns=parts.columns,
         ),
         *splits,
         dealing=parts.dealing,
     )
     if isinstance(spec, OwnData) and spec.standardise:
         data = standardised(data)
-        check_range(data, spec.data)
+        check_range(data, spec.data.file)
     return data
 
 

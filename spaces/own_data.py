@@ -1,0 +1,145 @@
+"""Where own data lies, which columns of a table play which part, and how they were read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any, Self
+
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+
+from spaces.fields import Fault, Section, ShortForm, Text, refusal
+from spaces.paths import in_home
+from spaces.text import listed, show
+
+TABLES = (".csv", ".parquet")  #: in long form: one row a step
+SUFFIXES = (".npz", *TABLES)
+#: Parts that one column of a table plays; features may be several columns.
+ROLES = ("id", "time", "target", "split", "group")
+
+Label = str | int  #: of a class or a symbol, as the user wrote it
+
+
+class DataSection(Section):
+    """The user's own data: a file, and of a table the columns that play a part."""
+
+    file: Text = Field(
+        description=f"A file in {listed(SUFFIXES, 'or')}; a relative path starts from the job "
+        "file's folder."
+    )
+    id: Text | None = Field(None, description="Column of a table: the sequence of each row.")
+    time: Text | None = Field(
+        None,
+        description="Column: the order of rows in a sequence; null is that of the file.",
+    )
+    features: tuple[Text, ...] | None = Field(
+        None,
+        description="Columns that a model reads; text is encoded one-hot. Null is all columns of "
+        "numbers that play no other part.",
+    )
+    target: Text | None = Field(
+        None, description="Column: the class or number to predict, the same in a whole sequence."
+    )
+    split: Text | None = Field(None, description="Column: train, validation (or val) or test.")
+    group: Text | None = Field(
+        None, description="Column: sequences of one group are never dealt to different parts."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        faults = [*self._file_faults(), *self._column_faults()]
+        if faults:
+            raise refusal(faults)
+        return self
+
+    def _file_faults(self) -> list[Fault]:
+        file = self.file
+        if file.isprintable() and "://" not in file and self.suffix in SUFFIXES:
+            return []
+        rule = f"data must be the path of a local file in {listed(SUFFIXES, 'or')}"
+        remedy = "write a table as .csv or .parquet, or the arrays with numpy.savez"
+        return [Fault(f"{rule}, not {show(file)}", remedy, ("file",))]
+
+    def _column_faults(self) -> list[Fault]:
+        named = {role: name for role in ROLES if (name := getattr(self, role)) is not None}
+        if not self.is_table:
+            given = [*named, *["features"] * (self.features is not None)]
+            rule = (
+                f"{{}} must be a column of a table ({listed(TABLES, 'or')}), not of {self.suffix}"
+            )
+            return [Fault(rule.format(role), "remove it", (role,)) for role in given]
+        faults = []
+        if self.features is not None and not self.features:
+            faults.append(Fault("must not be empty", "give at least one column", ("features",)))
+        taken: dict[str, str] = {}
+        columns = [*named.items(), *(("features", name) for name in self.features or ())]
+        for role, name in columns:
+            if name not in taken:
+                taken[name] = role
+            elif all(fault.path != (role,) for fault in faults):
+                rule = f"a column must play one part; {show(name)} is {taken[name]} and {role}"
+                faults.append(Fault(rule, "name another column, or remove one", (role,)))
+        return faults
+
+    @model_serializer(mode="wrap")
+    def _dump(self, handler: SerializerFunctionWrapHandler) -> str | dict[str, Any]:
+        plain = {key: value for key, value in handler(self).items() if value is not None}
+        return self.file if list(plain) == ["file"] else plain
+
+    @property
+    def suffix(self) -> str:
+        """The ending of the file's name."""
+        return PurePath(self.file).suffix.lower()
+
+    @property
+    def is_table(self) -> bool:
+        """Whether the file has columns."""
+        return self.suffix in TABLES
+
+    def path(self, base: Path) -> Path:
+        """Return the file of a job whose relative paths start from a folder."""
+        return base / in_home(self.file)
+
+
+#: The text that a section of data may be written as.
+SHORT = ShortForm(
+    "file", "the path of a file", "data.npz, or {file: data.csv, id: …}", {"type": "string"}
+)
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A column that a model reads: as a number, or one-hot."""
+
+    name: str
+    categories: tuple[str, ...] | None = None  #: of text; None: the column holds numbers
+
+    @property
+    def inputs(self) -> list[str]:
+        """The names of the model's inputs that the column becomes."""
+        if self.categories is None:
+            return [self.name]
+        return [f"{self.name}={category}" for category in self.categories]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """How a table was read, so that a model can be given another one."""
+
+    features: tuple[Feature, ...]
+    id: str | None = None
+    time: str | None = None
+    target: str | None = None
+    split: str | None = None
+    group: str | None = None
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
+        """Return what dataclasses.asdict made plain. Raises KeyError and TypeError."""
+        features = tuple(
+            Feature(
+                each["name"],
+                None if each["categories"] is None else tuple(each["categories"]),
+            )
+            for each in plain["features"]
+        )
+        return cls(features, **{role: plain[role] for role in ROLES})

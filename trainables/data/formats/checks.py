@@ -1,0 +1,159 @@
+"""What own data of any format must be: finite values, known splits, classes in training."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spaces.errors import InputError
+from spaces.tasks import TaskKind, is_causal
+from trainables.data.formats.ragged import Array, Places, Ragged, first
+
+SPLITS = {"train": 0, "val": 1, "validation": 1, "test": 2}
+NAMES = ("train", "validation", "test")
+MAX_VOCABULARY = 65536  # or the number of steps, if that is more; symbols enter one-hot
+
+
+def steps(ragged: Ragged, kind: TaskKind, least: int | None = None) -> Array:
+    """Return x as the kind of task has it: float32 features or int64 symbols.
+
+    least: the steps that a sequence must have; by default what training needs.
+    """
+    x, places = ragged.x, ragged.places
+    least = least or (2 if is_causal(kind) else 1)
+    at = first(ragged.lengths < least)
+    if at is not None:
+        raise InputError.of(
+            places.of("lengths", at),
+            f"a sequence must have at least {least} steps to have a step to predict; this one has "
+            f"{int(ragged.lengths[at])}",
+            "leave such sequences out, or correct their length",
+        )
+    if kind == "next-token":
+        at = first((x < 0) | (x > np.iinfo(np.int32).max))
+        if at is not None:
+            raise InputError.of(
+                places.step(at),
+                f"symbols must be integers 0 … V-1; this one is {int(x[at])}",
+                "encode the symbols as integers 0 … V-1: "
+                "_, x = numpy.unique(symbols, return_inverse=True)",
+            )
+        return x.astype(np.int64)
+    with np.errstate(over="ignore"):  # what does not fit into float32 is refused just below
+        values = np.ascontiguousarray(x, dtype=np.float32)
+    finite = np.isfinite(values)
+    if not finite.all():
+        at, feature = (int(i) for i in np.argwhere(~finite)[0])
+        found = x[at, feature]
+        raise InputError.of(
+            places.step(at, feature),
+            f"features must be finite numbers of at most {np.finfo(np.float32).max:.1e}; this one "
+            f"is {found} ({int((~finite).sum())} such values in "
+            f"{int((~finite).any(1).sum())} steps)",
+            "fill the gaps or leave such sequences out",
+        )
+    if kind == "next-step":
+        odd = (values != 0) & (values != 1)
+        if odd.any():
+            at, label = (int(i) for i in np.argwhere(odd)[0])
+            raise InputError.of(
+                places.step(at, label),
+                f"next-step frames must be 0 or 1 for each label; this one is {x[at, label]}",
+                "threshold the frames: 1 where x > 0, otherwise 0",
+            )
+    return values
+
+
+def targets(y: Array, kind: TaskKind, places: Places) -> Array:
+    """Return y as int64 classes or float32 targets."""
+    if kind == "classification":
+        return y.astype(np.int64)
+    with np.errstate(over="ignore"):
+        values = y.astype(np.float32)
+    at = first(~np.isfinite(values))
+    if at is not None:
+        raise InputError.of(
+            places.of("y", at),
+            f"targets must be finite numbers; this one is {y[at]}",
+            "leave sequences without a target out",
+        )
+    return values
+
+
+def check_classes(y: NDArray[np.int64], train: NDArray[np.int64], ragged: Ragged) -> int:
+    """Return the number of classes, each of which occurs in training."""
+    present, labels = np.unique(y), ragged.labels
+    if len(present) == 1:
+        raise InputError.of(
+            ragged.places.whole("y"),
+            f"there must be at least two classes; all {len(y)} sequences have class "
+            f"{0 if labels is None else labels[0]}",
+            "check how the classes were made",
+        )
+    missing = np.setdiff1d(present, y[train])
+    if len(missing):
+        names = [str(code if labels is None else labels[code]) for code in missing[:10]]
+        listing = ", ".join(names) + ", …" * (len(missing) > 10)
+        raise InputError.of(
+            ragged.places.whole("split"),
+            f"every class must occur in the training split; missing there: {listing}",
+            "move a sequence of each such class to 'train', or leave split out",
+        )
+    return len(present)
+
+
+def vocabulary(x: Array, ragged: Ragged) -> int:
+    """Return the number of symbols, 0 … V-1."""
+    distinct, size = len(np.unique(x)), int(x.max()) + 1
+    if distinct == 1:
+        only = size - 1 if ragged.labels is None else ragged.labels[0]
+        raise InputError.of(
+            ragged.places.whole("x"),
+            f"there must be at least two different symbols; all {len(x)} are {only}",
+            "check how x was made",
+        )
+    if size > max(MAX_VOCABULARY, len(x)):
+        raise InputError.of(
+            ragged.places.whole("x"),
+            f"symbols must be integers 0 … V-1; the largest is {size - 1}, but only {distinct} "
+            "different ones occur",
+            "_, x = numpy.unique(symbols, return_inverse=True)",
+        )
+    return size
+
+
+def part_of_each(split: Array, places: Places) -> list[NDArray[np.int64]]:
+    """Return the sequences of training, validation and test part that the user's split says."""
+    at = first(~np.isin(split, list(SPLITS)))
+    if at is not None:
+        raise InputError.of(
+            places.of("split", at),
+            f"a split must be 'train', 'val' or 'validation', or 'test', not {str(split[at])!r}",
+            "rename it",
+        )
+    numbers = np.array([SPLITS[str(name)] for name in split], dtype=np.int64)
+    parts = [np.flatnonzero(numbers == number).astype(np.int64) for number in range(len(NAMES))]
+    empty = [name for name, part in zip(NAMES, parts, strict=True) if len(part) == 0]
+    if empty:
+        raise InputError.of(
+            places.whole("split"),
+            f"no split may be empty; no sequence is marked {' or '.join(empty)}",
+            "mark some sequences so, or leave split out for a 60/20/20 split by the seed",
+        )
+    return parts
+
+
+def check_whole(group: NDArray[np.int64], chosen: list[NDArray[np.int64]], ragged: Ragged) -> None:
+    """Raise InputError where the given split tears a group apart."""
+    assert ragged.group is not None
+    part_of = np.empty(len(group), dtype=np.int64)
+    for number, part in enumerate(chosen):
+        part_of[part] = number
+    _, begins = np.unique(group, return_index=True)
+    at = first(part_of != part_of[begins][group])
+    if at is not None:
+        other = NAMES[part_of[begins[group[at]]]]
+        raise InputError.of(
+            ragged.places.of("split", at),
+            f"all sequences of a group must be in one split; group {ragged.group[at].item()!r} is "
+            f"in {other} and in {NAMES[part_of[at]]}",
+            "move the whole group to one of them, or leave split out",
+        )

@@ -1,0 +1,95 @@
+"""Reads columns of a .csv file: commas, semicolons or tabs, a first line of names, UTF-8."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from spaces.errors import InputError
+from spaces.text import named
+from trainables.data.formats.table import (
+    Column,
+    Table,
+    check_file,
+    check_names,
+    check_size,
+    reading,
+    table_of,
+)
+
+_DELIMITERS = (",", ";", "\t")
+_MOST_HEADER = 2**20  # bytes of the line of names
+_BLOCK = 2**24  # bytes that are read at once; no row may be longer
+
+
+def names(path: Path, place: str) -> list[str]:
+    """Return the names of a file's columns. Raises InputError."""
+    return _header(path, place)[0]
+
+
+def read(path: Path, place: str, columns: Sequence[str]) -> Table:
+    """Return some columns of a file. Raises InputError."""
+    from pyarrow import csv as arrow
+
+    known, delimiter = _header(path, place)
+    check_names(known, columns, place)
+    check_size(_lines(path), len(columns), place)
+    table = reading(
+        place,
+        lambda: arrow.read_csv(
+            path,
+            arrow.ReadOptions(block_size=_BLOCK, use_threads=False),
+            arrow.ParseOptions(delimiter=delimiter),
+            arrow.ConvertOptions(include_columns=list(columns), check_utf8=True),
+        ),
+    )
+    found = table_of(table, place)
+    for column in found.columns.values():
+        _check_lines(column, place)
+    return found
+
+
+def _check_lines(column: Column, place: str) -> None:
+    """Raise InputError for text of several lines: a quote that is not closed takes in the rest."""
+    for code, text in enumerate(column.categories):
+        if "\n" in text or "\r" in text:
+            row = int(np.argmax(column.values == code)) + 1
+            raise InputError.of(
+                f"{place}: row {row}: {named(column.name)}",
+                "a value must stand on one line; this one goes on on the next",
+                "close its quotes",
+            )
+
+
+def _header(path: Path, place: str) -> tuple[list[str], str]:
+    check_file(path, place)
+    try:
+        with path.open("rb") as file:
+            line = file.readline(_MOST_HEADER + 1)
+        text = line.decode("utf-8-sig").rstrip("\r\n")
+    except OSError as error:
+        rule = f"the data file must be readable; {path} is not ({error.strerror or error})"
+        raise InputError.of(place, rule, "check the path and its permissions") from error
+    except UnicodeDecodeError as error:
+        rule = "a .csv must be text in UTF-8; the line of names is not"
+        raise InputError.of(place, rule, "save the table as CSV in UTF-8") from error
+    if len(line) > _MOST_HEADER or "\0" in text or not text.strip():
+        rule = "a .csv must begin with a line of the columns' names"
+        raise InputError.of(place, rule, "write the names of the columns into the first line")
+    delimiter = max(_DELIMITERS, key=text.count)
+    try:
+        (found,) = csv.reader([text], delimiter=delimiter, strict=True)
+    except (csv.Error, ValueError) as error:
+        rule = f"the columns' names must be readable ({error})"
+        raise InputError.of(place, rule, "correct the first line") from error
+    return found, delimiter
+
+
+def _lines(path: Path) -> int:
+    """Return the number of lines of a file, which is at least that of its rows."""
+    number = 1
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            number += block.count(b"\n") + block.count(b"\r")
+    return number

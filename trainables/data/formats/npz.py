@@ -1,0 +1,210 @@
+"""Own data from one .npz file without pickles: its arrays, checked for types and shapes.
+
+x        [all steps, features] numbers; [all steps] integers 0 … V-1 for next-token; [all steps,
+         labels] of 0 and 1 for next-step. Sequences lie end to end.
+lengths  [n] steps of each sequence; they sum to all steps
+y        [n] classification: text or whole numbers; regression: numbers. Not for next-token,
+         next-step.
+split    [n] optional: 'train', 'val' or 'validation', 'test'
+group    [n] optional: whole numbers or strings
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spaces.errors import InputError
+from spaces.tasks import TaskKind, is_causal
+from trainables.data.formats.archive import read_arrays
+from trainables.data.formats.labels import encode
+from trainables.data.formats.ragged import Array, Part, Ragged, first, sequence_of
+
+_SYMBOLS = (
+    "encode the symbols as integers 0 … V-1: _, x = numpy.unique(symbols, return_inverse=True)"
+)
+
+
+@dataclass(frozen=True)
+class ArrayPlaces:
+    """Places by array and position: "gestures.npz: x[1204, 3] (sequence 17, step 5, feature 3)"."""
+
+    file: str
+    lengths: NDArray[np.int64] = field(repr=False)
+
+    def whole(self, part: Part) -> str:
+        """Return the place of an array."""
+        return f"{self.file}: {part}"
+
+    def of(self, part: Part, sequence: int) -> str:
+        """Return the place of a sequence's value."""
+        return f"{self.file}: {part}[{sequence}]"
+
+    def step(self, at: int, feature: int | None = None) -> str:
+        """Return the place of a step of x."""
+        sequence, within = sequence_of(self.lengths, at)
+        if feature is None:
+            return f"{self.file}: x[{at}] (sequence {sequence}, step {within})"
+        return (
+            f"{self.file}: x[{at}, {feature}] (sequence {sequence}, step {within}, "
+            f"feature {feature})"
+        )
+
+
+def read(path: Path, place: str, kind: TaskKind) -> Ragged:
+    """Return the data of an .npz file for a task of a kind. Raises InputError."""
+    labelled = not is_causal(kind)
+    arrays = read_arrays(
+        path,
+        place,
+        required=("x", "lengths", "y") if labelled else ("x", "lengths"),
+        optional=("split", "group"),
+    )
+    lengths = _lengths(arrays["lengths"], len(np.atleast_1d(arrays["x"])), place)
+    places = ArrayPlaces(place, lengths)
+    _check_steps(arrays["x"], kind, place)
+    n, y, labels = len(lengths), None, None
+    if labelled:
+        _check_targets(arrays["y"], n, kind, place)
+        y, labels = encode(arrays["y"]) if kind == "classification" else (arrays["y"], None)
+    split, group = (
+        _per_sequence(name, arrays, n, kinds, remedy, place)
+        for name, kinds, remedy in (
+            (
+                "split",
+                "US",
+                "give 'train', 'val' (or 'validation') or 'test' for each sequence, or leave it "
+                "out",
+            ),
+            ("group", "iuUS", "give whose sequence each one is, or leave group out"),
+        )
+    )
+    return Ragged(arrays["x"], lengths, places, y, split, group, labels=labels)
+
+
+def read_new(path: Path, kind: TaskKind) -> Ragged:
+    """Return sequences that a model is to be given: y as the file has it, not encoded.
+
+    y, split and group may be in the file. Raises InputError.
+    """
+    place = path.name
+    arrays = read_arrays(path, place, ("x", "lengths"), optional=("y", "split", "group"))
+    lengths = _lengths(arrays["lengths"], len(np.atleast_1d(arrays["x"])), place)
+    _check_steps(arrays["x"], kind, place)
+    for name in ("y", "split"):
+        if name in arrays and arrays[name].shape != lengths.shape:
+            raise InputError.of(
+                f"{place}: {name}",
+                f"{name} must be [{len(lengths)}], one value for each of the {len(lengths)} "
+                f"sequences, not {list(arrays[name].shape)}",
+                f"leave {name} out, or give one for each sequence",
+            )
+    y = None if is_causal(kind) else arrays.get("y")
+    places = ArrayPlaces(place, lengths)
+    return Ragged(arrays["x"], lengths, places, y, arrays.get("split"))
+
+
+def _lengths(lengths: Array, steps: int, place: str) -> NDArray[np.int64]:
+    """Return the lengths, checked against the steps of x."""
+    if lengths.ndim != 1 or lengths.dtype.kind not in "iu":
+        raise InputError.of(
+            f"{place}: lengths",
+            f"lengths must be [n] integers, not {_description(lengths)}",
+            "give the number of steps of each sequence: lengths.astype(int)"
+            if lengths.ndim == 1 and lengths.dtype.kind == "f"
+            else "give the number of steps of each sequence",
+        )
+    if len(lengths) == 0 or steps == 0:
+        raise InputError.of(
+            f"{place}: {'lengths' if len(lengths) == 0 else 'x'}",
+            "the data must hold at least one sequence; this array is empty",
+            "check how the file was written",
+        )
+    at = first((lengths < 1) | (lengths > steps))
+    if at is not None:
+        raise InputError.of(
+            f"{place}: lengths[{at}]",
+            f"a sequence must have at least 1 step and at most the {steps} of x; this one has "
+            f"{int(lengths[at])}",
+            "leave such sequences out, or correct their length",
+        )
+    total = int(lengths.astype(np.float64).sum())  # cannot overflow; exact below 2**53
+    if total != steps:
+        raise InputError.of(
+            f"{place}: lengths",
+            f"the lengths must sum to the steps of x, {steps}; they sum to {total}",
+            "lay the sequences end to end without padding: x = numpy.concatenate(sequences), "
+            "lengths = [len(s) for s in sequences]",
+        )
+    return lengths.astype(np.int64)
+
+
+def _check_steps(x: Array, kind: TaskKind, place: str) -> None:
+    if kind == "next-token":
+        if x.ndim != 1 or x.dtype.kind not in "iu":
+            raise InputError.of(
+                f"{place}: x",
+                f"x must be [all steps] integers for next-token, not {_description(x)}",
+                _SYMBOLS,
+            )
+    elif x.ndim != 2 or x.shape[1] == 0 or x.dtype.kind not in "fiub":
+        raise InputError.of(
+            f"{place}: x",
+            f"x must be [all steps, features] numbers for {kind}, not {_description(x)}",
+            "with one feature: x.reshape(-1, 1); with padded sequences [n, T, features]: "
+            "cut off the padding and lay them end to end",
+        )
+
+
+def _check_targets(y: Array, n: int, kind: TaskKind, place: str) -> None:
+    if y.shape != (n,):
+        remedy = "give one label or target for each sequence, in the order of lengths"
+        if y.shape == (n, 1):
+            remedy = "y.ravel()"
+        elif y.ndim == 2 and len(y) == n and kind == "classification":
+            remedy = "of one-hot labels: y.argmax(1)"
+        raise InputError.of(
+            f"{place}: y",
+            f"y must be [n], one for each of the {n} sequences; this is {_description(y)}",
+            remedy,
+        )
+    if kind == "classification" and y.dtype.kind not in "iubUS":
+        raise InputError.of(
+            f"{place}: y",
+            f"classes must be text or whole numbers, not {_description(y)}",
+            "y = y.astype(int), or name the classes",
+        )
+    if kind == "regression" and y.dtype.kind not in "fiub":
+        raise InputError.of(
+            f"{place}: y",
+            f"regression targets must be numbers, not {_description(y)}",
+            "save y as an array of floating-point numbers",
+        )
+
+
+def _per_sequence(
+    name: str, arrays: dict[str, Array], n: int, kinds: str, remedy: str, place: str
+) -> Array | None:
+    """Return an optional array, one value a sequence, of one of some kinds of types."""
+    array = arrays.get(name)
+    if array is not None and (array.shape != (n,) or array.dtype.kind not in kinds):
+        what = "names" if kinds == "US" else "whole numbers or strings"
+        raise InputError.of(
+            f"{place}: {name}",
+            f"{name} must be [n] {what}, one for each of the {n} sequences, not "
+            f"{_description(array)}",
+            remedy,
+        )
+    return _text(array)
+
+
+def _text(array: Array | None) -> Array | None:
+    """Return bytes as text, and anything else as it is."""
+    if array is None or array.dtype.kind != "S":
+        return array
+    return np.char.decode(array.astype(np.bytes_), "latin-1")
+
+
+def _description(array: Array) -> str:
+    return f"{list(array.shape)} {array.dtype}"

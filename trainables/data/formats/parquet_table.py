@@ -1,0 +1,45 @@
+"""Reads columns of a .parquet file, memory-mapped."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from trainables.data.formats.table import (
+    Table,
+    check_file,
+    check_names,
+    check_size,
+    reading,
+    table_of,
+)
+
+
+def names(path: Path, place: str) -> list[str]:
+    """Return the names of a file's columns. Raises InputError."""
+    with _open(path, place) as file:
+        return list(file.schema_arrow.names)
+
+
+def read(path: Path, place: str, columns: Sequence[str]) -> Table:
+    """Return some columns of a file. Raises InputError."""
+    import pyarrow as pa
+
+    with _open(path, place) as file:
+        schema = file.schema_arrow
+        check_names(list(schema.names), columns, place)
+        check_size(file.metadata.num_rows, len(columns), place)
+        # A text that is there a million times is read once.
+        texts = [name for name in columns if pa.types.is_string(schema.field(name).type)]
+    with _open(path, place, texts) as file:
+        table = reading(place, lambda: file.read(columns=list(columns), use_threads=False))
+    return table_of(table, place)
+
+
+def _open(path: Path, place: str, texts: Sequence[str] = ()) -> Any:
+    import pyarrow.parquet
+
+    check_file(path, place)
+    return reading(
+        place,
+        lambda: pyarrow.parquet.ParquetFile(path, memory_map=True, read_dictionary=list(texts)),
+    )

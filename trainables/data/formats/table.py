@@ -1,0 +1,192 @@
+"""The columns of a table that a stranger may have made, as NumPy arrays of few types.
+
+pyarrow reads them; nothing is unpickled. Only the columns that are asked for are read.
+"""
+
+import difflib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spaces.errors import InputError
+from spaces.text import first_line, listed, named
+from trainables.data.formats.ragged import Array
+from trainables.data.memory import refuse_unless_it_fits
+
+ColumnKind = Literal["number", "integer", "boolean", "text", "time", "empty", "other"]
+T = TypeVar("T")
+_MOST_NAMED = 12  # columns that a message lists
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    values: [rows] float64 (number), int64 (integer, boolean, time), or the places of text in
+    `categories`; anything where a value is missing.
+    """
+
+    name: str
+    kind: ColumnKind
+    values: Array
+    missing: NDArray[np.bool_]
+    categories: tuple[str, ...] = ()  #: of text, sorted
+    type: str = ""  #: as the file has it, for messages
+
+    @property
+    def numeric(self) -> bool:
+        """Whether a model can read the values as they are."""
+        return self.kind in ("number", "integer", "boolean")
+
+    def plain(self) -> Array:
+        """Return values of text, whole numbers or booleans as such, to be labels or names."""
+        if self.kind == "text":
+            return np.array(self.categories or [""], dtype=np.str_)[self.values]
+        return self.values.astype(bool) if self.kind == "boolean" else self.values
+
+
+@dataclass(frozen=True)
+class Table:
+    """Some columns of a file, by name."""
+
+    place: str  #: what the user called the file
+    columns: dict[str, Column]
+
+    @property
+    def rows(self) -> int:
+        """The number of rows."""
+        return len(next(iter(self.columns.values())).values)
+
+
+def check_file(path: Path, place: str) -> None:
+    """Raise InputError where there is no file to read."""
+    try:
+        if path.is_file():
+            return
+        is_there = path.exists()
+    except (OSError, ValueError) as error:  # ValueError: of a path that no file can have
+        reason = getattr(error, "strerror", None) or str(error)
+        rule = f"the data file must be readable; {path} is not ({reason})"
+        raise InputError.of(place, rule, "check the path and its permissions") from error
+    if is_there:
+        kind = "a directory" if path.is_dir() else "none"
+        rule, remedy = f"the data must be a file; {path} is {kind}", "give the path of a file"
+    else:
+        rule = f"the data file must exist; there is none at {path}"
+        remedy = "give a path relative to the job file's folder"
+    raise InputError.of(place, rule, remedy)
+
+
+def check_names(names: Sequence[str], wanted: Sequence[str], place: str) -> None:
+    """Raise InputError where the header of a table lacks a column, or has one twice."""
+    twice = [name for name, number in Counter(names).items() if number > 1]
+    if twice:
+        rule = f"a table must have each column once; {named(twice[0])} is there twice"
+        raise InputError.of(place, rule, "rename one of them")
+    missing = [name for name in wanted if name not in names]
+    if not missing:
+        return
+    near = difflib.get_close_matches(missing[0][:60], names, n=1)
+    known = [named(name) for name in names[:_MOST_NAMED]]
+    known += ["…"] * (len(names) > _MOST_NAMED)
+    raise InputError.of(
+        place,
+        f"the table must have the {'columns' if len(missing) > 1 else 'column'} "
+        f"{listed(map(named, missing))}; it has {', '.join(known) or 'none'}",
+        (f"did you mean {named(near[0])}? " if near else "") + "Name columns as the file has them",
+    )
+
+
+def check_size(rows: int, columns: int, place: str) -> None:
+    """Raise InputError where the values of a table do not fit into memory.
+
+    At the worst moment a value is there three times: as it was read, converted, and cut into parts.
+    """
+    refuse_unless_it_fits(
+        3 * 8 * rows * columns, place, "name fewer features, or use a machine with more memory"
+    )
+
+
+def table_of(arrow: Any, place: str) -> Table:
+    """Return a pyarrow.Table as ours. Raises InputError for a table without rows."""
+    if arrow.num_rows == 0:
+        rule = "the data must hold at least one sequence; the table has no rows"
+        raise InputError.of(place, rule, "check how the file was written")
+    columns = {}
+    for name in arrow.column_names:
+        columns[name] = reading(place, partial(_column, name, arrow.column(name)))
+    return Table(place, columns)
+
+
+def reading(place: str, action: Callable[[], T]) -> T:
+    """Return what an action returns; what pyarrow raises becomes an InputError."""
+    import pyarrow
+
+    try:
+        return action()
+    except InputError:
+        raise
+    except (pyarrow.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+        rule = f"the table must be readable; it is damaged or of another form ({first_line(error)})"
+        raise InputError.of(place, rule, "correct that place, or write the file again") from error
+
+
+def _column(name: str, chunked: Any) -> Column:
+    """Return a pyarrow.ChunkedArray as a column."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind, found = chunked.type, chunked
+    missing = np.asarray(pc.is_null(found).to_numpy(), dtype=bool)
+    types, written = pa.types, str(kind)
+    if types.is_null(kind):
+        return Column(name, "empty", np.zeros(len(found)), missing, type=written)
+    if types.is_boolean(kind):
+        values = pc.fill_null(found, False).to_numpy().astype(np.int64)
+        return Column(name, "boolean", values, missing, type=written)
+    if types.is_integer(kind):
+        whole = pc.fill_null(found, 0).cast(pa.int64()).to_numpy()
+        return Column(name, "integer", whole, missing, type=written)
+    if types.is_floating(kind) or types.is_decimal(kind):
+        numbers = found.cast(pa.float64())
+        values = pc.fill_null(numbers, float("nan")).to_numpy()
+        return Column(name, "number", values, missing | np.isnan(values), type=written)
+    if types.is_temporal(kind) and not types.is_interval(kind):
+        if types.is_date32(kind) or types.is_time32(kind):
+            found = found.cast(pa.int32())
+        moments = pc.fill_null(found.cast(pa.int64()), 0).to_numpy()
+        return Column(name, "time", moments, missing, type=written)
+    if types.is_dictionary(kind) and types.is_integer(kind.value_type):
+        return _column(name, found.cast(kind.value_type))
+    if types.is_dictionary(kind) or types.is_string(kind) or types.is_large_string(kind):
+        return _text(name, found, missing, written)
+    return Column(name, "other", np.zeros(len(found)), missing, type=written)
+
+
+def _text(name: str, found: Any, missing: NDArray[np.bool_], written: str) -> Column:
+    """Return a column of text. An empty text is a missing one."""
+    import pyarrow as pa
+
+    types = pa.types
+    if types.is_dictionary(found.type):
+        value = found.type.value_type
+        if not (types.is_string(value) or types.is_large_string(value)):
+            return Column(name, "other", np.zeros(len(found)), missing, type=written)
+    else:
+        found = found.dictionary_encode()
+    combined = found.unify_dictionaries().combine_chunks()
+    if isinstance(combined, pa.ChunkedArray):
+        combined = combined.chunk(0)
+    texts = combined.dictionary.to_pylist()
+    codes = combined.indices.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
+    categories = sorted({text for text in texts if text})
+    place_of = {text: place for place, text in enumerate(categories)}
+    recoded = np.array([place_of.get(text, -1) for text in texts] or [-1], np.int64)[codes]
+    missing = missing | (recoded < 0)
+    return Column(name, "text", np.maximum(recoded, 0), missing, tuple(categories), type=written)
