@@ -99,6 +99,12 @@ class DataSection(Section):
         """Return the file of a job whose relative paths start from a folder."""
         return base / in_home(self.file)
 
+    def anywhere(self, base: Path) -> str | dict[str, Any]:
+        """Return the section as a job file in any folder may have it."""
+        moved = self.model_copy(update={"file": str(self.path(base).resolve())})
+        plain: str | dict[str, Any] = moved.model_dump(mode="json")
+        return plain
+
 
 #: The text that a section of data may be written as.
 SHORT = ShortForm(

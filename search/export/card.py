@@ -12,8 +12,8 @@ from search.results.read import Results
 from search.spread import Spread
 from spaces.cells import find
 from spaces.config import TrialConfig
-from spaces.tasks import BuiltIn, Metric, TaskKind
-from spaces.text import show
+from spaces.tasks import BuiltIn, Metric, TaskInfo, TaskKind
+from spaces.text import named, show
 from trainables.data.sequences import Data, Sequences
 from trainables.data.tasks import LOADERS
 from trainables.export import onnx
@@ -21,6 +21,8 @@ from trainables.export.onnx import OUTPUTS
 from trainables.training.curve import Epoch
 
 VERSIONED = ("gatesearch", "torch", "numpy", "onnx", "onnxruntime", "safetensors")
+
+MOST_COLUMNS = 20  #: that the card names
 
 _DOES: dict[TaskKind, str] = {
     "classification": "assigns a sequence to one of {outputs} classes",
@@ -73,11 +75,17 @@ def _head(exported: Exported) -> str:
     both = " in both directions" if config.bidirectional else ""
     network = "A transformer" if cell.attention else "A recurrent network"
     does = _DOES[info.kind].format(outputs=info.outputs)
+    classes = ""
+    if info.labels is not None and info.kind == "classification":
+        shown = [named(str(label)) for label in info.labels[:MOST_COLUMNS]]
+        more = ", …" * (len(info.labels) > MOST_COLUMNS)
+        classes = f" Outputs, in their order: {', '.join(shown)}{more}."
     return (
         f"# {cell.name} for {info.name}\n\n"
         f"{network} that {does}: {layers} of {config.hidden_size} units{both}, "
         f"{trial.parameters:,} parameters. Found by gatesearch: trial {trial.number} of arm "
-        f"`{trial.arm}`, job `{exported.results.job.name}`.\n\n"
+        f"`{trial.arm}`, job `{exported.results.job.name}`."
+        f"{classes}\n\n"
         f"Cell: `{cell.equations}` ({cell.source})"
     )
 
@@ -222,14 +230,9 @@ def _use(exported: Exported) -> str:
         else ""
     )
     reads = "load_model, read_metadata" if scale or back else "load_model"
-    layout = "x [all steps]" if symbols else f"x [all steps, {info.inputs}]"
     return f"""## Use
 
-From the command line; `new.npz` holds `{layout}`, sequences end to end, and `lengths [n]`:
-
-```sh
-gatesearch predict . new.npz --out predictions.csv
-```
+{_from_the_command_line(info)}
 
 With onnxruntime. Inputs: {x}, padded at the end with zeros, and `lengths [batch]` int64.
 Output: `{OUTPUTS[info.kind]}` {_OUTPUT[info.kind].format(outputs=info.outputs)}.
@@ -252,6 +255,21 @@ from trainables.export.weights import {reads}
 model = load_model("weights.safetensors")
 x = torch.from_numpy({example}).transpose(0, 1){scale}
 outputs = model(x, torch.tensor([{steps}, 1])){back}
+```"""
+
+
+def _from_the_command_line(info: TaskInfo) -> str:
+    layout = "x [all steps]" if info.kind == "next-token" else f"x [all steps, {info.inputs}]"
+    file, holds = "new.npz", f"holds `{layout}`, sequences end to end, and `lengths [n]`"
+    if info.columns is not None:
+        names = [info.columns.id, info.columns.time, *(f.name for f in info.columns.features)]
+        shown = [f"`{named(name)}`" for name in names if name is not None]
+        more = ", …" * (len(shown) > MOST_COLUMNS)
+        file, holds = "new.csv", f"has the columns {', '.join(shown[:MOST_COLUMNS])}{more}"
+    return f"""From the command line; `{file}` {holds}:
+
+```sh
+gatesearch predict . {file} --out predictions.csv
 ```"""
 
 

@@ -49,9 +49,7 @@ def _task(results: Results) -> dict[str, Any]:
     task = {key: value for key, value in job.dump()["task"].items() if value is not None}
     task = {key: task[key] for key in sorted(task, key=lambda key: key not in ("name", "kind"))}
     if isinstance(job.task, OwnData):
-        file = str(job.task.data.path(job.base).resolve())
-        written = task["data"]
-        task["data"] = file if isinstance(written, str) else {**written, "file": file}
+        task["data"] = job.task.data.anywhere(job.base)
     return task
 
 

@@ -61,7 +61,7 @@ def same_data(one: Results, other: Results) -> bool:
 def _task(results: Results) -> dict[str, Any]:
     task, base = results.job.task, results.job.base
     plain = task.model_dump(exclude={"seed", "metric", "standardise"})
-    return {**plain, "data": str(task.file(base))} if isinstance(task, OwnData) else plain
+    return {**plain, "data": task.data.anywhere(base)} if isinstance(task, OwnData) else plain
 
 
 def _name(job: Results) -> str:

@@ -24,6 +24,9 @@ TASKS = {
     "off-scale": "{kind: regression, data: own.npz}",
 }
 
+#: Beside those: the user's own data with names of columns and classes.
+TABLE = {"table": "{kind: classification, data: {file: own.csv, id: who, target: mood}}"}
+
 JOB = """
 name: small
 task: {task}
@@ -48,6 +51,18 @@ def write_own(path: Path, kind: str, n: int = 30) -> None:
         if kind == "off-scale":
             x, y = x * [1, 1e-3, 1e3, 0] + [0, 0, 5e3, 7], 300 + 60 * y
         np.savez(path, x=x, lengths=lengths, y=y)
+
+
+def write_table(path: Path, n: int = 30) -> None:
+    """Write a table of n people in three moods, which its numbers tell."""
+    draw = np.random.default_rng(3)
+    lines = ["who,pulse,place,breath,mood"]
+    for who in range(n):
+        for _ in range(draw.integers(2, 9)):
+            pulse, breath = draw.normal(size=2) + who % 3
+            mood = ("calm", "glad", "sad")[who % 3]
+            lines.append(f"w{who},{pulse:.4f},here,{breath:.4f},{mood}")
+    path.write_text("\n".join(lines) + "\n")
 
 
 @dataclass
@@ -121,7 +136,9 @@ class SmallJob:
 def small_job(folder: Path, task: str = "classification", arms: str = "lstm, gru") -> SmallJob:
     """Return a job without trials in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    if "own.npz" in TASKS[task]:
+    if task == "table":
+        write_table(folder / "own.csv")
+    elif "own.npz" in TASKS[task]:
         write_own(folder / "own.npz", task)
-    job = JobSpec.loads(JOB.format(task=TASKS[task], arms=arms), base=folder)
+    job = JobSpec.loads(JOB.format(task={**TASKS, **TABLE}[task], arms=arms), base=folder)
     return SmallJob(folder, job, tasks.load(job.task, job.base))
