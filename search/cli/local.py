@@ -220,6 +220,24 @@ def report(name: JobName, root: Root = RUNS) -> None:
     print_text(str(below_here(folder / REPORT)))
 
 
+@app.command(name="equal-size")
+def equal_size(
+    name: JobName,
+    parameters: Annotated[
+        int | None, typer.Option(min=1, help="Of each model; by default the leaders' mean size.")
+    ] = None,
+    root: Root = RUNS,
+) -> None:
+    """Print the job file that compares a job's arms at equal size.
+
+    Example: gatesearch equal-size vowels > vowels-equal.yaml
+    """
+    from search.results.equal_size import equal_size_job
+    from search.results.read import read_results
+
+    print_text(equal_size_job(read_results(job_folder(name, root)), parameters), end="")
+
+
 @app.command()
 def export(
     name: JobName,

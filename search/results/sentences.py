@@ -271,7 +271,10 @@ def _sizes(figures: Comparison) -> Iterator[str]:
                 f"{name} {count(None if size is None else round(size))}"
                 for name, size in sizes.items()
             )
-            yield f"{what} ({shown} parameters): the arms are not compared at equal size."
+            yield (
+                f"{what} ({shown} parameters): the arms are not compared at equal size. "
+                f"`gatesearch equal-size {figures.job}` writes the job that does."
+            )
 
 
 def _differ(amounts: Sequence[float], factor: float = _UNEVEN) -> bool:

@@ -15,7 +15,6 @@ from spaces.errors import GatesearchError, InputError
 from spaces.text import show
 
 _RUN = "from search.cli import main; main()"
-_ENDED = (0, 1)  # exit codes of a job that has come to its end, though an arm may have nothing
 
 
 def installed_jobs() -> Path:
@@ -56,7 +55,8 @@ def run_jobs(
         tell(f"job {number} of {len(jobs)}: {PREFIX}{job}")
         command = [sys.executable, "-P", "-c", _RUN, "run", str(file), "--root", str(root)]
         code = _call(command)
-        if code not in _ENDED:
+        found = known(job, root)
+        if found is None or found.phase != "done":  # an arm of one that is may have nothing
             rule = f"{PREFIX}{job} has not come to its end (exit code {code})"
             raise GatesearchError(f"{rule}; the same command goes on there.")
 

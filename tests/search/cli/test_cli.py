@@ -25,7 +25,7 @@ ROOT = Path(search.cli.__file__).resolve().parents[2]
 GATESEARCH = Path(sys.executable).parent / "gatesearch"
 COMMANDS = (
     *("validate", "schema", "run", "resume", "extend"),
-    *("results", "compare", "report", "export", "clean", "mirror", "dashboard"),
+    *("results", "compare", "report", "equal-size", "export", "clean", "mirror", "dashboard"),
     *("predict", "tasks", "cells", "judge", "claims"),
     *("submit", "jobs", "status", "logs", "stop", "fetch"),
     "doctor",
