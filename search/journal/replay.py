@@ -338,18 +338,18 @@ class JobState:
         if trial.state != "running":
             return
         trial.state, trial.paused = record["state"], False
-        trial.reason = record.get("reason")
-        trial.test, trial.training = record.get("test"), record.get("training")
-        trial.scores = record.get("scores")
+        self._take_scores(trial, record)
         if not self._keep_curves:
             trial.curve = []
 
     def _test(self, record: dict[str, Any]) -> None:
         trial = self.trials[record["key"]]
         trial.scored = True
-        trial.test, trial.training = record.get("test"), record.get("training")
-        trial.scores = record.get("scores")
-        trial.reason = record.get("reason")
+        self._take_scores(trial, record)
+
+    def _take_scores(self, trial: TrialState, record: dict[str, Any]) -> None:
+        for name in ("reason", "test", "training", "scores"):
+            setattr(trial, name, record.get(name))
 
     # What follows from it
 
