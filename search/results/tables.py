@@ -338,7 +338,8 @@ def pairs(verdict: Verdict, arms: Sequence[str] = ()) -> Table:
     )
     margin = f"results within {wording.amount(verdict)} count one half"
     title = f"Pairs of arms; {margin}; intervals of {percent}"
-    return Table(title, columns, tuple(_pair(pair, places) for pair in verdict.pairs))
+    seen = [pair.seen_from(pair.leader) for pair in verdict.pairs]  # as in the figure
+    return Table(title, columns, tuple(_pair(pair, places) for pair in seen))
 
 
 def _pair(pair: PairVerdict, places: Mapping[str, int]) -> tuple[Any, ...]:
