@@ -8,6 +8,8 @@ from spaces.tasks import Metric
 
 #: What a caption says about a range of clipped().
 CLIPPED = "The axis leaves out the worst values, at most a tenth; double-click the plot to see all."
+#: The same, of a figure that cannot be zoomed.
+CLIPPED_FIXED = "The axis leaves out the worst values, at most a tenth."
 
 
 def clipped(values: Sequence[float], metric: Metric) -> list[float] | None:

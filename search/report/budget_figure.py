@@ -55,8 +55,8 @@ def best_against_budget(figures: Comparison, results: Results) -> Figure:
         traces += [_curve(style, found[style.name]), legend_only(style)]
     epochs = results.job.training.max_epochs
     caption = (
-        _explanation(figures, epochs),
         " ".join(_sentences(told, found)),
+        _explanation(figures, epochs),
         *([_refused(short, results)] if short else []),
         *_remarks(figures, controls),
         *([CLIPPED] if cut else []),
@@ -68,7 +68,7 @@ def best_against_budget(figures: Comparison, results: Results) -> Figure:
         yaxis={"range": span},
     )
     return Figure(
-        "budget", "Budget", _title(told), tuple(filter(None, caption)), traces, axes, 460, _NOT_FOR
+        "budget", "Budget", _title(told), tuple(filter(None, caption)), traces, axes, 420, _NOT_FOR
     )
 
 

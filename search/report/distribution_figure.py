@@ -34,7 +34,7 @@ def distributions(figures: Comparison, results: Results) -> Figure:
     }
     if not found:
         reason = "No control trial has been trained to its end."
-        return empty("distribution", "Distribution", _TITLE, reason)
+        return empty("distribution", "Controls", _TITLE, reason)
     values = [step.value for each in found.values() for step in each.steps]
     cut = clipped(values, metric)
     ends = cut or around(values, 0.04)
@@ -59,7 +59,7 @@ def distributions(figures: Comparison, results: Results) -> Figure:
         yaxis={"range": [0, 1.02], "tickformat": ".0%"},
     )
     title = f"{_TITLE}: {_finding(draws, found, metric)}"
-    return Figure("distribution", "Distribution", title, caption, traces, axes, not_for=_NOT_FOR)
+    return Figure("distribution", "Controls", title, caption, traces, axes, not_for=_NOT_FOR)
 
 
 def _finding(

@@ -6,7 +6,7 @@ small HTML of its own.
 """
 
 import html
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from search.results.figures import Comparison
@@ -37,7 +37,10 @@ COLOURS = (
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure: its place on the page, what Plotly draws, and what the caption says."""
+    """One figure: its place on the page, what draws it and from what, and what the caption says.
+
+    Plotly draws traces on a layout; a drawer of ours (a file of this folder) draws its `given`.
+    """
 
     name: str  #: the element's id
     short: str  #: in the page's navigation
@@ -47,9 +50,18 @@ class Figure:
     layout: dict[str, Any]
     height: int = 420
     not_for: str = ""  #: a sentence: what it may not be used for
+    drawer: str = ""  #: its name in page.js
+    given: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def drawn(self) -> bool:
+        """Whether there is anything to draw."""
+        return bool(self.traces or self.drawer)
 
     def as_dict(self) -> dict[str, Any]:
         """Return what the page's script needs."""
+        if self.drawer:
+            return {"name": self.name, "drawer": self.drawer, "height": self.height, **self.given}
         return {"name": self.name, "traces": self.traces, "layout": self.layout}
 
 

@@ -54,6 +54,10 @@ def _title(found: Mapping[str, Importance]) -> str:
         arms_of.setdefault(share.label, []).append(f"{arm} {100 * share.mean:.0f} %")
     if not first:
         return _TITLE
+    if len(arms_of) == 1 and len(first) > 2:
+        (name,) = arms_of
+        means = sorted(100 * share.mean for share in first.values())
+        return f"{_TITLE}: {name} most, in every arm ({means[0]:.0f} to {means[-1]:.0f} %)"
     said = (f"{name} most ({listed(arms)})" for name, arms in arms_of.items())
     return f"{_TITLE}: {listed(said)}"
 

@@ -10,11 +10,15 @@ from search.job.yaml_text import write
 from search.report import (
     budget_figure,
     confirm_figure,
+    contour_figure,
     curves_figure,
     distribution_figure,
     front_figures,
     importance_figure,
+    parallel_figure,
+    slice_figure,
     tables,
+    timeline_figure,
     value_figures,
 )
 from search.report.frame import Figure
@@ -30,6 +34,21 @@ from search.results.summarise import compare
 from spaces.text import listed
 from trainables.files import replace_file
 
+#: The page's script is these files one after the other.
+_SCRIPTS = (
+    "canvas.js",
+    "parallel.js",
+    "slices.js",
+    "contours.js",
+    "timeline.js",
+    "plots.js",
+    "trials.js",
+    "page.js",
+)
+
+#: Figures that follow each other and stand side by side where there is room.
+_SIDE_BY_SIDE = ("budget", "distribution", "parameters", "time")
+
 
 def write_report(results: Results, path: Path) -> None:
     """Write report.html. Unfinished jobs get one too; it says that they are."""
@@ -43,7 +62,7 @@ def _page(results: Results) -> str:
     figures = _figures(comparison, results)
     data = {
         "comparison": comparison.as_dict(),
-        "figures": [figure.as_dict() for figure in figures if figure.traces],
+        "figures": [figure.as_dict() for figure in figures if figure.drawn],
         "trials": tables.trial_rows(results),
     }
     return rendered(
@@ -58,12 +77,13 @@ def _page(results: Results) -> str:
         forest=forest.of_verdict(comparison.verdict, maximize=comparison.metric.maximize),
         places={name: place for place, name in enumerate(results.arms)},
         figures=figures,
+        side_by_side=_SIDE_BY_SIDE,
         tables=_tables(comparison, results),
         alike=tables.alike(comparison),
         varies=wording.variance(comparison.verdict),
         trials=count(len(results.trials)) if results.trials else "",
         job_file=_job_file(results),
-        script=own("page.js"),
+        script=Markup("\n").join(map(own, _SCRIPTS)),
         plotly=Markup(get_plotlyjs()),
         data=as_json(data),
     )
@@ -80,10 +100,14 @@ def _figures(comparison: Comparison, results: Results) -> list[Figure]:
         *front_figures.fronts(comparison, results.search, results.job.search.objectives),
         budget_figure.best_against_budget(comparison, results),
         distribution_figure.distributions(comparison, results),
+        parallel_figure.parallel(comparison, results),
+        importance_figure.importances(comparison, shares),
+        slice_figure.slices(comparison, results),
+        contour_figure.contours(comparison, results, shares),
         curves_figure.curves(comparison, results.search),
         value_figures.against_parameters(comparison, results.search),
         value_figures.against_time(comparison, results.search),
-        importance_figure.importances(comparison, shares),
+        timeline_figure.slots(comparison, results),
     ]
 
 

@@ -17,6 +17,7 @@ class _Axis:
     """What the values are drawn over."""
 
     name: str
+    brief: str  #: in the page's navigation
     title: str  #: of the figure
     label: str
     read: Callable[[TrialResult], float]
@@ -27,6 +28,7 @@ class _Axis:
 
 _PARAMETERS = _Axis(
     "parameters",
+    "Size",
     "Value against parameters",
     "trainable parameters",
     lambda trial: float(trial.parameters or 0),
@@ -35,6 +37,7 @@ _PARAMETERS = _Axis(
 )
 _TIME = _Axis(
     "time",
+    "Time",
     "Value against training time",
     "training time of the trial, seconds",
     lambda trial: trial.train_seconds,
@@ -55,10 +58,9 @@ def against_time(figures: Comparison, search: Sequence[TrialResult]) -> Figure:
 
 
 def _against(figures: Comparison, search: Sequence[TrialResult], axis: _Axis) -> Figure:
-    short = axis.name.capitalize()
     drawable = complete(search, axis.read)
     if not drawable:
-        return empty(axis.name, short, axis.title, "No trial has been trained to its end yet.")
+        return empty(axis.name, axis.brief, axis.title, "No trial has been trained to its end yet.")
     settings = varying([trial.config for trial in drawable])
     looks = styles(figures)
     traces, drawn = [], 0
@@ -88,7 +90,7 @@ def _against(figures: Comparison, search: Sequence[TrialResult], axis: _Axis) ->
         xaxis=logarithmic([axis.read(trial) for trial in drawable]),
         yaxis={"range": span} if span else {},
     )
-    return Figure(axis.name, short, axis.title, caption, traces, axes, not_for=axis.not_for)
+    return Figure(axis.name, axis.brief, axis.title, caption, traces, axes, not_for=axis.not_for)
 
 
 def _frontier(

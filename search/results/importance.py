@@ -70,10 +70,8 @@ def importance(trials: Sequence[TrialResult]) -> Importance:
 
     trials: of the arm's search phase.
     """
-    used = _controls(trials)
-    controls = len(used) >= MIN_TRIALS
-    if not controls:
-        used = [trial for trial in _ordered(trials) if trial.state == "complete"]
+    used = sample(trials)
+    controls = len(_controls(trials)) >= MIN_TRIALS
     names = varying([trial.config for trial in used])
     number = len(used)
     if number < MIN_TRIALS:
@@ -95,6 +93,17 @@ def importance(trials: Sequence[TrialResult]) -> Importance:
         )
         return Importance(number, controls, explained=explained, reason=reason)
     return Importance(number, controls, *_shares(codes, ranks, names), explained)
+
+
+def sample(trials: Sequence[TrialResult]) -> list[TrialResult]:
+    """Return the trials by which settings are judged: controls, or all complete ones, by number.
+
+    trials: of one arm's search phase. A control that diverged is among them.
+    """
+    controls = _controls(trials)
+    if len(controls) >= MIN_TRIALS:
+        return controls
+    return [trial for trial in _ordered(trials) if _scored(trial)]
 
 
 def _controls(trials: Sequence[TrialResult]) -> list[TrialResult]:

@@ -5,8 +5,11 @@ import signal
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 from installed import (
     Address,
@@ -91,7 +94,38 @@ def test_the_pages_that_compare_work_on_it(ran: Path) -> None:
     compared = json.loads(gatesearch("compare", "small", "--json", cwd=ran))
     assert {arm["name"] for arm in compared["arms"]} == {"rnn", "gru"}
     assert "rnn" in gatesearch("compare", "small", cwd=ran)
+
+
+def test_every_number_of_the_report_comes_again_from_the_journal(ran: Path) -> None:
+    folder = ran / "runs" / "small"
+    paths = [folder / name for name in ("report.html", "verdict.json", "results.parquet")]
+    page, verdict, _ = (path.read_bytes() for path in paths)
+    rows = _trials(paths[2])
+    for path in paths:
+        path.unlink()
     assert "report.html" in gatesearch("report", "small", cwd=ran)
+    assert (paths[0].read_bytes(), paths[1].read_bytes()) == (page, verdict)
+    assert _trials(paths[2]) == rows
+
+
+def _trials(path: Path) -> list[dict[str, Any]]:
+    """The rows of results.parquet, without what MLflow's mirror adds a moment later."""
+    return pyarrow.parquet.read_table(path).drop_columns(["mlflow_run_id"]).to_pylist()
+
+
+def test_the_report_shows_the_numbers_of_its_files(ran: Path) -> None:
+    folder = ran / "runs" / "small"
+    page = (folder / "report.html").read_text()
+    (pair,) = json.loads((folder / "verdict.json").read_text())["pairs"]
+    ahead = max(pair["probability"], 1 - pair["probability"])
+    assert f"<strong>{100 * ahead:.0f} % (" in page
+    rows = _trials(folder / "results.parquet")
+    for arm in ("rnn", "gru"):
+        tests = [
+            row["test_accuracy"] for row in rows if (row["phase"], row["arm"]) == ("confirm", arm)
+        ]
+        spread = f"{fmean(tests):.4f} ± {stdev(tests):.4f}"
+        assert f"<strong>{spread}</strong>" in page
 
 
 def test_a_finished_job_is_not_run_again(ran: Path) -> None:

@@ -123,7 +123,10 @@ def test_every_figure_says_what_it_may_not_be_used_for(tmp_path: Path) -> None:
     text = job_text(seeds=4).replace("{trials: 12, seed: 0}", objectives)
     page = written(made(tmp_path, text), tmp_path)
     drawn = data(page)["figures"]
-    assert len(drawn) == 8
+    assert {each["name"] for each in drawn} == {
+        *("confirm", "front-parameters", "budget", "distribution", "parallel", "importance"),
+        *("slices", "contours", "curves", "parameters", "time", "timeline"),
+    }
     limits = [a for tag, a in page.elements if tag == "p" and "not-for" in (a.get("class") or "")]
     # Beside the figures, the verdict's, the configurations and the components of variance have one.
     assert len(limits) == len(drawn) + 3
