@@ -31,7 +31,7 @@ def equal_size_job(results: Results, target: int | None = None) -> str:
     plain["search"]["warm_start"] = None  # what was learned of other sizes
     task = results.job.task
     if isinstance(task, OwnData):
-        plain["task"]["data"] = str(task.file(results.job.base).resolve())
+        plain["task"]["data"] = task.data.anywhere(results.job.base)
     for tolerance in _TOLERANCES:
         budget = {"target": size, "tolerance": tolerance}
         space = {key: each for key, each in plain["space"].items() if key not in _SIZES}

@@ -10,9 +10,8 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from scipy.stats import binom
-
 from search.journal.trial import TrialResult
+from search.results.evidence.median import median_interval
 from spaces.tasks import Metric
 
 
@@ -60,8 +59,7 @@ def time_to_target(
 ) -> TimeToTarget | None:
     """Return how long the replicates of a configuration train until they reach a target.
 
-    The interval is that of a median from order statistics (Conover, Practical Nonparametric
-    Statistics, 3rd ed., section 3.2). None where no replicate was trained.
+    None where no replicate was trained.
     """
     aim = metric.cost(target)
     needed = sorted(
@@ -71,7 +69,8 @@ def time_to_target(
     if not needed:
         return None
     median = _finite(statistics.median(needed))
-    low, high = _interval(needed, confidence)
+    interval = median_interval(needed, 1 - confidence)
+    low, high = map(_finite, interval) if interval else (None, None)
 
     def seconds(epochs: float | None) -> float | None:
         return None if epochs is None or epoch_seconds is None else epochs * epoch_seconds
@@ -95,14 +94,6 @@ def _curves(metric: Metric, replicates: Sequence[TrialResult]) -> list[list[floa
         for replicate in replicates
         if replicate.state in ("complete", "diverged")
     ]
-
-
-def _interval(ordered: Sequence[float], confidence: float) -> tuple[float | None, float | None]:
-    number = len(ordered)
-    below = int(binom.ppf((1 - confidence) / 2, number, 0.5))
-    if below == 0:
-        return None, None
-    return _finite(ordered[below - 1]), _finite(ordered[number - below])
 
 
 def _finite(number: float) -> float | None:

@@ -8,12 +8,11 @@ import math
 from collections.abc import Iterator, Sequence
 from statistics import median
 
-from scipy.special import bdtr
-
 from search.journal.trial import TrialResult
 from search.results.claims.duels import numbers
 from search.results.claims.finding import Answer, Finding, task_of
 from search.results.evidence.judge import judge
+from search.results.evidence.median import median_interval
 from search.results.evidence.pairs import Margin, Scores
 from search.results.learning_rates import KEPT
 from search.results.read import Results
@@ -53,7 +52,7 @@ def _controls(results: Results, first: str, second: str) -> list[tuple[TrialResu
 def _per_epoch(results: Results, pairs: Sequence[tuple[TrialResult, TrialResult]]) -> Finding:
     what = "time per epoch"
     ratios = sorted(_epoch_seconds(first) / _epoch_seconds(second) for first, second in pairs)
-    interval = median_interval(ratios)
+    interval = median_interval(ratios, _ALPHA)
     if interval is None:
         said = f"{len(ratios)} pairs of controls are too few"
         return Finding(task_of(results), what, "cannot tell", said)
@@ -71,17 +70,6 @@ def _per_epoch(results: Results, pairs: Sequence[tuple[TrialResult, TrialResult]
 
 def _epoch_seconds(trial: TrialResult) -> float:
     return median(epoch.seconds for epoch in trial.curve)
-
-
-def median_interval(ordered: Sequence[float], alpha: float = _ALPHA) -> tuple[float, float] | None:
-    """Return the exact interval of the median of what n ordered values were drawn from.
-
-    It lies between two order statistics that the median leaves on either side with a binomial
-    probability; below 6 values there is none at 95 %.
-    """
-    n = len(ordered)
-    outside = [k for k in range(n // 2) if 2 * bdtr(k, n, 0.5) <= alpha]
-    return (ordered[outside[-1]], ordered[n - 1 - outside[-1]]) if outside else None
 
 
 def _to_target(
