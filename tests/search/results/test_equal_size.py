@@ -13,6 +13,7 @@ from search.results.summarise import compare
 from spaces.domains import Choices, Domain, Range
 from spaces.errors import InputError
 from spaces.sizes import parameters
+from spaces.tasks import OwnData
 
 ARMS = "[lstm, {name: wide, cell: gru, space: {hidden_size: 96, depth: 1}}]"
 
@@ -41,6 +42,16 @@ def test_all_models_have_the_size_and_all_else_is_as_it_was(tmp_path: Path) -> N
     for key in ("search", "confirm", "training", "task"):
         assert now[key] == before[key]
     assert job.arms[1].space["depth"] == results.job.arms[1].space["depth"]
+
+
+def test_data_of_ones_own_is_found_from_wherever_the_new_file_lies(tmp_path: Path) -> None:
+    for data in ("own.npz", "{file: own.csv, id: who, target: what}"):
+        text = job_text(task=f"{{kind: classification, data: {data}}}")
+        results = made(tmp_path, text)
+        task = JobSpec.loads(equal_size_job(results, 12_000)).task
+        assert isinstance(task, OwnData) and isinstance(results.job.task, OwnData)
+        assert Path(task.data.file) == results.job.base / results.job.task.data.file
+        assert task.data.id == results.job.task.data.id
 
 
 def test_the_size_is_the_mean_of_the_leaders(tmp_path: Path) -> None:
