@@ -11,9 +11,11 @@ const element = (name, text, look) => {
   return made;
 };
 const columnOf = (name) => data.trials.head.indexOf(name);
-const complete = () => data.trials.rows.filter(
-  (row) => row[columnOf("phase")] === "search" && row[columnOf("state")] === "complete"
-    && row[columnOf("value")] !== null);
+const ofColumns = (axes) => axes.map((axis) => ({ ...axis, column: columnOf(axis.name) }));
+const complete = () => {
+  const [phase, state, value] = ["phase", "state", "value"].map(columnOf);
+  return data.trials.rows.filter((row) => row[phase] === "search" && row[state] === "complete" && row[value] !== null);
+};
 
 // Colours are named var(--…), since the scheme may change while the page is open.
 const inkNow = () => {

@@ -17,7 +17,7 @@ const contours = (host, figure) => {
       const tall = each.height - 76;
       const x = (place) => left + place * width;
       const y = (place) => top + (1 - place) * tall;
-      const [first, second] = panel.axes;
+      const [first, second] = ofColumns(panel.axes);
       const cells = panel.area.length;
       pen.fillStyle = ink(panel.colour);
       panel.area.forEach((line, column) => line.forEach((good, row) => {
@@ -71,7 +71,7 @@ const contours = (host, figure) => {
     hints(canvas, (atX, atY) => {
       const mark = nearest(marks, atX, atY);
       if (!mark) return null;
-      const settings = mark.panel.axes.map((axis) => `${axis.name} ${written(mark.row[axis.column])}`);
+      const settings = ofColumns(mark.panel.axes).map((axis) => `${axis.name} ${written(mark.row[axis.column])}`);
       return `${called(mark.row)}: ${settings.join(", ")}, value ${written(mark.row[columnOf("value")])}`;
     });
   };

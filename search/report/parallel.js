@@ -1,7 +1,8 @@
 // Parallel coordinates: a line a trial; ranges are dragged on axes, arms and the best are chosen.
 const parallel = (host, figure) => {
   const rows = complete();
-  const { axes, arms } = figure;
+  const { arms } = figure;
+  const axes = ofColumns(figure.axes);
   const armOf = columnOf("arm");
   const valueOf = columnOf("value");
   const places = axes.map((axis) => {

@@ -32,8 +32,8 @@ def parallel(figures: Comparison, results: Results) -> Figure:
         return empty("parallel", "Settings", _TITLE, reason)
     axes = [
         *settings,
-        *_costs(trials, results),
-        cost_axis("value", [trial.value for trial in trials if trial.value is not None], results),
+        *_costs(trials),
+        cost_axis("value", [trial.value for trial in trials if trial.value is not None]),
     ]
     caption = (
         "One line a complete trial of the search. Drag along an axis to choose a range, click the "
@@ -86,9 +86,9 @@ def finished(search: Sequence[TrialResult]) -> list[TrialResult]:
     return [trial for trial in search if trial.state == "complete" and trial.value is not None]
 
 
-def _costs(trials: Sequence[TrialResult], results: Results) -> list[SettingAxis]:
+def _costs(trials: Sequence[TrialResult]) -> list[SettingAxis]:
     costs: dict[str, list[int] | list[float]] = {
         "parameters": [trial.parameters for trial in trials if trial.parameters is not None],
         "seconds": [round(trial.train_seconds, 3) for trial in trials],
     }
-    return [cost_axis(name, own, results) for name, own in costs.items() if len(set(own)) > 1]
+    return [cost_axis(name, own) for name, own in costs.items() if len(set(own)) > 1]

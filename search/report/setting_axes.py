@@ -6,7 +6,7 @@ from math import log
 from typing import Any, Literal
 
 from search.journal.trial import TrialResult
-from search.report.tables import setting_cell, trial_head
+from search.report.tables import setting_cell
 from search.results.read import Results
 from search.results.settings import varying
 from spaces.config import TrialConfig
@@ -19,8 +19,7 @@ _FEW = 6  #: values of no more different numbers stand side by side, like names
 class SettingAxis:
     """How a column of the trials' rows is laid out along an axis."""
 
-    name: str
-    column: int  #: of the trials' rows
+    name: str  #: of the column
     kind: Literal["linear", "log", "options"]
     low: float = 0.0
     high: float = 1.0
@@ -28,7 +27,7 @@ class SettingAxis:
 
     def as_dict(self) -> dict[str, Any]:
         """Return what the page's script needs."""
-        place = {"name": self.name, "column": self.column, "kind": self.kind}
+        place = {"name": self.name, "kind": self.kind}
         if self.kind == "options":
             return {**place, "options": list(self.options)}
         return {**place, "low": self.low, "high": self.high}
@@ -56,24 +55,23 @@ def setting_axes(trials: Sequence[TrialResult], results: Results) -> list[Settin
 
 def setting_axis(name: str, values: Sequence[Any], results: Results) -> SettingAxis:
     """Return the axis of one setting, from the values that it has."""
-    column = trial_head(results).index(name)
     cells = {setting_cell(value) for value in values}
     numbers = [cell for cell in cells if not isinstance(cell, str)]
     ranges = [domain for domain in _domains(name, results) if isinstance(domain, Range)]
     few = len(cells) <= _FEW and not any(not domain.integer for domain in ranges)
     if few or len(numbers) < len(cells) or len(cells) == 1:
         ordered = [*sorted(numbers), *sorted(cell for cell in cells if isinstance(cell, str))]
-        return SettingAxis(name, column, "options", options=tuple(ordered))
+        return SettingAxis(name, "options", options=tuple(ordered))
     low, high = float(min(numbers)), float(max(numbers))
     kind: Literal["linear", "log"] = "log" if any(domain.log for domain in ranges) else "linear"
-    return SettingAxis(name, column, kind, low, high)
+    return SettingAxis(name, kind, low, high)
 
 
-def cost_axis(name: str, values: Sequence[float], results: Results) -> SettingAxis:
+def cost_axis(name: str, values: Sequence[float]) -> SettingAxis:
     """Return the axis of another column of numbers; logarithmic where they differ tenfold."""
-    column, low, high = trial_head(results).index(name), min(values), max(values)
+    low, high = min(values), max(values)
     kind: Literal["linear", "log"] = "log" if low > 0 and high >= 10 * low else "linear"
-    return SettingAxis(name, column, kind, float(low), float(high))
+    return SettingAxis(name, kind, float(low), float(high))
 
 
 def _domains(name: str, results: Results) -> Iterator[Domain]:

@@ -25,7 +25,7 @@ def slices(figures: Comparison, results: Results) -> Figure:
         return empty("slices", "Slices", _TITLE, reason)
     values = [trial.value for trial in trials if trial.value is not None]
     span = clipped(values, figures.metric)
-    value_axis = cost_axis("value", values, results).as_dict()
+    value_axis = cost_axis("value", values).as_dict()
     if span:
         value_axis |= {"kind": "linear", "low": span[0], "high": span[1]}
     caption = (

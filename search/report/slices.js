@@ -1,9 +1,11 @@
 // Values against each setting: a panel a setting, arms in colour, medians of controls as lines.
 const slices = (host, figure) => {
   const rows = complete();
-  const { axes, arms } = figure;
+  const { arms } = figure;
+  const axes = ofColumns(figure.axes);
   const armOf = columnOf("arm");
   const drawn = columnOf("drawn");
+  const valueOf = columnOf("value");
   const trial = columnOf("trial");
   const height = placing(figure.value);
   const hidden = new Set();
@@ -78,7 +80,7 @@ const slices = (host, figure) => {
         pen.strokeStyle = pen.fillStyle = ink(arm.colour);
         pen.globalAlpha = Math.min(0.7, Math.max(0.15, 300 / rows.length));
         for (const row of own) {
-          const mark = { place: place(row[axis.column]), height: height(row[columnOf("value")]) };
+          const mark = { place: place(row[axis.column]), height: height(row[valueOf]) };
           if (mark.place === null) continue;
           const aside = shift * ((number + 0.5) / arms.length - 0.5 + jitter(row[trial]) / (1.5 * arms.length));
           const dot = { x: x(mark.place + aside), y: y(mark.height), row, axis };
@@ -110,7 +112,7 @@ const slices = (host, figure) => {
     });
     hints(canvas, (atX, atY) => {
       const mark = nearest(marks, atX, atY);
-      return mark && `${called(mark.row)}: ${mark.axis.name} ${written(mark.row[mark.axis.column])}, ${figure.metric} ${written(mark.row[columnOf("value")])}`;
+      return mark && `${called(mark.row)}: ${mark.axis.name} ${written(mark.row[mark.axis.column])}, ${figure.metric} ${written(mark.row[valueOf])}`;
     });
   };
   host.append(legend(arms, hidden, draw), area);

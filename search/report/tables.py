@@ -121,26 +121,18 @@ def trial_rows(results: Results) -> dict[str, Any]:
 
     The values are plain and escaped nowhere: the script sets them as text only.
     """
-    head = trial_head(results)
-    names = head[head.index("drawn") + 1 : -1]
-    measured, several = "latency ms" in head, "measured on" in head
-    return {
-        "head": head,
-        "rows": [
-            _trial_row(trial, names, measured=measured, several=several) for trial in results.trials
-        ],
-    }
-
-
-def trial_head(results: Results) -> list[str]:
-    """Return the names of the columns of the trials table."""
     names = varying([trial.config for trial in results.search])
     measured = any(trial.latency_ms is not None for trial in results.trials)
     head = ["phase", "arm", "trial", "state", "value", "test", "epochs", "parameters", "seconds"]
     head += ["latency ms"] if measured else []
     several = len({trial.path for trial in results.trials if trial.path}) > 1
     head += ["measured on"] if several else []
-    return [*head, "drawn", *names, "seed"]
+    return {
+        "head": [*head, "drawn", *names, "seed"],
+        "rows": [
+            _trial_row(trial, names, measured=measured, several=several) for trial in results.trials
+        ],
+    }
 
 
 def setting_cell(setting: Any) -> Any:

@@ -1,7 +1,8 @@
 // When each trial was trained: a bar a trial, in the first lane that is free.
 const timeline = (host, figure) => {
-  const { columns, bars, cuts, length, lanes, lane, arms } = figure;
+  const { bars, cuts, length, lanes, lane, arms } = figure;
   const colourOf = new Map(arms.map((arm) => [arm.name, arm.colour]));
+  const columns = Object.fromEntries(["phase", "arm", "state"].map((name) => [name, columnOf(name)]));
   const hidden = new Set();
   const area = element("div", undefined, "area");
   const unit = length > 7200 ? [3600, "hours"] : length > 180 ? [60, "minutes"] : [1, "seconds"];

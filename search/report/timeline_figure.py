@@ -1,7 +1,6 @@
 """The figure of when each trial was trained, and how many at once."""
 
 from search.report.frame import Figure, empty, styles
-from search.report.tables import trial_head
 from search.results.figures import Comparison
 from search.results.format import plural, seconds
 from search.results.read import Results
@@ -30,9 +29,7 @@ def slots(figures: Comparison, results: Results) -> Figure:
         "that one worker trains at once overlap."
         + (" Dashed lines: pauses of the whole job, cut out." if found.cuts else ""),
     )
-    head = trial_head(results)
     given = {
-        "columns": {name: head.index(name) for name in ("phase", "arm", "trial", "state")},
         "bars": [
             [each.row, round(each.start, 2), round(each.end, 2), each.lane]
             for each in found.stretches

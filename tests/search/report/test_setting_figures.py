@@ -37,7 +37,9 @@ def test_an_axis_is_laid_out_as_the_job_searched_it(job: tuple[Results, Page]) -
     assert axes["hidden_size"]["options"] == [16, 32, 64]
     shown = data(job[1])["trials"]
     for axis in axes.values():
-        column = [row[axis["column"]] for row in shown["rows"] if row[3] == "complete"]
+        column = [
+            row[shown["head"].index(axis["name"])] for row in shown["rows"] if row[3] == "complete"
+        ]
         if axis["kind"] == "options":
             assert set(column) == set(axis["options"])
         else:
