@@ -11,6 +11,7 @@ from search.report import (
     budget_figure,
     confirm_figure,
     contour_figure,
+    cost_figure,
     curves_figure,
     distribution_figure,
     front_figures,
@@ -94,9 +95,9 @@ def _figures(comparison: Comparison, results: Results) -> list[Figure]:
         name: importance([trial for trial in results.search if trial.arm == name])
         for name in results.arms
     }
-    confirmed = confirm_figure.confirmed(comparison)
+    found = confirm_figure.confirmed(comparison), cost_figure.value_against_costs(comparison)
     return [
-        *([confirmed] if confirmed else []),
+        *(figure for figure in found if figure is not None),
         *front_figures.fronts(comparison, results.search, results.job.search.objectives),
         budget_figure.best_against_budget(comparison, results),
         distribution_figure.distributions(comparison, results),

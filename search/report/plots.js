@@ -23,6 +23,10 @@ const plot = (host, figure) => {
       automargin: true, ticks: "outside", tickcolor: ink("--line"),
     };
     const own = resolve(figure.layout, ink);
+    const axes = Object.fromEntries(
+      ["xaxis", "yaxis", ...Object.keys(own)].filter((key) => /^[xy]axis\d*$/.test(key))
+        .map((key) => [key, { ...axis, ...own[key] }]),
+    );
     const narrow = host.clientWidth < 560;
     const layout = {
       ...own,
@@ -35,8 +39,7 @@ const plot = (host, figure) => {
       legend: {
         orientation: "h", x: 0, y: 1, yanchor: "bottom", ...own.legend,
       },
-      xaxis: { ...axis, ...own.xaxis },
-      yaxis: { ...axis, ...own.yaxis },
+      ...axes,
     };
     Plotly.react(host, resolve(figure.traces, ink), layout, {
       responsive: true, displaylogo: false, displayModeBar: narrow ? false : "hover",

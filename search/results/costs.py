@@ -17,42 +17,44 @@ class Cost:
 
     name: str  #: in JSON
     title: str  #: "parameters"
-    axis: str  #: of a figure, with its unit
+    axis: str  #: of a figure, in short, with its unit
     read: Callable[[Finalist], float | None]
+    unit: float = 1.0  #: of the axis
 
 
 #: A row for each cost; one that no finalist has is left out everywhere.
 COSTS = (
-    Cost("parameters", "parameters", "trainable parameters", lambda one: one.parameters),
+    Cost("parameters", "parameters", "parameters", lambda one: one.parameters),
     Cost(
         "train_seconds",
         "training time",
-        "mean training time of a replicate, seconds",
+        "training, s",
         lambda one: one.train_seconds.mean if one.train_seconds else None,
     ),
     Cost(
         "latency_1_ms",
         "latency of one sequence",
-        "one sequence alone, milliseconds",
+        "1 sequence, ms",
         lambda one: one.alone.batch_1_ms if one.alone else None,
     ),
     Cost(
         "latency_64_ms",
         "latency of 64 sequences",
-        "64 sequences at once, milliseconds",
+        "64 sequences, ms",
         lambda one: one.alone.batch_64_ms if one.alone else None,
     ),
     Cost(
         "time_to_target",
         "time to target",
-        "median training time to the common target, alone, seconds",
+        "to target, s",
         lambda one: one.to_target.seconds if one.to_target else None,
     ),
     Cost(
         "peak_bytes",
         "memory of training",
-        "most memory of its training, alone, bytes",
+        "memory, MiB",
         lambda one: one.alone.peak_bytes if one.alone else None,
+        2.0**20,
     ),
 )
 

@@ -180,7 +180,7 @@ def trade_offs(figures: Comparison) -> Table:
         )
         for arm in figures.arms
     )
-    title = "Trade-offs: training less test scores; controls and replicates that diverged"
+    title = "Trade-offs; how many controls and replicates diverged, which learning rates work"
     return Table(title, columns, rows)
 
 

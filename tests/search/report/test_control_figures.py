@@ -124,7 +124,15 @@ def test_every_figure_says_what_it_may_not_be_used_for(tmp_path: Path) -> None:
     page = written(made(tmp_path, text), tmp_path)
     drawn = data(page)["figures"]
     assert {each["name"] for each in drawn} == {
-        *("confirm", "front-parameters", "budget", "distribution", "parallel", "importance"),
+        *(
+            "confirm",
+            "costs",
+            "front-parameters",
+            "budget",
+            "distribution",
+            "parallel",
+            "importance",
+        ),
         *("slices", "contours", "curves", "parameters", "time", "timeline"),
     }
     limits = [a for tag, a in page.elements if tag == "p" and "not-for" in (a.get("class") or "")]
