@@ -164,6 +164,7 @@ class BuiltIn(TaskSection):
     """A task that needs no file of the user's."""
 
     kind_of_task: ClassVar[TaskKind]
+    generated: ClassVar[bool] = False  #: whether another seed gives other data
     summary: ClassVar[str]  #: one line for `gatesearch tasks`
     name: str
 
@@ -192,6 +193,7 @@ class Symbolic(BuiltIn):
 
     form = "<symbolic>"
     kind_of_task = "next-token"
+    generated = True
     summary = "next symbol of a string of a chosen LZ complexity; generated"
     name: Literal["symbolic"] = Field(description="Built-in task.")
     complexity: Integer = Field(
@@ -241,6 +243,7 @@ class Adding(BuiltIn):
 
     form = "<adding>"
     kind_of_task = "regression"
+    generated = True
     summary = "sum of the two marked numbers of a sequence; generated"
     name: Literal["adding"] = Field(description="Built-in task.")
     length: Integer = Field(50, ge=2, description="Steps of every sequence.")

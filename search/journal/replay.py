@@ -51,6 +51,7 @@ from trainables.training.measured_path import joined
 _ALONE = tuple(field.name for field in fields(AloneTimes))
 _PLACE = ("finalist", "replicate", "split", "candidate")
 _OF_A_TRIAL = ("report", "retry", "pause", "thaw", "end", "test", "alone")
+_BASELINE = tuple(field.name for field in fields(Baseline))
 _EPOCH = tuple(field.name for field in fields(Epoch))  # what this version knows of one
 
 
@@ -237,9 +238,7 @@ class JobState:
                 self.info = TaskInfo.from_dict(record["task"])
             case "baselines" if not self.baselines:
                 self.baselines = tuple(
-                    Baseline(
-                        each["name"], each["validation"], each["test"], each.get("test_sequences")
-                    )
+                    Baseline(**{name: each[name] for name in _BASELINE if name in each})
                     for each in record["baselines"]
                 )
             case "trial":

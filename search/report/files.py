@@ -17,5 +17,5 @@ def write_files(results: Results) -> Comparison:
     figures = compare(results)
     write_parquet(results, results.folder / RESULTS)
     write_verdict(figures, results.folder / VERDICT)
-    write_report(results, results.folder / REPORT)
+    write_report(results, results.folder / REPORT, figures)
     return figures

@@ -51,15 +51,17 @@ _SCRIPTS = (
 _SIDE_BY_SIDE = ("budget", "distribution", "parameters", "time")
 
 
-def write_report(results: Results, path: Path) -> None:
-    """Write report.html. Unfinished jobs get one too; it says that they are."""
-    replace_file(path, _page(results).encode())
+def write_report(results: Results, path: Path, comparison: Comparison | None = None) -> None:
+    """Write report.html. Unfinished jobs get one too; it says that they are.
+
+    comparison: what `compare` makes of the results, where it is at hand.
+    """
+    replace_file(path, _page(results, comparison or compare(results)).encode())
 
 
-def _page(results: Results) -> str:
+def _page(results: Results, comparison: Comparison) -> str:
     from plotly.offline import get_plotlyjs
 
-    comparison = compare(results)
     figures = _figures(comparison, results)
     data = {
         "comparison": comparison.as_dict(),
@@ -81,6 +83,7 @@ def _page(results: Results) -> str:
         side_by_side=_SIDE_BY_SIDE,
         tables=_tables(comparison, results),
         alike=tables.alike(comparison),
+        beside=wording.beside(comparison.verdict),
         varies=wording.variance(comparison.verdict),
         trials=count(len(results.trials)) if results.trials else "",
         job_file=_job_file(results),

@@ -50,7 +50,7 @@ def _verdict(title: str, found: Verdict, *, maximize: bool) -> dict[str, Any]:
         "forest": figure,
         "places": {name: place for place, name in enumerate(arms)},
         "pairs": tables.pairs(found),
-        "varies": wording.variance(found),
+        "beside": [text for text in (*wording.beside(found), wording.variance(found)) if text],
     }
 
 

@@ -11,9 +11,9 @@ from search.results.evidence.pairs import Results as Paired
 from search.results.figures import Comparison
 from search.results.read import Results
 from search.results.scores import replicate_results
+from search.results.siblings import task_key
 from search.results.summarise import compare
 from spaces.errors import InputError
-from spaces.tasks import OwnData
 from spaces.text import listed, named
 
 _WHERE = "gatesearch compare"
@@ -59,9 +59,7 @@ def same_data(one: Results, other: Results) -> bool:
 
 
 def _task(results: Results) -> dict[str, Any]:
-    task, base = results.job.task, results.job.base
-    plain = task.model_dump(exclude={"seed", "metric", "standardise"})
-    return {**plain, "data": task.data.anywhere(base)} if isinstance(task, OwnData) else plain
+    return task_key(results.job.task.model_dump(mode="json"), results.job.base)
 
 
 def _name(job: Results) -> str:

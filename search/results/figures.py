@@ -210,6 +210,8 @@ class Comparison:
     starts: int = 0  #: configurations of the job file that every arm tried first
     warm_start: str | None = None  #: what each arm has from the job that the search started from
     objections: tuple[str, ...] = field(default=())  #: why the warm start allows no verdict
+    #: Other jobs in the root that have scored the test data too.
+    also_scored: tuple[str, ...] = field(default=())
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON types; no value is NaN or infinite."""

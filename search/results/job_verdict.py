@@ -11,6 +11,7 @@ from search.job.confirm_section import ConfirmSection
 from search.results.evidence.judge import judge
 from search.results.evidence.pairs import Margin, Results
 from search.results.evidence.verdict import Verdict
+from search.results.example_differences import resampled
 from search.results.figures import ArmSummary, Comparison, Progress
 from search.results.inheritance import objections
 from search.results.scores import replicate_results
@@ -45,11 +46,19 @@ def judge_job(
         ceiling=metric.ceiling,
         test_sequences=results.test_sequences,
         observations=paired.observations,
+        test_to_train=results.test_to_train,
         remedy=_remedy(results, arms, progress),
     )
     if against := objections(results):
         return replace(verdict, kind="none", sentence=against[0], best=(), pairs=())
-    return verdict
+    beside = resampled(results, verdict)
+    return replace(
+        verdict,
+        pairs=tuple(
+            replace(pair, resampled_interval=beside.get((pair.first, pair.second)))
+            for pair in verdict.pairs
+        ),
+    )
 
 
 def margin_of(confirm: ConfirmSection) -> Margin | None:

@@ -72,19 +72,31 @@ class Results:
             return None
         return self.baselines[0].test_sequences
 
+    @property
+    def test_to_train(self) -> float | None:
+        """Sequences of an outer test part over those of its training part, in design nested.
+
+        None in others, whose test part stays, and where splits share no data or sizes are unknown.
+        """
+        if self.job.confirm.design != "nested" or not self.baselines:
+            return None
+        test, train = self.baselines[0].test_sequences, self.baselines[0].train_sequences
+        return None if test is None or train is None else test / train
+
     def ranked(self, arm: str | None = None) -> list[TrialResult]:
         """Return the complete search trials of one arm or of all, by search rank."""
-        return ranking.ranked(self.info.metric, self._of(arm))
+        return ranking.ranked(self.info.metric, self.of_arm(arm))
 
     def candidates(self, arm: str | None = None) -> list[Candidate]:
         """Return the complete search trials of one arm or of all: an arm's leader comes first."""
-        return ranking.candidates(self.info.metric, self._of(arm))
+        return ranking.candidates(self.info.metric, self.of_arm(arm))
 
     def best(self, arm: str | None = None) -> TrialResult | None:
         """Return the best complete search trial of an arm or of all, or None."""
         return next(iter(self.ranked(arm)), None)
 
-    def _of(self, arm: str | None) -> list[TrialResult]:
+    def of_arm(self, arm: str | None) -> list[TrialResult]:
+        """Return the trials of one arm or of all, of both phases."""
         return [trial for trial in self.trials if arm is None or trial.arm == arm]
 
 

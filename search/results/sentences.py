@@ -19,6 +19,7 @@ from trainables.training.measured_path import in_words
 
 #: Sizes and epochs of arms that differ by this factor or more are worth a sentence.
 _UNEVEN = 1.1
+_NAMED = 5  # jobs that a sentence names
 _UNEVEN_SECONDS = 1.5  #: the same of training times, which other work on a machine stretches
 
 
@@ -171,6 +172,15 @@ def _cautions(figures: Comparison) -> Iterator[str]:
     yield from _sizes(figures)
     yield from _uneven(figures)
     yield from _paths(figures)
+    if figures.also_scored:
+        number = plural(len(figures.also_scored), "other job")
+        have = "has" if len(figures.also_scored) == 1 else "have"
+        some = figures.also_scored[:_NAMED]
+        names = listed([*some, "others"] if len(figures.also_scored) > _NAMED else some)
+        yield (
+            f"{number} in this folder of jobs {have} scored test data of this task ({names}): the "
+            "more often it is looked at, the more what is chosen then suits it by chance."
+        )
 
 
 def _unfinished(figures: Comparison) -> Iterator[str]:

@@ -32,6 +32,7 @@ from search.results.learning_rates import good_rates
 from search.results.pareto import pareto
 from search.results.ranking import Candidate
 from search.results.read import Results
+from search.results.siblings import also_scored
 from search.results.time_to_target import common_target, time_to_target
 from search.spread import Spread
 from spaces.arms import Arm
@@ -71,8 +72,18 @@ def compare(results: Results, target: float | None = None) -> Comparison:
         starts=len(results.job.search.start_from),
         warm_start=name and inherited(name, results.warm_start),
         objections=objections(results),
+        also_scored=_also_scored(results),
     )
     return sentences.describe(figures)
+
+
+def _also_scored(results: Results) -> tuple[str, ...]:
+    """Return nothing in design nested, each of whose replicates has a test part of its own."""
+    job = results.job
+    if job.confirm.design == "nested" or job.confirm.skipped:
+        return ()
+    task = job.task.model_dump(mode="json")
+    return tuple(also_scored(results.folder, task, job.base, results.info.fingerprint))
 
 
 def _finite(number: float | None) -> float | None:

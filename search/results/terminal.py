@@ -41,8 +41,8 @@ def verdict(found: Verdict, *, maximize: bool) -> RenderableType:
     parts = _sentence_and_figure(found, maximize=maximize)
     if found.kind != "none":
         parts += [Text(), draw(tables.pairs(found))]
-    if varies := wording.variance(found):
-        parts += [Text(), Text(varies)]
+    for text in (*wording.beside(found), wording.variance(found)):
+        parts += [Text(), Text(text)] if text else []
     return Group(*parts)
 
 

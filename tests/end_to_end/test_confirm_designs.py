@@ -96,6 +96,8 @@ def test_the_verdict_speaks_of_the_design_and_of_every_pair(ran: Path) -> None:
     assert verdict["design"] == ("nested" if "nested" in ran.name else "splits")
     (pair,) = verdict["pairs"]
     assert pair["pairs"] == len({record["replicate"] for record in confirm(ran)})
+    assert ("sensitivity_interval" in pair) is ("nested" in ran.name)
+    assert ("resampled_interval" in pair) is ("nested" not in ran.name)
     if "auto" in ran.name:
         assert pair["decision"] == "equivalent", "no difference is above a margin of 1"
 

@@ -37,6 +37,9 @@ class Baseline:
     validation: dict[str, float]
     test: dict[str, float]
     test_sequences: int | None = None  #: of the test part; None where an earlier version ran
+    #: Of the training part, whose sequences may come again in that of another split; None where
+    #: every split draws new data, or where an earlier version ran.
+    train_sequences: int | None = None
 
 
 def baselines(data: Data) -> list[Baseline]:
@@ -46,9 +49,10 @@ def baselines(data: Data) -> list[Baseline]:
         loss, correct, count = map(float, score(part))
         return compute_metrics(data.info.kind, loss, correct, count, data.unit)
 
+    sizes = len(data.test), None if data.dealing.by == "draws" else len(data.train)
     fitted = [(name, fit(data)) for name, fit in BASELINES[data.info.kind].items()]
     return [
-        Baseline(name, metrics(score, data.validation), metrics(score, data.test), len(data.test))
+        Baseline(name, metrics(score, data.validation), metrics(score, data.test), *sizes)
         for name, score in fitted
     ]
 

@@ -25,7 +25,8 @@ from trainables.data.sequences import Data, Sequences
 from trainables.layers.model import Model
 from trainables.training import optimizers
 from trainables.training.curve import Epoch
-from trainables.training.examples import Examples, ExampleScores
+from trainables.training.example_scores import ExampleScores
+from trainables.training.examples import Examples
 from trainables.training.measured_path import measured_path
 from trainables.training.metrics import SCORES, Scored, Totals
 from trainables.training.step import train_epoch

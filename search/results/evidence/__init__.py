@@ -3,6 +3,7 @@
 pairs.py        values of two arms become wins, ties and losses at a margin
 betting.py      the evidence in them: capital of bets, interval of P, valid at all times
 difference.py   the mean difference of a pair of arms, with its interval
+crossed.py      the same where test examples are resampled too
 needed.py       how many pairs are still needed, simulated
 decision.py     better, equivalent or inconclusive for each pair of arms, together at one level
 components.py   what varies: splits, arms x splits, configurations, seeds

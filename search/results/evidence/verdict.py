@@ -26,12 +26,14 @@ class PairVerdict:
     difference: float | None  #: mean of first - second where neither diverged
     #: Of the mean difference, at any time; None: unbounded, as below 4 pairs.
     difference_interval: Interval | None
-    sensitivity_interval: Interval | None  #: for overlapping splits: Nadeau-Bengio
+    sensitivity_interval: Interval | None  #: for overlapping splits: Nadeau-Bengio, for one look
     decision: Decision
     winner: str | None  #: where the decision is "better"
     pairs: int
     ties: int  #: pairs within the margin
     still_needed: StillNeeded | None  #: where the decision is "inconclusive"
+    #: With the examples of a test part that stays resampled too, for one look; see crossed.py.
+    resampled_interval: Interval | None = None
     tie_within: float | None = None  #: the margin in the metric's unit, as a mean over pairs
 
     @property
@@ -58,6 +60,7 @@ class PairVerdict:
             difference=None if self.difference is None else -self.difference,
             difference_interval=_negated(self.difference_interval),
             sensitivity_interval=_negated(self.sensitivity_interval),
+            resampled_interval=_negated(self.resampled_interval),
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -79,6 +82,8 @@ class PairVerdict:
         }
         if self.sensitivity_interval is not None:
             plain["sensitivity_interval"] = list(self.sensitivity_interval)
+        if self.resampled_interval is not None:
+            plain["resampled_interval"] = list(self.resampled_interval)
         return plain
 
 

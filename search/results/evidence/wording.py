@@ -19,6 +19,7 @@ _LIMIT: dict[Design, str] = {
     "seeds": "; this speaks of these configurations on this one split, not of cells",
     "given": "",
 }
+_INTERVALS = 6  # pairs of arms of which such a sentence gives the interval
 _LISTED = 2  # pairs of arms of which a sentence gives the figures
 
 
@@ -87,7 +88,38 @@ def variance(verdict: Verdict) -> str | None:
         "seed": verdict.variance.seed,
     }
     known = [f"{name} {format.value(v**0.5)}" for name, v in named.items() if v is not None]
-    return f"What results vary with, as standard deviations: {listed(known)}." if known else None
+    if not known:
+        return None
+    text = f"What results vary with, as standard deviations: {listed(known)}"
+    if verdict.variance.split is not None and verdict.variance.seed is None:
+        text += "; with one training a split, an arm's own splits and its seeds are not told apart"
+    return f"{text}."
+
+
+def beside(verdict: Verdict) -> list[str]:
+    """Return other intervals of the mean differences, each kind as a sentence; for one look."""
+    kinds = (
+        (
+            "Splits that are dealt from the same data overlap. Allowing for it (Nadeau and Bengio "
+            "2003), mean differences and intervals are, at one look: ",
+            [(pair, pair.sensitivity_interval) for pair in verdict.pairs],
+        ),
+        (
+            "All splits have the same test part. With its examples resampled too "
+            "(cross-bootstrap, Owen 2007), mean differences and intervals are, at one look: ",
+            [(pair, pair.resampled_interval) for pair in verdict.pairs],
+        ),
+    )
+    return [
+        f"{opening}{listed(shown)}."
+        for opening, pairs in kinds
+        if (shown := [_interval(p, i) for p, i in pairs if i is not None][:_INTERVALS])
+    ]
+
+
+def _interval(pair: PairVerdict, interval: tuple[float, float]) -> str:
+    mean = format.signed(pair.difference)
+    return f"{pair.first} − {pair.second} {mean} ({format.bounds(*interval)})"
 
 
 def _range(found: StillNeeded, to: str = " to ") -> str:

@@ -29,6 +29,8 @@ def test_metrics_come_again_from_the_examples(kind: TaskKind, make_data: Any) ->
     metrics, examples = training.evaluate_examples("test")
     assert metrics == training.evaluate("test")
     assert examples.metrics(kind) == pytest.approx(metrics, rel=1e-5)
+    for name, value in metrics.items():
+        assert examples.shares(name).sum() / examples.count.sum() == pytest.approx(value, rel=1e-5)
     lengths = training.data.test.lengths
     counts = lengths - 1 if training.data.info.causal else np.ones_like(lengths)
     assert examples.count.tolist() == counts.tolist()

@@ -8,6 +8,7 @@ from scipy import stats
 
 from search.results.evidence.bands import FEWEST, best_of_n, cdf_band, coverage
 from search.results.evidence.components import Components, Observation, components
+from search.results.evidence.crossed import crossed_interval
 from search.results.evidence.difference import always_valid, nadeau_bengio
 
 ALPHA = 0.05
@@ -140,3 +141,47 @@ def test_fewer_than_twelve_controls_give_no_curve_and_a_ceiling_bounds_it() -> N
     assert best_of_n(values[1:], maximize=True) == []
     assert best_of_n(values, maximize=True)[-1].better == np.inf
     assert best_of_n(values, maximize=True, ceiling=1.0)[-1].better == 1.0
+
+
+# splits and test examples, both resampled
+
+
+def test_the_cross_bootstrap_is_computed_as_drawing_would_find_it() -> None:
+    rng = np.random.default_rng(7)
+    counts = rng.integers(1, 9, 30).astype(float)
+    table = 0.3 * rng.normal(size=(12, 1)) + rng.normal(size=30) + rng.normal(size=(12, 30))
+    differences = counts * table
+    splits = rng.multinomial(12, np.full(12, 1 / 12), size=20_000) / 12
+    examples = rng.multinomial(30, np.full(30, 1 / 30), size=20_000)
+    means = (examples @ differences.T) / (examples @ counts)[:, None]
+    drawn = (means * splits).sum(axis=1).std()
+    low, high = crossed_interval(differences, counts, 0.05) or (0.0, 0.0)
+    own = differences.sum(axis=1) / counts.sum()
+    assert (low + high) / 2 == pytest.approx(own.mean())
+    radius = drawn * float(stats.t.ppf(0.975, 11))
+    assert (high - low) / 2 == pytest.approx(
+        radius, rel=0.1
+    )  # sample variances are a little larger
+
+
+@pytest.mark.parametrize("example", [0.0, 0.5, 2.0])
+def test_an_interval_that_resamples_examples_holds_what_one_over_splits_alone_misses(
+    example: float,
+) -> None:
+    """Differences of a split, of an example (the same on all splits), and of both together."""
+    rng = np.random.default_rng(11)
+    crossed, alone = 0, 0
+    for _ in range(400):
+        table = 0.1 * rng.normal(size=(10, 1)) + example * rng.normal(size=50)
+        table = table + rng.normal(size=(10, 50))
+        low, high = crossed_interval(table, np.ones(50), 0.05) or (0.0, 0.0)
+        crossed += low <= 0 <= high
+        low, high = nadeau_bengio(table.mean(axis=1), 0.0, 0.05) or (0.0, 0.0)
+        alone += low <= 0 <= high
+    assert crossed / 400 >= 0.94
+    assert example < 2 or alone / 400 < 0.5
+
+
+def test_one_split_or_one_example_has_no_such_interval() -> None:
+    assert crossed_interval(np.zeros((1, 9)), np.ones(9), 0.05) is None
+    assert crossed_interval(np.zeros((9, 1)), np.ones(1), 0.05) is None

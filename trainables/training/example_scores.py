@@ -1,0 +1,79 @@
+"""Scores the examples of a part, batch by batch; what comes of it is an `Examples`."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from spaces.tasks import TaskKind
+from trainables.data.batches import Batch
+from trainables.training.examples import Examples
+
+#: Losses and, where there are classes, correct targets of each example of a batch, [B] each.
+Each = tuple[Tensor, Tensor | None]
+
+
+def _classification(outputs_BO: Tensor, batch: Batch) -> Each:
+    loss = functional.cross_entropy(outputs_BO, batch.targets, reduction="none")
+    return loss, outputs_BO.argmax(-1) == batch.targets
+
+
+def _regression(outputs_BO: Tensor, batch: Batch) -> Each:
+    targets = batch.targets.view_as(outputs_BO).to(outputs_BO.dtype)
+    return (outputs_BO - targets).square().mean(-1), None
+
+
+def _next_token(outputs_TBO: Tensor, batch: Batch) -> Each:
+    exists_TB = _exists(batch)
+    loss_TB = functional.cross_entropy(outputs_TBO.mT, batch.targets, reduction="none")
+    correct_TB = outputs_TBO.argmax(-1) == batch.targets
+    return torch.where(exists_TB, loss_TB, 0.0).sum(0), (correct_TB & exists_TB).sum(0)
+
+
+def _next_step(outputs_TBO: Tensor, batch: Batch) -> Each:
+    loss_TB = functional.binary_cross_entropy_with_logits(
+        outputs_TBO, batch.targets.to(outputs_TBO.dtype), reduction="none"
+    ).sum(-1)
+    return torch.where(_exists(batch), loss_TB, 0.0).sum(0), None
+
+
+def _exists(batch: Batch) -> Tensor:
+    steps_T1 = torch.arange(len(batch.x), device=batch.x.device).unsqueeze(1)
+    return steps_T1 < batch.lengths
+
+
+#: Scores the examples of a batch: outputs [B, O] or [T, B, O] against the batch's targets.
+EACH: dict[TaskKind, Callable[[Tensor, Batch], Each]] = {
+    "classification": _classification,
+    "regression": _regression,
+    "next-token": _next_token,
+    "next-step": _next_step,
+}
+
+
+class ExampleScores:
+    """Collects the scores of a part's examples, batch by batch."""
+
+    def __init__(self, kind: TaskKind, number: int, unit: float) -> None:
+        self._each, self._unit = EACH[kind], unit
+        self._loss = np.zeros(number, dtype=np.float32)
+        self._count = np.zeros(number, dtype=np.int32)
+        self._correct = np.zeros(number, dtype=np.int32)
+        self._steps = kind in ("next-token", "next-step")
+        self._classes = kind in ("classification", "next-token")
+
+    def add(self, chosen_B: NDArray[np.int64], outputs: Tensor, batch: Batch) -> None:
+        """Add a batch of the chosen examples."""
+        loss_B, correct_B = self._each(outputs, batch)
+        self._loss[chosen_B] = loss_B.float().cpu().numpy()
+        self._count[chosen_B] = batch.lengths.cpu().numpy() if self._steps else 1
+        if correct_B is not None:
+            self._correct[chosen_B] = correct_B.cpu().numpy()
+
+    def examples(self) -> Examples:
+        """Return the scores; an example too short to hold a target has count 0."""
+        correct = self._correct if self._classes else None
+        return Examples(self._loss, self._count, correct, self._unit)
