@@ -2,6 +2,7 @@
 
 scored(job, values)  replicates of each arm on new splits, as a nested design leaves them
 controlled(job, ...) controls of each arm, with their learning curves
+measured(results, …) the same with finalists whose epochs were measured alone
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,12 +11,14 @@ from pathlib import Path
 from made_results import trial_result
 
 from search.job.spec import JobSpec
+from search.journal.trial import AloneTimes
 from search.results.read import Results
 from search.run.claims import installed_jobs
 from spaces.tasks import METRICS, TaskInfo
 from trainables.data.baselines import Baseline
 from trainables.training.curve import Epoch
 
+PATH = "engine/cpu/float32"
 FOLDER = Path("/nowhere")
 Values = Mapping[str, Sequence[float | None]]
 _TRIVIAL = {"accuracy": 0.1, "loss": 2.0, "mse": 0.16, "bits-per-token": 4.0}
@@ -63,16 +66,13 @@ def scored(job: str, tests: Values, gaps: Mapping[str, float] | None = None) -> 
     return results
 
 
-def curve(values: Sequence[float], seconds: float) -> list[Epoch]:
-    """Return a learning curve whose epochs take so many seconds each."""
-    return [Epoch(number, 1.0, value, seconds) for number, value in enumerate(values, 1)]
+def curve(values: Sequence[float]) -> list[Epoch]:
+    """Return a learning curve. What its epochs took says nothing: others trained beside them."""
+    return [Epoch(number, 1.0, value, 99.0) for number, value in enumerate(values, 1)]
 
 
-def controlled(job: str, curves: Mapping[str, Sequence[list[Epoch]]], **changes: str) -> Results:
-    """Return complete controls with these learning curves, by arm.
-
-    changes: the path that an arm's times were measured on, by arm.
-    """
+def controlled(job: str, curves: Mapping[str, Sequence[list[Epoch]]]) -> Results:
+    """Return complete controls with these learning curves, by arm."""
     results = results_of(job)
     metric = results.info.metric
     for arm, own in curves.items():
@@ -85,7 +85,20 @@ def controlled(job: str, curves: Mapping[str, Sequence[list[Epoch]]], **changes:
                     control=True,
                     metric=metric,
                     curve=points,
-                    path=changes.get(arm, "engine/cpu/float32"),
                 )
             )
+    return results
+
+
+def measured(results: Results, seconds: Values, **paths: str) -> Results:
+    """Return the results with finalists whose epochs took so long alone, by arm.
+
+    paths: what an arm's epochs were measured on, by arm.
+    """
+    for arm, own in seconds.items():
+        for place, each in enumerate(own):
+            path = paths.get(arm, PATH)
+            alone = AloneTimes(1.0, 64.0, path, 1, epoch_seconds=each, training_path=path)
+            number = 1000 + place
+            results.trials.append(trial_result(number, 0.1, arm=arm, alone=alone))
     return results

@@ -4,8 +4,6 @@ Each rule is one comparison of two arms, at the job's confidence and margin. Cla
 their own: nothing is corrected for how many of them are asked.
 """
 
-import math
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 from search.journal.trial import TrialResult
@@ -21,48 +19,35 @@ from search.results.scores import replicate_results
 
 #: The difference of two generalisation gaps that counts as none, in the metric's unit.
 GAP_MARGIN = 0.01
-_ROUNDING = 1e-9  #: of sums of seconds
 
 
 def no_difference(results: Results, first: str, second: str) -> Iterator[Finding]:
     """Yield whether two arms are equivalent: to find no difference is not enough."""
-    pair = _duel(results, tested(results, first, second))
+    pair = duel(results, tested(results, first, second))
     answer: Answer = "cannot tell"
     if pair.decision != "inconclusive":
         answer = "holds" if pair.decision == "equivalent" else "does not hold"
-    yield _finding(results, f"test {results.info.metric.name}", answer, pair)
+    yield finding_of(results, f"test {results.info.metric.name}", answer, pair)
 
 
 def better(results: Results, first: str, second: str) -> Iterator[Finding]:
     """Yield whether the first arm is better than the second, not only as good."""
-    pair = _duel(results, tested(results, first, second))
-    yield _finding(results, f"test {results.info.metric.name}", _wins(pair), pair)
+    pair = duel(results, tested(results, first, second))
+    yield finding_of(results, f"test {results.info.metric.name}", _wins(pair), pair)
 
 
 def not_worse(results: Results, first: str, second: str) -> Iterator[Finding]:
     """Yield whether the first arm is better than the second or equivalent to it."""
-    pair = _duel(results, tested(results, first, second))
-    yield _finding(results, f"test {results.info.metric.name}", _keeps_up(pair), pair)
+    pair = duel(results, tested(results, first, second))
+    yield finding_of(results, f"test {results.info.metric.name}", keeps_up(pair), pair)
 
 
 def larger_gap(results: Results, first: str, second: str) -> Iterator[Finding]:
     """Yield whether the first arm's generalisation gap is larger than the second's."""
     scores = {arm: _gaps(results, arm) for arm in (first, second)}
-    pair = _duel(results, scores, maximize=True, margin=Margin(GAP_MARGIN))
+    pair = duel(results, scores, maximize=True, margin=Margin(GAP_MARGIN))
     what = f"gap in {results.info.metric.name} between training and test data"
-    yield _finding(results, what, _wins(pair), pair)
-
-
-def shallow_keeps_up(results: Results, shallow: str, *deeper: str) -> Iterator[Finding]:
-    """Yield whether the shallow arm does as well as each deeper one in the same training time.
-
-    The time is what a whole training of the faster of the two took, on each split: the best
-    validation value that an arm's configurations had by then counts, of as many for both.
-    """
-    for deep in deeper:
-        pair = _duel(results, _in_equal_time(results, shallow, deep))
-        what = f"validation {results.info.metric.name} in equal training time"
-        yield _finding(results, what, _keeps_up(pair), pair)
+    yield finding_of(results, what, _wins(pair), pair)
 
 
 # What pairs are made of
@@ -82,44 +67,10 @@ def _gaps(results: Results, arm: str) -> Scores:
     return {str(trial.replicate): trial.gap for trial in scored if trial.gap is not None}
 
 
-def _in_equal_time(results: Results, first: str, second: str) -> dict[str, Scores]:
-    groups: dict[str, dict[str, list[TrialResult]]] = {
-        arm: defaultdict(list) for arm in (first, second)
-    }
-    for trial in results.confirm:
-        if trial.arm in groups and trial.state in ("complete", "diverged"):
-            groups[trial.arm][str(trial.replicate)].append(trial)
-    scores: dict[str, dict[str, float | None]] = {first: {}, second: {}}
-    for key in groups[first].keys() & groups[second].keys():
-        time = min(_seconds(groups[arm][key]) for arm in groups)
-        for arm in groups:
-            scores[arm][key] = _best_within(groups[arm][key], time)
-    return {arm: dict(sorted(own.items())) for arm, own in scores.items()}
-
-
-def _seconds(trials: list[TrialResult]) -> float:
-    """Return the time of the longest whole training; infinite where none came to its end."""
-    whole = [trial.train_seconds for trial in trials if trial.state == "complete"]
-    return max(whole, default=math.inf)
-
-
-def _best_within(trials: list[TrialResult], seconds: float) -> float | None:
-    """Return the best value that trials had after so many seconds each; None for none."""
-    reached = [value for trial in trials for value in _values_within(trial, seconds)]
-    return trials[0].metric.best(reached) if reached else None
-
-
-def _values_within(trial: TrialResult, seconds: float) -> Iterator[float]:
-    spent = [epoch.seconds for epoch in trial.curve]
-    for number, epoch in enumerate(trial.curve, 1):
-        if math.fsum(spent[:number]) <= seconds * (1 + _ROUNDING):
-            yield epoch.value
-
-
 # What a pair says
 
 
-def _duel(
+def duel(
     results: Results,
     scores: Mapping[str, Scores],
     *,
@@ -144,13 +95,13 @@ def _wins(pair: PairVerdict) -> Answer:
     return "holds" if pair.winner == pair.first else "does not hold"
 
 
-def _keeps_up(pair: PairVerdict) -> Answer:
+def keeps_up(pair: PairVerdict) -> Answer:
     if pair.decision == "inconclusive":
         return "cannot tell"
     return "does not hold" if pair.winner == pair.second else "holds"
 
 
-def _finding(results: Results, what: str, answer: Answer, pair: PairVerdict) -> Finding:
+def finding_of(results: Results, what: str, answer: Answer, pair: PairVerdict) -> Finding:
     return Finding(task_of(results), what, answer, numbers(pair), pair.as_dict())
 
 

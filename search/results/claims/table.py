@@ -6,7 +6,7 @@ A job is a file of deploy/jobs/claims/, by its stem. Its own name begins with "c
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from search.results.claims import duels, failing, speed
+from search.results.claims import constrained, duels, failing, speed
 from search.results.claims.finding import Finding
 from search.results.read import Results
 
@@ -30,7 +30,7 @@ CLAIMS = (
         "gru-faster",
         "A GRU trains faster than an LSTM of the same hidden size.",
         "Chung et al. 2014, arXiv 1412.3555",
-        TASKS,
+        tuple(f"{task}-speed" for task in TASKS),
         lambda results: speed.faster(results, "gru", "lstm"),
     ),
     Claim(
@@ -59,7 +59,9 @@ CLAIMS = (
         "More layers do not help where training time is constrained.",
         "Cahuantzi et al. 2021, arXiv 2107.02248",
         ("depth-10", "depth-30", "depth-60"),
-        lambda results: duels.shallow_keeps_up(results, "one-layer", "two-layers", "three-layers"),
+        lambda results: constrained.shallow_keeps_up(
+            results, "one-layer", "two-layers", "three-layers"
+        ),
     ),
     Claim(
         "lstm-overfits",
