@@ -77,6 +77,7 @@ def duel(
     maximize: bool | None = None,
     margin: Margin | None = None,
 ) -> PairVerdict:
+    """Return the verdict on two arms' scores; by default of the job's metric, at its margin."""
     confirm, metric = results.job.confirm, results.info.metric
     found = judge(
         scores,
@@ -96,12 +97,14 @@ def _wins(pair: PairVerdict) -> Answer:
 
 
 def keeps_up(pair: PairVerdict) -> Answer:
+    """Return whether the first arm of a pair is better than the second or equivalent to it."""
     if pair.decision == "inconclusive":
         return "cannot tell"
     return "does not hold" if pair.winner == pair.second else "holds"
 
 
 def finding_of(results: Results, what: str, answer: Answer, pair: PairVerdict) -> Finding:
+    """Return what a pair of arms says as a finding."""
     return Finding(task_of(results), what, answer, numbers(pair), pair.as_dict())
 
 

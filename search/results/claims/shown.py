@@ -3,13 +3,13 @@
 import platform
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
 from search.journal.trial import as_json
-from search.results.claims.finding import Finding, task_of
+from search.results.claims.finding import Finding
 from search.results.claims.table import PREFIX, Claim
 from search.results.read import Results
 from search.results.tables import Column, Marked, Table
@@ -53,11 +53,8 @@ def _findings(claim: Claim, results: Mapping[str, Results]) -> Iterator[Finding]
             yield Finding(job, "", "cannot tell", f"the job {PREFIX}{job} has not been run")
             continue
         unfinished = "" if found.finished else "; the job is unfinished"
-        try:
-            for one in claim.rule(found):
-                yield Finding(one.task, one.what, one.answer, one.numbers + unfinished, one.figures)
-        except IndexError:
-            yield Finding(task_of(found), "", "cannot tell", f"no trial is complete{unfinished}")
+        for one in claim.rule(found):
+            yield replace(one, numbers=one.numbers + unfinished)
 
 
 def table(examined: Sequence[Examined]) -> Table:

@@ -51,6 +51,13 @@ def test_what_was_not_run_cannot_be_told_and_what_runs_is_named_unfinished() -> 
     assert all("has not been run" in other.numbers for other in others)
 
 
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.name)
+def test_a_job_that_has_only_begun_cannot_tell(claim: Claim) -> None:
+    examined = shown.examine(claim, {job: results_of(job) for job in claim.jobs})
+    assert len(examined.findings) >= len(claim.jobs)
+    assert {finding.answer for finding in examined.findings} == {"cannot tell"}
+
+
 def test_terminal_markdown_and_json_tell_the_same_findings() -> None:
     claim = next(claim for claim in CLAIMS if claim.name == "no-difference")
     found = {job: scored(job, {"lstm": [0.9] * 12, "gru": [0.9] * 12}) for job in claim.jobs}
