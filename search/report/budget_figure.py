@@ -55,6 +55,8 @@ def best_against_budget(figures: Comparison, results: Results) -> Figure:
         traces += [_curve(style, found[style.name]), legend_only(style)]
     epochs = results.job.training.max_epochs
     caption = (
+        f"The line is the median of the best validation {metric.name} of n control trials: drawn "
+        "at random, never stopped, a diverged one counted as worst.",
         " ".join(_sentences(told, found)),
         _explanation(figures, epochs),
         *([_refused(short, results)] if short else []),
@@ -62,7 +64,7 @@ def best_against_budget(figures: Comparison, results: Results) -> Figure:
         *([CLIPPED] if cut else []),
     )
     axes = layout(
-        "control trials, and below them the epochs they take at most",
+        "control trials (below: epochs, at most)",
         f"best validation {metric.name}",
         xaxis=_budgets(max(map(len, found.values())), epochs),
         yaxis={"range": span},
@@ -121,8 +123,7 @@ def _numbers(stretches: Sequence[tuple[int, int]]) -> str:
 
 def _explanation(figures: Comparison, epochs: int) -> str:
     return (
-        f"The line is the median of the best validation {figures.metric.name} of n control trials: "
-        "drawn at random, never stopped, a diverged one counted as worst. The bands hold for all "
+        "The bands hold for all "
         f"arms and all n at once with {100 * figures.verdict.confidence:g} %; where one runs to "
         "the edge, the controls do not bound it on that side. An arm is ahead where its band lies "
         "wholly on the better side of the other's. "

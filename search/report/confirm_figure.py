@@ -12,9 +12,9 @@ from search.spread import Spread
 _CAPTION = (
     "Each mark is one finalist trained again from scratch with a fresh seed and scored on test "
     "data at its best validation epoch. The bar is the mean, its whiskers one standard "
-    "deviation of the runs (not of the mean). Thin lines join the runs of equal replicate "
-    "number, which share their seed. A finalist is chosen to stand for its arm by validation "
-    "data alone."
+    "deviation of the runs (not of the mean).",
+    "Thin lines join the runs of equal replicate number, which share their seed. A finalist is "
+    "chosen to stand for its arm by validation data alone.",
 )
 
 _NOT_FOR = "Not for saying by eye which arm is better: the verdict weighs the pairs."
@@ -54,8 +54,19 @@ def confirmed(figures: Comparison) -> Figure | None:
             "showgrid": False,
         },
     )
-    title = "Confirmed with fresh seeds"
-    return Figure("confirm", "Confirmed", title, (_CAPTION,), traces, axes, not_for=_NOT_FOR)
+    title = _title(figures)
+    return Figure("confirm", "Confirmed", title, _CAPTION, traces, axes, not_for=_NOT_FOR)
+
+
+def _title(figures: Comparison) -> str:
+    """Return the means of the arms' leaders; of many arms, the best and the worst one."""
+    means = {
+        arm.name: arm.leading.test.mean for arm in figures.arms if arm.leading and arm.leading.test
+    }
+    ordered = sorted(means, key=lambda arm: figures.metric.cost(means[arm]))
+    shown = [f"{value(means[arm])} ({arm})" for arm in ordered]
+    said = f"means from {shown[0]} to {shown[-1]}" if len(shown) > 1 else f"mean {shown[0]}"
+    return f"Confirmed with fresh seeds: {said}" if shown else "Confirmed with fresh seeds"
 
 
 def _tests(finalist: Finalist) -> dict[int, float]:

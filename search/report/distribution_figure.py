@@ -47,7 +47,8 @@ def distributions(figures: Comparison, results: Results) -> Figure:
         traces += [_steps(style, found[style.name].steps, worst), legend_only(style)]
     caption = (
         f"The higher a curve, the more of an arm's control trials are at least as good as the "
-        f"value below ({_numbers(draws)}). Diverged ones count as worse than any value: a curve "
+        f"value below ({_numbers(draws)}).",
+        f"Diverged ones count as worse than any value: a curve "
         f"ends below 100 % where there are some. Bands hold for all arms and values at once with "
         f"{100 * confidence:g} %; where they overlap, which arm is better cannot be told.",
         *([CLIPPED] if cut else []),

@@ -115,7 +115,7 @@ const parallel = (host, figure) => {
     front = canvasIn(area, figure.height, 88 * axes.length);
     const pen = behind.pen;
     pen.strokeStyle = ink("--muted");
-    pen.globalAlpha = Math.min(0.25, Math.max(0.02, 40 / rows.length));
+    pen.globalAlpha = Math.min(0.25, Math.max(0.05, 40 / rows.length)); // less would change the hue
     rows.forEach((_, at) => trace(pen, at));
     drag(front.canvas);
     select();

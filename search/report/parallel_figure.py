@@ -9,7 +9,6 @@ from search.journal.trial import TrialResult
 from search.report.frame import Figure, empty, styles
 from search.report.setting_axes import SettingAxis, cost_axis, setting_axes
 from search.results.figures import Comparison
-from search.results.format import plain
 from search.results.ranking import ranked
 from search.results.read import Results
 
@@ -74,7 +73,7 @@ def _title(
         if axis.kind != "options" and best:
             chosen = sorted(getattr(trial.config, axis.name) for trial in best)
             width = axis.place(chosen[-1]) - axis.place(chosen[0])
-            found.append((width, axis.name, plain(chosen[0]), plain(chosen[-1])))
+            found.append((width, axis.name, f"{chosen[0]:.2g}", f"{chosen[-1]:.2g}"))
     width, name, low, high = min(found, default=(1.0, "", "", ""))
     if len(best) < _FEWEST or width > _AGREED:
         return _TITLE

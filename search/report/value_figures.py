@@ -9,6 +9,7 @@ from search.report.axes import CLIPPED, clipped, logarithmic
 from search.report.frame import Figure, Style, empty, highlighted, layout, legend_only, styles
 from search.report.marks import POINTS, complete, marks, of_arm, sample, sampled
 from search.results.figures import Comparison
+from search.results.format import plural, seconds
 from search.results.settings import varying
 
 
@@ -21,6 +22,7 @@ class _Axis:
     title: str  #: of the figure
     label: str
     read: Callable[[TrialResult], float]
+    written: Callable[[float], str]
     frontier: str  #: what the dotted line is
     not_for: str
     remarks: tuple[str, ...] = ()
@@ -32,6 +34,7 @@ _PARAMETERS = _Axis(
     "Value against parameters",
     "trainable parameters",
     lambda trial: float(trial.parameters or 0),
+    lambda size: plural(int(size), "parameter"),
     "the best value found with at most that many parameters",
     "Not for saying what size alone does: the other settings of these trials differ too.",
 )
@@ -41,6 +44,7 @@ _TIME = _Axis(
     "Value against training time",
     "training time of the trial, seconds",
     lambda trial: trial.train_seconds,
+    seconds,
     "the best value found in at most that time",
     "Not for saying how fast a cell is: settings differ, and trials may have shared the machine.",
     ("Times belong to this software on this machine and to how many trials shared it.",),
@@ -90,7 +94,19 @@ def _against(figures: Comparison, search: Sequence[TrialResult], axis: _Axis) ->
         xaxis=logarithmic([axis.read(trial) for trial in drawable]),
         yaxis={"range": span} if span else {},
     )
-    return Figure(axis.name, axis.brief, axis.title, caption, traces, axes, not_for=axis.not_for)
+    title = _title(figures, drawable, axis)
+    return Figure(axis.name, axis.brief, title, caption, traces, axes, not_for=axis.not_for)
+
+
+def _title(figures: Comparison, drawable: Sequence[TrialResult], axis: _Axis) -> str:
+    """Return how little comes within the verdict's margin of the best value that was found."""
+    margin, metric = figures.verdict.margin, figures.metric
+    costs = [metric.cost(trial.value) for trial in drawable if trial.value is not None]
+    width = margin.value * (abs(min(costs)) if margin.relative else 1.0)
+    near = [t for t, cost in zip(drawable, costs, strict=True) if cost <= min(costs) + width]
+    least = min(near, key=axis.read)
+    found = f"{axis.written(axis.read(least))} ({least.arm})"
+    return f"{axis.title}: within {margin} of the best from {found} on"
 
 
 def _frontier(

@@ -135,6 +135,7 @@ def browser() -> Iterator[Browser]:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = subprocess.Popen(
             [CHROMIUM, *_FLAGS, f"--user-data-dir={profile}", "--remote-debugging-pipe"],
+            env={**os.environ, "TMPDIR": profile},  # it leaves files there where it is killed
             stderr=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             preexec_fn=hand_over,
