@@ -58,6 +58,8 @@ LIGHT_COMMANDS = (
     ["--help"],
     ["validate", "deploy/jobs/quickstart.yaml"],
     ["submit", "--help"],
+    ["init", "--help"],
+    ["inspect", "tests/data/own/pumps.csv"],
     ["judge", "tests/data/judge/results.csv"],
 )
 HEAVY = ("torch", "ray", "optuna", "mlflow", "psycopg2", "boto3")

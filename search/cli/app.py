@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from search.cli import claims, cluster, judge, local
+from search.cli import claims, cluster, data, judge, local
 from search.cli.terminal import print_message
 from search.supervisor import INTERRUPTED, STOPPING, tell_ended
 from spaces.errors import GatesearchError, InputError
@@ -22,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     rich_markup_mode="rich",
 )
+app.add_typer(data.app)
 app.add_typer(local.app)
 app.add_typer(judge.app)
 app.add_typer(claims.app)

@@ -1,10 +1,13 @@
 """Writes plain data as YAML that search/job/yaml_lines.py reads as the same data."""
 
+import re
 from typing import Any
 
 import yaml
 
 from search.job.yaml_lines import parse, plain
+
+_BARE = re.compile(r"[A-Za-z_.][A-Za-z0-9_./-]*( [A-Za-z0-9_./-]+)*")  # text that needs no quotes
 
 
 def write(content: dict[str, Any]) -> str:
@@ -21,6 +24,14 @@ def write(content: dict[str, Any]) -> str:
     if read.problems or read.data != content:
         raise ValueError(f"{content!r} is read as {read.data!r}")
     return text
+
+
+def scalar(text: str) -> str:
+    """Return a text as it stands in YAML, also in a list in brackets: quoted where need be."""
+    if _BARE.fullmatch(text) and isinstance(plain(text), str):
+        return text
+    quoted: str = yaml.dump(text, default_style='"', allow_unicode=True, width=100_000)
+    return quoted.rstrip("\n")
 
 
 class _Dumper(yaml.SafeDumper):

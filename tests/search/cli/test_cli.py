@@ -26,6 +26,7 @@ GATESEARCH = Path(sys.executable).parent / "gatesearch"
 COMMANDS = (
     *("validate", "schema", "run", "resume", "extend"),
     *("results", "compare", "report", "equal-size", "export", "clean", "mirror", "dashboard"),
+    *("inspect", "init"),
     *("predict", "tasks", "cells", "judge", "claims"),
     *("submit", "jobs", "status", "logs", "stop", "fetch"),
     "doctor",
@@ -58,6 +59,8 @@ def call(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         ["clean", "q", "--keep-best", "0"],
         ["extend", "nothing", "--trials", "3"],
         ["predict", "nowhere", "nothing.npz"],
+        ["inspect", "nothing.csv"],
+        ["init", "nothing.csv", "--out", "job.yaml"],
         ["jobs", "--address", "nonsense"],
         ["doctor", "--address", "nonsense"],
     ],
@@ -75,7 +78,8 @@ def test_a_wrong_command_line_is_refused_with_a_message(
 
 def paths_of_commands() -> Iterator[tuple[str, str, Any]]:
     """Yield command, parameter and what typer knows of it, for all that are paths."""
-    for command in (*app.local.app.registered_commands, *app.cluster.app.registered_commands):
+    apps = (app.local.app, app.cluster.app, app.data.app)
+    for command in (known for one in apps for known in one.registered_commands):
         assert command.callback is not None
         for name, hint in get_type_hints(command.callback, include_extras=True).items():
             if "Path" in str(hint):

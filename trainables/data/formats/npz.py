@@ -105,6 +105,22 @@ def read_new(path: Path, kind: TaskKind) -> Ragged:
     return Ragged(arrays["x"], lengths, places, y, arrays.get("split"))
 
 
+def read_any(path: Path) -> tuple[dict[str, Array], NDArray[np.int64]]:
+    """Return the arrays of a file whose task is not known yet, and its lengths. Raises InputError.
+
+    x is [steps] or [steps, features]; y, split and group are [n], where they are there.
+    """
+    place = path.name
+    arrays = read_arrays(path, place, ("x", "lengths"), optional=("y", "split", "group"))
+    lengths = _lengths(arrays["lengths"], len(np.atleast_1d(arrays["x"])), place)
+    if arrays["x"].ndim != 1 or arrays["x"].dtype.kind not in "iu":
+        _check_steps(arrays["x"], "classification", place)
+    for name in ("y", "split", "group"):
+        if name in arrays:
+            _per_sequence(name, arrays, len(lengths), "fiubUS", f"correct {name}", place)
+    return arrays, lengths
+
+
 def _lengths(lengths: Array, steps: int, place: str) -> NDArray[np.int64]:
     """Return the lengths, checked against the steps of x."""
     if lengths.ndim != 1 or lengths.dtype.kind not in "iu":

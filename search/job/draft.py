@@ -1,0 +1,102 @@
+"""A job file to start from, written for data that was inspected."""
+
+import re
+from collections.abc import Iterable
+
+from search.job.yaml_text import scalar
+from spaces.own_data import Label
+from spaces.text import named, printable
+from trainables.data.inspection.findings import Inspection
+
+_COMMENT = 45  # the column at which comments begin
+_WHAT = {
+    "id": "the sequence of each row",
+    "time": "the order of its rows",
+    "target": "what is predicted, the same in a whole sequence",
+    "split": "who is for training, validation and test",
+    "group": "sequences of one group stay in one part",
+}
+_MOST_SHOWN = 8  # classes and columns that a comment names
+
+
+def draft(found: Inspection, name: str) -> str:
+    """Return a commented job file that compares LSTM and GRU on the data. Raises ValueError.
+
+    name: what the job is to be called; it becomes a valid name.
+    """
+    lines = [
+        *_comments(_summary(found)),
+        *_comments(f"mind: {warning}" for warning in found.warnings),
+        f"name: {job_name(name)}",
+        "",
+        "task:",
+        _line(f"  kind: {found.roles.kind}", _target(found)),
+        *_data(found),
+        "",
+        _line("arms: [lstm, gru]", "what is compared; `gatesearch cells` lists more"),
+        "",
+        _line("space:", "what is tried, the same for every arm"),
+        "  depth: {low: 1, high: 2}",
+        "  hidden_size: {choices: [16, 32, 64]}",
+        "  learning_rate: {low: 1.0e-3, high: 3.0e-2, log: true}",
+        "  dropout: {low: 0.0, high: 0.5}",
+        "",
+        _line("training: {batch_size: 32, max_epochs: 27}", "more epochs for slow learners"),
+        _line("search: {trials: 12, seed: 0}", "of each arm"),
+        _line("confirm:", "the best of each arm again, for the verdict"),
+        _line("  design: splits", "each time on other training and validation data"),
+        _line("  replicates: auto", "until the arms are told apart"),
+        _line("  max_replicates: 40", "but no more than these"),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def job_name(text: str) -> str:
+    """Return a text as a job may be called."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:63].strip("-") or "own-data"
+
+
+def _summary(found: Inspection) -> list[str]:
+    low, median, high = found.lengths
+    steps = f"{low} steps each" if low == high else f"{low} to {high} steps, {median} as a median"
+    lines = [f"{printable(found.file)}: {found.sequences} sequences of {steps}."]
+    if found.left_out:
+        lines.append(f"Columns that play no part: {_some(found.left_out)}.")
+    return lines
+
+
+def _target(found: Inspection) -> str:
+    if found.roles.kind == "classification":
+        return f"{len(found.classes)} classes: {_some(found.classes)}"
+    return {
+        "regression": "a number for each sequence",
+        "next-token": "the next symbol at every step",
+        "next-step": "the next frame of zeros and ones",
+    }[found.roles.kind]
+
+
+def _data(found: Inspection) -> list[str]:
+    if not found.task.data.is_table:
+        return [f"  data: {scalar(found.file)}"]
+    lines = ["  data:", f"    file: {scalar(found.file)}"]
+    parts = dict(found.roles.parts)
+    for role in ("id", "time"):
+        if role in parts:
+            lines.append(_line(f"    {role}: {scalar(parts.pop(role))}", _WHAT[role]))
+    features = ", ".join(map(scalar, found.roles.features))
+    lines.append(_line(f"    features: [{features}]", "what a model reads"))
+    lines += [_line(f"    {role}: {scalar(column)}", _WHAT[role]) for role, column in parts.items()]
+    return lines
+
+
+def _some(names: Iterable[Label]) -> str:
+    shown = [named(str(name)) for name in names]
+    return ", ".join(shown[:_MOST_SHOWN]) + ", …" * (len(shown) > _MOST_SHOWN)
+
+
+def _comments(lines: Iterable[str]) -> list[str]:
+    return [f"# {printable(line)}".replace("\n", " ") for line in lines]
+
+
+def _line(text: str, comment: str) -> str:
+    return f"{text.ljust(_COMMENT)}  # {printable(comment)}".replace("\n", " ")

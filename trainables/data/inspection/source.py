@@ -1,0 +1,54 @@
+"""Any file of own data as a table, one row a step, also where it breaks rules of training."""
+
+from pathlib import Path
+
+import numpy as np
+
+from spaces.errors import InputError
+from spaces.own_data import SUFFIXES, TABLES
+from spaces.text import listed, show
+from trainables.data.formats import long_form, npz
+from trainables.data.formats.ragged import Array
+from trainables.data.formats.table import Column, Table
+
+#: Names of the columns that an .npz becomes; its features are "feature 0", "feature 1", ….
+ARRAYS = {"id": "sequence", "target": "y", "split": "split", "group": "group"}
+
+
+def read(path: Path) -> tuple[Table, dict[str, str]]:
+    """Return all columns of a file, and by role those whose part is known.
+
+    Raises InputError where the file cannot be read as a table.
+    """
+    place, suffix = path.name, path.suffix.lower()
+    if suffix in TABLES:
+        return long_form.read_columns(path, place, long_form.names(path, place)), {}
+    if suffix not in SUFFIXES:
+        rule = f"data must be a file in {listed(SUFFIXES, 'or')}, not {show(path.name)}"
+        raise InputError.of(place, rule, "write a table as .csv or .parquet")
+    arrays, lengths = npz.read_any(path)
+    x = arrays["x"]
+    columns = {ARRAYS["id"]: np.repeat(np.arange(len(lengths)), lengths)}
+    if x.ndim == 1:
+        columns["symbol"] = x
+    else:
+        columns |= {f"feature {number}": x[:, number] for number in range(x.shape[1])}
+    for role, name in (("target", "y"), ("split", "split"), ("group", "group")):
+        if name in arrays:
+            columns[ARRAYS[role]] = np.repeat(arrays[name], lengths)
+    table = Table(place, {name: _column(name, values) for name, values in columns.items()})
+    return table, {role: name for role, name in ARRAYS.items() if name in columns}
+
+
+def _column(name: str, values: Array) -> Column:
+    kind, written = values.dtype.kind, str(values.dtype)
+    none = np.zeros(len(values), bool)
+    if kind in "US":
+        found, codes = np.unique(values.astype(np.str_), return_inverse=True)
+        return Column(name, "text", codes, none, tuple(found.tolist()), written)
+    if kind == "b":
+        return Column(name, "boolean", values.astype(np.int64), none, type=written)
+    if kind in "iu":
+        return Column(name, "integer", values.astype(np.int64), none, type=written)
+    numbers = values.astype(np.float64)
+    return Column(name, "number", numbers, np.isnan(numbers), type=written)
