@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from search.results.evidence.decision import Decision
@@ -28,6 +29,12 @@ class Task:
     def origin(self) -> str:
         """The job, or the task itself where there is none."""
         return self.job or self.name
+
+    @cached_property
+    def worst(self) -> float:
+        """The worst value that any arm reached; what a diverged replicate counts as."""
+        values = [v for own in self.scores.values() for v in own.values() if v is not None]
+        return (min if self.maximize else max)(values, default=0.0)
 
 
 @dataclass(frozen=True)

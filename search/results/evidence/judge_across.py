@@ -134,8 +134,7 @@ def _on_task(task: Task, pair: PairVerdict) -> OnTask:
 def _gains(task: Task, first: str, second: str) -> Floats:
     """Return by how many margins the first arm is better in each pair; see OnTask.gain."""
     paired = Paired.of(task.scores[first], task.scores[second])
-    worst = _worst(task)
-    ours, theirs = (np.where(np.isnan(v), worst, v) for v in (paired.first, paired.second))
+    ours, theirs = (np.where(np.isnan(v), task.worst, v) for v in (paired.first, paired.second))
     gains = (ours - theirs) * (1.0 if task.maximize else -1.0)
     margin = task.verdict.margin
     if margin.value == 0:
@@ -143,12 +142,6 @@ def _gains(task: Task, first: str, second: str) -> Floats:
     widths = margin.widths(ours, theirs)
     counted = np.divide(gains, widths, out=np.zeros_like(gains), where=widths > 0)
     return np.asarray(counted, dtype=np.float64)
-
-
-def _worst(task: Task) -> float:
-    """Return the worst value that any arm reached on a task."""
-    values = [value for own in task.scores.values() for value in own.values() if value is not None]
-    return (min if task.maximize else max)(values, default=0.0)
 
 
 def _unit(tasks: Sequence[Task]) -> tuple[str, float]:
@@ -201,6 +194,5 @@ def _ranks(
 
 def _cost(task: Task, arm: str) -> float:
     """Return an arm's mean on a task, less is better; see OnTask.gain on diverged replicates."""
-    worst = _worst(task)
-    mean = float(np.mean([worst if v is None else v for v in task.scores[arm].values()]))
+    mean = float(np.mean([task.worst if v is None else v for v in task.scores[arm].values()]))
     return -mean if task.maximize else mean

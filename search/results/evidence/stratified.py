@@ -19,7 +19,7 @@ from search.results.evidence.difference import Interval
 
 _GRID = np.linspace(0.0, 1.0, 1001)  # values of one task's P
 _STEP = float(_GRID[1])
-_HALVINGS = 40
+_HALVINGS = 30
 
 
 def mean_interval(tasks: Sequence[Counts], alpha: float) -> Interval:

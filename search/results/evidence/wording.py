@@ -1,5 +1,7 @@
 """A verdict as one sentence that needs no other beside it."""
 
+from collections.abc import Sequence
+
 from search.results import format
 from search.results.evidence.needed import MOST, StillNeeded
 from search.results.evidence.verdict import Design, PairVerdict, Verdict
@@ -19,6 +21,7 @@ _LIMIT: dict[Design, str] = {
     "seeds": "; this speaks of these configurations on this one split, not of cells",
     "given": "",
 }
+_NAMED = 8  # arms that a sentence names
 _INTERVALS = 6  # pairs of arms of which such a sentence gives the interval
 _LISTED = 2  # pairs of arms of which a sentence gives the figures
 
@@ -49,6 +52,11 @@ def sentence(verdict: Verdict, remedy: str) -> str:
             return _equal(verdict)
         case "undecided":
             return _open(verdict)
+
+
+def arms(names: Sequence[str]) -> str:
+    """Return some arms' names, or of many arms their number."""
+    return listed(names) if len(names) <= _NAMED else f"{len(names)} arms"
 
 
 def amount(verdict: Verdict) -> str:
@@ -131,7 +139,7 @@ def _about(verdict: Verdict, winner: str) -> str:
     """The best arm, against those that it was shown better than."""
     pairs = [pair.seen_from(winner) for pair in verdict.pairs if pair.winner == winner]
     if len(pairs) > _LISTED:
-        others = listed(pair.second for pair in pairs)
+        others = arms([pair.second for pair in pairs])
         said = f"{winner} is better than {others}; {_closest(verdict, pairs)}"
     else:
         said = listed(_beats(verdict, pair, first=pair is pairs[0]) for pair in pairs)
@@ -139,21 +147,21 @@ def _about(verdict: Verdict, winner: str) -> str:
 
 
 def _equal(verdict: Verdict) -> str:
-    lost = listed(dict.fromkeys(pair.loser for pair in verdict.pairs if pair.loser is not None))
+    lost = arms(list(dict.fromkeys(pair.loser for pair in verdict.pairs if pair.loser)))
     rest = f", and better than {lost}" if lost else ""
-    said = f"{listed(verdict.best)} are equivalent{rest}; {_closest(verdict, _among(verdict))}"
+    said = f"{arms(verdict.best)} are equivalent{rest}; {_closest(verdict, _among(verdict))}"
     return f"{_SCOPE[verdict.design]}{said}{_LIMIT[verdict.design]}."
 
 
 def _open(verdict: Verdict) -> str:
     pairs = [pair for pair in _among(verdict) if pair.decision == "inconclusive"]
-    arms = [arm for arm in verdict.best if any(arm in (p.first, p.second) for p in pairs)]
+    rivals = [arm for arm in verdict.best if any(arm in (p.first, p.second) for p in pairs)]
     longest = max(
         (pair.still_needed for pair in pairs if pair.still_needed is not None),
         key=lambda found: MOST + 1 if found.estimate is None else found.estimate,
     )
     return (
-        f"{_SCOPE[verdict.design]}it cannot be told yet which of {listed(arms)} is best; "
+        f"{_SCOPE[verdict.design]}it cannot be told yet which of {arms(rivals)} is best; "
         f"{_closest(verdict, pairs)}; {needed(longest)}{_LIMIT[verdict.design]}."
     )
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from search.results import format
 from search.results.evidence.across import FEWEST, AcrossPair, OnTask
 from search.results.evidence.ranks import least_tasks
+from search.results.evidence.wording import arms
 from spaces.text import listed
 
 _LISTED = 8  # tasks whose P a sentence gives
@@ -19,11 +20,12 @@ def headline(pairs: Sequence[AcrossPair], tasks: int) -> str:
         return pairs[0].sentence
     claims: list[str] = []
     for winner in dict.fromkeys(pair.winner for pair in pairs if pair.winner is not None):
-        losers = listed(_other(pair) for pair in pairs if pair.winner == winner)
+        losers = arms([_other(pair) for pair in pairs if pair.winner == winner])
         claims.append(f"{winner} is better than {losers}")
     same = [f"{p.first} and {p.second}" for p in pairs if p.decision == "equivalent"]
     if same:
-        claims.append(f"{listed(same)} are equivalent")
+        pairs_of_arms = listed(same) if len(same) <= _LISTED else f"{len(same)} pairs of arms"
+        claims.append(f"{pairs_of_arms} are equivalent")
     open_pairs = sum(pair.decision in ("inconclusive", None) for pair in pairs)
     if claims:
         rest = format.plural(open_pairs, "pair")
