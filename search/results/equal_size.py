@@ -28,7 +28,7 @@ def equal_size_job(results: Results, target: int | None = None) -> str:
     size = target or _leading_size(results)
     plain["name"] = name
     plain["arms"] = [_without_sizes(arm) for arm in plain["arms"]]
-    plain["search"]["warm_start"] = None  # what was learned of other sizes
+    plain["search"] |= {"warm_start": None, "start_from": []}  # which are of other sizes
     task = results.job.task
     if isinstance(task, OwnData):
         plain["task"]["data"] = task.data.anywhere(results.job.base)

@@ -54,6 +54,13 @@ def test_data_of_ones_own_is_found_from_wherever_the_new_file_lies(tmp_path: Pat
         assert task.data.id == results.job.task.data.id
 
 
+def test_what_was_known_of_other_sizes_is_left_out(tmp_path: Path) -> None:
+    start = "start_from: [{hidden_size: 64, depth: 1}], warm_start: before"
+    text = job_text(trials=4).replace("seed: 0}", f"seed: 0, {start}}}")
+    search = JobSpec.loads(equal_size_job(made(tmp_path, text), 12_000)).search
+    assert search.warm_start is None and not search.start_from
+
+
 def test_the_size_is_the_mean_of_the_leaders(tmp_path: Path) -> None:
     results = made(tmp_path)
     sizes = [arm.leader.parameters for arm in compare(results).arms if arm.leader]
