@@ -140,6 +140,10 @@ def _cautions(jobs: Sequence[Results], compared: Mapping[str, Comparison]) -> It
         ("are decided by different metrics", groups(lambda figures: figures.metric.name)),
         ("count results as the same at different margins", groups(_margin)),
         ("have different budgets of search", groups(_budget)),
+        (
+            "have different confidence, of which the strictest counts over tasks",
+            groups(_confidence),
+        ),
     ):
         if len(own) > 1:
             yield f"The jobs {what}: {_shown(own)}."
@@ -155,6 +159,10 @@ def _shown(groups: Mapping[str, Sequence[str]]) -> str:
 
 def _margin(figures: Comparison) -> str:
     return f"{figures.verdict.margin} of {figures.metric.name}"
+
+
+def _confidence(figures: Comparison) -> str:
+    return f"{100 * figures.verdict.confidence:g} %"
 
 
 def _budget(figures: Comparison) -> str:

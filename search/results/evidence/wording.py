@@ -106,22 +106,23 @@ def variance(verdict: Verdict) -> str | None:
 
 def beside(verdict: Verdict) -> list[str]:
     """Return other intervals of the mean differences, each kind as a sentence; for one look."""
+    pairs = [pair.seen_from(pair.leader) for pair in verdict.pairs]
     kinds = (
         (
             "Splits that are dealt from the same data overlap. Allowing for it (Nadeau and Bengio "
             "2003), mean differences and intervals are, at one look: ",
-            [(pair, pair.sensitivity_interval) for pair in verdict.pairs],
+            [(pair, pair.sensitivity_interval) for pair in pairs],
         ),
         (
             "All splits have the same test part. With its examples resampled too "
             "(cross-bootstrap, Owen 2007), mean differences and intervals are, at one look: ",
-            [(pair, pair.resampled_interval) for pair in verdict.pairs],
+            [(pair, pair.resampled_interval) for pair in pairs],
         ),
     )
     return [
         f"{opening}{listed(shown)}."
-        for opening, pairs in kinds
-        if (shown := [_interval(p, i) for p, i in pairs if i is not None][:_INTERVALS])
+        for opening, own in kinds
+        if (shown := [_interval(p, i) for p, i in own if i is not None][:_INTERVALS])
     ]
 
 

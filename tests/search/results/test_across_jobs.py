@@ -112,14 +112,18 @@ def test_a_job_without_a_verdict_is_left_out_with_its_reason(tmp_path: Path) -> 
 
 def test_what_differs_between_jobs_is_told(tmp_path: Path) -> None:
     task = "{kind: classification, data: data7.npz}"
-    text = job_text(task=task, trials=8).replace("seeds: 10}", "seeds: 10, margin: 0.02}")
+    text = job_text(task=task, trials=8).replace(
+        "seeds: 10}", "seeds: 10, margin: 0.02, confidence: 0.9}"
+    )
     text = text.replace("choices: [16, 32, 64]", "choices: [16]")
     found = compare_jobs([*jobs(tmp_path, 1), job(tmp_path, 7, text=text)])
+    assert found.confidence == 0.95
     told = " ".join(found.cautions)
     for part in (
         "lstm and gru in job0; rnn, lstm and gru in job7",
         "0.01 of accuracy in job0; 0.02 of accuracy in job7",
         "12 trials in job0; 8 trials in job7",
+        "95 % in job0; 90 % in job7",
         "job7 not that of job0",
     ):
         assert part in told

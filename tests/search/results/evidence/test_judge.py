@@ -258,3 +258,11 @@ def test_an_interval_is_written_without_digits_far_below_its_width(
     low: float, high: float, written: str
 ) -> None:
     assert bounds(low, high) == written
+
+
+def test_a_sentence_names_few_arms_and_counts_many() -> None:
+    few, many = (
+        judged(**{f"arm{number}": [0.9, 0.91, 0.89] for number in range(arms)}) for arms in (8, 12)
+    )
+    assert "which of arm0, arm1, arm2, arm3, arm4, arm5, arm6 and arm7 is best" in few.sentence
+    assert "which of 12 arms is best" in many.sentence and len(many.best) == 12
