@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-slow test-gpu-interpreted check bench-stock bench-cells bench-fused bench-overhead \
+.PHONY: demo test test-slow test-gpu-interpreted check bench-stock bench-cells bench-fused bench-overhead bench-report \
 	bench-time-to-best bench-search bench-verdict bench-verdict-bank bench-verdict-jobs bench-gpu bench-gpu-compile clean
 
 $(READY): pyproject.toml constraints.txt
@@ -52,6 +52,10 @@ bench-overhead: $(READY)
 	$(BIN)/python tests/benchmarks/overhead.py
 	$(BIN)/python tests/benchmarks/overhead.py --many 10000
 	$(BIN)/python tests/benchmarks/report_rate.py
+
+# The report of 10,000 trials: how long it takes to write, and to open in a browser (chromium).
+bench-report: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/report_page.py
 
 # How soon ours, random search and a stock stack find what random search ends with; takes forty
 # minutes and writes bench-time-to-best.json. Parts of it: SEEDS='--first-seed 10 --seeds 5'

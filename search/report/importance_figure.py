@@ -116,7 +116,7 @@ def _caption(found: Mapping[str, Importance]) -> Iterator[str]:
                 )
     yield (
         "The method is fANOVA of a forest. The bar is the mean and the whisker the range over "
-        "random subsets of four fifths of the trials: where whiskers are long, do not read an "
+        "forests of four fifths of the trials: where whiskers are long, do not read an "
         "order into the bars. Settings that follow from others share their credit; pairs are the "
         f"{_PAIRS} that explain most."
     )

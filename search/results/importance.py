@@ -29,9 +29,7 @@ if TYPE_CHECKING:
 MIN_TRIALS = 12
 #: A forest that explains no more than this of trials that it has not seen has found nothing.
 _LEAST_EXPLAINED = 0.05
-_FOLDS = 4  #: by which it is told what a forest explains of trials that it has not seen
-_SUBSETS = 5
-_SUBSET_SHARE = 0.8  #: of the trials, in each subset
+_FOLDS = 5  #: of the trials, each of which one forest has not seen
 _TREES = 20
 _LEAVES = 40  #: of a tree, at most: the cost grows with their square
 _LEVELS = 32  #: that a setting's values are told apart in, at most
@@ -44,7 +42,7 @@ class Share:
     """The share of the variance that one setting explains, or two do beyond each of them alone."""
 
     names: tuple[str, ...]
-    mean: float  #: over random subsets of the trials, as are low and high
+    mean: float  #: over forests of four fifths of the trials, as are low and high
     low: float
     high: float
 
@@ -86,14 +84,14 @@ def importance(trials: Sequence[TrialResult]) -> Importance:
     codes = np.stack(
         [_coded([getattr(trial.config, name) for trial in used], ranks) for name in names], axis=1
     )
-    explained = _explained(codes, ranks)
+    alone, together, explained = _fitted(codes, ranks, names)
     if explained < _LEAST_EXPLAINED:
         reason = (
             f"the settings do not tell the values of {number} trials: a model of most of them "
             "says nothing of the others"
         )
         return Importance(number, controls, explained=explained, reason=reason)
-    return Importance(number, controls, *_shares(codes, ranks, names), explained)
+    return Importance(number, controls, alone, together, explained)
 
 
 def sample(trials: Sequence[TrialResult]) -> list[TrialResult]:
@@ -146,16 +144,41 @@ def _coded(values: Sequence[Any], ranks: Floats) -> NDArray[np.int64]:
     return np.array([places[value] for value in values])
 
 
-def _explained(codes: NDArray[np.int64], ranks: Floats) -> float:
-    """Return the share of the variance of left-out trials that forests explain."""
+def _fitted(
+    codes: NDArray[np.int64], ranks: Floats, names: Sequence[str]
+) -> tuple[tuple[Share, ...], tuple[Share, ...], float]:
+    """Return the shares of single settings and of two, and what is explained of other trials.
+
+    Each forest is of four fifths of the trials: its shares are one of those that a share is the
+    mean of, and the other fifth is what it has not seen.
+    """
+    weights = [np.bincount(column) / len(column) for column in codes.T]
     order = np.random.default_rng(0).permutation(len(ranks))
-    squares = 0.0
+    found, squares = [], 0.0
     for fold in np.array_split(order, _FOLDS):
         rest = np.setdiff1d(order, fold)
         forest = _forest(codes[rest], ranks[rest])
         guessed = np.mean([tree.predict(codes[fold]) for tree in forest], axis=0)
         squares += float(((ranks[fold] - guessed) ** 2).sum())
-    return 1 - squares / float(((ranks - ranks.mean()) ** 2).sum())
+        parts = [variances(tree, weights) for tree in forest]
+        total = sum(whole for whole, _ in parts)
+        if total > 0:
+            sums = np.sum([list(own.values()) for _, own in parts], axis=0)
+            found.append(dict(zip(parts[0][1], sums / total, strict=True)))
+    shares = [
+        Share(
+            tuple(names[place] for place in places),
+            float(np.mean(own)),
+            float(np.min(own)),
+            float(np.max(own)),
+        )
+        for places in (found[0] if found else ())
+        for own in [[max(0.0, each[places]) for each in found]]
+    ]
+    shares.sort(key=lambda share: -share.mean)
+    alone = tuple(share for share in shares if len(share.names) == 1)
+    together = tuple(share for share in shares if len(share.names) == 2)
+    return alone, together, 1 - squares / float(((ranks - ranks.mean()) ** 2).sum())
 
 
 def _forest(codes: NDArray[np.int64], ranks: Floats) -> "list[DecisionTreeRegressor]":
@@ -175,36 +198,6 @@ def _forest(codes: NDArray[np.int64], ranks: Floats) -> "list[DecisionTreeRegres
         )
         forest.append(tree.fit(codes[drawn].astype(np.float32), ranks[drawn], check_input=False))
     return forest
-
-
-def _shares(
-    codes: NDArray[np.int64], ranks: Floats, names: Sequence[str]
-) -> tuple[tuple[Share, ...], tuple[Share, ...]]:
-    """Return the shares of single settings and of two, each over random subsets of the trials."""
-    weights = [np.bincount(column) / len(column) for column in codes.T]
-    generator = np.random.default_rng(0)
-    size = round(_SUBSET_SHARE * len(ranks))
-    found = []
-    for _ in range(_SUBSETS):
-        chosen = generator.permutation(len(ranks))[:size]
-        parts = [variances(tree, weights) for tree in _forest(codes[chosen], ranks[chosen])]
-        total = sum(whole for whole, _ in parts)
-        if total > 0:
-            sums = np.sum([list(own.values()) for _, own in parts], axis=0)
-            found.append(dict(zip(parts[0][1], sums / total, strict=True)))
-    shares = [
-        Share(
-            tuple(names[place] for place in places),
-            float(np.mean(own)),
-            float(np.min(own)),
-            float(np.max(own)),
-        )
-        for places in (found[0] if found else ())
-        for own in [[max(0.0, each[places]) for each in found]]
-    ]
-    shares.sort(key=lambda share: -share.mean)
-    alone = tuple(share for share in shares if len(share.names) == 1)
-    return alone, tuple(share for share in shares if len(share.names) == 2)
 
 
 def variances(

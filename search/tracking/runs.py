@@ -154,7 +154,8 @@ class JobRuns:
         if self.job is None:
             return
         told = {"verdict": verdict.kind, "winner": verdict.winner}
-        tags = clean_tags({**told, NOTE_TAG: f"{verdict.sentence}\n\n{self._note}"})
+        parts = (verdict.sentence, verdict.table, self._note)
+        tags = clean_tags({**told, NOTE_TAG: "\n\n".join(part for part in parts if part)})
         if not tags.items() <= self.job.tags.items():
             self.job.tags |= tags
             self._mark_changed(self.job)

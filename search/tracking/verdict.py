@@ -4,9 +4,12 @@ import json
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from search.job.folder import VERDICT
 from trainables.files import is_inside
+
+_MOST_ROWS = 12  #: a note has room for no more of them
 
 
 @dataclass(frozen=True)
@@ -16,6 +19,9 @@ class ToldVerdict:
     kind: str
     winner: str  #: the one best arm; empty where there is none
     sentence: str
+    table: str = (
+        ""  #: its first pairs in Markdown, with their intervals; empty where there are none
+    )
 
 
 def told_verdict(folder: Path) -> ToldVerdict | None:
@@ -27,5 +33,38 @@ def told_verdict(folder: Path) -> ToldVerdict | None:
         plain = json.loads(path.read_text(encoding="utf-8"))
         kind, best = str(plain["kind"]), list(plain["best"])
         winner = str(best[0]) if kind == "decided" and len(best) == 1 else ""
-        return ToldVerdict(kind, winner, str(plain["sentence"]))
+        table = "" if kind == "none" else _table(list(plain.get("pairs", ()))[:_MOST_ROWS])
+        return ToldVerdict(kind, winner, str(plain["sentence"]), table)
     return None
+
+
+def _table(pairs: list[dict[str, Any]]) -> str:
+    """Return how often an arm wins, and by how much, for each pair of arms."""
+    if not pairs:
+        return ""
+    head = (
+        "pair",
+        "first one wins",
+        "interval",
+        "mean difference",
+        "interval",
+        "pairs",
+        "decision",
+    )
+    rows = [head, ("---",) * len(head), *map(_row, pairs)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _row(pair: dict[str, Any]) -> tuple[str, ...]:
+    low, high = pair["interval"]
+    least, most = pair["difference_interval"]
+    decision = pair["decision"] if pair["winner"] is None else f"{pair['winner']} better"
+    return (
+        f"{pair['first']} − {pair['second']}",
+        f"{100 * pair['probability']:.0f} %",
+        f"{100 * low:.0f} to {100 * high:.0f} %",
+        "–" if pair["difference"] is None else f"{pair['difference']:+.4g}",
+        "–" if least is None else f"{least:+.4g} to {most:+.4g}",
+        str(pair["pairs"]),
+        str(decision),
+    )
