@@ -127,6 +127,11 @@ def _cautions(jobs: Sequence[Results], compared: Mapping[str, Comparison]) -> It
             found[of(figures)].append(name)
         return found
 
+    if any(job.job.confirm.design != "nested" for job in jobs):
+        yield (
+            "On each task, replicates speak of the configurations that its search found for the "
+            "arms, not of cells: only design nested does."
+        )
     unfinished = [name for name, figures in compared.items() if figures.progress != "done"]
     if unfinished:
         yield f"Unfinished, and provisional: {listed(unfinished)}."
