@@ -79,6 +79,20 @@ def test_the_first_screen_holds_the_sentence_the_figure_and_the_arms(page: Brows
     assert page.run("document.documentElement.scrollWidth") <= 1280
 
 
+def test_the_verdict_of_five_arms_and_its_figure_fit_the_first_screen(
+    opened: Browser, tmp_path: Path
+) -> None:
+    results = made(tmp_path, job_text(arms="[rnn, lstm, gru, mgu, transformer]", trials=8))
+    write_report(results, tmp_path / "report.html")
+    opened.look()
+    opened.open(tmp_path / "report.html")
+    assert opened.run("document.querySelectorAll('.forest tbody tr').length") == 10
+    box = "document.querySelector('.forest').getBoundingClientRect()"
+    assert opened.run(f"{box}.bottom") <= 800
+    assert opened.run(f"{box}.right") <= 1280
+    assert opened.complaints == []
+
+
 def test_ranges_and_shares_choose_lines(page: Browser) -> None:
     page.run("document.getElementById('plot-parallel').scrollIntoView()")
     page.painted()
