@@ -1,5 +1,6 @@
 """What each arm may spend on its search, what it has spent, and what ends a trial early."""
 
+import math
 from collections import Counter, defaultdict
 from typing import Literal
 
@@ -108,6 +109,21 @@ class SearchBudgets:
         """Return whether an arm gets more trials."""
         productive = self._unproductive[arm.name] < MAX_UNPRODUCTIVE
         return not self.out_of_time and productive and self.spent(arm.name) < self.amount
+
+    def could_begin(self, arm: Arm) -> int:
+        """Return about how many more trials an arm could begin at once, were there room for them.
+
+        Of epochs or seconds: as many as train to their end with what is left; before any cost is
+        known, one. Running trials count as trained to their end.
+        """
+        if not self.may_begin(arm):
+            return 0
+        left = self.amount - self.spent(arm.name)
+        if self.unit == "trials":
+            return int(left)
+        each = self.cost(arm, arm.max_epochs)
+        running = self._states[arm.name]["running"]
+        return max(0, math.ceil(left / each) - running) if each else int(not running)
 
     def may_go_on(self, arm: Arm) -> bool:
         """Return whether an arm's paused trials may go on."""

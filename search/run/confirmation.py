@@ -160,6 +160,17 @@ class Confirmation:
                         return self.new(here)
         return None
 
+    @property
+    def could_begin(self) -> int:
+        """How many trials of the phase could begin at once, were there room for them."""
+        places = self._places()
+        return sum(
+            place._replace(replicate=replicate) not in self._trials
+            for replicate in range(self._limit(places))
+            for own in places
+            for place in self._going_on(own, replicate)
+        )
+
     def _places(self) -> list[list[Place]]:
         """Return the places of each arm in any replicate, written as of the first."""
         if self._nested:

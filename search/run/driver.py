@@ -110,6 +110,17 @@ class Driver:
         """Whether the next assignment is a trial whose configuration is being suggested."""
         return self._pending is not None
 
+    @property
+    def could_begin(self) -> int:
+        """About how many more trials could be in workers' hands now, were there more workers."""
+        waiting = len(self._to_resume)
+        match self.job_state.phase:
+            case "search":
+                return waiting + sum(map(self.budgets.could_begin, self.job.arms))
+            case "confirm":
+                return waiting + self.confirmation.could_begin
+        return 0
+
     def next(self, *, wait: bool = True) -> TrialAssignment | None:
         """Return the next assignment, or None when there is none (yet): see `finished`.
 

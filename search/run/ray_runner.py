@@ -79,7 +79,7 @@ def _run_trials(
     if driver.job.storage.checkpoints is None:
         (folder / CHECKPOINTS).mkdir(exist_ok=True)
     _clean(driver, checkpoints)
-    ray_settings.set_settings()
+    ray_settings.set_settings(may_grow=joins_cluster())
     remove_stale_folders()  # of drivers that were killed: Ray never removes its session folders
     scratch = ScratchFolder(for_sockets=True)
     tell_scratch(scratch.path)
@@ -242,7 +242,7 @@ def _fit(
     trainable = tune.with_resources(trainable, resources)
     failures = 0
     while not driver.finished:
-        bridge = Bridge(driver, workers)
+        bridge = Bridge(driver, workers, may_grow=joins_cluster())
         failed: Exception | None = None
         try:
             _tuner(trainable, bridge, scratch).fit()

@@ -24,8 +24,17 @@ SETTINGS = {
 }
 
 
-def set_settings() -> None:
-    """Set all of them, whatever the environment says, but the consent to statistics."""
+#: Workers that Tune asks for at a time beyond what the cluster holds; others when they have come.
+ASKED_FOR = 16
+
+
+def set_settings(*, may_grow: bool = False) -> None:
+    """Set all of them, whatever the environment says, but the consent to statistics.
+
+    may_grow: whether a cluster is joined, which may get more nodes.
+    """
+    if may_grow:
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(ASKED_FOR)
     consent = os.environ.get("RAY_USAGE_STATS_ENABLED", SETTINGS["RAY_USAGE_STATS_ENABLED"])
     os.environ.update(SETTINGS | {"RAY_USAGE_STATS_ENABLED": consent})
 

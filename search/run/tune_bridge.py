@@ -22,13 +22,14 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from search.results.format import plural
 from search.run.driver import Driver
 from search.run.ray_compat import actor_of, dead_processes, error_of, is_node_death
 from spaces.errors import GatesearchError
 from trainables.patience import show_wait
 from trainables.worker.messages import TrialAssignment, TrialReport
 
-LOOK_SECONDS = 0.5  #: between two looks for workers that hang
+LOOK_SECONDS = 0.5  #: between two looks for workers that hang, or that are asked for in vain
 MOST_AT_ONCE = 8  #: trials that one answer hands out: each takes time, and other workers wait
 
 
@@ -71,16 +72,28 @@ class Slot:
     keys: set[str]  #: of the trials in hand; none while it waits for a suggestion
     heard: float  #: when it last reported, by the driver's awake_seconds()
     began: bool = False  #: whether its process has started
+    asked: bool = False  #: whether it was asked for beyond what the cluster holds, without work
     hung: str | None = None  #: set when it was ended because it hung
 
 
 class Bridge:
     """What searcher and scheduler share: which worker has which trials in hand."""
 
-    def __init__(self, driver: Driver, workers: Callable[[], Mapping[float, int]]) -> None:
-        """workers: returns how many there may be of each kind, by the GPUs of one; asked again."""
+    def __init__(
+        self,
+        driver: Driver,
+        workers: Callable[[], Mapping[float, int]],
+        *,
+        may_grow: bool = False,
+    ) -> None:
+        """workers: returns how many there may be of each kind, by the GPUs of one; asked again.
+
+        may_grow: whether the cluster may get more nodes. Then workers are asked for beyond what it
+        holds, as many as the job has work for: a cluster grows by what is asked of it.
+        """
         self.driver = driver
         self.workers = workers
+        self._may_grow = may_grow
         self.busy: dict[str, Slot] = {}  #: Tune's trial id -> what its worker does
         self.reports = 0  #: received so far
         self.broken: BaseException | None = None  #: an error of the driver's own: the run must end
@@ -95,6 +108,10 @@ class Bridge:
             keys = {assignment.key for assignment in assignments}
             self.busy[tune_id] = Slot(gpus, keys, self.driver.awake_seconds())
             return {"work": [assignment.as_dict() for assignment in assignments], "gpus": gpus}
+        if gpus is None and self._could_use() > len(self.busy):
+            kind = next(iter(self.workers()))
+            self.busy[tune_id] = Slot(kind, set(), self.driver.awake_seconds(), asked=True)
+            return {"work": [], "gpus": kind}
         over = self.broken is not None or self.driver.finished
         return str(Searcher.FINISHED) if over else None
 
@@ -111,7 +128,8 @@ class Bridge:
         if self.broken is not None:
             return Stop()
         if not slot.keys:
-            too_many = len(self.busy) > sum(self.workers().values())
+            placed = len(self.busy) - len(self.asked_for())
+            too_many = placed > sum(self.workers().values())
             room = 0 if too_many else max(room, 1)
         most = min(room, MOST_AT_ONCE, self._company - len(slot.keys)) if room else 0
         found = self._choose(most)
@@ -137,6 +155,25 @@ class Bridge:
         slot.keys.difference_update(dropped)
         self._company = min(sys.maxsize, self._company + len(dropped))
         return dropped
+
+    def asked_for(self) -> list[str]:
+        """Return the slots whose workers the cluster has no room for yet."""
+        return [key for key, slot in self.busy.items() if slot.asked and not slot.began]
+
+    def in_vain(self) -> list[str]:
+        """Return the slots that were asked for and that there is no work for any more."""
+        asked = self.asked_for()
+        surplus = len(self.busy) - self._could_use()
+        return asked[-surplus:] if surplus > 0 else []
+
+    def _could_use(self) -> int:
+        """Return how many workers the job has work for, of a cluster that may grow."""
+        if not self._may_grow or self.broken is not None or self._packed:
+            return 0
+        at_work = sum(bool(slot.keys) for slot in self.busy.values())
+        limit = self.driver.job.resources.max_concurrent
+        wanted = at_work + self.driver.could_begin
+        return wanted if limit is None else min(wanted, limit)
 
     def _free_kind(self) -> float | None:
         """Return of which kind there may be one more worker, if of any."""
@@ -276,8 +313,14 @@ class JobScheduler(FIFOScheduler):
         self._forget(trial)
 
     def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
-        """Forget the trial."""
+        """Forget the trial: one whose worker was asked for in vain."""
         self._forget(trial)
+        show_wait(id(self), None)
+
+    def _tell_of_growth(self, asked: int) -> None:
+        """Say how many workers the cluster has been asked for, while it has no room for them."""
+        text = f"{plural(asked, 'more worker')} asked for, should the cluster grow"
+        show_wait(id(self), text if asked else None)
 
     def _forget(self, trial: Trial) -> None:
         self._trials.pop(trial.trial_id, None)
@@ -295,10 +338,15 @@ class JobScheduler(FIFOScheduler):
                     f"Ray's {dead[0]} on this machine was ended from outside. "
                     "Nothing is lost: resume the job."
                 )
+            in_vain = set(self._bridge.in_vain())
             for tune_id, trial in self._trials.items():
+                if tune_id in in_vain:
+                    tune_controller.request_stop_trial(trial)
+                    continue
                 actor = actor_of(trial)
                 if actor is not None and self._bridge.hung(tune_id):
                     ray.kill(actor)  # Tune notices it as any worker's death
+            self._tell_of_growth(len(self._bridge.asked_for()))
         chosen: Trial | None = super().choose_trial_to_run(tune_controller)
         return chosen
 

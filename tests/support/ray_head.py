@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import json
 import os
 import secrets
 import shutil
@@ -39,8 +40,11 @@ class RayHead:
 
 
 @contextlib.contextmanager
-def running_head(cpus: int = 2) -> Iterator[RayHead]:
-    """Start a head, yield it when it answers, end it, and assert that no process of it is left."""
+def running_head(cpus: int = 2, most_nodes: int = 0) -> Iterator[RayHead]:
+    """Start a head, yield it when it answers, end it, and assert that no process of it is left.
+
+    most_nodes: how many nodes of one CPU Ray's autoscaler may start beside it.
+    """
     # Ray's Unix sockets lie deep below its folder and their paths may have 107 characters.
     folder = Path(tempfile.mkdtemp(prefix="gs-", dir="/tmp"))
     try:
@@ -51,10 +55,17 @@ def running_head(cpus: int = 2) -> Iterator[RayHead]:
         token_file.touch(mode=0o600)
         token_file.write_text(secrets.token_hex(32))
         ports = free_ports(9)
+        command, environment = (
+            _command(folder, ports, cpus),
+            _environment(folder, programs, token_file),
+        )
+        if most_nodes:
+            command.append(f"--autoscaling-config={_autoscaling(folder, ports[1], most_nodes)}")
+            environment |= {"RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1"}
         with (folder / "head.log").open("wb") as log:
             process = subprocess.Popen(
-                _command(folder, ports, cpus),
-                env=_environment(folder, programs, token_file),
+                command,
+                env=environment,
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -113,6 +124,49 @@ def _command(folder: Path, ports: list[int], cpus: int) -> list[str]:
     ]
 
 
+#: What Ray's autoscaler demands of a configuration, and what processes of this machine do not need.
+_NO_COMMANDS = (
+    *("cluster_synced_files", "rsync_exclude", "rsync_filter", "initialization_commands"),
+    *("setup_commands", "head_setup_commands", "worker_setup_commands"),
+    *("head_start_ray_commands", "worker_start_ray_commands"),
+)
+
+
+def _autoscaling(folder: Path, port: int, most_nodes: int) -> Path:
+    """Write the configuration of a cluster whose nodes are processes of this machine."""
+    types = {
+        "ray.head.default": {"resources": {}, "node_config": {}, "max_workers": 0},
+        "worker": {
+            "resources": {"CPU": 1, "object_store_memory": 100_000_000},
+            "node_config": {},
+            "min_workers": 0,
+            "max_workers": most_nodes,
+        },
+    }
+    provider = {
+        "type": "fake_multinode",
+        "gcs_address": f"127.0.0.1:{port}",
+        "use_node_id_as_ip": True,  # nodes share the address
+        "disable_node_updaters": True,
+        "disable_launch_config_check": True,
+    }
+    path = folder / "autoscaling.json"
+    config = {
+        "cluster_name": "growing",
+        "max_workers": most_nodes,
+        "provider": provider,
+        "available_node_types": types,
+        "head_node_type": "ray.head.default",
+        "upscaling_speed": 10.0,
+        "idle_timeout_minutes": 0.1,
+        **{key: {} for key in ("auth", "docker", "file_mounts")},
+        **{key: [] for key in _NO_COMMANDS},
+        "file_mounts_sync_continuously": False,
+    }
+    path.write_text(json.dumps(config))
+    return path
+
+
 def _environment(folder: Path, programs: Path, token_file: Path) -> dict[str, str]:
     path = [str(programs), str(Path(sys.executable).parent), os.environ["PATH"]]
     inherited = {
@@ -145,6 +199,16 @@ def _answers(head: RayHead) -> bool:
     except OSError:
         pass
     return False
+
+
+def nodes_alive(head: RayHead) -> int:
+    """Return how many nodes live, the head included."""
+    request = urllib.request.Request(
+        f"{head.address}/api/v0/nodes", headers={"Authorization": f"Bearer {head.token}"}
+    )
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        nodes = json.load(answer)["data"]["result"]["result"]
+    return sum(node["state"] == "ALIVE" for node in nodes)
 
 
 def _wait_until(holds: Callable[[], bool], seconds: float) -> None:
