@@ -24,8 +24,8 @@ SETTINGS = {
 }
 
 
-#: Workers that Tune asks for at a time beyond what the cluster holds; others when they have come.
-ASKED_FOR = 16
+#: How many workers Tune asks for at a time beyond what the cluster holds; one without it.
+ASKED_FOR = "TUNE_MAX_PENDING_TRIALS_PG", "16"
 
 
 def set_settings(*, may_grow: bool = False) -> None:
@@ -34,7 +34,7 @@ def set_settings(*, may_grow: bool = False) -> None:
     may_grow: whether a cluster is joined, which may get more nodes.
     """
     if may_grow:
-        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(ASKED_FOR)
+        os.environ.update([ASKED_FOR])
     consent = os.environ.get("RAY_USAGE_STATS_ENABLED", SETTINGS["RAY_USAGE_STATS_ENABLED"])
     os.environ.update(SETTINGS | {"RAY_USAGE_STATS_ENABLED": consent})
 

@@ -34,9 +34,9 @@ def test_other_deaths_are_the_worker_s_own() -> None:
     assert not ray_compat.is_node_death("The actor died: Worker exits with an exit code 1.")
 
 
-@pytest.mark.parametrize("name", ray_settings.SETTINGS)
+@pytest.mark.parametrize("name", [*ray_settings.SETTINGS, ray_settings.ASKED_FOR[0]])
 def test_ray_still_reads_this_setting(name: str, shipped: bytes) -> None:
-    """Otherwise Tune would write snapshots and logs, take Ctrl-C, or move workers elsewhere."""
+    """Otherwise Tune would write snapshots and logs, take Ctrl-C, move workers, or ask for one."""
     assert name.encode() in shipped
 
 
