@@ -12,7 +12,7 @@ from spaces.paths import in_home
 from spaces.text import listed, show
 
 TABLES = (".csv", ".parquet")  #: in long form: one row a step
-SUFFIXES = (".npz", *TABLES)
+SUFFIXES = (".npz", ".ts", *TABLES)
 #: Parts that one column of a table plays; features may be several columns.
 ROLES = ("id", "time", "target", "split", "group")
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 DataFile = Annotated[
-    Path, typer.Argument(help="A .csv, .parquet or .npz file.", metavar="DATA", parser=user_path)
+    Path,
+    typer.Argument(help="A .csv, .parquet, .ts or .npz file.", metavar="DATA", parser=user_path),
 ]
 Id = Annotated[str | None, typer.Option("--id", help="Column: the sequence of each row.")]
 Time = Annotated[str | None, typer.Option(help="Column: the order of rows in a sequence.")]

@@ -330,7 +330,10 @@ def predict(
         Path, typer.Argument(help="An exported folder.", metavar="DIR", parser=user_path)
     ],
     data: Annotated[
-        Path, typer.Argument(help="An .npz with x and lengths.", metavar="DATA", parser=user_path)
+        Path,
+        typer.Argument(
+            help="A .csv, .parquet, .ts or .npz file.", metavar="DATA", parser=user_path
+        ),
     ],
     out: Annotated[
         Path | None, typer.Option(help="Write .csv or .npz there.", parser=user_path)

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
-from spaces.tasks import TaskKind, is_causal
+from spaces.own_data import DataSection
+from spaces.tasks import TaskInfo, TaskKind, is_causal
 from trainables.data.formats.archive import read_arrays
 from trainables.data.formats.labels import encode
 from trainables.data.formats.ragged import Array, Part, Ragged, first, sequence_of
@@ -52,8 +53,9 @@ class ArrayPlaces:
         )
 
 
-def read(path: Path, place: str, kind: TaskKind) -> Ragged:
+def read(path: Path, data: DataSection, kind: TaskKind) -> Ragged:
     """Return the data of an .npz file for a task of a kind. Raises InputError."""
+    place = data.file
     labelled = not is_causal(kind)
     arrays = read_arrays(
         path,
@@ -83,12 +85,12 @@ def read(path: Path, place: str, kind: TaskKind) -> Ragged:
     return Ragged(arrays["x"], lengths, places, y, split, group, labels=labels)
 
 
-def read_new(path: Path, kind: TaskKind) -> Ragged:
+def read_new(path: Path, info: TaskInfo) -> Ragged:
     """Return sequences that a model is to be given: y as the file has it, not encoded.
 
     y, split and group may be in the file. Raises InputError.
     """
-    place = path.name
+    place, kind = path.name, info.kind
     arrays = read_arrays(path, place, ("x", "lengths"), optional=("y", "split", "group"))
     lengths = _lengths(arrays["lengths"], len(np.atleast_1d(arrays["x"])), place)
     _check_steps(arrays["x"], kind, place)

@@ -8,27 +8,47 @@ training part; see trainables.data.scaling.
 """
 
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
-from spaces.own_data import TABLES, DataSection
+from spaces.own_data import SUFFIXES, DataSection
 from spaces.tasks import OwnData, TaskInfo, TaskKind, is_causal
-from trainables.data.formats import long_form, npz
+from spaces.text import listed, show
+from trainables.data.formats import long_form, npz, ts
 from trainables.data.formats.checks import check_classes, check_whole, part_of_each, steps, targets
 from trainables.data.formats.checks import vocabulary as check_vocabulary
 from trainables.data.formats.ragged import Places, Ragged
 from trainables.data.sequences import Dealing, Sequences
 from trainables.data.splits import Parts, grouped, select, stratified
 
+
+class Format(Protocol):
+    """How files of one ending are read; a module each."""
+
+    def read(self, path: Path, data: DataSection, kind: TaskKind) -> Ragged:
+        """Return the data of a file for a task of a kind. Raises InputError."""
+
+    def read_new(self, path: Path, info: TaskInfo) -> Ragged:
+        """Return sequences for a model, y as the file has it. Raises InputError."""
+
+
+#: One row for each of spaces.own_data.SUFFIXES.
+FORMATS: dict[str, Format] = {
+    ".npz": npz,
+    ".ts": ts,
+    ".csv": long_form,
+    ".parquet": long_form,
+}
 SHARES = (0.6, 0.2, 0.2)
 MIN_SEQUENCES = 5  # that can be dealt 60/20/20
 
 
 def load(spec: OwnData, base: Path) -> Parts:
     """Return the splits of spec.data, a path relative to `base`. Raises InputError."""
-    ragged = _read(spec.data, spec.kind, base)
+    ragged = FORMATS[spec.data.suffix].read(spec.data.path(base), spec.data, spec.kind)
     places, lengths, kind = ragged.places, ragged.lengths, spec.kind
     x = steps(ragged, kind)
     y = None if ragged.y is None else targets(ragged.y, kind, places)
@@ -71,24 +91,17 @@ def load(spec: OwnData, base: Path) -> Parts:
     )
 
 
-def _read(data: DataSection, kind: TaskKind, base: Path) -> Ragged:
-    path = data.path(base)
-    if data.is_table:
-        return long_form.read(path, data, kind)
-    return npz.read(path, data.file, kind)
-
-
 def read_new(path: Path, info: TaskInfo) -> tuple[Sequences, Ragged]:
     """Return the sequences of a file, to be given to a model trained on `info`, and what it holds.
 
     Targets, split and group may be in the file; the targets are as it has them. Raises InputError
     where load would, and where the features or symbols are not those of the task.
     """
-    place = path.name
-    if path.suffix.lower() in TABLES:
-        ragged = long_form.read_new(path, info)
-    else:
-        ragged = npz.read_new(path, info.kind)
+    place, suffix = path.name, path.suffix.lower()
+    if suffix not in FORMATS:
+        rule = f"data must be a file in {listed(SUFFIXES, 'or')}, not {show(path.name)}"
+        raise InputError.of(place, rule, "write a table as .csv or .parquet")
+    ragged = FORMATS[suffix].read_new(path, info)
     if info.kind != "next-token" and ragged.x.shape[1] != info.inputs:
         raise InputError.of(
             f"{place}: x",

@@ -7,7 +7,7 @@ import numpy as np
 from spaces.errors import InputError
 from spaces.own_data import SUFFIXES, TABLES
 from spaces.text import listed, show
-from trainables.data.formats import long_form, npz
+from trainables.data.formats import long_form, npz, ts
 from trainables.data.formats.ragged import Array
 from trainables.data.formats.table import Column, Table
 
@@ -26,7 +26,7 @@ def read(path: Path) -> tuple[Table, dict[str, str]]:
     if suffix not in SUFFIXES:
         rule = f"data must be a file in {listed(SUFFIXES, 'or')}, not {show(path.name)}"
         raise InputError.of(place, rule, "write a table as .csv or .parquet")
-    arrays, lengths = npz.read_any(path)
+    arrays, lengths = (ts if suffix == ".ts" else npz).read_any(path)
     x = arrays["x"]
     columns = {ARRAYS["id"]: np.repeat(np.arange(len(lengths)), lengths)}
     if x.ndim == 1:
