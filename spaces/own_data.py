@@ -13,6 +13,7 @@ from spaces.text import listed, show
 
 TABLES = (".csv", ".parquet")  #: in long form: one row a step
 SUFFIXES = (".npz", ".ts", *TABLES)
+FILE, FOLDER = "file", "folder"  #: columns of a folder of tables: the file of a row, and its class
 #: Parts that one column of a table plays; features may be several columns.
 ROLES = ("id", "time", "target", "split", "group")
 
@@ -23,8 +24,8 @@ class DataSection(Section):
     """The user's own data: a file, and of a table the columns that play a part."""
 
     file: Text = Field(
-        description=f"A file in {listed(SUFFIXES, 'or')}; a relative path starts from the job "
-        "file's folder."
+        description=f"A file in {listed(SUFFIXES, 'or')}, or a folder of tables or .wav files, "
+        "each one sequence; a relative path starts from the job file's folder."
     )
     id: Text | None = Field(None, description="Column of a table: the sequence of each row.")
     time: Text | None = Field(
@@ -53,15 +54,19 @@ class DataSection(Section):
 
     def _file_faults(self) -> list[Fault]:
         file = self.file
-        if file.isprintable() and "://" not in file and self.suffix in SUFFIXES:
+        local = file.isprintable() and "://" not in file and file != ""
+        if local and (self.suffix in SUFFIXES or self.is_folder):
             return []
-        rule = f"data must be the path of a local file in {listed(SUFFIXES, 'or')}"
+        rule = f"data must be the path of a folder, or of a local file in {listed(SUFFIXES, 'or')}"
         remedy = "write a table as .csv or .parquet, or the arrays with numpy.savez"
         return [Fault(f"{rule}, not {show(file)}", remedy, ("file",))]
 
     def _column_faults(self) -> list[Fault]:
         named = {role: name for role in ROLES if (name := getattr(self, role)) is not None}
-        if not self.is_table:
+        if self.is_folder and self.id is not None:
+            rule = "id must not be given for a folder: each of its files is a sequence"
+            return [Fault(rule, "remove it", ("id",))]
+        if not self.is_table and not self.is_folder:
             given = [*named, *["features"] * (self.features is not None)]
             rule = (
                 f"{{}} must be a column of a table ({listed(TABLES, 'or')}), not of {self.suffix}"
@@ -94,6 +99,25 @@ class DataSection(Section):
     def is_table(self) -> bool:
         """Whether the file has columns."""
         return self.suffix in TABLES
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder of files, each one sequence: its name has no ending."""
+        return not self.suffix
+
+    @property
+    def columns(self) -> dict[str, str | tuple[str, ...] | None]:
+        """Which columns were named for which part."""
+        return {name: getattr(self, name) for name in (*ROLES, "features")}
+
+    def files(self, base: Path) -> list[Path]:
+        """Return the files that a cluster needs, as the job file would name them."""
+        own = in_home(self.file)
+        if not self.is_folder:
+            return [own]
+        folder = base / own
+        found = sorted(path for path in folder.rglob("*") if path.is_file())
+        return [own / path.relative_to(folder) for path in found] or [own]
 
     def path(self, base: Path) -> Path:
         """Return the file of a job whose relative paths start from a folder."""

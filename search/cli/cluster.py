@@ -82,11 +82,10 @@ def submit(
     Example: gatesearch submit deploy/jobs/quickstart.yaml --address http://127.0.0.1:8265
     """
     from search.job.spec import JobSpec
-    from spaces.paths import in_home
     from spaces.tasks import OwnData
 
     job = JobSpec.load(job_file)
-    data_files = [in_home(job.task.data.file)] if isinstance(job.task, OwnData) else []
+    data_files = job.task.data.files(job.base) if isinstance(job.task, OwnData) else []
     with _cluster(address, token_file) as cluster:
         submission = cluster.submit(
             job.base / job_file.name,

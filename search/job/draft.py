@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 from search.job.yaml_text import scalar
-from spaces.own_data import Label
+from spaces.own_data import ROLES, Label
 from spaces.text import named, printable
 from trainables.data.inspection.findings import Inspection
 
@@ -76,10 +76,11 @@ def _target(found: Inspection) -> str:
 
 
 def _data(found: Inspection) -> list[str]:
-    if not found.task.data.is_table:
+    data = found.task.data
+    if not data.is_table and not data.is_folder:
         return [f"  data: {scalar(found.file)}"]
     lines = ["  data:", f"    file: {scalar(found.file)}"]
-    parts = dict(found.roles.parts)
+    parts = {role: name for role in ROLES if (name := getattr(data, role)) is not None}
     for role in ("id", "time"):
         if role in parts:
             lines.append(_line(f"    {role}: {scalar(parts.pop(role))}", _WHAT[role]))

@@ -3,13 +3,12 @@
 import csv
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from spaces.errors import InputError
-from spaces.text import named
 from trainables.data.formats.table import (
-    Column,
     Table,
     check_file,
     check_names,
@@ -30,12 +29,19 @@ def names(path: Path, place: str) -> list[str]:
 
 def read(path: Path, place: str, columns: Sequence[str]) -> Table:
     """Return some columns of a file. Raises InputError."""
+    found = table_of(read_arrow(path, place, columns), place)
+    check_lines(found)
+    return found
+
+
+def read_arrow(path: Path, place: str, columns: Sequence[str]) -> Any:
+    """Return some columns of a file as a pyarrow.Table. Raises InputError."""
     from pyarrow import csv as arrow
 
     known, delimiter = _header(path, place)
     check_names(known, columns, place)
     check_size(_lines(path), len(columns), place)
-    table = reading(
+    return reading(
         place,
         lambda: arrow.read_csv(
             path,
@@ -44,22 +50,18 @@ def read(path: Path, place: str, columns: Sequence[str]) -> Table:
             arrow.ConvertOptions(include_columns=list(columns), check_utf8=True),
         ),
     )
-    found = table_of(table, place)
-    for column in found.columns.values():
-        _check_lines(column, place)
-    return found
 
 
-def _check_lines(column: Column, place: str) -> None:
+def check_lines(table: Table) -> None:
     """Raise InputError for text of several lines: a quote that is not closed takes in the rest."""
-    for code, text in enumerate(column.categories):
-        if "\n" in text or "\r" in text:
-            row = int(np.argmax(column.values == code)) + 1
-            raise InputError.of(
-                f"{place}: row {row}: {named(column.name)}",
-                "a value must stand on one line; this one goes on on the next",
-                "close its quotes",
-            )
+    for column in table.columns.values():
+        for code, text in enumerate(column.categories):
+            if "\n" in text or "\r" in text:
+                raise InputError.of(
+                    table.at(int(np.argmax(column.values == code)), column.name),
+                    "a value must stand on one line; this one goes on on the next",
+                    "close its quotes",
+                )
 
 
 def _header(path: Path, place: str) -> tuple[list[str], str]:

@@ -9,12 +9,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
-from spaces.own_data import ROLES, Columns, DataSection, Feature
+from spaces.own_data import FILE, FOLDER, ROLES, Columns, DataSection, Feature
 from spaces.tasks import TaskInfo, TaskKind, is_causal
 from spaces.text import listed, named
 from trainables.data.formats import csv_table, parquet_table
@@ -31,7 +32,7 @@ _ROLE_OF: dict[Part, str] = {"lengths": "id", "y": "target", "split": "split", "
 class TablePlaces:
     """Places by row and column: "pumps.csv: row 17: pressure"; rows count from 1, without names."""
 
-    file: str
+    table: Table = field(repr=False)
     columns: Columns
     order: NDArray[np.int64] = field(repr=False)  #: rows as the sequences have them
     begins: NDArray[np.int64] = field(repr=False)  #: of each sequence, its first step
@@ -39,55 +40,65 @@ class TablePlaces:
     def whole(self, part: Part) -> str:
         """Return the place of a column."""
         name = None if part == "x" else getattr(self.columns, _ROLE_OF[part])
-        return self.file if name is None else f"{self.file}: {named(name)}"
+        return self.table.place if name is None else f"{self.table.place}: {named(name)}"
 
     def of(self, part: Part, sequence: int) -> str:
         """Return the place of a sequence's value: its first row."""
         name = None if part == "x" else getattr(self.columns, _ROLE_OF[part])
-        return _place(self.file, self.order[self.begins[sequence]], name)
+        return self.table.at(self.order[self.begins[sequence]], name)
 
     def step(self, at: int, feature: int | None = None) -> str:
         """Return the place of a step of x."""
         names = [f.name for f in self.columns.features for _ in f.inputs]
-        return _place(self.file, self.order[at], names[feature or 0])
+        return self.table.at(self.order[at], names[feature or 0])
 
 
-def names(path: Path, place: str) -> list[str]:
-    """Return the names of a table's columns. Raises InputError."""
-    if path.suffix.lower() == ".csv":
-        return csv_table.names(path, place)
-    return parquet_table.names(path, place)
+class TableReader(Protocol):
+    """How columns are read: from one file or from a folder of them."""
+
+    def names(self, path: Path, place: str) -> list[str]:
+        """Return the names of a table's columns. Raises InputError."""
+
+    def read(self, path: Path, place: str, columns: Sequence[str]) -> Table:
+        """Return some columns. Raises InputError."""
 
 
-def read_columns(path: Path, place: str, wanted: Sequence[str]) -> Table:
-    """Return some columns of a table. Raises InputError."""
-    if path.suffix.lower() == ".csv":
-        return csv_table.read(path, place, wanted)
-    return parquet_table.read(path, place, wanted)
+def reader_of(path: Path) -> TableReader:
+    """Return how a file is read."""
+    return csv_table if path.suffix.lower() == ".csv" else parquet_table
 
 
-def read(path: Path, data: DataSection, kind: TaskKind) -> Ragged:
-    """Return the data of a table for a task of a kind. Raises InputError."""
-    place = data.file
+def read(
+    path: Path, data: DataSection, kind: TaskKind, reader: TableReader | None = None
+) -> Ragged:
+    """Return the data of a table for a task of a kind. Raises InputError.
+
+    reader: of a folder of tables.
+    """
+    place, reader = data.file, reader or reader_of(path)
     parts = {role: name for role in ROLES if (name := getattr(data, role)) is not None}
+    if data.is_folder:
+        parts["id"] = FILE
+        if not is_causal(kind):
+            parts.setdefault("target", FOLDER)
     if data.features is None:
-        known = names(path, place)
+        known = reader.names(path, place)
         check_names(known, list(parts.values()), place)
         wanted = [name for name in known if name not in parts.values()]
-        table = read_columns(path, place, [*parts.values(), *wanted])
+        table = reader.read(path, place, [*parts.values(), *wanted])
         wanted = [name for name in wanted if table.columns[name].numeric]
         if not wanted:
             rule = "the table must have a column of numbers that plays no other part; it has none"
             raise InputError.of(place, rule, "name the features: features: [COLUMN, …]")
     else:
         wanted = list(data.features)
-        table = read_columns(path, place, [*parts.values(), *wanted])
+        table = reader.read(path, place, [*parts.values(), *wanted])
     symbols = kind == "next-token"
     if symbols and len(wanted) != 1:
         rule = f"next-token reads one column of symbols, not {len(wanted)}: {_listed(wanted)}"
         raise InputError.of(place, rule, "name it: features: [COLUMN]")
     found = [table.columns[name] for name in wanted]
-    features = tuple(_feature(column, place, symbols=symbols) for column in found)
+    features = tuple(_feature(column, table, symbols=symbols) for column in found)
     ragged = _arrange(table, Columns(features, **parts), symbols=symbols)
     if kind == "classification":
         y, labels = encode(_classes(ragged, table.columns[parts["target"]]))
@@ -97,24 +108,24 @@ def read(path: Path, data: DataSection, kind: TaskKind) -> Ragged:
     return replace(ragged, labels=features[0].categories) if symbols else ragged
 
 
-def read_new(path: Path, info: TaskInfo) -> Ragged:
+def read_new(path: Path, info: TaskInfo, reader: TableReader | None = None) -> Ragged:
     """Return the sequences of a table, read as the one that a model was trained on.
 
-    y is as the table has it. Raises InputError.
+    y is as the table has it. reader: of a folder of tables. Raises InputError.
     """
-    place = path.name
+    place, reader = path.name, reader or reader_of(path)
     if info.columns is None:
         rule = "the model was trained on data without names of columns; a table has them"
         remedy = "give an .npz with x and lengths, the features in the order of training"
         raise InputError.of(place, rule, remedy)
-    known, columns = names(path, place), info.columns
+    known, columns = reader.names(path, place), info.columns
     needed = [*(feature.name for feature in columns.features), *filter(None, [columns.time])]
     if columns.id is not None:
         needed.insert(0, columns.id)
     check_names(known, needed, place)
     further = {role: getattr(columns, role) for role in ("target", "split", "group")}
     there = {role: name for role, name in further.items() if name in known}
-    table = read_columns(path, place, [*needed, *there.values()])
+    table = reader.read(path, place, [*needed, *there.values()])
     present = Columns(columns.features, columns.id, columns.time, **there)
     ragged = _arrange(table, present, symbols=info.kind == "next-token")
     if is_causal(info.kind) or "target" not in there:
@@ -126,25 +137,24 @@ def read_new(path: Path, info: TaskInfo) -> Ragged:
 
 def _arrange(table: Table, columns: Columns, *, symbols: bool) -> Ragged:
     """Return the rows as sequences. y: the row in which each sequence begins, to be replaced."""
-    place = table.place
     sequence_R = np.zeros(table.rows, np.int64)  # the sequence of each row
     if columns.id is not None:
         of = table.columns[columns.id]
-        _check(of, ("integer", "text", "time"), "ids must be text or whole numbers", place)
+        _check(of, ("integer", "text", "time"), "ids must be text or whole numbers", table)
         _, begins, inverse = np.unique(of.values, return_index=True, return_inverse=True)
         sequence_R = np.argsort(np.argsort(begins))[inverse].astype(np.int64)
     order = np.argsort(sequence_R, kind="stable")
     if columns.time is not None:
         time = table.columns[columns.time]
         rule = "times must be numbers, or dates and times in ISO 8601"
-        _check(time, ("integer", "number", "time"), rule, place)
+        _check(time, ("integer", "number", "time"), rule, table)
         order = np.lexsort((time.values, sequence_R))
     lengths = np.bincount(sequence_R).astype(np.int64)
     begins = np.cumsum(lengths) - lengths
     ragged = Ragged(
         _symbols(table, columns.features[0], order) if symbols else _x(table, columns, order),
         lengths,
-        TablePlaces(place, columns, order, begins),
+        TablePlaces(table, columns, order, begins),
         y=order[begins],
         ids=None if columns.id is None else table.columns[columns.id].plain()[order[begins]],
         columns=columns,
@@ -152,7 +162,7 @@ def _arrange(table: Table, columns: Columns, *, symbols: bool) -> Ragged:
     once: dict[str, Array] = {}
     for role in ("target", "split", "group"):
         if (name := getattr(columns, role)) is not None:
-            once[role] = _once(table.columns[name], role, order, lengths, place)
+            once[role] = _once(table, name, role, order, lengths)
     split, group = (once.get(role) for role in ("split", "group"))
     if "target" not in once:
         ragged = replace(ragged, y=None)
@@ -160,7 +170,7 @@ def _arrange(table: Table, columns: Columns, *, symbols: bool) -> Ragged:
 
 
 def _once(
-    column: Column, role: str, order: NDArray[np.int64], lengths: NDArray[np.int64], place: str
+    table: Table, name: str, role: str, order: NDArray[np.int64], lengths: NDArray[np.int64]
 ) -> Array:
     """Return what each sequence has in a column, which all of its rows have alike."""
     kinds: dict[str, tuple[tuple[str, ...], str]] = {
@@ -168,7 +178,8 @@ def _once(
         "split": (("text",), "a split must be train, validation (or val) or test"),
         "group": (("integer", "text"), "groups must be text or whole numbers"),
     }
-    _check(column, *kinds[role], place)
+    column = table.columns[name]
+    _check(column, *kinds[role], table)
     begins = np.cumsum(lengths) - lengths
     values = column.values[order]
     at = first(values != np.repeat(values[begins], lengths))
@@ -177,7 +188,7 @@ def _once(
         if role == "target":
             remedy += "; or cut sequences where it changes, each with an id of its own"
         raise InputError.of(
-            _place(place, order[at], column.name),
+            table.at(order[at], column.name),
             f"all rows of a sequence must have one {role}; this one differs from those before",
             remedy,
         )
@@ -206,20 +217,20 @@ def _numbers(ragged: Ragged, column: Column) -> Array:
     return numbers
 
 
-def _feature(column: Column, place: str, *, symbols: bool) -> Feature:
+def _feature(column: Column, table: Table, *, symbols: bool) -> Feature:
     """Return how a column is read; text is one-hot, or symbols. Raises InputError."""
     if column.numeric and not (symbols and column.kind == "number"):
         return Feature(column.name)
     wanted = ("text",) if not symbols else ("text", "integer", "boolean")
     rule = "features must be numbers or text" if not symbols else "symbols must be text or integers"
-    _check(column, wanted, rule, place)
+    _check(column, wanted, rule, table)
     if symbols:
         return Feature(column.name, column.categories)
     looks = [_NUMBER.fullmatch(text) is not None for text in column.categories]
     if any(looks):
         odd = next((at for at, number in enumerate(looks) if not number), 0)
         raise InputError.of(
-            _place(place, int(np.argmax(column.values == odd)), column.name),
+            table.at(int(np.argmax(column.values == odd)), column.name),
             "a column must hold numbers alone, with a decimal point, or names alone; here stands "
             f"{named(column.categories[odd])}",
             "correct it, leave the cell empty where the number is missing, or leave the column out "
@@ -227,7 +238,7 @@ def _feature(column: Column, place: str, *, symbols: bool) -> Feature:
         )
     if len(column.categories) > MOST_CATEGORIES:
         raise InputError.of(
-            f"{place}: {named(column.name)}",
+            f"{table.place}: {named(column.name)}",
             f"text becomes one input a category, at most {MOST_CATEGORIES}; here are "
             f"{len(column.categories)} different ones",
             "leave the column out of features, or join categories",
@@ -244,10 +255,10 @@ def _x(table: Table, columns: Columns, order: NDArray[np.int64]) -> Array:
         column = table.columns[feature.name]
         if feature.categories is None:
             rule = "features must be numbers, as in training"
-            _check(column, ("number", "integer", "boolean"), rule, table.place)
+            _check(column, ("number", "integer", "boolean"), rule, table)
             x[:, at] = column.values[order]
         else:
-            codes = _codes(column, feature.categories, table.place)[order]
+            codes = _codes(column, feature.categories, table)[order]
             x[np.arange(len(order)), at + codes] = 1
         at += len(feature.inputs)
     return x
@@ -256,15 +267,15 @@ def _x(table: Table, columns: Columns, order: NDArray[np.int64]) -> Array:
 def _symbols(table: Table, feature: Feature, order: NDArray[np.int64]) -> Array:
     column = table.columns[feature.name]
     if feature.categories is not None:
-        return _codes(column, feature.categories, table.place)[order]
-    _check(column, ("integer", "boolean"), "symbols must be integers, as in training", table.place)
+        return _codes(column, feature.categories, table)[order]
+    _check(column, ("integer", "boolean"), "symbols must be integers, as in training", table)
     found: Array = column.values[order]
     return found
 
 
-def _codes(column: Column, categories: Sequence[str], place: str) -> NDArray[np.int64]:
+def _codes(column: Column, categories: Sequence[str], table: Table) -> NDArray[np.int64]:
     """Return the place of each row's text among the categories of training."""
-    _check(column, ("text",), "must be text, as in training", place)
+    _check(column, ("text",), "must be text, as in training", table)
     code_of = {category: code for code, category in enumerate(categories)}
     codes = np.array([code_of.get(text, -1) for text in column.categories], np.int64)
     found: NDArray[np.int64] = codes[column.values]
@@ -272,33 +283,30 @@ def _codes(column: Column, categories: Sequence[str], place: str) -> NDArray[np.
     if at is not None:
         text = column.categories[column.values[at]]
         raise InputError.of(
-            _place(place, at, column.name),
+            table.at(at, column.name),
             f"must be one of the {len(categories)} names of training, not {named(text)}",
             "write it as in training, or leave such sequences out",
         )
     return found
 
 
-def _check(column: Column, kinds: Sequence[str], rule: str, place: str) -> None:
+def _check(column: Column, kinds: Sequence[str], rule: str, table: Table) -> None:
     """Raise InputError where a column is of another kind or a value is missing."""
     if column.kind not in (*kinds, "empty"):
         raise InputError.of(
-            f"{place}: {named(column.name)}", f"{rule}, not {column.type}", "name another column"
+            f"{table.place}: {named(column.name)}",
+            f"{rule}, not {column.type}",
+            "name another column",
         )
     at = first(column.missing)
     if at is not None:
         number = int(column.missing.sum())
         raise InputError.of(
-            _place(place, at, column.name),
+            table.at(at, column.name),
             "every row must have a value; here it is missing"
             + (f" ({number} such rows)" if number > 1 else ""),
             "fill the gaps, or leave such sequences or the column out",
         )
-
-
-def _place(file: str, row: int, name: str | None) -> str:
-    place = f"{file}: row {int(row) + 1}"
-    return place if name is None else f"{place}: {named(name)}"
 
 
 def _listed(wanted: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from spaces.errors import InputError
 from spaces.own_data import SUFFIXES, DataSection
 from spaces.tasks import OwnData, TaskInfo, TaskKind, is_causal
 from spaces.text import listed, show
-from trainables.data.formats import long_form, npz, ts
+from trainables.data.formats import folder, long_form, npz, ts
 from trainables.data.formats.checks import check_classes, check_whole, part_of_each, steps, targets
 from trainables.data.formats.checks import vocabulary as check_vocabulary
 from trainables.data.formats.ragged import Places, Ragged
@@ -35,12 +35,13 @@ class Format(Protocol):
         """Return sequences for a model, y as the file has it. Raises InputError."""
 
 
-#: One row for each of spaces.own_data.SUFFIXES.
+#: One row for each of spaces.own_data.SUFFIXES, and one for folders.
 FORMATS: dict[str, Format] = {
     ".npz": npz,
     ".ts": ts,
     ".csv": long_form,
     ".parquet": long_form,
+    "": folder,
 }
 SHARES = (0.6, 0.2, 0.2)
 MIN_SEQUENCES = 5  # that can be dealt 60/20/20
@@ -99,7 +100,9 @@ def read_new(path: Path, info: TaskInfo) -> tuple[Sequences, Ragged]:
     """
     place, suffix = path.name, path.suffix.lower()
     if suffix not in FORMATS:
-        rule = f"data must be a file in {listed(SUFFIXES, 'or')}, not {show(path.name)}"
+        rule = (
+            f"data must be a folder, or a file in {listed(SUFFIXES, 'or')}, not {show(path.name)}"
+        )
         raise InputError.of(place, rule, "write a table as .csv or .parquet")
     ragged = FORMATS[suffix].read_new(path, info)
     if info.kind != "next-token" and ragged.x.shape[1] != info.inputs:

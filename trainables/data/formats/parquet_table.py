@@ -22,6 +22,11 @@ def names(path: Path, place: str) -> list[str]:
 
 def read(path: Path, place: str, columns: Sequence[str]) -> Table:
     """Return some columns of a file. Raises InputError."""
+    return table_of(read_arrow(path, place, columns), place)
+
+
+def read_arrow(path: Path, place: str, columns: Sequence[str]) -> Any:
+    """Return some columns of a file as a pyarrow.Table. Raises InputError."""
     import pyarrow as pa
 
     with _open(path, place) as file:
@@ -31,8 +36,7 @@ def read(path: Path, place: str, columns: Sequence[str]) -> Table:
         # A text that is there a million times is read once.
         texts = [name for name in columns if pa.types.is_string(schema.field(name).type)]
     with _open(path, place, texts) as file:
-        table = reading(place, lambda: file.read(columns=list(columns), use_threads=False))
-    return table_of(table, place)
+        return reading(place, lambda: file.read(columns=list(columns), use_threads=False))
 
 
 def _open(path: Path, place: str, texts: Sequence[str] = ()) -> Any:

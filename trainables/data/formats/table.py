@@ -4,6 +4,7 @@ pyarrow reads them; nothing is unpickled. Only the columns that are asked for ar
 """
 
 import difflib
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -55,13 +56,23 @@ class Column:
 class Table:
     """Some columns of a file, by name."""
 
-    place: str  #: what the user called the file
+    place: str  #: what the user called the file or folder
     columns: dict[str, Column]
+    #: Of a folder, the files and the first row of each; none where it is one file.
+    files: tuple[str, ...] = ()
+    begins: tuple[int, ...] = (0,)
 
     @property
     def rows(self) -> int:
         """The number of rows."""
         return len(next(iter(self.columns.values())).values)
+
+    def at(self, row: int, column: str | None = None) -> str:
+        """Return the place of a row, or of a value of it; rows count from 1, without names."""
+        file = bisect_right(self.begins, row) - 1
+        name = f"{self.place}/{self.files[file]}" if self.files else self.place
+        place = f"{name}: row {int(row) - self.begins[file] + 1}"
+        return place if column is None else f"{place}: {named(column)}"
 
 
 def check_file(path: Path, place: str) -> None:
@@ -113,15 +124,18 @@ def check_size(rows: int, columns: int, place: str) -> None:
     )
 
 
-def table_of(arrow: Any, place: str) -> Table:
+def table_of(
+    arrow: Any, place: str, files: Sequence[str] = (), begins: Sequence[int] = (0,)
+) -> Table:
     """Return a pyarrow.Table as ours. Raises InputError for a table without rows."""
     if arrow.num_rows == 0:
         rule = "the data must hold at least one sequence; the table has no rows"
         raise InputError.of(place, rule, "check how the file was written")
+    reading(place, lambda: arrow.validate(full=True))  # a damaged file may point at no text
     columns = {}
     for name in arrow.column_names:
         columns[name] = reading(place, partial(_column, name, arrow.column(name)))
-    return Table(place, columns)
+    return Table(place, columns, tuple(files), tuple(begins))
 
 
 def reading(place: str, action: Callable[[], T]) -> T:

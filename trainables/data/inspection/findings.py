@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError, Problem
-from spaces.own_data import DataSection
+from spaces.own_data import FILE, FOLDER, DataSection
 from spaces.tasks import OwnData
 from trainables.data.formats import own
 from trainables.data.formats.table import Column, Table
 from trainables.data.inspection import pitfalls
 from trainables.data.inspection.roles import Roles, sequence_of_rows
+
+BOTH = (FILE, FOLDER)  #: columns of a folder that no job file names
 
 
 @dataclass(frozen=True)
@@ -107,9 +109,11 @@ def inspect(path: Path, file: str, table: Table, roles: Roles) -> Inspection:
 
 def task_of(file: str, roles: Roles) -> OwnData:
     """Return the task of a job file. Raises InputError where the parts fit no job."""
-    if not DataSection(file=file).is_table:
+    section = DataSection(file=file)
+    if not section.is_table and not section.is_folder:
         return OwnData(kind=roles.kind, data=file)
-    data = {"file": file, **roles.parts, "features": list(roles.features)}
+    parts = {r: c for r, c in roles.parts.items() if not section.is_folder or c not in BOTH}
+    data = {"file": file, **parts, "features": list(roles.features)}
     return OwnData(kind=roles.kind, data=data)
 
 

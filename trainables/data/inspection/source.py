@@ -7,7 +7,7 @@ import numpy as np
 from spaces.errors import InputError
 from spaces.own_data import SUFFIXES, TABLES
 from spaces.text import listed, show
-from trainables.data.formats import long_form, npz, ts
+from trainables.data.formats import folder, long_form, npz, ts
 from trainables.data.formats.ragged import Array
 from trainables.data.formats.table import Column, Table
 
@@ -21,8 +21,11 @@ def read(path: Path) -> tuple[Table, dict[str, str]]:
     Raises InputError where the file cannot be read as a table.
     """
     place, suffix = path.name, path.suffix.lower()
+    if path.is_dir():
+        return folder.read_all(path)
     if suffix in TABLES:
-        return long_form.read_columns(path, place, long_form.names(path, place)), {}
+        reader = long_form.reader_of(path)
+        return reader.read(path, place, reader.names(path, place)), {}
     if suffix not in SUFFIXES:
         rule = f"data must be a file in {listed(SUFFIXES, 'or')}, not {show(path.name)}"
         raise InputError.of(place, rule, "write a table as .csv or .parquet")
