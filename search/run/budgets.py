@@ -110,12 +110,15 @@ class SearchBudgets:
         productive = self._unproductive[arm.name] < MAX_UNPRODUCTIVE
         return not self.out_of_time and productive and self.spent(arm.name) < self.amount
 
-    def could_begin(self, arm: Arm) -> int:
-        """Return about how many more trials an arm could begin at once, were there room for them.
+    def could_begin(self) -> int:
+        """Return about how many more trials could begin at once, were there room for them.
 
         Of epochs or seconds: as many as train to their end with what is left; before any cost is
-        known, one. Running trials count as trained to their end.
+        known, one an arm. Running trials count as trained to their end.
         """
+        return sum(map(self._could_begin, self._job.arms))
+
+    def _could_begin(self, arm: Arm) -> int:
         if not self.may_begin(arm):
             return 0
         left = self.amount - self.spent(arm.name)

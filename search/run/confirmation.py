@@ -160,9 +160,8 @@ class Confirmation:
                         return self.new(here)
         return None
 
-    @property
     def could_begin(self) -> int:
-        """How many trials of the phase could begin at once, were there room for them."""
+        """Return how many trials of the phase could begin at once, were there room for them."""
         places = self._places()
         return sum(
             place._replace(replicate=replicate) not in self._trials

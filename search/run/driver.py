@@ -69,7 +69,7 @@ class Driver:
             record = {"record": "job", "spec": job.dump(), "base": base, "task": asdict(info)}
             self._record({**record, "common_controls": self.job_state.common_controls})
         self.generation = self.job_state.generation + 1
-        self._record_driver()
+        self._record(driver_record(self.generation), timed=True)
         if not self.job_state.baselines and (found := baselines(job)):
             self._record({"record": "baselines", "baselines": list(map(asdict, found))}, timed=True)
         self._studies = open_studies(
@@ -110,16 +110,10 @@ class Driver:
         """Whether the next assignment is a trial whose configuration is being suggested."""
         return self._pending is not None
 
-    @property
     def could_begin(self) -> int:
-        """About how many more trials could be in workers' hands now, were there more workers."""
-        waiting = len(self._to_resume)
-        match self.job_state.phase:
-            case "search":
-                return waiting + sum(map(self.budgets.could_begin, self.job.arms))
-            case "confirm":
-                return waiting + self.confirmation.could_begin
-        return 0
+        """Return about how many more trials could be in hand now, were there more workers."""
+        phases = {"search": self.budgets.could_begin, "confirm": self.confirmation.could_begin}
+        return len(self._to_resume) + phases.get(self.job_state.phase, int)()
 
     def next(self, *, wait: bool = True) -> TrialAssignment | None:
         """Return the next assignment, or None when there is none (yet): see `finished`.
@@ -268,10 +262,9 @@ class Driver:
         """Take in that a trial's worker is gone: the trial goes on elsewhere from its checkpoint.
 
         Every loss counts against search.retries, but two. If the whole node is gone (pre-empted,
-        crashed, taken away) and the trial has advanced since its last loss, it is not to blame. A
-        trial that takes node after node down with it does not advance, and so fails in the end. If
-        the worker had other trials as well (company) any of them may be to blame: the next one has
-        fewer, down to one alone.
+        say) and the trial has advanced since its last loss, it is not to blame: one that takes node
+        after node down with it does not advance. If the worker had other trials as well (company)
+        any of them may be to blame: the next one has fewer, down to one alone.
         """
         trial = self.job_state.trials[key]
         if self.scoring.has(trial):
@@ -363,11 +356,8 @@ class Driver:
 
     def restart_clock(self) -> None:
         """Have the time since the driver began not count: the job waited for its machine."""
-        self._record_driver()
-        self._commit()
-
-    def _record_driver(self) -> None:
         self._record(driver_record(self.generation), timed=True)
+        self._commit()
 
     def extend(self, trials: int = 0, seeds: int = 0, replicates: int = 0) -> None:
         """Add budget to the job: trials an arm, and replicates. Seeds are replicates by seed.

@@ -172,7 +172,7 @@ class Bridge:
             return 0
         at_work = sum(bool(slot.keys) for slot in self.busy.values())
         limit = self.driver.job.resources.max_concurrent
-        wanted = at_work + self.driver.could_begin
+        wanted = at_work + self.driver.could_begin()
         return wanted if limit is None else min(wanted, limit)
 
     def _free_kind(self) -> float | None:
