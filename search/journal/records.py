@@ -111,7 +111,7 @@ class _Baseline(_Record):
     validation: dict[str, _Number]
     test: dict[str, _Number]
     test_sequences: Annotated[int | None, Field(ge=1, le=2**53)] = None
-    train_sequences: Annotated[int | None, Field(ge=1, le=2**53)] = None
+    search_sequences: Annotated[int | None, Field(ge=1, le=2**53)] = None
 
 
 class _Baselines(_Record):

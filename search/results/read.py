@@ -74,13 +74,13 @@ class Results:
 
     @property
     def test_to_train(self) -> float | None:
-        """Sequences of an outer test part over those of its training part, in design nested.
+        """Sequences of an outer test part over those that its search learns from, in design nested.
 
         None in others, whose test part stays, and where splits share no data or sizes are unknown.
         """
         if self.job.confirm.design != "nested" or not self.baselines:
             return None
-        test, train = self.baselines[0].test_sequences, self.baselines[0].train_sequences
+        test, train = self.baselines[0].test_sequences, self.baselines[0].search_sequences
         return None if test is None or train is None else test / train
 
     def ranked(self, arm: str | None = None) -> list[TrialResult]:

@@ -37,9 +37,9 @@ class Baseline:
     validation: dict[str, float]
     test: dict[str, float]
     test_sequences: int | None = None  #: of the test part; None where an earlier version ran
-    #: Of the training part, whose sequences may come again in that of another split; None where
-    #: every split draws new data, or where an earlier version ran.
-    train_sequences: int | None = None
+    #: Of training and validation part together, which may come again in those of another split;
+    #: None where every split draws new data, or where an earlier version ran.
+    search_sequences: int | None = None
 
 
 def baselines(data: Data) -> list[Baseline]:
@@ -49,7 +49,8 @@ def baselines(data: Data) -> list[Baseline]:
         loss, correct, count = map(float, score(part))
         return compute_metrics(data.info.kind, loss, correct, count, data.unit)
 
-    sizes = len(data.test), None if data.dealing.by == "draws" else len(data.train)
+    drawn = data.dealing.by == "draws"
+    sizes = len(data.test), None if drawn else len(data.train) + len(data.validation)
     fitted = [(name, fit(data)) for name, fit in BASELINES[data.info.kind].items()]
     return [
         Baseline(name, metrics(score, data.validation), metrics(score, data.test), *sizes)

@@ -90,11 +90,11 @@ def test_without_all_scores_there_is_no_such_interval(tmp_path: Path, broken: st
 
 
 def test_a_design_whose_splits_overlap_has_an_interval_that_allows_for_it(tmp_path: Path) -> None:
-    nested = of_design(tmp_path, "nested", test_sequences=100, train_sequences=300)
+    nested = of_design(tmp_path, "nested", test_sequences=100, search_sequences=300)
     assert nested.test_to_train == pytest.approx(1 / 3)
     for design, sizes in (
         ("nested", {"test_sequences": 100}),  # every split draws new data, or nobody knows
-        ("splits", {"test_sequences": 100, "train_sequences": 300}),  # the test part stays
+        ("splits", {"test_sequences": 100, "search_sequences": 300}),  # the test part stays
     ):
         place = tmp_path / f"{design}-other"
         place.mkdir()

@@ -177,3 +177,13 @@ def test_a_dealing_has_the_baselines_of_its_own_training_part(tmp_path: Path) ->
 def _copied(part: Sequences) -> Sequences:
     """Return a part whose values are its own, raw as the part's are."""
     return replace(part, x=part.unscaled_steps(), at=None)
+
+
+def test_sizes_are_those_of_the_parts_that_another_split_shares(tmp_path: Path) -> None:
+    """Design nested allows for the overlap by them; data that is drawn anew shares nothing."""
+    dealt = own(tmp_path, "regression")
+    learned = len(dealt.train) + len(dealt.validation)
+    for found in baselines(dealt):
+        assert (found.test_sequences, found.search_sequences) == (len(dealt.test), learned)
+    drawn = load(Adding(name="adding", length=5, examples=50), tmp_path)
+    assert {found.search_sequences for found in baselines(drawn)} == {None}
