@@ -77,7 +77,7 @@ def _target(found: Inspection) -> str:
 
 def _data(found: Inspection) -> list[str]:
     data = found.task.data
-    if not data.is_table and not data.is_folder:
+    if data.features is None:
         return [f"  data: {scalar(found.file)}"]
     lines = ["  data:", f"    file: {scalar(found.file)}"]
     parts = {role: name for role in ROLES if (name := getattr(data, role)) is not None}

@@ -10,6 +10,8 @@ import pytest
 from refusals import refused
 
 from deploy.client.package import pack
+from search.cli.data import init
+from search.run import session
 from spaces.tasks import OwnData
 from trainables.data.formats import wav
 from trainables.data.formats.own import read_new
@@ -150,3 +152,12 @@ def test_a_folder_without_files_or_none_at_all_is_refused(tmp_path: Path) -> Non
     refused(lambda: load_folder(tmp_path), "own", "or a folder")
     (tmp_path / "own").mkdir()
     refused(lambda: load_folder(tmp_path), "own", "holds none")
+
+
+@pytest.mark.parametrize("fixture", ["tables", "sounds"])
+def test_a_job_file_is_written_for_a_folder(fixture: str, request: pytest.FixtureRequest) -> None:
+    folder = request.getfixturevalue(fixture)
+    init(folder / "own", folder / "job.yaml")
+    job, data = session.load(folder / "job.yaml")
+    assert job.name == "own" and data.info.kind == "classification"
+    assert data.info.inputs == (2 if fixture == "tables" else wav.BANDS)

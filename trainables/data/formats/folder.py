@@ -81,18 +81,28 @@ def read_new(path: Path, info: TaskInfo) -> Ragged:
     return replace(_sounds(path, path.name, files), y=folders if folders.any() else None)
 
 
-def read_all(path: Path) -> tuple[Table, dict[str, str]]:
-    """Return all columns of a folder, and by role those whose part is known. Raises InputError."""
+def holds_sounds(path: Path) -> bool:
+    """Return whether a folder holds sounds and no tables. Raises InputError where neither."""
+    return _files(path, path.name)[1] == ".wav"
+
+
+def read_table(path: Path) -> tuple[Table, dict[str, str]]:
+    """Return all columns of a folder of tables, and by role those whose part is known.
+
+    Raises InputError.
+    """
     files, ending = _files(path, path.name)
-    if ending != ".wav":
-        reader = Reader(files, ending)
-        table = reader.read(path, path.name, reader.names(path, path.name))
-    else:
-        rule = "a folder of .wav is not inspected yet; its folders are the classes"
-        remedy = f"write task: {{kind: classification, data: {path.name}}}"
-        raise InputError.of(path.name, rule, remedy)
-    folders = len(set(_folders(files).tolist()))
-    return table, {"id": FILE, **({"target": FOLDER} if folders > 1 else {})}
+    reader = Reader(files, ending)
+    table = reader.read(path, path.name, reader.names(path, path.name))
+    several = len(set(_folders(files).tolist())) > 1
+    return table, {"id": FILE, **({"target": FOLDER} if several else {})}
+
+
+def read_any(path: Path) -> tuple[dict[str, Array], NDArray[np.int64]]:
+    """Return x, and y where sounds lie in folders, and the lengths. Raises InputError."""
+    files, _ = _files(path, path.name)
+    found, folders = _sounds(path, path.name, files), _folders(files)
+    return {"x": found.x, **({"y": folders} if folders.any() else {})}, found.lengths
 
 
 @dataclass(frozen=True)

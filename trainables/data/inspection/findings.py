@@ -110,7 +110,8 @@ def inspect(path: Path, file: str, table: Table, roles: Roles) -> Inspection:
 def task_of(file: str, roles: Roles) -> OwnData:
     """Return the task of a job file. Raises InputError where the parts fit no job."""
     section = DataSection(file=file)
-    if not section.is_table and not section.is_folder:
+    sounds = section.is_folder and FILE not in roles.parts.values()
+    if sounds or (not section.is_table and not section.is_folder):
         return OwnData(kind=roles.kind, data=file)
     parts = {r: c for r, c in roles.parts.items() if not section.is_folder or c not in BOTH}
     data = {"file": file, **parts, "features": list(roles.features)}

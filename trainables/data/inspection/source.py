@@ -21,15 +21,16 @@ def read(path: Path) -> tuple[Table, dict[str, str]]:
     Raises InputError where the file cannot be read as a table.
     """
     place, suffix = path.name, path.suffix.lower()
-    if path.is_dir():
-        return folder.read_all(path)
+    if path.is_dir() and not folder.holds_sounds(path):
+        return folder.read_table(path)
     if suffix in TABLES:
         reader = long_form.reader_of(path)
         return reader.read(path, place, reader.names(path, place)), {}
-    if suffix not in SUFFIXES:
+    if suffix not in SUFFIXES and not path.is_dir():
         rule = f"data must be a file in {listed(SUFFIXES, 'or')}, not {show(path.name)}"
         raise InputError.of(place, rule, "write a table as .csv or .parquet")
-    arrays, lengths = (ts if suffix == ".ts" else npz).read_any(path)
+    module = folder if path.is_dir() else ts if suffix == ".ts" else npz
+    arrays, lengths = module.read_any(path)
     x = arrays["x"]
     columns = {ARRAYS["id"]: np.repeat(np.arange(len(lengths)), lengths)}
     if x.ndim == 1:
