@@ -27,6 +27,11 @@ class DataSection(Section):
         description=f"A file in {listed(SUFFIXES, 'or')}, or a folder of tables or .wav files, "
         "each one sequence; a relative path starts from the job file's folder."
     )
+    test: Text | None = Field(
+        None,
+        description="A second file of the same form whose sequences are the test part; the first "
+        "one's are dealt 75/25 to training and validation.",
+    )
     id: Text | None = Field(None, description="Column of a table: the sequence of each row.")
     time: Text | None = Field(
         None,
@@ -47,7 +52,7 @@ class DataSection(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        faults = [*self._file_faults(), *self._column_faults()]
+        faults = [*self._file_faults(), *self._test_faults(), *self._column_faults()]
         if faults:
             raise refusal(faults)
         return self
@@ -60,6 +65,19 @@ class DataSection(Section):
         rule = f"data must be the path of a folder, or of a local file in {listed(SUFFIXES, 'or')}"
         remedy = "write a table as .csv or .parquet, or the arrays with numpy.savez"
         return [Fault(f"{rule}, not {show(file)}", remedy, ("file",))]
+
+    def _test_faults(self) -> list[Fault]:
+        if self.test is None:
+            return []
+        suffix = PurePath(self.test).suffix.lower()
+        if not self.test.isprintable() or "://" in self.test or suffix != self.suffix:
+            rule = "test must be the path of a local file or folder of the same form as file"
+            remedy = f"write both with the ending {self.suffix or 'of folders: none'}"
+            return [Fault(f"{rule}, not {show(self.test)}", remedy, ("test",))]
+        if self.split is not None:
+            rule = "test must not be given with split, which says who is for test"
+            return [Fault(rule, "remove one of them", ("split",))]
+        return []
 
     def _column_faults(self) -> list[Fault]:
         named = {role: name for role in ROLES if (name := getattr(self, role)) is not None}
@@ -112,20 +130,29 @@ class DataSection(Section):
 
     def files(self, base: Path) -> list[Path]:
         """Return the files that a cluster needs, as the job file would name them."""
-        own = in_home(self.file)
-        if not self.is_folder:
-            return [own]
-        folder = base / own
-        found = sorted(path for path in folder.rglob("*") if path.is_file())
-        return [own / path.relative_to(folder) for path in found] or [own]
+        files: list[Path] = []
+        for own in map(in_home, filter(None, (self.file, self.test))):
+            folder = base / own
+            inside = folder.rglob("*") if self.is_folder else ()
+            found = sorted(path for path in inside if path.is_file())
+            files += [own / path.relative_to(folder) for path in found] or [own]
+        return files
 
     def path(self, base: Path) -> Path:
         """Return the file of a job whose relative paths start from a folder."""
         return base / in_home(self.file)
 
+    def test_path(self, base: Path) -> Path | None:
+        """Return the file of the test part, where there is one."""
+        return None if self.test is None else base / in_home(self.test)
+
     def anywhere(self, base: Path) -> str | dict[str, Any]:
         """Return the section as a job file in any folder may have it."""
-        moved = self.model_copy(update={"file": str(self.path(base).resolve())})
+        test = self.test_path(base)
+        places = {"file": str(self.path(base).resolve())}
+        if test is not None:
+            places["test"] = str(test.resolve())
+        moved = self.model_copy(update=places)
         plain: str | dict[str, Any] = moved.model_dump(mode="json")
         return plain
 

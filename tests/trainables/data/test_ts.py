@@ -14,6 +14,7 @@ from trainables.data.sequences import Data
 from trainables.data.tasks import load
 
 ARCHIVE = Path(aeon.datasets.__file__).parent / "data"
+NAMES = ("TRAIN", "TEST")
 HEAD = "# two dimensions\n@problemName own\n@classLabel true 1 10 9\n@data\n"
 
 
@@ -96,3 +97,31 @@ def test_a_file_without_labels_or_data_is_refused(tmp_path: Path) -> None:
     refused(lambda: load_text(tmp_path, HEAD), "own.ts", "at least one sequence")
     refused(lambda: load_text(tmp_path, "1,2\n"), "line 1", "lines of @ and @data")
     refused(lambda: load_text(tmp_path, HEAD + "a:9\n", "regression"), "numbers")
+
+
+def test_a_second_file_is_the_test_part(tmp_path: Path) -> None:
+    files = {part: str(ARCHIVE / f"JapaneseVowels/JapaneseVowels_{part}.ts") for part in NAMES}
+    data = {"file": files["TRAIN"], "test": files["TEST"]}
+    ours = load(OwnData(kind="classification", data=data), tmp_path)
+    assert [len(part) for part in ours.parts] == [203, 67, 370]
+    assert ours.dealing.official_test
+    whole = load(OwnData(kind="classification", data=files["TEST"]), tmp_path)
+    np.testing.assert_array_equal(
+        np.sort(ours.test.unscaled_steps(), axis=0),
+        np.sort(np.concatenate([part.unscaled_steps() for part in whole.parts]), axis=0),
+    )
+
+
+def test_a_test_part_of_another_form_is_refused(tmp_path: Path) -> None:
+    data = {"file": "own.ts", "test": "test.ts"}
+    spec = OwnData(kind="classification", data=data)
+    (tmp_path / "own.ts").write_text(HEAD + "\n".join(lines()))
+    refused(lambda: load(spec, tmp_path), "test.ts", "must exist")
+    (tmp_path / "test.ts").write_text(HEAD + "1,2:9\n")
+    refused(lambda: load(spec, tmp_path), "test.ts", "2 features a step", "not 1")
+    (tmp_path / "test.ts").write_text(HEAD + "1,2:1,2:8\n")
+    refused(lambda: load(spec, tmp_path), "test.ts", "1, 9 and 10", "not 8")
+    (tmp_path / "test.ts").write_text(HEAD + "1,2:1,nan:9\n")
+    refused(lambda: load(spec, tmp_path), "test.ts: line 5: dimension 2, step 2")
+    with pytest.raises(ValueError, match="of the same form"):
+        OwnData(kind="classification", data={"file": "own.ts", "test": "test.csv"})

@@ -7,6 +7,7 @@ With `standardise` (the default) features and regression targets get mean 0 and 
 training part; see trainables.data.scaling.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -17,7 +18,7 @@ from spaces.errors import InputError
 from spaces.own_data import SUFFIXES, DataSection
 from spaces.tasks import OwnData, TaskInfo, TaskKind, is_causal
 from spaces.text import listed, show
-from trainables.data.formats import folder, long_form, npz, ts
+from trainables.data.formats import folder, long_form, npz, official_test, ts
 from trainables.data.formats.checks import check_classes, check_whole, part_of_each, steps, targets
 from trainables.data.formats.checks import vocabulary as check_vocabulary
 from trainables.data.formats.ragged import Places, Ragged
@@ -44,12 +45,18 @@ FORMATS: dict[str, Format] = {
     "": folder,
 }
 SHARES = (0.6, 0.2, 0.2)
+SHARES_BESIDE_TEST = (0.75, 0.25)  #: of the file beside that of the test part
 MIN_SEQUENCES = 5  # that can be dealt 60/20/20
 
 
 def load(spec: OwnData, base: Path) -> Parts:
     """Return the splits of spec.data, a path relative to `base`. Raises InputError."""
-    ragged = FORMATS[spec.data.suffix].read(spec.data.path(base), spec.data, spec.kind)
+    reader, test = FORMATS[spec.data.suffix], spec.data.test_path(base)
+    ragged = reader.read(spec.data.path(base), spec.data, spec.kind)
+    own = len(ragged.lengths)  # sequences of the first file
+    if test is not None:
+        info = official_test.info_of(ragged, spec.kind)
+        ragged = official_test.joined(ragged, reader.read_new(test, info), spec.kind, test)
     places, lengths, kind = ragged.places, ragged.lengths, spec.kind
     x = steps(ragged, kind)
     y = None if ragged.y is None else targets(ragged.y, kind, places)
@@ -57,12 +64,16 @@ def load(spec: OwnData, base: Path) -> Parts:
     group = None
     if ragged.group is not None:
         group = np.unique(ragged.group, return_inverse=True)[1].astype(np.int64)
-    if ragged.split is not None:
+    if ragged.split is not None and test is None:
         chosen = part_of_each(ragged.split, places)
-        if group is not None:
-            check_whole(group, chosen, ragged)
     else:
-        chosen = _dealt_split(classes, group, len(lengths), spec.seed, places)
+        shares = SHARES if test is None else SHARES_BESIDE_TEST
+        labels = None if classes is None else classes[:own]
+        groups = None if group is None else group[:own]
+        chosen = _dealt_split(labels, groups, own, spec.seed, places, shares)
+        chosen += [np.arange(own, len(lengths))] * (test is not None)
+    if group is not None:
+        check_whole(group, chosen, ragged)
     outputs = 1
     if classes is not None:
         outputs = check_classes(classes, chosen[0], ragged)
@@ -76,7 +87,7 @@ def load(spec: OwnData, base: Path) -> Parts:
     dealing = Dealing(
         # Sequences of a text or a series follow one another, unless their groups say otherwise.
         "stretches" if is_causal(kind) and group is None else "sequences",
-        official_test=ragged.split is not None,
+        official_test=ragged.split is not None or test is not None,
         group=None if group is None else group[order],
         order=order,
     )
@@ -128,16 +139,18 @@ def _dealt_split(
     n: int,
     seed: int,
     places: Places,
+    shares: Sequence[float],
 ) -> list[NDArray[np.int64]]:
     labels = np.zeros(n, dtype=np.int64) if classes is None else classes
     rng = np.random.default_rng(seed)
     if group is not None:
-        return grouped(group, labels, SHARES, rng, places.whole("group"))
-    parts = stratified(labels, SHARES, rng)
+        return grouped(group, labels, shares, rng, places.whole("group"))
+    dealt = "/".join(f"{share:.0%}".rstrip("%") for share in shares)
+    parts = stratified(labels, shares, rng)
     if n < MIN_SEQUENCES or min(map(len, parts)) == 0:
         raise InputError.of(
             places.whole("lengths"),
-            "without split the sequences are dealt 60/20/20, one of each class to training first, "
+            f"without split the sequences are dealt {dealt}, one of each class to training first, "
             f"and no part may be empty; {n} sequences"
             + (f" of {len(np.unique(labels))} classes" if classes is not None else "")
             + " are too few",
