@@ -75,7 +75,10 @@ class JobSpec:
         """
         space, task = dump.get("space"), dump.get("task")
         if isinstance(space, dict):
-            dump = {**dump, "space": {**plain_space(UNSEARCHED, None), **space}}
+            before = plain_space(UNSEARCHED, None)
+            if "parameters" in space:
+                del before["hidden_size"]  # it is solved for
+            dump = {**dump, "space": {**before, **space}}
         if isinstance(task, dict) and task.get("kind") in ("classification", "regression"):
             dump = {**dump, "task": {"standardise": False, **task}}
         return cls.from_dump(dump, base)

@@ -25,7 +25,7 @@ from spaces.fields import Section
 from spaces.hyperparameters import FIXED_BY_TRAINING, HYPERPARAMETERS
 from spaces.tasks import TASKS, TaskInfo
 
-SHIPPED = sorted((Path(__file__).parents[3] / "deploy" / "jobs").glob("*.yaml"))
+SHIPPED = sorted((Path(__file__).parents[3] / "deploy" / "jobs").rglob("*.yaml"))
 SMALLEST = "name: a\ntask: {name: japanese-vowels}\narms: [lstm]\n"
 SCHEMA = jsonschema.Draft202012Validator(json_schema())
 
@@ -316,6 +316,14 @@ def test_precision_reaches_every_recurrent_trial_on_a_gpu(resources: str) -> Non
         return domain.low if isinstance(domain, Range) else values(domain)[0]
 
     assert job.arms[0].configure(ask).precision == "tf32"
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_a_shipped_job_comes_back_from_its_journal_as_it_was(path: Path) -> None:
+    job = JobSpec.load(path)
+    again = JobSpec.recorded(job.dump(), job.base)
+    assert again.dump() == job.dump()
+    assert [arm.space for arm in again.arms] == [arm.space for arm in job.arms]
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
