@@ -7,12 +7,13 @@ from typing import Any, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from spaces.fields import Fault, Section, ShortForm, Text, refusal
+from spaces.fields import Fault, Integer, Section, ShortForm, Text, refusal
 from spaces.paths import in_home
 from spaces.text import listed, show
 
 TABLES = (".csv", ".parquet")  #: in long form: one row a step
-SUFFIXES = (".npz", ".ts", *TABLES)
+SUFFIXES = (".npz", ".ts", ".txt", *TABLES)
+WINDOW = 100  #: characters of a text that are predicted in one sequence, by default
 FILE, FOLDER = "file", "folder"  #: columns of a folder of tables: the file of a row, and its class
 #: Parts that one column of a table plays; features may be several columns.
 ROLES = ("id", "time", "target", "split", "group")
@@ -50,9 +51,19 @@ class DataSection(Section):
         None, description="Column: sequences of one group are never dealt to different parts."
     )
 
+    window: Integer | None = Field(
+        None,
+        ge=1,
+        description=f"Of a .txt: characters that are predicted in one sequence; null is {WINDOW}.",
+    )
+
     @model_validator(mode="after")
     def _check(self) -> Self:
-        faults = [*self._file_faults(), *self._test_faults(), *self._column_faults()]
+        faults = []
+        if self.window is not None and self.suffix != ".txt":
+            rule = f"window must be given for a .txt alone, not for {self.suffix or 'a folder'}"
+            faults.append(Fault(rule, "remove it", ("window",)))
+        faults += [*self._file_faults(), *self._test_faults(), *self._column_faults()]
         if faults:
             raise refusal(faults)
         return self

@@ -22,7 +22,11 @@ app = typer.Typer()
 
 DataFile = Annotated[
     Path,
-    typer.Argument(help="A .csv, .parquet, .ts or .npz file.", metavar="DATA", parser=user_path),
+    typer.Argument(
+        help="A .csv, .parquet, .ts, .txt or .npz file, or a folder.",
+        metavar="DATA",
+        parser=user_path,
+    ),
 ]
 Id = Annotated[str | None, typer.Option("--id", help="Column: the sequence of each row.")]
 Time = Annotated[str | None, typer.Option(help="Column: the order of rows in a sequence.")]

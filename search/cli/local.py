@@ -332,7 +332,9 @@ def predict(
     data: Annotated[
         Path,
         typer.Argument(
-            help="A .csv, .parquet, .ts or .npz file.", metavar="DATA", parser=user_path
+            help="A .csv, .parquet, .ts, .txt or .npz file, or a folder.",
+            metavar="DATA",
+            parser=user_path,
         ),
     ],
     out: Annotated[

@@ -46,6 +46,7 @@ SOUND: dict[str, bytes] = {
     ".parquet": as_parquet(),
     ".npz": as_npz(),
     ".ts": b"@classLabel true a b\n@data\n" + b"1,2.5,3:4,5,6:a\n0,1:2,1:b\n" * 6,
+    ".txt": "Über allen Gipfeln\nist Ruh.\n".encode() * 40,
 }
 TOKENS = [b",", b"\n", b'"', b":", b"@", b"?", b"nan", b"1e999", b"-", b"\xff\xfe", b"\0", b"'"]
 
@@ -89,7 +90,7 @@ def test_every_format_has_a_sound_file_here(tmp_path: Path) -> None:
 def task(suffix: str) -> OwnData:
     table = suffix in (".csv", ".parquet")
     data = {"file": f"own{suffix}", **(ROLES if table else {})}
-    return OwnData(kind="classification", data=data)
+    return OwnData(kind="next-token" if suffix == ".txt" else "classification", data=data)
 
 
 @pytest.mark.parametrize("suffix", SOUND)

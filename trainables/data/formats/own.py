@@ -18,12 +18,12 @@ from spaces.errors import InputError
 from spaces.own_data import SUFFIXES, DataSection
 from spaces.tasks import OwnData, TaskInfo, TaskKind, is_causal
 from spaces.text import listed, show
-from trainables.data.formats import folder, long_form, npz, official_test, ts
+from trainables.data.formats import folder, long_form, npz, official_test, ts, txt
 from trainables.data.formats.checks import check_classes, check_whole, part_of_each, steps, targets
 from trainables.data.formats.checks import vocabulary as check_vocabulary
 from trainables.data.formats.ragged import Places, Ragged
 from trainables.data.sequences import Dealing, Sequences
-from trainables.data.splits import Parts, grouped, select, stratified
+from trainables.data.splits import Parts, consecutive, grouped, select, stratified
 
 
 class Format(Protocol):
@@ -40,6 +40,7 @@ class Format(Protocol):
 FORMATS: dict[str, Format] = {
     ".npz": npz,
     ".ts": ts,
+    ".txt": txt,
     ".csv": long_form,
     ".parquet": long_form,
     "": folder,
@@ -70,7 +71,9 @@ def load(spec: OwnData, base: Path) -> Parts:
         shares = SHARES if test is None else SHARES_BESIDE_TEST
         labels = None if classes is None else classes[:own]
         groups = None if group is None else group[:own]
-        chosen = _dealt_split(labels, groups, own, spec.seed, places, shares)
+        chosen = _dealt_split(
+            labels, groups, own, spec.seed, places, shares, in_order=ragged.in_order
+        )
         chosen += [np.arange(own, len(lengths))] * (test is not None)
     if group is not None:
         check_whole(group, chosen, ragged)
@@ -140,7 +143,15 @@ def _dealt_split(
     seed: int,
     places: Places,
     shares: Sequence[float],
+    *,
+    in_order: bool,
 ) -> list[NDArray[np.int64]]:
+    if in_order:
+        parts = [np.arange(part.start, part.stop) for part in consecutive(n, shares)]
+        if min(map(len, parts)) == 0:
+            rule = f"a text must have windows for all parts; it has {n} of them"
+            raise InputError.of(places.whole("x"), rule, "give more text, or a smaller window")
+        return parts
     labels = np.zeros(n, dtype=np.int64) if classes is None else classes
     rng = np.random.default_rng(seed)
     if group is not None:

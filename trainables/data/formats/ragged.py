@@ -43,6 +43,7 @@ class Ragged:
     group: Array | None = None
     ids: Array | None = None  #: [n] text or whole numbers: what the user calls each sequence
     labels: tuple[Label, ...] | None = None  #: of classes or symbols; None where 0, 1, 2, …
+    in_order: bool = False  #: sequences are stretches of one text: parts are dealt in its order
     columns: Columns | None = None  #: of a table, how it was read
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from spaces.errors import InputError
 from spaces.own_data import SUFFIXES, TABLES
 from spaces.text import listed, show
-from trainables.data.formats import folder, long_form, npz, ts
+from trainables.data.formats import folder, long_form, npz, ts, txt
 from trainables.data.formats.ragged import Array
 from trainables.data.formats.table import Column, Table
 
@@ -29,7 +29,7 @@ def read(path: Path) -> tuple[Table, dict[str, str]]:
     if suffix not in SUFFIXES and not path.is_dir():
         rule = f"data must be a file in {listed(SUFFIXES, 'or')}, not {show(path.name)}"
         raise InputError.of(place, rule, "write a table as .csv or .parquet")
-    module = folder if path.is_dir() else ts if suffix == ".ts" else npz
+    module = folder if path.is_dir() else {".ts": ts, ".txt": txt}.get(suffix, npz)
     arrays, lengths = module.read_any(path)
     x = arrays["x"]
     columns = {ARRAYS["id"]: np.repeat(np.arange(len(lengths)), lengths)}
