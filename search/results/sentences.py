@@ -47,6 +47,14 @@ def headline(figures: Comparison) -> str:
     )
 
 
+def pairs_to_add(figures: Comparison) -> int:
+    """Return about how many more pairs an undecided verdict needs; 0 where it needs none."""
+    if figures.verdict.kind != "undecided":
+        return 0
+    needed = [pair.still_needed for pair in figures.verdict.pairs if pair.still_needed]
+    return max((each.estimate for each in needed if each.estimate is not None), default=0)
+
+
 def sense(figures: Comparison) -> str:
     """Return which values of the job's metric are good."""
     return "higher is better" if figures.metric.maximize else "lower is better"

@@ -130,7 +130,7 @@ def execute(
             again = command("extend", folder)
             console.print(f"{job.name} is finished: `{again}` adds budget.", markup=False)
             if not (folder / REPORT).exists():  # it ran in another root, its journal in a database
-                show(conclude(folder), console)
+                show(conclude(folder), folder, console)
         else:
             if not driver.finished:
                 check_machine(job)
@@ -146,7 +146,7 @@ def execute(
                 raise
             driver.done()
             exported = written.problem is None
-            show(written, console)
+            show(written, folder, console)
             console.print("Waiting for the last figures to reach MLflow ...")
             if not mirror.wait(MIRROR_SECONDS):
                 _tell_of_mirror(mirror, folder, console)
@@ -224,7 +224,7 @@ def conclude(folder: Path) -> Conclusion:
     return Conclusion(figures, problem)
 
 
-def show(conclusion: Conclusion, console: Console) -> None:
+def show(conclusion: Conclusion, folder: Path, console: Console) -> None:
     """Show the final table and what is to be known beside it."""
     from search.results import sentences
     from search.results.terminal import final_table
@@ -234,6 +234,9 @@ def show(conclusion: Conclusion, console: Console) -> None:
     for arm in figures.arms:
         if arm.best is None and arm.too_slow:
             console.print(sentences.too_slow(figures, arm), markup=False, highlight=False)
+    if more := sentences.pairs_to_add(figures):
+        text = f"`{command('extend', folder)} --replicates {more}` goes on with the comparison."
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
     if conclusion.problem is not None:
         message = f"The best configuration was not exported.\n{conclusion.problem}"
         console.print(message, markup=False)

@@ -18,6 +18,7 @@ from search.results.evidence.verdict import Verdict
 from search.results.read import Results
 from search.results.summarise import compare
 from search.results.terminal import comparison, final_table
+from search.run import session
 from trainables.data.baselines import Baseline
 
 TWO = "[lstm, gru]"
@@ -64,6 +65,25 @@ def test_a_diverged_replicate_is_a_loss_and_a_failed_one_is_missing(tmp_path: Pa
     assert (lost.pairs, lost.ties, lost.seen_from("lstm").probability) == (10, 6, 0.3)
     [missing] = verdict_of(with_tests(found, score, state="failed")).pairs
     assert (missing.pairs, missing.ties) == (6, 6)
+
+
+@pytest.mark.parametrize(("wins", "decided"), [(10, True), (6, False)])
+def test_an_undecided_job_ends_with_the_command_that_goes_on(
+    tmp_path: Path, wins: int, decided: bool
+) -> None:
+    """It asks for as many replicates as the pair that needs most still needs."""
+
+    def score(trial: TrialResult) -> float:
+        won = (trial.replicate or 0) < wins
+        return 0.9 if won == (trial.arm == "gru") else 0.5
+
+    found = with_tests(made(tmp_path, job_text(TWO)), score)
+    figures, text = compare(found), StringIO()
+    session.show(session.Conclusion(figures, None), found.folder, Console(file=text, width=200))
+    needed = figures.verdict.pairs[0].still_needed
+    assert (needed is None) == decided
+    more = f"--replicates {needed.estimate}`" if needed else "--replicates"
+    assert (more in text.getvalue()) is not decided
 
 
 def test_margin_and_confidence_are_those_of_the_job_file(tmp_path: Path) -> None:
