@@ -5,8 +5,9 @@ comparing multiple classifiers through Bayesian analysis" (JMLR 18, section 4). 
 with a Dirichlet prior; the posterior weighs the means of all two tasks' gains, and says how likely
 it is that most of them lie above, inside or below a region of practical equivalence.
 
-Alone, it calls one of two equal arms better too often where tasks are few and differ much: in 15 %
-of cases at 0.95 and six tasks (tests/benchmarks/verdict.py). So Wilcoxon's test stands beside it.
+Alone, it calls one of two equal arms better too often where tasks are few and differ much: in a
+sixth of cases at 0.95 and six tasks (tests/benchmarks/verdict.py). So Wilcoxon's test stands beside
+it.
 """
 
 from functools import lru_cache
