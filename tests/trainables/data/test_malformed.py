@@ -1,6 +1,7 @@
 """Files of any format that are cut off, altered or filled with odd text: refused, never a crash."""
 
 import io
+import wave
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,9 +53,9 @@ TOKENS = [b",", b"\n", b'"', b":", b"@", b"?", b"nan", b"1e999", b"-", b"\xff\xf
 
 
 @st.composite
-def broken(draw: st.DrawFn, suffix: str) -> bytes:
+def broken(draw: st.DrawFn, sound: bytes) -> bytes:
     """A sound file with a few of its bytes cut off, altered, doubled, or odd ones put in."""
-    content = bytearray(SOUND[suffix])
+    content = bytearray(sound)
     for _ in range(draw(st.integers(1, 3))):
         at = draw(st.integers(0, max(len(content) - 1, 0)))
         match draw(st.sampled_from(["cut", "alter", "put in", "double", "leave out"])):
@@ -102,7 +103,7 @@ def test_a_broken_file_is_refused_with_its_place_or_read_and_nothing_is_made(
     suffix: str, data: st.DataObject, tmp_path: Path
 ) -> None:
     path = tmp_path / f"own{suffix}"
-    path.write_bytes(data.draw(broken(suffix)))
+    path.write_bytes(data.draw(broken(SOUND[suffix])))
     refused_or_read(lambda: load(task(suffix), tmp_path), path.name)
 
     def look() -> None:
@@ -111,3 +112,27 @@ def test_a_broken_file_is_refused_with_its_place_or_read_and_nothing_is_made(
 
     refused_or_read(look, path.name)
     assert [found.name for found in tmp_path.iterdir()] == [path.name]
+
+
+def as_wav() -> bytes:
+    stream = io.BytesIO()
+    with wave.open(stream, "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(np.arange(600, dtype="<i2").tobytes())
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(("suffix", "sound"), [("csv", b"a,b\n1,2\n3,4\n"), ("wav", as_wav())])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_a_folder_with_a_broken_file_is_refused_or_read(
+    suffix: str, sound: bytes, data: st.DataObject, tmp_path: Path
+) -> None:
+    for number in range(8):
+        file = tmp_path / "own" / "ab"[number % 2] / f"{number}.{suffix}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(sound)
+    file.write_bytes(data.draw(broken(sound)))
+    refused_or_read(lambda: load(OwnData(kind="classification", data="own"), tmp_path), "own")

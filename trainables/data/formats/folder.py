@@ -7,7 +7,6 @@ Sequences come in the order of their paths. Their ids are these paths; the folde
 lies is its class, unless a column of the tables is the target.
 """
 
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -24,7 +23,14 @@ from spaces.text import listed, named
 from trainables.data.formats import csv_table, long_form, parquet_table, wav
 from trainables.data.formats.labels import encode
 from trainables.data.formats.ragged import Array, Part, Ragged, sequence_of
-from trainables.data.formats.table import Table, check_names, check_size, reading, table_of
+from trainables.data.formats.table import (
+    Table,
+    check_names,
+    check_size,
+    reading,
+    table_of,
+)
+from trainables.data.memory import refuse_unless_it_fits
 
 MOST_FILES = 200_000
 _ENDINGS = (*TABLES, ".wav")
@@ -195,9 +201,9 @@ def _folders(files: Sequence[str]) -> Array:
 
 
 def _sounds(path: Path, place: str, files: Sequence[str]) -> Ragged:
-    sizes = np.cumsum([(path / file).stat().st_size for file in files])
-    # 8-bit samples become 8 bytes each; bands take less than samples
-    check_size(int(sizes[-1]), 1, f"{place}/{files[bisect_right(sizes, sizes[-1] // 2)]}")
+    sizes = [(path / file).stat().st_size for file in files]
+    # Of a byte, at least 16 of which become one step of 24 bands; and of one while it is read.
+    refuse_unless_it_fits(6 * sum(sizes) + 60 * max(sizes), place, "use fewer or shorter sounds")
     pieces, rates = [], []
     for file in files:
         bands, rate = wav.read(path / file, f"{place}/{file}")

@@ -22,6 +22,7 @@ from trainables.data.memory import refuse_unless_it_fits
 
 ColumnKind = Literal["number", "integer", "boolean", "text", "time", "empty", "other"]
 T = TypeVar("T")
+VALUE_BYTES, ROW_BYTES = 3 * 8, 100  #: at the worst moment, of a value and beside it of a row
 _MOST_NAMED = 12  # columns that a message lists
 
 
@@ -117,11 +118,12 @@ def check_names(names: Sequence[str], wanted: Sequence[str], place: str) -> None
 def check_size(rows: int, columns: int, place: str) -> None:
     """Raise InputError where the values of a table do not fit into memory.
 
-    At the worst moment a value is there three times: as it was read, converted, and cut into parts.
+    At the worst moment a value is there three times: as it was read, converted, and cut into parts;
+    beside these, a row has its place in its sequence a dozen times over.
     """
-    refuse_unless_it_fits(
-        3 * 8 * rows * columns, place, "name fewer features, or use a machine with more memory"
-    )
+    size = rows * (VALUE_BYTES * columns + ROW_BYTES)
+    remedy = "name fewer features, or use a machine with more memory"
+    refuse_unless_it_fits(size, place, remedy)
 
 
 def table_of(

@@ -20,7 +20,8 @@ from spaces.tasks import TaskInfo, TaskKind, is_causal
 from spaces.text import named, show
 from trainables.data.formats.labels import encode
 from trainables.data.formats.ragged import Array, Part, Ragged, sequence_of
-from trainables.data.formats.table import check_file, check_size
+from trainables.data.formats.table import VALUE_BYTES, check_file
+from trainables.data.memory import refuse_unless_it_fits
 
 _MOST_LINE = 2**26  # bytes of one sequence
 
@@ -131,7 +132,7 @@ def _check_size(path: Path, place: str) -> None:
     with path.open("rb") as file:
         while block := file.read(2**20):
             values += block.count(b",") + block.count(b":") + block.count(b"\n")
-    check_size(values + 1, 1, place)
+    refuse_unless_it_fits(VALUE_BYTES * (values + 1), place, "use less data")
 
 
 def _says_labels(line: str) -> bool:
