@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pumps
 import pytest
 from installed import gatesearch
 from pyarrow import csv as arrow
@@ -21,14 +22,14 @@ PUMPS = Path(__file__).resolve().parents[1] / "data" / "own" / "pumps.csv"
 
 @pytest.mark.slow
 def test_a_table_comes_to_a_verdict_by_two_commands(tmp_path: Path) -> None:
-    (tmp_path / "pumps.csv").write_bytes(PUMPS.read_bytes())
+    pumps.write(tmp_path / "pumps.csv", 36)
     gatesearch("init", "pumps.csv", "--out", "job.yaml", cwd=tmp_path)
     said = " ".join(gatesearch("run", "job.yaml", cwd=tmp_path).split())
     verdict = json.loads((tmp_path / "runs" / "pumps" / "verdict.json").read_text())
     assert verdict["sentence"][:60] in said
     rows = gatesearch("predict", "runs/pumps/best", "pumps.csv", cwd=tmp_path).splitlines()
     predicted = [row for row in csv.DictReader(rows) if row.get("probability")]
-    assert [row["sequence"] for row in predicted] == [f"p{number:02}" for number in range(24)]
+    assert [row["sequence"] for row in predicted] == [f"p{number:03}" for number in range(36)]
     assert {row["class"] for row in predicted} <= {"new", "worn", "leaking"}
 
 
