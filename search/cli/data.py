@@ -1,6 +1,7 @@
 """Commands for a user's own data: what is in it, and a job file to start from."""
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,7 +63,7 @@ def inspect(
         return
     _print(found)
     if not found.refusals:
-        Terminal().print(f"Next: gatesearch init {data} --out job.yaml", markup=False)
+        print_text(f"Next: gatesearch init {shlex.quote(str(data))} --out job.yaml")
 
 
 @app.command()
@@ -107,7 +108,7 @@ def init(
     for warning in found.warnings:
         print_note(warning)
     print_text(f"{out} compares lstm and gru on {found.sequences} sequences ({found.roles.kind}).")
-    print_text(f"Next: gatesearch run {out}")
+    print_text(f"Next: gatesearch run {shlex.quote(str(out))}")
 
 
 def _inspected(

@@ -22,14 +22,14 @@ PUMPS = Path(__file__).resolve().parents[1] / "data" / "own" / "pumps.csv"
 
 @pytest.mark.slow
 def test_a_table_comes_to_a_verdict_by_two_commands(tmp_path: Path) -> None:
-    pumps.write(tmp_path / "pumps.csv", 36)
+    pumps.write(tmp_path / "pumps.csv", 24)
     gatesearch("init", "pumps.csv", "--out", "job.yaml", cwd=tmp_path)
     said = " ".join(gatesearch("run", "job.yaml", cwd=tmp_path).split())
     verdict = json.loads((tmp_path / "runs" / "pumps" / "verdict.json").read_text())
     assert verdict["sentence"][:60] in said
     rows = gatesearch("predict", "runs/pumps/best", "pumps.csv", cwd=tmp_path).splitlines()
     predicted = [row for row in csv.DictReader(rows) if row.get("probability")]
-    assert [row["sequence"] for row in predicted] == [f"p{number:03}" for number in range(36)]
+    assert [row["sequence"] for row in predicted] == [f"p{number:03}" for number in range(24)]
     assert {row["class"] for row in predicted} <= {"new", "worn", "leaking"}
 
 
