@@ -24,9 +24,9 @@ from trainables.export.onnx import ExportError
 ROOT = Path(search.cli.__file__).resolve().parents[2]
 GATESEARCH = Path(sys.executable).parent / "gatesearch"
 COMMANDS = (
+    *("inspect", "init"),
     *("validate", "schema", "run", "resume", "extend"),
     *("results", "compare", "report", "equal-size", "export", "clean", "mirror", "dashboard"),
-    *("inspect", "init"),
     *("predict", "tasks", "cells", "judge", "claims"),
     *("submit", "jobs", "status", "logs", "stop", "fetch"),
     "doctor",
