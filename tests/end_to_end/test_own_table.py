@@ -21,10 +21,11 @@ PUMPS = Path(__file__).resolve().parents[1] / "data" / "own" / "pumps.csv"
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_table_comes_to_a_verdict_by_two_commands(tmp_path: Path) -> None:
     pumps.write(tmp_path / "pumps.csv", 24)
     gatesearch("init", "pumps.csv", "--out", "job.yaml", cwd=tmp_path)
-    said = " ".join(gatesearch("run", "job.yaml", cwd=tmp_path).split())
+    said = " ".join(gatesearch("run", "job.yaml", cwd=tmp_path, seconds=800).split())
     verdict = json.loads((tmp_path / "runs" / "pumps" / "verdict.json").read_text())
     assert verdict["sentence"][:60] in said
     rows = gatesearch("predict", "runs/pumps/best", "pumps.csv", cwd=tmp_path).splitlines()

@@ -18,9 +18,16 @@ SECONDS = 240  # a bound that only a hang reaches
 
 
 def gatesearch(
-    *arguments: str | Path, cwd: Path, code: int = 0, env: dict[str, str] | None = None
+    *arguments: str | Path,
+    cwd: Path,
+    code: int = 0,
+    env: dict[str, str] | None = None,
+    seconds: float = SECONDS,
 ) -> str:
-    """Run a command to its end and return what it printed; fail unless it exits with `code`."""
+    """Run a command to its end and return what it printed; fail unless it exits with `code`.
+
+    seconds: a bound that only a hang reaches.
+    """
     done = subprocess.run(
         [GATESEARCH, *map(str, arguments)],
         cwd=cwd,
@@ -28,7 +35,7 @@ def gatesearch(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=SECONDS,
+        timeout=seconds,
         check=False,
     )
     assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}"
