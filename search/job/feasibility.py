@@ -40,7 +40,7 @@ def sampler_faults(
         rule = f"a sampler must learn from trials of a prior job; {show(name)} does not"
         learning = [other for other, each in SAMPLERS.items() if each.learns]
         yield Fault(rule, f"use {listed(learning, 'or')}, or remove warm_start", ("warm_start",))
-    if len(objectives) > 1 and row.numeric:
+    if len(objectives) > 1 and row.single:
         rule = f"{name} must have one objective"
         yield Fault(rule, "use tpe, nsgaii or nsgaiii, or write [value]", ("objectives",))
 

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from search.job.samplers import SAMPLERS
 from spaces.fields import Fault, Integer, OrAuto, Section, ShortForm, refusal
 
 
@@ -68,6 +69,14 @@ class PatientSection(Section):
     patience: Integer = Field(5, ge=1, description="Epochs without improvement.")
 
 
+class SlicesSection(Section):
+    """Trains in slices, each a little longer; sampler freeze-thaw decides which trial goes on."""
+
+    form = "<slices>"
+
+    kind: Literal["slices"] = Field(description="The way of stopping trials.")
+
+
 class UnprunedSection(Section):
     """Every trial is trained to its end."""
 
@@ -81,6 +90,7 @@ _SECTIONS = (
     HyperbandSection,
     MedianSection,
     PatientSection,
+    SlicesSection,
     UnprunedSection,
 )
 _KINDS = [section.form.strip("<>") for section in _SECTIONS]
@@ -98,7 +108,24 @@ PrunerSection = Annotated[
     | Annotated[HyperbandSection, Tag(HyperbandSection.form)]
     | Annotated[MedianSection, Tag(MedianSection.form)]
     | Annotated[PatientSection, Tag(PatientSection.form)]
+    | Annotated[SlicesSection, Tag(SlicesSection.form)]
     | Annotated[UnprunedSection, Tag(UnprunedSection.form)],
     Discriminator(_form),
     ShortForm("kind", "a kind", "none, or {kind: median}", {"enum": _KINDS}),
 ]
+
+
+def fitting_pruner(sampler: str, given: PrunerSection | None) -> PrunerSection:
+    """Return the pruner that is given, or else the one that a sampler has by default.
+
+    Raises a refusal where sampler and pruner do not fit.
+    """
+    slices = sampler in SAMPLERS and SAMPLERS[sampler].slices
+    if given is None:
+        usual = SuccessiveHalvingSection(kind="successive-halving")
+        return SlicesSection(kind="slices") if slices else usual
+    if slices != (given.kind == "slices"):
+        rule = "sampler freeze-thaw must have pruner slices, and no other sampler may"
+        remedy = "leave pruner out" if slices else "write another pruner, or sampler: freeze-thaw"
+        raise refusal([Fault(rule, remedy, ("pruner",))])
+    return given

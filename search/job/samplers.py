@@ -11,23 +11,28 @@ from spaces.text import show, suggestion
 class SamplerRow:
     """One of Optuna's samplers.
 
-    optuna: its class in optuna.samplers.
+    optuna: its class in optuna.samplers; "" for one of ours.
     learns: whether it can learn from trials of a prior job.
     numeric: whether it demands arms of one cell with two ranges or more, and one objective.
     finite: whether it demands domains with finitely many values.
+    single: whether it demands one objective.
+    slices: whether it decides after every slice what goes on, so that no other pruner may.
     """
 
     optuna: str
     learns: bool = False
     numeric: bool = False
     finite: bool = False
+    single: bool = False
+    slices: bool = False
 
 
 SAMPLERS = {
     "tpe": SamplerRow("TPESampler", learns=True),
+    "freeze-thaw": SamplerRow("", single=True, slices=True),
     "random": SamplerRow("RandomSampler"),
     "gp": SamplerRow("GPSampler", learns=True),
-    "cmaes": SamplerRow("CmaEsSampler", learns=True, numeric=True),
+    "cmaes": SamplerRow("CmaEsSampler", learns=True, numeric=True, single=True),
     "qmc": SamplerRow("QMCSampler"),
     "nsgaii": SamplerRow("NSGAIISampler"),
     "nsgaiii": SamplerRow("NSGAIIISampler"),
@@ -42,7 +47,9 @@ def optuna_name(name: str) -> str:
 
 def sampler_name(written: str) -> str:
     """Return the name of a sampler in its short form. Raises a refusal for an unknown one."""
-    others = {row.optuna: short for short, row in SAMPLERS.items()} | {"cma-es": "cmaes"}
+    others = {row.optuna: short for short, row in SAMPLERS.items() if row.optuna} | {
+        "cma-es": "cmaes"
+    }
     if written in others:
         return others[written]
     dotted = re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", written)

@@ -18,7 +18,7 @@ from pydantic import (
 from search.job.confirm_section import ConfirmSection
 from search.job.feasibility import sampler_faults
 from search.job.objectives import Objective
-from search.job.pruner_sections import PrunerSection, SuccessiveHalvingSection
+from search.job.pruner_sections import PrunerSection, fitting_pruner
 from search.job.resources_section import ResourcesSection
 from search.job.samplers import SAMPLERS, sampler_name
 from search.job.start_section import StartSection, start_faults
@@ -111,7 +111,7 @@ class SearchSection(Section):
         "tpe", description=f"{listed(SAMPLERS, 'or')}, or package.module.Class of your own."
     )
     pruner: PrunerSection = Field(
-        SuccessiveHalvingSection(kind="successive-halving"),
+        fitting_pruner("tpe", None),
         description="What stops unpromising trials: a kind in short, or a mapping with options.",
     )
     control_fraction: Number = Field(
@@ -148,13 +148,15 @@ class SearchSection(Section):
         return REPORT_TIMEOUT if self.report_timeout is None else self.report_timeout
 
     @model_validator(mode="after")
-    def _check_budget(self) -> Self:
+    def _check_budget_and_pruner(self) -> Self:
         given = [key for key in BUDGETS if getattr(self, key) is not None]
         if len(given) > 1:
             rule = f"{listed(given)} must not be given together: an arm has one budget"
             raise refusal([Fault(rule, "remove all but one", (given[1],))])
         if not given:
             object.__setattr__(self, "trials", 20)  # frozen for everybody but this validator
+        pruner = self.pruner if "pruner" in self.model_fields_set else None
+        object.__setattr__(self, "pruner", fitting_pruner(self.sampler, pruner))
         return self
 
     @field_validator("objectives")

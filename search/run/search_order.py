@@ -91,7 +91,7 @@ class SearchOrder:
     def _of(self, arm: Arm) -> Thaw | Arm | None:
         may_begin, may_go_on = self._budgets.may_begin(arm), self._budgets.may_go_on(arm)
         if may_go_on and not self._last_is_due(arm):
-            number = self._studies[arm.name].next_thaw()
+            number = self._studies[arm.name].next_thaw(may_begin=may_begin)
             if number is not None:
                 return Thaw(self._paused[arm.name][f"search/{arm.name}/{number}"], finish=False)
             if may_begin:

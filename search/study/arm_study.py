@@ -34,7 +34,7 @@ from search.study.optuna_compat import LATENCY_CONSTRAINT, StoredStudy, as_prune
 from search.study.prior_trials import DIVERGED, LoadPrior, Prior, prior_trials_of
 from search.study.pruners import make_pruner
 from search.study.samplers import Visibility
-from search.study.sampling import digest
+from search.study.sampling import Sample, digest
 from search.study.seeds import derive_seed
 from search.study.suggestions import Shown, Suggester, Suggestion
 from search.study.window import TrialWindow, with_estimates
@@ -45,6 +45,7 @@ from spaces.text import show
 
 if TYPE_CHECKING:
     from search.study.cma import CmaEs
+    from search.study.freeze_thaw import FreezeThaw
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -88,6 +89,9 @@ class ArmStudy:
         self._suggester = Suggester(
             job, arm, job_state.info, tried, self._cma, common_controls=self._common_controls
         )
+        self._freeze_thaw = self._make_freeze_thaw(job, arm)
+        self._proposals: list[Sample] = []  # for the next new trial
+        self._seed = job.search.seed
         ended = {trial.number: trial.state != "running" for trial in trials}
         self._check(arm.name, ended)
         self._restore(prior_trials)
@@ -115,16 +119,28 @@ class ArmStudy:
         seed = derive_seed(job.search.seed, arm.name, "cmaes")
         return CmaEs(arm, seed, self._window.rank, prior_trials)
 
+    def _make_freeze_thaw(self, job: JobSpec, arm: Arm) -> "FreezeThaw | None":
+        if job.search.sampler != "freeze-thaw":
+            return None
+        from search.study.freeze_thaw import FreezeThaw
+
+        maximize = self._metric.direction == "maximize"
+        return FreezeThaw(arm, self._last_epoch, maximize=maximize)
+
     def _restore(self, prior_trials: Sequence[FrozenTrial]) -> None:
         for trial in prior_trials:
             self._learn(trial)
         trials = self._stored.trials
         self._pruner.restore(trial for trial in trials if not self._unjudged(trial.number))
         for trial in trials:
+            if self._freeze_thaw is not None:
+                self._freeze_thaw.started(trial)
             if trial.state.is_finished():
                 self._learn(trial)
             else:
                 self._window.started(trial.number)
+        if self._freeze_thaw is not None:
+            self._freeze_thaw.restore(self._stored.attributes)
         if self._cma is not None:
             self._cma.restore([self._as_shown(trial) for trial in trials])
 
@@ -140,7 +156,8 @@ class ArmStudy:
         drawn = control or self._suggester.starts_from_given(number)
         attributes = {} if self._cma is None or drawn else self._cma.begin()
         visibility = self._suggester.visibility(number, control=control)
-        shown = Shown(self._shown(visibility), self._stored.attributes)
+        proposals = [sample.values for sample in self._proposals]
+        shown = Shown(self._shown(visibility), self._stored.attributes, proposals)
 
         def suggest() -> Suggestion:
             made = self._suggester.suggest(number, shown, control=control)
@@ -165,6 +182,8 @@ class ArmStudy:
             self._controls.add(number)
         self._window.started(number)
         self._suggester.tried(sample)
+        if self._freeze_thaw is not None:
+            self._freeze_thaw.started(self._stored.trial(number))
         return sample.config
 
     def _shown(self, visibility: Visibility) -> list[FrozenTrial]:
@@ -196,6 +215,8 @@ class ArmStudy:
         value of control trials: drawn at random, they would lower its bar.
         """
         self._stored.set_value(number, epoch, value)
+        if self._freeze_thaw is not None:
+            self._freeze_thaw.observed(number, value)
         if self._unjudged(number):
             return Decision.CONTINUE
         decision, attributes = self._pruner.judge(self._stored.trial(number))
@@ -207,15 +228,29 @@ class ArmStudy:
     def pause(self, number: int) -> None:
         """Take in that a trial is paused. Samplers see it as one that was pruned where it is."""
         self._pruner.paused(number)
+        if self._freeze_thaw is not None:
+            self._freeze_thaw.paused(number)
         self._window.ended(as_pruned(self._stored.trial(number)))
 
     def thaw(self, number: int) -> None:
         """Take in that a paused trial goes on; samplers see it as before, until it is paused."""
         self._pruner.thawed(number)
+        if self._freeze_thaw is not None:
+            self._freeze_thaw.thawed(number)
 
-    def next_thaw(self) -> int | None:
-        """Return the paused trial that is to go on before a new one begins, if there is one."""
-        return self._pruner.next_thaw()
+    def next_thaw(self, *, may_begin: bool) -> int | None:
+        """Return the paused trial that is to go on before a new one begins, if there is one.
+
+        may_begin: whether a new one may.
+        """
+        if self._freeze_thaw is None:
+            return self._pruner.next_thaw()
+        new = self._suggester.is_new if may_begin else None
+        choice, attributes = self._freeze_thaw.choose(self._seed, new)
+        for key, value in attributes.items():
+            self._stored.set_attribute(key, value)
+        self._proposals = choice.new
+        return choice.thaw
 
     def _unjudged(self, number: int) -> bool:
         """Return whether the pruner knows nothing of a trial: of a control one, but in old jobs."""
@@ -257,6 +292,9 @@ class ArmStudy:
             self._cma.ended(self._as_shown(trial))
 
     def _learn(self, trial: FrozenTrial) -> None:
+        if self._freeze_thaw is not None:
+            diverged, failed = trial.number in self._diverged, trial.state == TrialState.FAIL
+            self._freeze_thaw.ended(trial.number, diverged=diverged, failed=failed)
         self._window.ended(self._as_shown(trial))
         if self._objectives.several:
             self._in_objectives[trial.number] = self._objectives.shown(trial)

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 from cmaes import CMA, get_warm_start_mgd
 from numpy.typing import ArrayLike
-from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from search.study.sampling import bounds, distribution, value_at
+from search.study.sampling import distribution, place_of, value_at
 from search.study.seeds import derive_seed
 from spaces.arms import Arm
 
@@ -119,10 +118,4 @@ class CmaEs:
         )
 
     def _point(self, trial: FrozenTrial) -> np.ndarray:
-        return np.array([_place(self._space[name], trial.params[name]) for name in self._space])
-
-
-def _place(of: BaseDistribution, value: float) -> float:
-    """Return where a value is in its range, in [0, 1]."""
-    low, high, log = bounds(of)
-    return ((math.log(value) if log else value) - low) / (high - low)
+        return np.array([place_of(self._space[name], trial.params[name]) for name in self._space])

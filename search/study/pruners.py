@@ -28,6 +28,7 @@ from search.job.pruner_sections import (
     HyperbandSection,
     MedianSection,
     PatientSection,
+    SlicesSection,
     SuccessiveHalvingSection,
     UnprunedSection,
 )
@@ -36,6 +37,7 @@ from search.study.decisions import Attributes, Decision, Pruner
 from search.study.optuna_compat import completed_rung
 from search.study.promotion import Promotion
 from search.study.rungs import Rungs
+from search.study.slices import Slices
 
 _MEDIAN_STARTUP = 5  #: complete trials before the median pruner stops any, as in Optuna
 
@@ -222,5 +224,7 @@ def make_pruner(job: JobSpec, study: Study) -> Pruner:
             return MedianPruner(first, maximize=maximize)
         case PatientSection(patience=patience):
             return PatientPruner(patience, study)
+        case SlicesSection():
+            return Slices(job.training.max_epochs)
         case UnprunedSection():
             return NoPruner()

@@ -7,6 +7,7 @@ resumed job therefore suggests what an undisturbed one would have suggested.
     gp            sees a window too, with estimates in place of pruned trials' values, since it
                   would ignore these trials
     random        sees nothing
+    freeze-thaw   is search/study/freeze_thaw.py, which reads all curves
     cmaes         is search/study/cma.py, since Optuna's stores pickles in the study
     all others    see everything, whatever it costs them; nsgaii and nsgaiii learn from complete
                   trials alone
@@ -42,7 +43,7 @@ from spaces.errors import InputError
 Visibility = Literal["window", "complete", "whole", "nothing"]
 
 #: Samplers that suggest within milliseconds, however many trials there are.
-QUICK = frozenset({"tpe", "random", "cmaes"})
+QUICK = frozenset({"tpe", "random", "cmaes", "freeze-thaw"})
 
 _REMEDY = "use tpe, random, gp, a class of optuna.samplers, or package.module.Class"
 
@@ -67,7 +68,7 @@ def choose(job: JobSpec, arm: str, seed: int) -> Choice:
         # Grouping (needed where the cell decides which parameters there are) is experimental.
         warnings.simplefilter("ignore", ExperimentalWarning)
         match job.search.sampler:
-            case "random" | "cmaes":  # random is what replaces CMA-ES's repeats
+            case "random" | "cmaes" | "freeze-thaw":  # random is what replaces repeats of a model
                 return Choice(RandomSampler(seed=seed), "nothing")
             case "tpe":
                 tpe = TPESampler(

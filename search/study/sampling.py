@@ -134,6 +134,12 @@ def value_at(of: BaseDistribution, place: float) -> Any:
     return round(value) if isinstance(of, IntDistribution) else value
 
 
+def place_of(of: BaseDistribution, value: float) -> float:
+    """Return where a value is in its range, in [0, 1]."""
+    low, high, log = bounds(of)
+    return ((math.log(value) if log else value) - low) / (high - low)
+
+
 def meaning(domain: Domain, value: Any) -> Any:
     """Return the value of a domain that a stored value means: wide integers are rounded."""
     if isinstance(domain, Range) and domain.integer:

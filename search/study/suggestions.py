@@ -15,7 +15,7 @@ job refuses other arms), and is constructed if chance does not find it.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -49,6 +49,7 @@ class Shown:
 
     trials: list[FrozenTrial]
     study_attributes: dict[str, Any]
+    proposals: Sequence[Mapping[str, Any]] = ()  #: what a model has chosen already, best first
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,10 @@ class Suggester:
                 return sample
         return repeat(self._arm, self._smallest)
 
+    def is_new(self, sample: Sample) -> bool:
+        """Return whether a configuration is within the limit, and has not been tried."""
+        return sample.digest not in self._tried and self._within_limit(sample)
+
     def _accept(self, number: int, first: Sample, shown: Shown, *, control: bool) -> Sample:
         """Return the first suggestion, or another one if it is over the limit or not new."""
         repeat = None
@@ -166,7 +171,11 @@ class Suggester:
         seed = self._seed(number, attempt)
         if control or attempt >= MODEL_ATTEMPTS:
             return self._draw(number, samplers.uniform(seed), shown, control=control)
-        given = self._cma.suggest(seed) if self._cma is not None else None
+        given: Mapping[str, Any] | None = None
+        if self._cma is not None:
+            given = self._cma.suggest(seed)
+        if attempt < len(shown.proposals):
+            given = shown.proposals[attempt]
         chosen = samplers.choose(self._job, self._arm.name, seed)
         return self._draw(number, chosen, shown, given=given)
 

@@ -48,6 +48,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "random-promotion-2-4": {"sampler": "random", "pruner": halving(2, 4, mode="promotion")},
     "tpe-promotion-2-4": {"sampler": "tpe", "pruner": halving(2, 4, mode="promotion")},
     "tpe-promotion-auto-3": {"sampler": "tpe", "pruner": halving("auto", 3, mode="promotion")},
+    "freeze-thaw": {"sampler": "freeze-thaw"},
     "tpe-stopping-2-4": {"sampler": "tpe", "pruner": halving(2, 4)},
 }
 MATCHING = (

@@ -1,0 +1,126 @@
+"""Claims about the search that decides after every slice what goes on."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import driven
+import numpy as np
+import pytest
+from driven import INFO, Workers, drive
+
+from search.job.spec import JobSpec
+from search.journal.file import FileJournal
+from search.journal.replay import JobState
+from search.run.driver import Driver
+from search.study.encoding import Encoding
+from search.study.slices import slice_ends
+from trainables.worker.messages import TrialAssignment
+
+POOLED = {"name": "any", "cells": ["rnn", "lstm"]}
+SPACE = {
+    "depth": {"low": 1, "high": 3},
+    "hidden_size": {"choices": [16, 32, 64]},
+    "learning_rate": {"low": 1e-4, "high": 1.0, "log": True},
+}
+BUDGETS: dict[str, dict[str, Any]] = {
+    "trials": {"trials": 12},
+    "epochs": {"trials": None, "epochs": 50},
+}
+
+
+def job(folder: Path, arm: Any = "lstm", **search: Any) -> JobSpec:
+    search = {"sampler": "freeze-thaw", "control_fraction": 0, **search}
+    confirm = {"finalists": 1, "seeds": 1}
+    return driven.job(folder, arms=[arm, "gru"], space=SPACE, search=search, confirm=confirm)
+
+
+def value(work: TrialAssignment, epoch: int) -> float:
+    """Return an accuracy that is best at a rate of 0.003, and grows with epochs."""
+    away = (np.log10(work.config.learning_rate) + 2.5) ** 2
+    return round(float(np.exp(-away / 2) * (1 - np.exp(-epoch / 3))), 6)
+
+
+def diverges(work: TrialAssignment, epoch: int) -> bool:
+    return work.config.learning_rate > 0.1 and epoch == 2
+
+
+def comparable(state: JobState) -> dict[str, dict[str, Any]]:
+    return {
+        key: vars(trial) | {"checkpoints": len(trial.checkpoints)}
+        for key, trial in state.trials.items()
+    }
+
+
+@pytest.mark.parametrize(("budget", "slots"), [("trials", 1), ("epochs", 3)])
+def test_every_arm_spends_its_budget_and_ends_with_a_complete_trial(
+    tmp_path: Path, budget: str, slots: int
+) -> None:
+    """In a pooled arm too, with cells that have settings of their own."""
+    wanted = job(tmp_path, POOLED, **BUDGETS[budget])
+    state = drive(wanted, tmp_path, slots=slots, value=value, diverges=diverges)
+    for arm in ("any", "gru"):
+        trials = state.arm(arm, "search")
+        assert {trial.state for trial in trials} <= {"complete", "pruned", "diverged"}
+        assert any(trial.state == "complete" for trial in trials)
+        assert len({str(trial.config) for trial in trials}) == len(trials)
+        if budget == "trials":
+            assert len(trials) == 12
+        else:
+            assert 50 <= sum(trial.epoch for trial in trials) < 50 + 9 * slots
+    assert state.phase == "report"
+
+
+def test_a_kill_at_any_moment_changes_no_result(tmp_path: Path) -> None:
+    wanted = job(tmp_path, **BUDGETS["epochs"])
+    whole, again = tmp_path / "whole", tmp_path / "again"
+    whole.mkdir(), again.mkdir()
+    undisturbed = comparable(drive(wanted, whole, value=value, diverges=diverges))
+    lines = (whole / "job.journal").read_bytes().splitlines(keepends=True)
+    for kept in range(3, len(lines), 67):
+        (again / "job.journal").write_bytes(b"".join(lines[:kept]) + lines[kept][:40])
+        assert comparable(drive(wanted, again, value=value, diverges=diverges)) == undisturbed
+
+
+def test_good_curves_get_the_epochs_and_what_diverges_is_left(tmp_path: Path) -> None:
+    wanted = job(tmp_path, trials=None, epochs=150)
+    state = drive(wanted, tmp_path, value=value, diverges=diverges)
+    trials = state.arm("lstm", "search")
+    away = [abs(np.log10(trial.config.learning_rate) + 2.5) for trial in trials]
+    epochs = Counter[bool]()
+    for distance, trial in zip(away, trials, strict=True):
+        epochs[distance < 0.7] += trial.epoch
+    assert epochs[True] > 2 * epochs[False]
+    startup = 8
+    assert np.median(away[startup:]) < np.median(away[:startup])
+    late = [trial for trial in trials[startup:] if trial.config.learning_rate > 0.1]
+    assert len(late) < len(trials[startup:]) / 4  # a quarter of the range diverges
+
+
+def test_several_slots_are_not_given_the_same(tmp_path: Path) -> None:
+    with FileJournal(tmp_path / "job.journal") as journal:
+        driver = Driver(job(tmp_path, trials=None, epochs=80), INFO, journal)
+        workers = Workers(driver, value=value)
+        workers.run(most_reports=30)
+        taken = [work for _ in range(4) if (work := driver.next()) is not None]
+    assert len({work.key for work in taken}) == 4
+    assert len({str(work.config) for work in taken}) == 4
+
+
+def test_slices_grow_and_end_before_the_last_epoch() -> None:
+    assert slice_ends(27) == [3, 4, 6, 8, 11, 15, 21]
+    assert slice_ends(9) == [1, 2, 3, 4, 6, 8]
+    assert slice_ends(1) == []
+
+
+def test_a_candidate_has_the_columns_of_its_configuration(tmp_path: Path) -> None:
+    """Whole numbers apart, which candidates do not round."""
+    arm = job(tmp_path, POOLED).arms[0]
+    encoding = Encoding(arm)
+    depth = encoding.setting("depth")
+    assert depth is not None
+    places = np.random.default_rng(0).random((50, encoding.settings))
+    places[:, depth] = 0.5
+    made = np.stack([encoding.columns(encoding.sample(row.tolist()).values) for row in places])
+    assert encoding.columns_at(places) == pytest.approx(made)
+    assert len({tuple(row) for row in made}) == 50
