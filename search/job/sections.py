@@ -111,8 +111,7 @@ class SearchSection(Section):
         "tpe", description=f"{listed(SAMPLERS, 'or')}, or package.module.Class of your own."
     )
     pruner: PrunerSection = Field(
-        fitting_pruner("tpe", None),
-        description="What stops unpromising trials: a kind in short, or a mapping with options.",
+        fitting_pruner("tpe", None), description="What stops unpromising trials: a kind, or more."
     )
     control_fraction: Number = Field(
         0.25,
