@@ -80,6 +80,9 @@ def test_compare_has_the_same_figures_to_the_digit(copied: Path) -> None:
         assert arm.pop("good_rates")["width"] is None  # nor of what is reached without a model
         for name in ("alone", "gap"):
             assert all(finalist.pop(name) is None for finalist in arm["finalists"])
+        for finalist in arm["finalists"]:  # epochs are counted, which nobody timed alone
+            took = finalist.pop("to_target")
+            assert took["replicates"] > 0 and took["seconds"] is None
         replicates = [each for finalist in arm["finalists"] for each in finalist["replicates"]]
         for name in ("split", "training", "gap"):
             assert all(each.pop(name) is None for each in replicates)
