@@ -56,7 +56,7 @@ bench-overhead: $(READY)
 
 # The report of 10,000 trials: how long it takes to write, and to open in a browser (chromium).
 bench-report: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/report_page.py
+	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/large_page.py
 
 # How soon ours, random search and a stock stack find what random search ends with; takes forty
 # minutes and writes bench-time-to-best.json. Parts of it: SEEDS='--first-seed 10 --seeds 5'

@@ -78,6 +78,7 @@ def _has_secret(scheme: str, authority: str, rest: str) -> bool:
     user, at, _ = authority.rpartition("@")
     if ":" in unquote(user) or (at and scheme != "postgresql"):
         return True
-    # A password with a slash in it.
-    cut = "@" in rest[len(authority) :] and ":" in unquote(authority)
+    # A password with a slash in it, or a user's name.
+    behind = rest[len(authority) :]
+    cut = "@" in behind and (":" in unquote(authority) or scheme == "postgresql")
     return cut or _SECRET.search(unquote(rest)) is not None

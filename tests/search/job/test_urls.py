@@ -25,6 +25,7 @@ def problems(text: str) -> list[Problem]:
         "storage: {study: 'postgresql://u@db/x?a=b%26password=s3cret'}",
         "storage: {study: 'postgresql://u%3As3cret@db/x'}",
         "storage: {study: 'postgresql://u%3As3cret/@:@[::1/'}",
+        "storage: {study: 'postgresql://s3cret/@::@host:'}",
         "storage: {study: 'mysql://u:s3cret@db/x'}",
         "storage: {checkpoints: 's3://KEY:s3cret/x@bucket/p'}",
         "storage: {checkpoints: 's3://s3cret@bucket/p'}",

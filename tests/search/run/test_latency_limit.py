@@ -211,7 +211,7 @@ def test_the_end_of_a_job_tells_which_arm_was_too_slow_and_what_to_do(tmp_path: 
     (tmp_path / "job.yaml").write_text("name: driven\n")
     drive(limited(tmp_path, search={"trials": 5}), tmp_path, latency=slow)
     console = Console(file=io.StringIO(), width=400)
-    session.show(session.conclude(tmp_path), console)
+    session.show(session.conclude(tmp_path), tmp_path, console)
     said = console.file.getvalue()  # type: ignore[attr-defined]
     assert "lstm: 5 of 5 trials took longer than 2 ms for one sequence" in said
     assert "search.constraints.latency_ms" in said

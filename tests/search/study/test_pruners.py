@@ -71,7 +71,8 @@ def decisions(name: str) -> set[bool]:
 def test_every_pruner_of_a_job_file_is_compared_with_optunas() -> None:
     tagged = PrunerSection.__origin__.__args__  # type: ignore[attr-defined]
     kinds = {option.__origin__.form.strip("<>") for option in tagged}
-    assert kinds == {name.partition(",")[0] for name in STOCK}
+    ours = {"slices"}  # of freeze-thaw, which Optuna has not
+    assert kinds - ours == {name.partition(",")[0] for name in STOCK}
 
 
 class Both:

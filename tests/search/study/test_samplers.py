@@ -61,7 +61,8 @@ SLOW = {"gp": 7}  #: trials where a suggestion takes long; 16 elsewhere
 
 
 def test_every_sampler_is_in_the_table() -> None:
-    assert {name for name in TABLE if "." not in name} == set(SAMPLERS)
+    ours = {"freeze-thaw"}  # test_freeze_thaw.py
+    assert {name for name in TABLE if "." not in name} == set(SAMPLERS) - ours
 
 
 def made(folder: Path, sampler: str, **search: Any) -> JobSpec:

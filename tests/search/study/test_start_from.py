@@ -45,7 +45,7 @@ def run(spec: JobSpec, folder: Path) -> dict[str, list[TrialResult]]:
     return found
 
 
-@pytest.mark.parametrize("sampler", sorted(set(SAMPLERS) - {"brute-force"}))
+@pytest.mark.parametrize("sampler", sorted(set(SAMPLERS) - {"brute-force", "freeze-thaw"}))
 def test_first_trials_but_controls_are_those_of_the_job(tmp_path: Path, sampler: str) -> None:
     found = run(wanted(tmp_path, sampler=sampler), tmp_path)
     for trials in found.values():

@@ -1,6 +1,6 @@
 """What a report costs: to write, to open cold in a browser, and its size.
 
-    python tests/benchmarks/report_page.py [--trials 2000] [--repeats 3]
+    python tests/benchmarks/large_page.py [--trials 2000] [--repeats 3]
 
 The results are made, not trained: five arms of so many trials each. Opening is measured by the
 browser itself, from navigation on: the first paint, the end of loading, and the second frame after
