@@ -1,7 +1,9 @@
 """The command line: parses, makes one call, prints. Commands import heavy libraries themselves.
 
 app.py       the commands together; where exceptions become messages and exit codes
+data.py      a user's own data: what is in it, and a job file to start from
 local.py     commands on this machine
+compare.py   a job's arms side by side, and several jobs across their tasks
 cluster.py   commands on a cluster
 claims.py    what articles claim, held against jobs that run here
 judge.py     the verdict on results that another tool made

@@ -35,8 +35,8 @@ def claims(
 ) -> None:
     """Run what articles claim about these cells, and say whether it holds, task by task.
 
-    Its jobs lie in deploy/jobs/claims; all of them take about half an hour on two quiet cores. What
-    is done is not run again, what was interrupted goes on.
+    Its jobs lie in deploy/jobs/claims; all of them take half an hour or more on two cores. What is
+    done is not run again, what was interrupted goes on.
 
     Example: gatesearch claims --only gru-faster
     """

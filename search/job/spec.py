@@ -20,6 +20,7 @@ from search.job.sections import (
     TrainingSection,
     place_faults,
 )
+from search.job.start_section import start_limit_faults
 from search.job.yaml_lines import Source, parse, read_text
 from search.job.yaml_text import write
 from spaces.arms import Arm
@@ -149,7 +150,7 @@ class JobSpec:
         """Return the job with its arms bound to the task's sizes, which budgets of parameters need.
 
         Raises InputError for combinations of a space that cannot meet their budget, and for arms
-        all of whose models are over the limit of parameters.
+        or configurations to start from all of whose models are over the limit of parameters.
         """
         arms = tuple(arm.bind(info.inputs, info.outputs) for arm in self.arms)
         faults = [
@@ -161,6 +162,7 @@ class JobSpec:
         ]
         if not faults and (most := self.search.constraints.parameters) is not None:
             faults = [fault for arm in arms for fault in limit_faults(arm, most)]
+            faults = faults or list(start_limit_faults(self.search.start_from, arms, most))
         if faults:
             raise self.refusal(faults)
         return replace(self, arms=arms)

@@ -9,6 +9,7 @@ from spaces.arms import Arm
 from spaces.domains import Value, ValueKey, describe
 from spaces.fields import Fault, Section, Text, refusal
 from spaces.hyperparameters import HYPERPARAMETERS
+from spaces.min_size import smallest
 from spaces.text import show
 
 #: A section with a key for each row of the table of hyperparameters that a space searches.
@@ -73,6 +74,26 @@ def start_faults(starts: Sequence[StartSection], arms: Sequence[Arm]) -> Iterato
                         f"{show(value)}"
                     )
                     yield Fault(rule, "change it, or widen the arm's space", path)
+
+
+def start_limit_faults(
+    starts: Sequence[StartSection], arms: Sequence[Arm], most: int
+) -> Iterator[Fault]:
+    """Yield the configurations of which no model of an arm is within a limit of parameters.
+
+    Arms are bound to the task's sizes; paths are those of a job file.
+    """
+    for place, start in enumerate(starts):
+        for arm in arms:
+            assert arm.sizes is not None
+            least, _ = smallest(arm, *arm.sizes, start.given())
+            if least > most:
+                rule = (
+                    f"a configuration to start from must have at most {most:,} parameters; the "
+                    f"smallest one of arm {arm.name} with these settings has {least:,}"
+                )
+                remedy = "give a smaller size, or raise constraints.parameters"
+                yield Fault(rule, remedy, ("search", "start_from", place))
 
 
 def _domain(arm: Arm, name: str) -> Any:

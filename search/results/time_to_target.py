@@ -42,9 +42,9 @@ def common_target(
     """
     least = math.inf if floor is None else metric.cost(floor)
     typical = [
-        statistics.median_high(min(costs, default=math.inf) for costs in _curves(metric, own))
+        statistics.median_high(min(costs, default=math.inf) for costs in curves)
         for own in replicates
-        if _curves(metric, own)
+        if (curves := _curves(metric, own))
     ]
     learned = [cost for cost in typical if cost < least]
     return metric.cost(max(learned)) if learned else None

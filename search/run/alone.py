@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import torch
 
+from search.journal.replay import TrialState
 from search.journal.trial import AloneTimes
 from search.run.driver import Driver
 from trainables.data.sequences import Data
@@ -25,11 +26,8 @@ def measure_finalists(driver: Driver, data: Data) -> None:
     there is one here. The weights are drawn: costs do not depend on them. Where one finalist has
     none yet all are measured again, since only times that were taken in turn compare.
     """
-    if not driver.confirmation.replicates:
-        return
-    arms = driver.job.arms
-    finalists = [trial for arm in arms for trial in driver.confirmation.finalists(arm.name)]
-    if all(trial.alone is not None for trial in finalists):
+    finalists = to_measure(driver)
+    if not finalists:
         return
     device = _device(driver.job.resources.gpus)
     threads = max(1, int(driver.job.resources.cpus_per_trial))
@@ -52,6 +50,15 @@ def measure_finalists(driver: Driver, data: Data) -> None:
             if 1 in times
         }
     )
+
+
+def to_measure(driver: Driver) -> list[TrialState]:
+    """Return the finalists, or none where there are none or the journal has the costs of all."""
+    if not driver.confirmation.replicates:
+        return []
+    arms = driver.job.arms
+    finalists = [trial for arm in arms for trial in driver.confirmation.finalists(arm.name)]
+    return [] if all(trial.alone is not None for trial in finalists) else finalists
 
 
 def _device(gpus: float) -> torch.device:

@@ -151,24 +151,22 @@ class Confirmation:
 
     def next(self) -> NewTrial | None:
         """Return the next trial: of all arms on one split and seed, then on the next."""
+        here = next(self._to_begin(), None)
+        return None if here is None else self.new(here)
+
+    def could_begin(self) -> int:
+        """Return how many trials of the phase could begin at once, were there room for them."""
+        return sum(1 for _ in self._to_begin())
+
+    def _to_begin(self) -> Iterator[Place]:
+        """Yield the places that may have a trial and have none yet, in the order of their turn."""
         places = self._places()
         for replicate in range(self._limit(places)):
             for own in places:
                 for place in self._going_on(own, replicate):
                     here = place._replace(replicate=replicate)
                     if here not in self._trials:
-                        return self.new(here)
-        return None
-
-    def could_begin(self) -> int:
-        """Return how many trials of the phase could begin at once, were there room for them."""
-        places = self._places()
-        return sum(
-            place._replace(replicate=replicate) not in self._trials
-            for replicate in range(self._limit(places))
-            for own in places
-            for place in self._going_on(own, replicate)
-        )
+                        yield here
 
     def _places(self) -> list[list[Place]]:
         """Return the places of each arm in any replicate, written as of the first."""

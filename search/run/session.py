@@ -170,11 +170,13 @@ def _finish(driver: "Driver", data: Data, folder: Path, console: Console) -> "Co
             leaving = run_trials(driver, data, folder)
     try:
         if driver.confirmation.replicates:
-            from search.run.alone import measure_finalists
+            from search.run.alone import measure_finalists, to_measure
 
             if leaving is not None:
                 leaving.join()  # its processes would share the cores with what is measured
-            measure_finalists(driver, data)
+            if to_measure(driver):
+                console.print("Measuring what the finalists cost, alone and in turn ...")
+                measure_finalists(driver, data)
         with uninterrupted(), waits_shown(console):
             return conclude(folder)
     finally:  # Ray that is left alone ends the process before the error is told

@@ -13,9 +13,8 @@ class Decision(Enum):
     """What becomes of a trial after a value."""
 
     CONTINUE = "continue"
-    PAUSE = (
-        "pause"  #: it waits with its checkpoint until the pruner has it go on, or the budget ends
-    )
+    #: It waits with its checkpoint until the pruner has it go on, or the budget ends.
+    PAUSE = "pause"
     STOP = "stop"
 
 

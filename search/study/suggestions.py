@@ -28,7 +28,7 @@ from search.study import samplers
 from search.study.objectives import Objectives
 from search.study.optuna_compat import shares_parameters
 from search.study.sampler_storage import SuggestionStorage
-from search.study.sampling import Sample, draw, draw_alike, everything, repeat
+from search.study.sampling import Sample, draw, draw_alike, everything
 from search.study.seeds import derive_seed
 from spaces.arms import Arm
 from spaces.min_size import smallest
@@ -117,8 +117,8 @@ class Suggester:
     def _start(self, number: int) -> Sample:
         """Return the configuration that the job has trial `number` start from.
 
-        Of what is left out the first draw counts that is within the limit of parameters; a whole
-        configuration over the limit gives way to the smallest one.
+        Of what is left out the first draw counts that is within the limit of parameters; where
+        none is, the smallest model with what is given, which `check` of a job found to be.
         """
         search = self._job.search
         place = number - controls_before(number, search.control_fraction)
@@ -131,7 +131,8 @@ class Suggester:
             sample = draw_alike(self._arm, seed, given)
             if self._within_limit(sample):
                 return sample
-        return repeat(self._arm, self._smallest)
+        small = smallest(self._arm, *self._sizes, given)[1]
+        return draw_alike(self._arm, seed, {**small, **given})
 
     def is_new(self, sample: Sample) -> bool:
         """Return whether a configuration is within the limit, and has not been tried."""

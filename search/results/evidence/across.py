@@ -60,9 +60,8 @@ class AcrossPair:
     interval: Interval  #: of it; those of all pairs of arms hold together
     #: Below FEWEST tasks these are None, and where a margin of 0 leaves no common unit.
     shares: Shares | None = None  #: see signed_rank.py
-    p_value: float | None = (
-        None  #: Wilcoxon's, that neither is better by the margin; Holm's correction
-    )
+    #: Wilcoxon's, that neither is better by the margin; Holm's correction.
+    p_value: float | None = None
     decision: Decision | None = None
     winner: str | None = None  #: where the decision is "better"
     sentence: str = ""

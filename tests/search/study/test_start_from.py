@@ -15,6 +15,7 @@ from search.results.read import read_results
 from search.results.summarise import compare
 from search.run.driver import Driver
 from spaces.errors import InputError
+from spaces.sizes import parameters
 
 STARTS = [{"learning_rate": 0.003, "hidden_size": 32}, {"dropout": 0.4}]
 SPACE = {
@@ -129,3 +130,17 @@ def test_a_setting_that_one_arm_does_not_read_is_left_out_there(tmp_path: Path) 
     found = run(spec, tmp_path)
     assert found["lstm"][0].config.forget_bias == "zero"
     assert found["plain"][0].config.forget_bias == "default"
+
+
+def test_a_start_over_the_limit_of_parameters_is_refused_and_its_rest_is_drawn_within_it(
+    tmp_path: Path,
+) -> None:
+    limit = {"constraints": {"parameters": 3000}}
+    with pytest.raises(InputError) as refused:
+        wanted(tmp_path, start_from=[{"hidden_size": 64}], **limit).check(INFO)
+    assert "start_from[0]" in str(refused.value) and "3,000" in str(refused.value)
+    found = run(wanted(tmp_path, start_from=[{"learning_rate": 0.003}], **limit), tmp_path)
+    for trials in found.values():
+        start = next(trial.config for trial in trials if not trial.control)
+        assert start.learning_rate == 0.003
+        assert parameters(start, INFO.inputs, INFO.outputs) <= 3000
