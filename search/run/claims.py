@@ -1,8 +1,5 @@
 """Runs the jobs of claims one after the other, each by `gatesearch run` in its own process."""
 
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
@@ -11,10 +8,9 @@ from search.job.folder import check_same_job, has_job
 from search.job.spec import JobSpec
 from search.results.claims.table import PREFIX
 from search.results.read import Results, read_results
+from search.run.child import call
 from spaces.errors import GatesearchError, InputError
 from spaces.text import show
-
-_RUN = "from search.cli import main; main()"
 
 
 def installed_jobs() -> Path:
@@ -53,23 +49,8 @@ def run_jobs(
             if found.phase == "done":
                 continue
         tell(f"job {number} of {len(jobs)}: {PREFIX}{job}")
-        command = [sys.executable, "-P", "-c", _RUN, "run", str(file), "--root", str(root)]
-        code = _call(command)
+        code = call(["run", str(file), "--root", str(root)])
         found = known(job, root)
         if found is None or found.phase != "done":  # an arm of one that is may have nothing
             rule = f"{PREFIX}{job} has not come to its end (exit code {code})"
             raise GatesearchError(f"{rule}; the same command goes on there.")
-
-
-def _call(command: list[str]) -> int:
-    """Return the exit code of a command, whose output goes to standard error.
-
-    It is a process group of its own: a Ctrl-C reaches it once, from here.
-    """
-    with subprocess.Popen(command, stdout=2, process_group=0) as child:
-        try:
-            return child.wait()
-        except KeyboardInterrupt:
-            child.send_signal(signal.SIGTERM)
-            child.wait()
-            raise

@@ -1,0 +1,195 @@
+"""An estimator of scikit-learn that runs a whole job: search, confirm, verdict, export."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.metrics import accuracy_score, r2_score
+from sklearn.utils import ClassifierTags, RegressorTags
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from search.estimator import arrays, fitting
+from search.estimator.arrays import SequencesGiven
+from search.export.predict import apply
+from search.export.prediction import Prediction
+from search.job.commands import RUNS
+from search.job.folder import BEST, RESULTS, VERDICT
+from search.results.read import read_results
+from spaces.errors import GatesearchError, InputError
+from spaces.text import listed, show
+from trainables.scratch import ScratchFolder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = NDArray[Any]
+KINDS = ("classification", "regression")
+
+
+def _classifies(self: "GateSearch") -> bool:
+    return self.task == "classification"
+
+
+class GateSearch(BaseEstimator):  # type: ignore[misc]
+    """Finds out which recurrent cell suits some sequences, and predicts with the best model.
+
+    `fit` runs the job that a job file of the same words would run, in a folder of its own below
+    `root`: `gatesearch report`, `results` and `dashboard` work on it. The same fit is not run
+    twice: one that was interrupted goes on, one that is done is read.
+
+        model = GateSearch(task="classification", arms=["lstm", "gru"]).fit(X, y)
+        print(model.verdict_["sentence"])
+        model.predict(X_new)
+
+    Of the n sequences 60 % train, 20 % choose epochs and configurations, 20 % give the verdict; the
+    model that predicts was trained on the 60 %. X and y: see search/estimator/arrays.py.
+    """
+
+    job_: Path  #: the job's folder
+    verdict_: dict[str, Any]  #: as `gatesearch compare NAME --json` has it
+    results_: "pd.DataFrame"  #: a row a trial or replicate, as results.parquet has them
+    best_config_: dict[str, Any]  #: settings of the model that predicts
+    classes_: Array  #: [classes], of a classification
+    n_features_in_: int
+
+    def __init__(
+        self,
+        task: str = "classification",
+        arms: Sequence[str | Mapping[str, Any]] = ("lstm", "gru"),
+        *,
+        space: Mapping[str, Any] | None = None,
+        training: Mapping[str, Any] | None = None,
+        search: Mapping[str, Any] | None = None,
+        confirm: Mapping[str, Any] | None = None,
+        resources: Mapping[str, Any] | None = None,
+        name: str | None = None,
+        root: str | Path = RUNS,
+        verbose: bool = False,
+    ) -> None:
+        """Take in what a job file says; nothing is checked before `fit`.
+
+        task: classification or regression. arms, and space to resources: those sections of a job
+        file. name: the job's; None is one that follows from data and settings. root: the folder of
+        jobs. verbose: whether the job's progress goes to standard error; if not, to fit.log.
+        """
+        self.task = task
+        self.arms = arms
+        self.space = space
+        self.training = training
+        self.search = search
+        self.confirm = confirm
+        self.resources = resources
+        self.name = name
+        self.root = root
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any = None, groups: Any = None) -> Self:
+        """Run the job. groups: [n], whose sequence each one is; a group is never torn apart.
+
+        Raises ValueError where data or settings break a rule, and GatesearchError where the job
+        fails.
+        """
+        if self.task not in KINDS:
+            rule = f"task must be {listed(KINDS, 'or')}, not {show(self.task)}"
+            raise InputError.of("GateSearch", rule, "other kinds have job files")
+        given = arrays.sequences(X)
+        number = len(given)
+        stored = {"x": given.x, "lengths": given.lengths}
+        if _classifies(self):
+            target = arrays.classes(y, number)
+            self.classes_, stored["y"] = np.unique(target), target
+            self._names = np.unique(y) if np.asarray(y).dtype.kind == "f" else self.classes_
+        else:
+            stored["y"] = arrays.numbers(y, number)
+        if groups is not None:
+            stored["group"] = arrays.groups(groups, number)
+        self.n_features_in_ = given.columns
+        self.job_ = fitting.run(
+            self._sections(),
+            stored,
+            self.name,
+            Path(self.root).expanduser().resolve(),
+            quiet=not self.verbose,
+        )
+        self._take_in()
+        return self
+
+    def predict(self, X: Any) -> Array:
+        """Return classes [n], or numbers [n] in the targets' own unit."""
+        found = self._predict(X).arrays
+        if _classifies(self):
+            classes: Array = self._names[found["probabilities"].argmax(axis=1)]
+            return classes
+        return found["prediction"].astype(np.float64)
+
+    @available_if(_classifies)  # type: ignore[untyped-decorator, unused-ignore]
+    def predict_proba(self, X: Any) -> Array:
+        """Return the probabilities [n, classes], in the order of classes_."""
+        found = self._predict(X).arrays["probabilities"].astype(np.float64)
+        normed: Array = found / found.sum(axis=1, keepdims=True)
+        return normed
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the accuracy of a classification, or R² of a regression."""
+        measure = accuracy_score if _classifies(self) else r2_score
+        return float(measure(y, self.predict(X), sample_weight=sample_weight))
+
+    def _sections(self) -> dict[str, Any]:
+        """Return the job file but for its name and data."""
+        sections: dict[str, Any] = {"task": {"kind": self.task}, "arms": _plain(list(self.arms))}
+        for name in ("space", "training", "search", "confirm", "resources"):
+            if getattr(self, name) is not None:
+                sections[name] = _plain(getattr(self, name))
+        return sections
+
+    def _take_in(self) -> None:
+        import pandas as pd
+
+        results = read_results(self.job_)
+        best = results.best()
+        if best is None or not (self.job_ / BEST).is_dir():
+            rule = f"{self.job_} has no model to predict with"
+            raise GatesearchError(f"{rule}; {self.job_ / 'fit.log'} says why")
+        self.best_config_ = best.config.model_dump(mode="json")
+        self.verdict_ = json.loads((self.job_ / VERDICT).read_text())
+        self.results_ = pd.read_parquet(self.job_ / RESULTS)
+
+    def _predict(self, X: Any) -> Prediction:
+        check_is_fitted(self, "job_")
+        given = arrays.sequences(X)
+        self._check_features(given)
+        with ScratchFolder() as scratch:
+            file = scratch.path / "X.npz"
+            np.savez(file, allow_pickle=False, x=given.x, lengths=given.lengths)
+            return apply(self.job_ / BEST, file)
+
+    def _check_features(self, given: SequencesGiven) -> None:
+        if given.columns != self.n_features_in_:
+            raise ValueError(
+                f"X has {given.columns} features, but GateSearch is expecting "
+                f"{self.n_features_in_} features as input"
+            )
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        classifies = _classifies(self)
+        tags.estimator_type = "classifier" if classifies else "regressor"
+        tags.classifier_tags = ClassifierTags() if classifies else None
+        tags.regressor_tags = None if classifies else RegressorTags()
+        tags.target_tags.required = True
+        tags.input_tags.three_d_array = True
+        return tags
+
+
+def _plain(value: Any) -> Any:
+    """Return sections as plain types, as YAML has them."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value.item() if isinstance(value, np.generic) else value

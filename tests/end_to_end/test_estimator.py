@@ -1,0 +1,73 @@
+"""GateSearch runs the job that a job file runs, and is an estimator of scikit-learn."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from installed import gatesearch
+from sklearn.base import clone
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils.estimator_checks import check_estimator
+
+from search import GateSearch
+from search.job.folder import stored_job
+from search.results.read import read_results
+from spaces.errors import InputError
+
+#: Sections of a job of seconds.
+SMALL: dict[str, Any] = {
+    "arms": ["lstm", "gru"],
+    "space": {"depth": 1, "hidden_size": 8},
+    "training": {"max_epochs": 3},
+    "search": {"trials": 2},
+}
+RNG = np.random.default_rng(0)
+Y = np.array(["calm", "shaken"])[np.arange(60) % 2]
+X = [RNG.standard_normal((RNG.integers(5, 15), 2)) + 2.0 * (label == "shaken") for label in Y]
+
+
+def test_a_fit_is_the_job_of_the_same_words(tmp_path: Path) -> None:
+    model = GateSearch(**SMALL, confirm={"seeds": 3}, root=tmp_path).fit(X, Y)
+    folder = model.job_
+    again = gatesearch("compare", folder.name, "--json", "--root", str(tmp_path), cwd=tmp_path)
+    assert json.loads(again)["verdict"] == model.verdict_
+    assert len(model.results_) == len(read_results(folder).trials) == 4 + 6
+    assert model.predict_proba(X[:5]).sum(axis=1) == pytest.approx(np.ones(5))
+    assert set(model.predict(X)) <= {"calm", "shaken"} and model.score(X, Y) > 0.8
+    dump = stored_job(folder).dump()
+    assert dump["task"]["data"] == next(folder.glob("data-*.npz")).name
+    assert model.best_config_["hidden_size"] == 8
+
+    journal = (folder / "job.journal").read_bytes()
+    same = clone(model).fit(X, Y)  # is read, not run
+    assert same.job_ == folder and (folder / "job.journal").read_bytes() == journal
+    other = clone(model).set_params(name=folder.name)
+    with pytest.raises(InputError, match=r"task\.data was"):
+        other.fit(X[:-1], Y[:-1])
+
+
+@pytest.mark.slow
+def test_an_estimator_of_regressions_stands_in_a_pipeline(tmp_path: Path) -> None:
+    x = RNG.standard_normal((60, 6, 1))
+    y = 300 + 60 * x.mean(axis=(1, 2))
+    small = GateSearch("regression", **SMALL, confirm={"seeds": 0}, root=tmp_path)
+    pipeline = make_pipeline(FunctionTransformer(), small)
+    scores = cross_val_score(pipeline, x, y, cv=2)
+    assert len(scores) == 2 and np.isfinite(scores).all()
+    assert sum((tmp_path / name).is_dir() for name in map(str, tmp_path.glob("regression-*"))) == 2
+
+
+#: What scikit-learn asks of tables whose rows are points, and cannot be asked of sequences.
+CANNOT_APPLY: dict[str, str] = {}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_scikit_learns_checks_pass(task: str, tmp_path: Path) -> None:
+    small = GateSearch(task, **SMALL, confirm={"seeds": 0}, root=tmp_path)
+    check_estimator(small, expected_failed_checks=CANNOT_APPLY)
