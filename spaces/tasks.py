@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import Discriminator, Field, StrictBool, Tag, model_validator
 
+from spaces.archived import ARCHIVED
 from spaces.fields import Fault, Integer, Section, Text, refusal
 from spaces.own_data import SHORT, Columns, DataSection, Label
 from spaces.text import listed, show, suggestion
@@ -168,6 +169,11 @@ class BuiltIn(TaskSection):
     summary: ClassVar[str]  #: one line for `gatesearch tasks`
     name: str
 
+    @classmethod
+    def summary_of(cls, name: str) -> str:
+        """Return one line on the task of a name, for `gatesearch tasks`."""
+        return cls.summary
+
     @property
     def of_kind(self) -> TaskKind:
         """The task's kind."""
@@ -250,6 +256,76 @@ class Adding(BuiltIn):
     examples: Integer = Field(2000, ge=10, description="Sequences over all splits.")
 
 
+class Archive(BuiltIn):
+    """A classification of the UCR and UEA archives, with its official test part."""
+
+    form = "<archive>"
+    kind_of_task = "classification"
+    name: Literal[
+        "acsf1",
+        "arrow-head",
+        "basic-motions",
+        "gun-point",
+        "italy-power-demand",
+        "osu-leaf",
+        "pickup-gesture",
+    ] = Field(description="Built-in task.")
+
+    @classmethod
+    def summary_of(cls, name: str) -> str:
+        """Return one line on the task of a name."""
+        return ARCHIVED[name].summary
+
+
+class Digits(BuiltIn):
+    """Ten handwritten digits, read row by row or pixel by pixel."""
+
+    form = "<digits>"
+    kind_of_task = "classification"
+    summary = "ten handwritten digits, read by rows or by pixels; real, 8x8 pixels"
+    name: Literal["digits"] = Field(description="Built-in task.")
+    by: Literal["rows", "pixels"] = Field(
+        "rows", description="8 steps of 8 features, or 64 steps of one feature."
+    )
+
+
+class Parity(BuiltIn):
+    """Whether a sequence of bits has an odd number of ones."""
+
+    form = "<parity>"
+    kind_of_task = "classification"
+    generated = True
+    summary = "whether the number of ones among some bits is odd; generated"
+    name: Literal["parity"] = Field(description="Built-in task.")
+    length: Integer = Field(16, ge=2, description="Bits of every sequence.")
+    examples: Integer = Field(2000, ge=10, description="Sequences over all splits.")
+
+
+class AssociativeRecall(BuiltIn):
+    """The value that stood beside a key: some pairs are shown, then one of their keys."""
+
+    form = "<associative-recall>"
+    kind_of_task = "classification"
+    generated = True
+    summary = "the digit that was shown beside a letter; generated"
+    name: Literal["associative-recall"] = Field(description="Built-in task.")
+    pairs: Integer = Field(4, ge=1, le=26, description="Letters with a digit each.")
+    examples: Integer = Field(4000, ge=10, description="Sequences over all splits.")
+
+
+class Dyck(BuiltIn):
+    """Which of two brackets must be closed next: a Dyck-2 language, of a bounded depth."""
+
+    form = "<dyck-2>"
+    kind_of_task = "classification"
+    generated = True
+    summary = "which of two kinds of nested brackets must close next; generated"
+    name: Literal["dyck-2"] = Field(description="Built-in task.")
+    length: Integer = Field(30, ge=2, description="Brackets of every sequence, at most.")
+    depth: Integer = Field(5, ge=1, description="Brackets that are open at once, at most.")
+    examples: Integer = Field(2000, ge=10, description="Sequences over all splits.")
+
+
 class OwnData(TaskSection):
     """The user's own data, from a file without pickles."""
 
@@ -305,8 +381,19 @@ def _check_window(window: int, steps: int, name: str) -> None:
 
 #: The built-in tasks by name.
 TASKS: dict[str, type[BuiltIn]] = {
-    get_args(task.model_fields["name"].annotation)[0]: task
-    for task in (JapaneseVowels, Symbolic, Characters, Adding)
+    name: task
+    for task in (
+        JapaneseVowels,
+        Symbolic,
+        Characters,
+        Adding,
+        Digits,
+        Parity,
+        AssociativeRecall,
+        Dyck,
+        Archive,
+    )
+    for name in get_args(task.model_fields["name"].annotation)
 }
 
 
@@ -315,7 +402,7 @@ def _form(value: Any) -> str:
     if isinstance(value, TaskSection):
         return value.form
     if isinstance(value, dict) and isinstance(name := value.get("name"), str):
-        return f"<{name}>"
+        return TASKS[name].form if name in TASKS else f"<{name}>"
     if isinstance(value, dict) and {"kind", "data"} & value.keys():
         return OwnData.form
     return "<unknown>"
@@ -326,6 +413,11 @@ TaskSpec = Annotated[
     | Annotated[Symbolic, Tag(Symbolic.form)]
     | Annotated[Characters, Tag(Characters.form)]
     | Annotated[Adding, Tag(Adding.form)]
+    | Annotated[Digits, Tag(Digits.form)]
+    | Annotated[Parity, Tag(Parity.form)]
+    | Annotated[AssociativeRecall, Tag(AssociativeRecall.form)]
+    | Annotated[Dyck, Tag(Dyck.form)]
+    | Annotated[Archive, Tag(Archive.form)]
     | Annotated[OwnData, Tag(OwnData.form)],
     Discriminator(_form),
 ]

@@ -4,22 +4,32 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 
+from spaces.archived import ARCHIVED
+from spaces.errors import InputError
+from spaces.own_data import DataSection
 from spaces.tasks import (
     TASKS,
     Adding,
+    Archive,
+    AssociativeRecall,
     BuiltIn,
     Characters,
+    Digits,
+    Dyck,
     JapaneseVowels,
     OwnData,
+    Parity,
     Symbolic,
     TaskSpec,
 )
 from trainables.data.sequences import Data, Sequences, fingerprint
 from trainables.data.tasks import LOADERS, describe, load, scaling
+from trainables.data.tasks.archive import packaged
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,12 @@ TABLE = {
     ),
     "characters": Row(Characters(name="characters", window=40, limit=20000), seeded=False),
     "adding": Row(Adding(name="adding", length=12, examples=60)),
+    "digits": Row(Digits(name="digits")),
+    "digits, by pixels": Row(Digits(name="digits", by="pixels")),
+    "parity": Row(Parity(name="parity", length=10, examples=200)),
+    "associative-recall": Row(AssociativeRecall(name="associative-recall", pairs=3, examples=800)),
+    "dyck-2": Row(Dyck(name="dyck-2", length=12, examples=60)),
+    **{name: Row(Archive.model_validate({"name": name})) for name in ARCHIVED},
     "own classification": Row(OwnData(kind="classification", data="classification.npz")),
     "own regression": Row(OwnData(kind="regression", data="regression.npz")),
     "own next-token": Row(OwnData(kind="next-token", data="next-token.npz")),
@@ -203,6 +219,88 @@ def test_the_marked_numbers_of_the_adding_problem_sum_to_the_target(base: Path) 
         assert (x[:, :5, 1].sum(axis=1) == 1).all()
         assert (x[:, 5:, 1].sum(axis=1) == 1).all()
         np.testing.assert_allclose((x[:, :, 0] * x[:, :, 1]).sum(axis=1), split.y, rtol=1e-6)
+
+
+def bits(split: Sequences, length: int) -> list[list[int]]:
+    return [[int(bit) for bit in row] for row in split.x.reshape(len(split), length)]
+
+
+def test_parity_counts_ones(base: Path) -> None:
+    data = load(Parity(name="parity", length=9, examples=50), base)
+    for split in splits(data):
+        assert split.y is not None
+        assert [sum(row) % 2 for row in bits(split, 9)] == split.y.tolist()
+
+
+def test_associative_recall_asks_for_what_stood_beside_the_letter(base: Path) -> None:
+    data = load(AssociativeRecall(name="associative-recall", pairs=5, examples=100), base)
+    for split in splits(data):
+        symbols = split.x.reshape(len(split), 13, 37).argmax(axis=2)
+        for row, digit in zip(symbols.tolist(), split.y.tolist(), strict=True):  # type: ignore[union-attr]
+            shown = dict(zip(row[0:10:2], row[1:10:2], strict=True))
+            assert len(shown) == 5 and shown[row[-1]] == 26 + digit and row[10:12] == [36, 36]
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_the_bracket_that_must_close_next_is_the_last_open_one(depth: int, base: Path) -> None:
+    data = load(Dyck(name="dyck-2", length=20, depth=depth, examples=60), base)
+    for split in splits(data):
+        symbols = split.x.argmax(axis=1)
+        for start, length, due in zip(split.starts, split.lengths, split.y, strict=True):  # type: ignore[arg-type]
+            still_open: list[int] = []
+            for symbol in symbols[start : start + length].tolist():
+                if symbol < 2:
+                    still_open.append(symbol)
+                else:
+                    assert still_open.pop() == symbol - 2
+                assert len(still_open) <= depth
+            assert still_open[-1] == due
+
+
+@pytest.mark.parametrize("by", ["rows", "pixels"])
+def test_digits_are_the_package_s(by: Literal["rows", "pixels"], base: Path) -> None:
+    from sklearn.datasets import load_digits
+
+    official = load_digits()
+    data = load(Digits(name="digits", by=by), base)
+    read = {
+        (tuple(pixels), int(digit))
+        for part in splits(data)
+        for pixels, digit in zip(
+            part.x.reshape(len(part), 64).astype(int).tolist(), part.y, strict=True
+        )  # type: ignore[arg-type]
+    }
+    wanted = zip(official.data.astype(int), official.target, strict=True)
+    assert read == {(tuple(pixels.tolist()), int(digit)) for pixels, digit in wanted}
+
+
+@pytest.mark.parametrize("name", ARCHIVED)
+def test_an_archived_task_is_the_users_own_data_from_its_files(name: str, base: Path) -> None:
+    folder = ARCHIVED[name].folder
+    files = {
+        key: str(packaged(folder, name) / f"{folder}_{part}.ts")
+        for key, part in (("file", "TRAIN"), ("test", "TEST"))
+    }
+    own = load(OwnData(kind="classification", data=DataSection(**files)), base)
+    built_in = load(Archive.model_validate({"name": name}), base)
+    assert own.info.fingerprint == built_in.info.fingerprint
+    assert built_in.dealing.official_test and built_in.info.name == name
+
+
+REFUSED = {
+    "too few bits": (Parity(name="parity", length=4, examples=12), "task.examples"),
+    "too few letters": (
+        AssociativeRecall(name="associative-recall", pairs=1, examples=200),
+        "task.examples",
+    ),
+    "too few brackets": (Dyck(name="dyck-2", length=2, depth=1, examples=60), "task.examples"),
+}
+
+
+@pytest.mark.parametrize(("spec", "place"), REFUSED.values(), ids=REFUSED)
+def test_more_examples_than_there_are_are_refused(spec: TaskSpec, place: str, base: Path) -> None:
+    with pytest.raises(InputError, match=place):
+        load(spec, base)
 
 
 def test_the_description_names_every_task_with_its_source_and_options() -> None:

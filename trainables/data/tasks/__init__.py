@@ -8,12 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from spaces.archived import ARCHIVED
 from spaces.tasks import METRICS, TASKS, OwnData, TaskInfo, TaskSpec
 from trainables.data.formats import own
 from trainables.data.scaling import check_range, standardised
 from trainables.data.sequences import Data, Moments, fingerprint
 from trainables.data.splits import Parts
-from trainables.data.tasks import adding, characters, japanese_vowels, symbolic
+from trainables.data.tasks import (
+    adding,
+    archive,
+    associative_recall,
+    characters,
+    digits,
+    dyck,
+    japanese_vowels,
+    parity,
+    symbolic,
+)
 
 __all__ = ["LOADERS", "Loader", "describe", "load", "scaling"]
 
@@ -27,7 +38,10 @@ class Loader:
     source: str  #: what to cite
     #: Mean and deviation by which `load` scales the features, where it does; see scaling().
     scaling: Callable[[Any], Moments] | None = None
+    standardise: bool = False  #: whether features are standardised as own data's are
 
+
+GENERATED = "80/10/10 % of the examples"
 
 #: One row for each built-in task of spaces.tasks.TASKS.
 LOADERS: dict[str, Loader] = {
@@ -52,6 +66,29 @@ LOADERS: dict[str, Loader] = {
         "80/10/10 % of the examples",
         "Hochreiter & Schmidhuber 1997, Neural Computation 9; form of Le 2015, arXiv 1504.00941",
     ),
+    "digits": Loader(
+        digits.load,
+        "60/20/20 % of 1,797 digits, classes in proportion",
+        "Alpaydin & Kaynak 1998, Optical recognition of handwritten digits, UCI (CC BY 4.0); "
+        "file of scikit-learn (BSD-3)",
+        standardise=True,
+    ),
+    "parity": Loader(parity.load, GENERATED, "Graves 2016, arXiv 1603.08983, section 3.1"),
+    "associative-recall": Loader(
+        associative_recall.load, GENERATED, "Ba et al. 2016, arXiv 1610.06258, section 4.1"
+    ),
+    "dyck-2": Loader(
+        dyck.load, GENERATED, "Hewitt et al. 2020, arXiv 2010.07515; Suzgun et al. 2019"
+    ),
+    **{
+        name: Loader(
+            archive.load,
+            "75/25 % of the official training part, classes in proportion; the official test part",
+            f"{each.source}; UCR and UEA archives, files of aeon (BSD-3)",
+            standardise=True,
+        )
+        for name, each in ARCHIVED.items()
+    },
 }
 
 
@@ -80,9 +117,12 @@ def load(spec: TaskSpec, base: Path) -> Data:
         *splits,
         dealing=parts.dealing,
     )
-    if isinstance(spec, OwnData) and spec.standardise:
+    if isinstance(spec, OwnData):
+        if spec.standardise:
+            data = standardised(data)
+            check_range(data, spec.data.file)
+    elif LOADERS[spec.name].standardise:
         data = standardised(data)
-        check_range(data, spec.data.file)
     return data
 
 
@@ -106,7 +146,7 @@ def describe() -> list[dict[str, Any]]:
             {
                 "name": name,
                 "kind": section.kind_of_task,
-                "summary": section.summary,
+                "summary": section.summary_of(name),
                 "metrics": [metric.name for metric in METRICS[section.kind_of_task]],
                 "direction": METRICS[section.kind_of_task][0].direction,
                 "split": LOADERS[name].split,

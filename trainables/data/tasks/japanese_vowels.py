@@ -7,16 +7,15 @@
 10 a speaker: with fewer, every good model scores 100 % and no two can be distinguished.
 """
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spaces.errors import InputError
 from spaces.tasks import JapaneseVowels
 from trainables.data.sequences import Dealing, Sequences
 from trainables.data.splits import Parts, select, stratified
+from trainables.data.tasks.archive import packaged
 
 FEATURES = 12
 SPEAKERS = 9
@@ -65,7 +64,11 @@ def _read(part: str) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np
     After "@data" a line is an utterance: twelve series, split by colons, and the speaker 1 to 9.
     aeon's own reader does the same, but importing it takes seconds, in every worker.
     """
-    lines = (_folder() / f"JapaneseVowels_{part}.ts").read_text(encoding="utf-8").splitlines()
+    lines = (
+        (packaged("JapaneseVowels", "japanese-vowels") / f"JapaneseVowels_{part}.ts")
+        .read_text(encoding="utf-8")
+        .splitlines()
+    )
     pieces, speakers = [], []
     for line in lines[lines.index("@data") + 1 :]:
         *series, speaker = line.split(":")
@@ -73,17 +76,3 @@ def _read(part: str) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np
         speakers.append(int(speaker) - 1)
     lengths = np.array([len(piece) for piece in pieces], dtype=np.int64)
     return np.ascontiguousarray(np.concatenate(pieces)), lengths, np.array(speakers, dtype=np.int64)
-
-
-def _folder() -> Path:
-    """Return where the installed aeon package keeps the data, without importing it."""
-    found = importlib.util.find_spec("aeon")
-    for location in (found and found.submodule_search_locations) or ():
-        folder = Path(location, "datasets", "data", "JapaneseVowels")
-        if folder.is_dir():
-            return folder
-    raise InputError.of(
-        "task.name",
-        "the aeon package must be installed: japanese-vowels is read from its files",
-        "install it with: pip install 'aeon>=1.6'",
-    )
