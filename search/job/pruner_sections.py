@@ -93,7 +93,7 @@ _SECTIONS = (
     SlicesSection,
     UnprunedSection,
 )
-_KINDS = [section.form.strip("<>") for section in _SECTIONS]
+KINDS = [section.form.strip("<>") for section in _SECTIONS]
 
 
 def _form(written: Any) -> str:
@@ -111,7 +111,7 @@ PrunerSection = Annotated[
     | Annotated[SlicesSection, Tag(SlicesSection.form)]
     | Annotated[UnprunedSection, Tag(UnprunedSection.form)],
     Discriminator(_form),
-    ShortForm("kind", "a kind", "none, or {kind: median}", {"enum": _KINDS}),
+    ShortForm("kind", "a kind", "none, or {kind: median}", {"enum": KINDS}),
 ]
 
 

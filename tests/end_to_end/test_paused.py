@@ -21,16 +21,18 @@ space: {{depth: 1, hidden_size: {{choices: [4, 6]}}}}
 training: {{max_epochs: 9}}
 search:
   trials: 9
-  pruner: {{kind: successive-halving, mode: promotion, min_epochs: 1}}
+  {method}
   control_fraction: 0
   seed: 3
 confirm: {{finalists: 1, seeds: 1}}
 resources: {{max_concurrent: {slots}}}
 """
+PROMOTION = "pruner: {kind: successive-halving, mode: promotion, min_epochs: 1}"
+FREEZE_THAW = "sampler: freeze-thaw"
 
 
-def write(folder: Path, slots: int) -> Path:
-    (folder / "paused.yaml").write_text(JOB.format(slots=slots))
+def write(folder: Path, slots: int, method: str = PROMOTION) -> Path:
+    (folder / "paused.yaml").write_text(JOB.format(slots=slots, method=method))
     return folder / "runs" / "paused"
 
 
@@ -56,23 +58,31 @@ def test_a_thawed_trial_is_to_the_bit_what_it_would_be_undisturbed(tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_thirty_kills_lose_no_paused_trial_and_double_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("method", "kills"), [(PROMOTION, 30), (FREEZE_THAW, 3)], ids=["promotion", "freeze-thaw"]
+)
+def test_kills_lose_no_paused_trial_and_double_none(
+    tmp_path: Path, method: str, kills: int
+) -> None:
     """Of driver and worker in turn, each while trials are paused; with one slot."""
     calm = tmp_path / "calm"
     calm.mkdir()
-    write(calm, slots=1)
+    write(calm, 1, method)
     gatesearch("run", "paused.yaml", cwd=calm)
     wanted = alike(records(calm, "paused"))
+    assert len(wanted) == 2 * (9 + 1)
     struck, number = 0, 0
-    while struck < 30:
+    while struck < kills:
         number += 1
         place = tmp_path / str(number)
         place.mkdir()
-        write(place, slots=1)
+        write(place, 1, method)
         for after in range(2, 40, 3):
             if not strike(place, after, of_worker=struck % 2 == 1):
                 break
             struck += 1
+            if struck == kills:
+                break
         gatesearch("run", "paused.yaml", cwd=place)
         assert alike(records(place, "paused")) == wanted
 
