@@ -5,7 +5,14 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from spaces.hyperparameters import HYPERPARAMETERS, ForgetBias, Optimizer, Precision, RecurrentInit
+from spaces.hyperparameters import (
+    HYPERPARAMETERS,
+    ForgetBias,
+    Optimizer,
+    Precision,
+    RecurrentInit,
+    Schedule,
+)
 
 
 def _bounds(name: str) -> Any:
@@ -47,6 +54,11 @@ class TrialConfig(BaseModel):
     batch_size: Annotated[int, _bounds("batch_size")] = _default("batch_size")
     max_epochs: Annotated[int, _bounds("max_epochs")]
     gradient_clip: Annotated[float | None, _bounds("gradient_clip")] = _default("gradient_clip")
+    schedule: Schedule = _default("schedule")
+    warm_up: Annotated[int, _bounds("warm_up")] = _default("warm_up")
+    decay_after: Annotated[int, _bounds("decay_after")] = _default("decay_after")
+    decay_factor: Annotated[float, _bounds("decay_factor")] = _default("decay_factor")
+    patience: Annotated[int | None, _bounds("patience")] = _default("patience")
 
 
 #: Fields that a stored configuration may lack: those that have a default.

@@ -17,6 +17,7 @@ Optimizer = Literal["adam", "adamw", "sgd", "rmsprop"]
 Precision = Literal["float32", "tf32", "bf16"]
 ForgetBias = Literal["default", "zero", "one", "chrono"]
 RecurrentInit = Literal["orthogonal", "xavier"]
+Schedule = Literal["constant", "cosine", "step", "plateau"]
 
 
 class CellTraits(Protocol):
@@ -233,6 +234,47 @@ _TABLE = (
         "Largest gradient norm; null is off.",
         Rule("number", above=0, nullable=True),
         default=1.0,
+        training=True,
+        own=True,
+    ),
+    # Which rate each epoch has, and when patience is over: trainables/training/schedule.py.
+    Hyperparameter(
+        "schedule",
+        "How learning_rate changes with the epochs: constant, cosine, step or plateau.",
+        Rule("name", names=get_args(Schedule)),
+        default="constant",
+        training=True,
+        own=True,
+    ),
+    Hyperparameter(
+        "warm_up",
+        "Epochs in which the rate rises to learning_rate, before the schedule.",
+        Rule("integer", at_least=0),
+        default=0,
+        training=True,
+        own=True,
+    ),
+    Hyperparameter(
+        "decay_after",
+        "Epochs between two decays (step), or without a better one before a decay (plateau).",
+        Rule("integer", at_least=1),
+        default=5,
+        training=True,
+        own=True,
+    ),
+    Hyperparameter(
+        "decay_factor",
+        "What step and plateau multiply the rate by at a decay.",
+        Rule("number", above=0, below=1),
+        default=0.3,
+        training=True,
+        own=True,
+    ),
+    Hyperparameter(
+        "patience",
+        "Epochs without a better one after which a training is complete early; null is off.",
+        Rule("integer", at_least=1, nullable=True),
+        default=None,
         training=True,
         own=True,
     ),

@@ -22,6 +22,7 @@ from search.job.pruner_sections import PrunerSection, fitting_pruner
 from search.job.resources_section import ResourcesSection
 from search.job.samplers import SAMPLERS, sampler_name
 from search.job.start_section import StartSection, start_faults
+from search.job.unread import precision_warnings, schedule_warnings
 from search.job.urls import Url
 from spaces.arm_section import ArmSection, ArmWritten
 from spaces.arms import Arm
@@ -333,26 +334,9 @@ class JobFile(Section):
         ]
         if self.search.control_fraction == 1 and self.search.pruner.kind != "none":
             found.append("search.pruner stops nothing: with control_fraction 1 all are controls")
-        return (*found, *self.confirm.unread(), *self._precision_warnings())
-
-    def _precision_warnings(self) -> Iterator[str]:
-        """Yield where a precision is not that of all trials: CPUs compute in float32."""
-        usual = HYPERPARAMETERS["precision"].tried
-        readers = [
-            arm for arm in self.resolve() if any(cell.reads("precision") for cell in arm.cells)
-        ]
-        if all(arm.space["precision"] == usual for arm in readers):
-            return
-        if not self.resources.gpus_per_trial:
-            yield (
-                "precision changes nothing: with resources.gpus_per_trial 0 all trials run on "
-                "CPUs, in float32"
-            )
-        elif self.resources.cpu_trials:
-            yield (
-                "precision is that of GPUs alone: with resources.cpu_trials, trials on nodes "
-                "without a GPU run in float32"
-            )
+        found += self.confirm.unread()
+        found += precision_warnings(self.resolve(), self.resources)
+        return (*found, *schedule_warnings(self.resolve()))
 
     def dump(self) -> dict[str, Any]:
         """Return plain JSON types with every default spelt out; a valid job file itself."""

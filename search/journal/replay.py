@@ -121,6 +121,7 @@ class TrialState:
     seconds: float = 0.0  #: worker seconds of those epochs
     value: float | None = None  #: best so far
     loss: float = math.inf  #: validation loss of the best epoch, where it was recorded
+    best_epoch: int = 0  #: which one that was
     parameters: int | None = None
     latency_ms: float | None = None  #: measured before the first epoch, where it is limited
     latency_path: str | None = None  #: which that was measured on, see measured_path.py
@@ -321,7 +322,7 @@ class JobState:
             trial.seconds += epoch.seconds
             best = None if trial.value is None else (metric.cost(trial.value), trial.loss)
             if best is None or epoch.rank(metric) < best:
-                trial.value, trial.loss = epoch.value, epoch.loss
+                trial.value, trial.loss, trial.best_epoch = epoch.value, epoch.loss, epoch.epoch
         trial.parameters = record.get("parameters", trial.parameters)
         path = record.get("path")
         if "latency_ms" in record:

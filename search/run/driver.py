@@ -18,14 +18,13 @@ from search.job.spec import JobSpec
 from search.journal.base import BaseJournal
 from search.journal.replay import JobState, NewTrial, TrialState
 from search.journal.trial import AloneTimes, State
-from search.run import extension
+from search.run import extension, trial_records
 from search.run.budgets import SearchBudgets
 from search.run.confirmation import Confirmation, place_of
 from search.run.new_trials import PendingTrial, ask, suggested
 from search.run.retention import Retention
 from search.run.scoring import Scoring
 from search.run.search_order import SearchOrder, Thaw
-from search.run.trial_records import driver_record, end_record, report_record, warm_start_record
 from search.study.arm_study import open_studies
 from search.study.decisions import Decision
 from search.study.prior_trials import LoadPrior, Prior
@@ -69,7 +68,7 @@ class Driver:
             record = {"record": "job", "spec": job.dump(), "base": base, "task": asdict(info)}
             self._record({**record, "common_controls": self.job_state.common_controls})
         self.generation = self.job_state.generation + 1
-        self._record(driver_record(self.generation), timed=True)
+        self._record(trial_records.driver_record(self.generation), timed=True)
         if not self.job_state.baselines and (found := baselines(job)):
             self._record({"record": "baselines", "baselines": list(map(asdict, found))}, timed=True)
         self._studies = open_studies(
@@ -91,7 +90,7 @@ class Driver:
 
     def _inherit(self, prior: Prior) -> Prior:
         """Record from how many trials of a prior job each arm learns."""
-        self._record(warm_start_record(self.job, prior), timed=True)
+        self._record(trial_records.warm_start_record(self.job, prior), timed=True)
         return prior
 
     def awake_seconds(self) -> float:
@@ -246,7 +245,8 @@ class Driver:
         decision, until = self._store_points(trial, points)
         points = [point for point in points if point.epoch <= until]
         measured = report.latency_ms is not None and trial.latency_ms is None
-        self._record(report_record(trial, report, points, measured=measured), timed=True)
+        record = trial_records.report_record(trial, report, points, measured=measured)
+        self._record(record, timed=True)
         if measured:
             excess = self.budgets.latency_excess(trial)
             self._studies[trial.arm].record_latency(trial.number, excess)
@@ -303,8 +303,8 @@ class Driver:
         if report.diverged:
             reason = f"loss or gradient was not finite in epoch {trial.epoch + 1}"
             self._end(trial, "diverged", reason=reason)
-        elif trial.epoch >= trial.config.max_epochs:
-            self._end(trial, "complete", report=report)
+        elif trial.epoch >= trial.config.max_epochs or trial_records.why_early(trial):
+            self._end(trial, "complete", reason=trial_records.why_early(trial), report=report)
         elif decision is Decision.STOP:
             self._end(trial, "pruned")
         elif (end_reason := self._end_reason(trial)) is not None:
@@ -336,7 +336,7 @@ class Driver:
         reason: str | None = None,
         report: TrialReport | None = None,
     ) -> None:
-        self._record(end_record(trial, state, reason, report), timed=True)
+        self._record(trial_records.end_record(trial, state, reason, report), timed=True)
         self._assigned.discard(trial.key)
         if trial.phase == "confirm":
             self.confirmation.ended(trial)
@@ -356,7 +356,7 @@ class Driver:
 
     def restart_clock(self) -> None:
         """Have the time since the driver began not count: the job waited for its machine."""
-        self._record(driver_record(self.generation), timed=True)
+        self._record(trial_records.driver_record(self.generation), timed=True)
         self._commit()
 
     def extend(self, trials: int = 0, seeds: int = 0, replicates: int = 0) -> None:

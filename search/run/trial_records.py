@@ -9,6 +9,7 @@ from search.journal.replay import TrialState
 from search.journal.trial import State
 from search.study.prior_trials import Prior
 from trainables.training.curve import Epoch
+from trainables.training.schedule import stops_early
 from trainables.worker.messages import TrialReport
 
 
@@ -38,6 +39,19 @@ def report_record(
     if measured or report.path not in (None, *trial.paths):
         record["path"] = report.path
     return record
+
+
+def why_early(trial: TrialState) -> str | None:
+    """Return why a trial is complete before its last epoch, if its own patience says so.
+
+    It tells such a trial apart from a pruned one, which the search stopped.
+    """
+    if not stops_early(trial.config, trial.epoch, trial.best_epoch):
+        return None
+    return (
+        f"stopped early: no epoch after {trial.best_epoch} was better, with a patience of "
+        f"{trial.config.patience}"
+    )
 
 
 def end_record(

@@ -21,6 +21,15 @@ EXPORTED = sorted(path.name for path in (EXPECTED / "finished.export").iterdir()
 DIGITS = 1e-3
 #: Fields of a record that came later.
 LATER = ("path", "latency_path", "alone", "split", "scores", "candidate", "training")
+#: Settings that came later, with their defaults.
+LATER_SETTINGS = {
+    "precision": "float32",
+    "schedule": "constant",
+    "warm_up": 0,
+    "decay_after": 5,
+    "decay_factor": 0.3,
+    "patience": None,
+}
 #: Fields of a record that another run, or another processor, changes.
 OF_ONE_RUN = ("train_seconds", "checkpoint", "value", "curve", "test")
 
@@ -42,13 +51,14 @@ def expected(name: str) -> Any:
 
 
 def as_before(value: Any) -> Any:
-    """Return a value without a setting that came later; its default must stand where it is left."""
+    """Return a value without settings that came later; their defaults must stand there."""
     if isinstance(value, list):
         return [as_before(one) for one in value]
     if not isinstance(value, dict):
         return value
-    assert value.get("precision", "float32") == "float32"
-    return {name: as_before(one) for name, one in value.items() if name != "precision"}
+    for name, default in LATER_SETTINGS.items():
+        assert value.get(name, default) == default
+    return {name: as_before(one) for name, one in value.items() if name not in LATER_SETTINGS}
 
 
 def figures(cwd: Path, name: str) -> list[dict[str, Any]]:
@@ -102,12 +112,15 @@ def test_export_takes_the_same_configurations(exported: dict[str, Path]) -> None
 
 @pytest.mark.parametrize("trial", EXPORTED)
 def test_export_writes_the_same_job_file(exported: dict[str, Path], trial: str) -> None:
-    """But for its comments, which name versions, and a setting that came later."""
+    """But for its comments, which name versions, and settings that came later."""
     before, now = (
         [line for line in (folder / "config.yaml").read_text().splitlines() if line[0] != "#"]
         for folder in (EXPECTED / "finished.export" / trial, exported[trial])
     )
-    assert [line.replace(" precision: float32,", "") for line in now] == before
+    for name, default in LATER_SETTINGS.items():
+        text = "null" if default is None else default
+        now = [line.replace(f" {name}: {text},", "") for line in now]
+    assert now == before
 
 
 def test_export_writes_the_same_weights(exported: dict[str, Path]) -> None:

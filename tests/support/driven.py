@@ -14,6 +14,7 @@ from search.journal.replay import JobState
 from search.run.driver import Driver
 from spaces.tasks import Metric, TaskInfo
 from trainables.training.curve import Epoch
+from trainables.training.schedule import stops_early
 from trainables.worker.messages import TrialAssignment, TrialReport
 
 INFO = TaskInfo(
@@ -28,7 +29,8 @@ INFO = TaskInfo(
 
 
 #: Settings that the first jobs had not. What is simulated stays the same when some are added.
-LATER = ("forget_bias", "precision", "recurrent_init", "weight_drop", "zoneout")
+LATER = {"forget_bias", "precision", "recurrent_init", "weight_drop", "zoneout"}
+LATER |= {"schedule", "warm_up", "decay_after", "decay_factor", "patience"}
 
 
 def job(folder: Path, **changes: dict[str, Any]) -> JobSpec:
@@ -57,7 +59,7 @@ def _yaml(plain: dict[str, Any]) -> str:
 
 def curve_value(work: TrialAssignment, epoch: int) -> float:
     """Return a validation accuracy that depends on the configuration and grows with epochs."""
-    config = work.config.model_dump(mode="json", exclude=set(LATER))
+    config = work.config.model_dump(mode="json", exclude=LATER)
     digest = hashlib.sha256(f"{sorted(config.items())}".encode()).digest()
     ceiling = 0.5 + digest[0] / 512
     return round(ceiling * (1 - math.exp(-epoch / (1 + digest[1] / 64))), 6)
@@ -118,8 +120,11 @@ class Workers:
         begin, last = self.epoch[work.key], int(work.config.max_epochs)
         rungs = range(1, last) if work.rungs is None else work.rungs
         end = min((rung for rung in rungs if rung > begin), default=last)
-        points = []
+        points: list[Epoch] = []
         for epoch in range(begin + 1, end + 1):
+            if self.stopped(work, epoch - 1):
+                end = last = epoch - 1
+                break
             if self.diverges(work, epoch):
                 return TrialReport(work.key, work.generation, points, diverged=True)
             value = self.value(work, epoch)
@@ -146,6 +151,12 @@ class Workers:
             path=self.path(work),
             test={"accuracy": curve_value(work, end)} if work.test and end == last else None,
         )
+
+    def stopped(self, work: TrialAssignment, epoch: int) -> bool:
+        """Return whether a training's patience was over after an epoch."""
+        values = [self.value(work, each) for each in range(1, epoch + 1)]
+        best = 1 + values.index(max(values)) if values else 0
+        return stops_early(work.config, epoch, best)
 
 
 def drive(job: JobSpec, folder: Path, **options: Any) -> JobState:

@@ -21,6 +21,7 @@ from trainables.training.advancing import Advancing
 from trainables.training.cohort import cohort_of
 from trainables.training.latency import out_of_memory, wait
 from trainables.training.peak_memory import PeakMemory, exact_memory
+from trainables.training.schedule import UNSCHEDULED
 from trainables.training.trainer import Training
 
 MIN_ROUNDS, MAX_ROUNDS = 3, 15  #: in each of which every configuration trains an epoch
@@ -87,7 +88,8 @@ def _started(config: TrialConfig, data: Data, device: torch.device) -> Advancing
 def _cohort(config: TrialConfig, data: Data, device: torch.device) -> Advancing:
     """Return what trains a configuration the way that a worker does."""
     epochs = 1 + MAX_ROUNDS
-    config = config.model_copy(update={"learning_rate": _RATE, "max_epochs": epochs})
+    update = {"learning_rate": _RATE, "max_epochs": epochs, **UNSCHEDULED}
+    config = config.model_copy(update=update)
     return cohort_of([Training(config, data, seed=0, device=str(device))])
 
 

@@ -23,11 +23,14 @@ EPSILON = 1e-8
 
 def step(
     config: TrialConfig,
+    rate: float,
     weights: Sequence[Tensor],
     gradients: Sequence[Tensor],
     states: Sequence[State],
 ) -> None:
     """Move vectors [N] against their gradients, each with its own state; update the states.
+
+    rate: in place of the configuration's learning rate, which schedules change.
 
     adam     Kingma & Ba 2015, algorithm 1; weight decay is added to the gradient
     adamw    the same with decay apart from the gradient (Loshchilov & Hutter 2019, algorithm 2)
@@ -36,18 +39,19 @@ def step(
     """
     with torch.no_grad():
         if config.optimizer in ("adam", "adamw"):
-            _adam(config, weights, gradients, states)
+            _adam(config, rate, weights, gradients, states)
             return
         for w, gradient, state in zip(weights, gradients, states, strict=True):
             decayed = _decayed(config, w, gradient)
             if config.optimizer == "rmsprop":
-                _rmsprop(config, w, decayed, state)
+                _rmsprop(rate, w, decayed, state)
             else:
-                w.add_(decayed, alpha=-config.learning_rate)
+                w.add_(decayed, alpha=-rate)
 
 
 def _adam(
     config: TrialConfig,
+    rate: float,
     weights: Sequence[Tensor],
     gradients: Sequence[Tensor],
     states: Sequence[State],
@@ -62,7 +66,7 @@ def _adam(
     kernel = torch_compat.fused_adam(weights[0].device, decoupled=decoupled)
     if kernel is None:
         for w, gradient, state in zip(weights, gradients, states, strict=True):
-            _adam_rule(config, w, gradient, state)
+            _adam_rule(config, rate, w, gradient, state)
         return
     kernel(
         list(weights),
@@ -71,7 +75,7 @@ def _adam(
         [state["exp_avg_sq"] for state in states],
         [],
         counts,
-        lr=config.learning_rate,
+        lr=rate,
         beta1=BETAS[0],
         beta2=BETAS[1],
         weight_decay=config.weight_decay,
@@ -81,10 +85,10 @@ def _adam(
     )
 
 
-def _adam_rule(config: TrialConfig, w: Tensor, gradient: Tensor, state: State) -> None:
+def _adam_rule(config: TrialConfig, rate: float, w: Tensor, gradient: Tensor, state: State) -> None:
     """Do what the fused kernels do, within rounding; the state has counted this step."""
     if config.optimizer == "adamw":
-        w.mul_(1 - config.learning_rate * config.weight_decay)
+        w.mul_(1 - rate * config.weight_decay)
     else:
         gradient = _decayed(config, w, gradient)
     mean = state["exp_avg"].lerp_(gradient, 1 - BETAS[0])
@@ -92,14 +96,14 @@ def _adam_rule(config: TrialConfig, w: Tensor, gradient: Tensor, state: State) -
     steps = float(state["step"])
     mean_share, square_share = (1 - beta**steps for beta in BETAS)  # of their final size
     deviation = square.sqrt().div_(square_share**0.5).add_(EPSILON)
-    w.addcdiv_(mean, deviation, value=-config.learning_rate / mean_share)
+    w.addcdiv_(mean, deviation, value=-rate / mean_share)
 
 
-def _rmsprop(config: TrialConfig, w: Tensor, gradient: Tensor, state: State) -> None:
+def _rmsprop(rate: float, w: Tensor, gradient: Tensor, state: State) -> None:
     if not state:
         state["square_avg"] = torch.zeros_like(w)
     square = state["square_avg"].mul_(ALPHA).addcmul_(gradient, gradient, value=1 - ALPHA)
-    w.addcdiv_(gradient, square.sqrt().add_(EPSILON), value=-config.learning_rate)
+    w.addcdiv_(gradient, square.sqrt().add_(EPSILON), value=-rate)
 
 
 def _decayed(config: TrialConfig, w: Tensor, gradient: Tensor) -> Tensor:

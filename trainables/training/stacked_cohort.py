@@ -122,7 +122,8 @@ class StackedCohort(Advancing):
         ]
         for i in active:
             self.members[i].path = self._path(len(whose))
-        step.begin_epoch(seeds, torch.from_numpy(chosen))
+        rates = [self.members[i].rate for i in whose]
+        step.begin_epoch(seeds, rates, torch.from_numpy(chosen))
         data = self._data("train")
         for number in range(len(batches)):
             step.run(data.steps(chosen[number]))

@@ -55,7 +55,7 @@ class Settings:
         clips = [c.gradient_clip for c in configs]
         return cls(
             torch.tensor(rules, dtype=torch.int32, device=device),
-            floats([c.learning_rate for c in configs]),
+            floats([member.rate for member in members]),
             floats([c.weight_decay for c in configs]),
             floats([float("inf") if clip is None else clip for clip in clips]),
         )
@@ -130,8 +130,11 @@ class StackedStep:
             self._batch,
         )
 
-    def begin_epoch(self, seeds_KS: list[tuple[int, ...]], chosen: Tensor) -> None:
-        """Begin an epoch: seeds of each model's noise, and the chosen sequences [batches, K, B]."""
+    def begin_epoch(
+        self, seeds_KS: list[tuple[int, ...]], rates_K: list[float], chosen: Tensor
+    ) -> None:
+        """Begin an epoch: seeds of each model's noise, its rate, and sequences [batches, K, B]."""
+        self._settings.rates.copy_(torch.tensor(rates_K))
         self._seeds.copy_(torch.tensor(seeds_KS, dtype=torch.int64).T)
         if self._chosen.shape != chosen.shape:
             self._chosen = torch.empty_like(chosen, device=self._device)

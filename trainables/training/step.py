@@ -27,6 +27,10 @@ class Learner(Protocol):
     gradient: Tensor
     optimizer_state: optimizers.State
 
+    @property
+    def rate(self) -> float:
+        """The learning rate of the epoch."""
+
 
 def train_epoch(
     learners: Sequence[Learner],
@@ -69,10 +73,11 @@ def update(learners: Sequence[Learner], losses: Sequence[Tensor]) -> list[float]
         config = learner.config
         if config.gradient_clip is not None and norm > config.gradient_clip:
             learner.gradient.mul_(config.gradient_clip / norm)
-        groups[config.optimizer, config.learning_rate, config.weight_decay].append(learner)
+        groups[config.optimizer, learner.rate, config.weight_decay].append(learner)
     for group in groups.values():  # one call moves all that have the same settings
         optimizers.step(
             group[0].config,
+            group[0].rate,
             [learner.weights for learner in group],
             [learner.gradient for learner in group],
             [learner.optimizer_state for learner in group],

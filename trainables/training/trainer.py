@@ -29,6 +29,7 @@ from trainables.training.example_scores import ExampleScores
 from trainables.training.examples import Examples
 from trainables.training.measured_path import measured_path
 from trainables.training.metrics import SCORES, Scored, Totals
+from trainables.training.schedule import Schedule, stops_early
 from trainables.training.step import train_epoch
 
 #: Streams of random numbers that are derived from a seed. Another number gives other trainings.
@@ -73,6 +74,7 @@ class Training:
         self.curve: list[Epoch] = []
         self.diverged = False
         self.best: Epoch | None = None
+        self._schedule = Schedule(config, data.info.metric)
         self.path: str | None = None  #: of the latest epoch trained here, see measured_path.py
         self.device = torch.device(device)
         self.batches = Batches(data.train, data.info.kind)
@@ -106,12 +108,22 @@ class Training:
     @property
     def ended(self) -> bool:
         """Return whether there is nothing left to train."""
-        return self.diverged or self.epoch >= self.config.max_epochs
+        return self.diverged or self.epoch >= self.config.max_epochs or self._patience_is_over
+
+    @property
+    def rate(self) -> float:
+        """Return the learning rate of the next epoch."""
+        return self._schedule.rate
+
+    @property
+    def _patience_is_over(self) -> bool:
+        best = self.best
+        return best is not None and stops_early(self.config, self.epoch, best.epoch)
 
     def advance(self, until: int, seconds: float = math.inf) -> list[Epoch]:
         """Train up to that epoch, or until the seconds have passed; return the new points.
 
-        At least one epoch is trained, and never more than the configuration's max_epochs. At the
+        At least one epoch is trained, and never more than max_epochs and patience allow. At the
         first loss or gradient norm that is not finite training ends for good: `diverged` is set,
         and the epoch gives no point.
         """
@@ -206,6 +218,7 @@ class Training:
         made = time.time_ns() // 1_000_000
         point = Epoch(number, train_loss, value, seconds, made, metrics)
         self.curve.append(point)
+        self._schedule.observe(point)
         if self.best is None or point.rank(metric) < self.best.rank(metric):
             self.best = point
             self._best_weights.copy_(self.weights)
@@ -275,7 +288,8 @@ class Training:
         One that had ended has the best epoch's weights for its last ones.
 
         Raises CheckpointError where the folder is no whole checkpoint, belongs to another
-        configuration (max_epochs aside), seed or data set, or had ended and would now go on.
+        configuration (max_epochs aside, where no rate depends on it), seed or data set, or had
+        ended and would now go on.
         """
         tensors, state = read_checkpoint(folder)
         training = cls(config, data, seed=seed, device=device)
@@ -293,12 +307,20 @@ class Training:
         return training
 
     def _identity(self) -> dict[str, Any]:
-        config = self.config.model_dump(mode="json", exclude={"max_epochs"})
+        aside = set() if self.config.schedule == "cosine" else {"max_epochs"}
+        config = self.config.model_dump(mode="json", exclude=aside)
         return {"config": config, "seed": self.seed, "data": self.data.info.fingerprint}
 
     def _load(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         self.curve = [Epoch(**point) for point in state["curve"]]
+        for point in self.curve:
+            self._schedule.observe(point)
         self.diverged = _truth(state["diverged"])
+        best = state["best_epoch"]
+        if best is not None:
+            if type(best) is not int or not 1 <= best <= self.epoch:
+                raise TypeError(f"best_epoch must be one of its {self.epoch} epochs, not {best!r}")
+            self.best = self.curve[best - 1]
         self._best_weights.copy_(_like(self.weights, tensors.pop("best")))
         self._best_buffers = {
             name: _like(buffer, tensors.pop(f"best_buffer.{name}")).to(self.device)
@@ -316,11 +338,6 @@ class Training:
             name.removeprefix("optimizer."): tensor.to(self.device)
             for name, tensor in tensors.items()
         }
-        best = state["best_epoch"]
-        if best is not None:
-            if type(best) is not int or not 1 <= best <= self.epoch:
-                raise TypeError(f"best_epoch must be one of its {self.epoch} epochs, not {best!r}")
-            self.best = self.curve[best - 1]
 
 
 def _truth(value: Any) -> bool:

@@ -23,6 +23,7 @@ from trainables.data.sequences import Data, Sequences
 from trainables.machine import version
 from trainables.training import batching
 from trainables.training.cohort import can_batch, cohort_of
+from trainables.training.schedule import UNSCHEDULED
 from trainables.training.trainer import Training
 from trainables.worker.capacity import Measurement, members_that_fit, next_members, shape_of
 
@@ -126,7 +127,8 @@ def _measure(
     config: TrialConfig, part: Data, device: str, members: int, meter: Meter
 ) -> Measurement:
     """Measure a cohort of copies that differ in their seeds and learn too slowly to diverge."""
-    config = config.model_copy(update={"learning_rate": 1e-6, "max_epochs": 1 + EPOCHS})
+    update = {"learning_rate": 1e-6, "max_epochs": 1 + EPOCHS, **UNSCHEDULED}
+    config = config.model_copy(update=update)
     meter.reset()
     cohort = cohort_of([Training(config, part, seed=n, device=device) for n in range(members)])
     cohort.advance(1)

@@ -104,6 +104,7 @@ def test_every_training_setting_is_in_the_job_file(arm: str, tmp_path: Path) -> 
     choices: dict[str, Any] = {
         "depth": 2, "hidden_size": 6, "residual": True, "optimizer": "rmsprop", "batch_size": 7,
         "weight_decay": 1e-05, "gradient_clip": None, "max_epochs": 2, "dropout": 0.1,
+        "schedule": "plateau", "warm_up": 1, "decay_after": 1, "decay_factor": 0.5, "patience": 1,
     }  # fmt: skip
     unusual = {"heads": 2, "forget_bias": "zero", "recurrent_init": "xavier", "zoneout": 0.1}
     cell = parse(arm)

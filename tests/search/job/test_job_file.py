@@ -297,11 +297,21 @@ def test_an_unmeetable_budget_is_refused_where_it_stands() -> None:
             "training: {precision: tf32}\nresources: {gpus_per_trial: auto, cpu_trials: true}\n",
             "nodes without a GPU run in float32",
         ),
+        ("training: {decay_after: 3}\n", "no schedule is step or plateau"),
+        ("training: {schedule: cosine, decay_factor: 0.5}\n", "no schedule is step or plateau"),
+        ("training: {max_epochs: 9, patience: 9}\n", "patience changes nothing"),
+        ("training: {max_epochs: 9}\nspace: {warm_up: {choices: [9, 12]}}\n", "reaches its"),
     ],
 )
 def test_a_setting_that_nothing_reads_is_warned_of(more: str, text: str) -> None:
     (warning,) = loads(SMALLEST + more).warnings
     assert text in warning
+
+
+def test_schedules_and_patience_that_act_are_not_warned_of() -> None:
+    text = "space: {schedule: {choices: [constant, step]}, patience: {choices: [null, 5]}}\n"
+    text += "training: {max_epochs: 9, warm_up: 2, decay_after: 2, decay_factor: 0.5}\n"
+    assert loads(SMALLEST + text).warnings == ()
 
 
 def test_a_precision_without_a_recurrent_cell_is_warned_of() -> None:

@@ -43,7 +43,7 @@ def assert_steps_agree(name: str, decay: float, *, fused: bool = False, **tolera
         gradients = [torch.randn(start.shape, generator=generator) for start in starts]
         for other, gradient in zip(theirs, gradients, strict=True):
             other.grad = gradient.clone()
-        optimizers.step(config, ours, gradients, states)
+        optimizers.step(config, config.learning_rate, ours, gradients, states)
         optimizer.step()
         for mine, other in zip(ours, theirs, strict=True):
             if tolerance:

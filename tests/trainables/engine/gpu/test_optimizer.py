@@ -31,6 +31,11 @@ class Alone:
     optimizer_state: optimizers.State
     device: str = "cpu"
 
+    @property
+    def rate(self) -> float:
+        """The learning rate of the epoch."""
+        return self.config.learning_rate
+
 
 class Stacked:
     """The same models' weights and states in one memory."""
