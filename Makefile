@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .PHONY: demo test test-slow test-gpu-interpreted check bench-stock bench-cells bench-fused bench-overhead bench-report \
-	bench-time-to-best bench-search bench-verdict bench-verdict-bank bench-verdict-jobs bench-gpu bench-gpu-compile clean
+	bench-time-to-best bench-search bench-verdict bench-verdict-bank bench-verdict-jobs bench-published bench-gpu bench-gpu-compile clean
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -72,6 +72,10 @@ bench-search: $(READY)
 # What the verdict's rules do where the truth is known, beside the bounds they must keep; minutes.
 bench-verdict: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/verdict.py
+
+# Test scores of four small jobs beside published ones; minutes.
+bench-published: $(READY)
+	$(BIN)/python tests/benchmarks/published.py
 
 # How often an arm is called better than itself on real trainings, which take six minutes at first.
 bench-verdict-bank: $(READY)
