@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from search.job.confirm_section import ConfirmSection
+from search.job.control_trials import CONTROLS, TRIALS_EACH, usual_share
 from search.job.feasibility import sampler_faults
 from search.job.objectives import Objective
 from search.job.pruner_sections import PrunerSection, fitting_pruner
@@ -115,10 +116,11 @@ class SearchSection(Section):
         fitting_pruner("tpe", None), description="What stops unpromising trials: a kind, or more."
     )
     control_fraction: Number = Field(
-        0.25,
+        0.0,
         ge=0,
         le=1,
-        description="Share of trials drawn at random and trained to their end, alike in every arm.",
+        description="Share of trials drawn at random and trained to their end, alike in every arm. "
+        f"Default: {CONTROLS} trials, where there are {CONTROLS * TRIALS_EACH} or more; else none.",
     )
     seed: Integer = Field(0, ge=0, description="Fixes what is tried and every derived seed.")
     objectives: tuple[Objective, ...] = Field(
@@ -155,6 +157,8 @@ class SearchSection(Section):
             raise refusal([Fault(rule, "remove all but one", (given[1],))])
         if not given:
             object.__setattr__(self, "trials", 20)  # frozen for everybody but this validator
+        if "control_fraction" not in self.model_fields_set:
+            object.__setattr__(self, "control_fraction", usual_share(self.trials))
         pruner = self.pruner if "pruner" in self.model_fields_set else None
         object.__setattr__(self, "pruner", fitting_pruner(self.sampler, pruner))
         return self

@@ -30,6 +30,9 @@ from spaces.hyperparameters import UNSEARCHED
 from spaces.space import plain_space
 from spaces.tasks import TaskInfo, TaskSpec
 
+#: Keys of the search section whose defaults were others in earlier versions.
+_CHANGED_DEFAULTS = ("control_fraction",)
+
 
 @dataclass(frozen=True)
 class JobSpec:
@@ -130,7 +133,7 @@ class JobSpec:
         """Return the job with the space of another one's dump where its own file says nothing.
 
         What is tried by default may have changed since a job was begun, and so may have whether own
-        data is standardised.
+        data is standardised and how it is searched.
         """
         dump, given = self.dump(), self._file.space.dump()
         space = {
@@ -140,7 +143,14 @@ class JobSpec:
         task = dump["task"]
         if "standardise" in task and "standardise" not in self.task.model_fields_set:
             task = {**task, "standardise": begun["task"].get("standardise", True)}
-        return JobSpec.from_dump({**dump, "space": space, "task": task}, self.base)
+        search = {
+            key: value
+            if key in self.search.model_fields_set or key not in _CHANGED_DEFAULTS
+            else begun["search"].get(key, value)
+            for key, value in dump["search"].items()
+        }
+        changed = {"space": space, "task": task, "search": search}
+        return JobSpec.from_dump({**dump, **changed}, self.base)
 
     def refusal(self, faults: Iterable[Fault]) -> InputError:
         """Return the error that reports these faults with their lines in the job file."""
