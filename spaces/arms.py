@@ -95,12 +95,16 @@ class Arm:
             found.update(self._read_by(branch, *branch.cells))
         return {name: domain for name, domain in found.items() if not isinstance(domain, Fixed)}
 
-    def faults(self, *, causal: bool) -> list[Fault]:
+    def faults(self, *, causal: bool, classes: bool = True) -> list[Fault]:
         """Return the faults that need no look at data; paths start with a key of the space.
 
-        causal: whether the task forbids models to see the future.
+        causal: whether the task forbids models to see the future; classes: whether it has classes.
         """
-        return [*self._direction_faults(causal), *self._heads_faults(), *self._unread_faults()]
+        faults = [*self._direction_faults(causal), *self._heads_faults(), *self._unread_faults()]
+        if not classes and self.space["class_weights"] != Fixed(None):
+            rule = f"arm {self.name} must have class_weights null: this task has no classes"
+            faults.append(Fault(rule, "remove the key", ("class_weights",)))
+        return faults
 
     def budget_faults(self) -> list[Fault]:
         """Return the combinations that cannot meet the budget of parameters. The arm is bound."""

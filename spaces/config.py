@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from spaces.hyperparameters import (
     HYPERPARAMETERS,
+    ClassWeights,
     ForgetBias,
     Optimizer,
     Precision,
@@ -59,6 +60,7 @@ class TrialConfig(BaseModel):
     decay_after: Annotated[int, _bounds("decay_after")] = _default("decay_after")
     decay_factor: Annotated[float, _bounds("decay_factor")] = _default("decay_factor")
     patience: Annotated[int | None, _bounds("patience")] = _default("patience")
+    class_weights: ClassWeights | None = _default("class_weights")
 
 
 #: Fields that a stored configuration may lack: those that have a default.

@@ -114,7 +114,7 @@ class Rule:
         if self.kind == "flag":
             return "true or false"
         if self.kind == "name":
-            return listed(self.names, "or")
+            return listed([*self.names, *["null"] * self.nullable], "or")
         text = "a whole number" if self.kind == "integer" else "a number"
         bounds = []
         if self.at_least is not None:
@@ -176,7 +176,7 @@ class Rule:
         if self.kind == "flag":
             return {"type": "boolean"}
         if self.kind == "name":
-            return {"enum": list(self.names)}
+            return {"enum": [*self.names, *[None] * self.nullable]}
         bounds = {"minimum": self.at_least, "exclusiveMinimum": self.above}
         found = {**bounds, "exclusiveMaximum": self.below}
         number = {"type": self.kind, **{k: v for k, v in found.items() if v is not None}}

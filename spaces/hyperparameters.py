@@ -18,6 +18,7 @@ Precision = Literal["float32", "tf32", "bf16"]
 ForgetBias = Literal["default", "zero", "one", "chrono"]
 RecurrentInit = Literal["orthogonal", "xavier"]
 Schedule = Literal["constant", "cosine", "step", "plateau"]
+ClassWeights = Literal["balanced"]
 
 
 class CellTraits(Protocol):
@@ -277,6 +278,14 @@ _TABLE = (
         default=None,
         training=True,
         own=True,
+    ),
+    # Of the training loss alone: what is evaluated weighs all targets alike.
+    Hyperparameter(
+        "class_weights",
+        "How much each class counts in training: balanced (rare ones more), or null (all alike).",
+        Rule("name", names=get_args(ClassWeights), nullable=True),
+        default=None,
+        training=True,
     ),
 )
 

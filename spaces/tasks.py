@@ -1,7 +1,6 @@
-"""What is known of a task without its data: its part of the job file, kind, sizes and metrics."""
+"""What is known of a task without its data: its part of the job file, its kind and its sizes."""
 
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
@@ -10,82 +9,9 @@ from pydantic import Discriminator, Field, StrictBool, Tag, model_validator
 
 from spaces.archived import ARCHIVED
 from spaces.fields import Fault, Integer, Section, Text, refusal
+from spaces.kinds import FORMULAS, METRICS, Metric, TaskKind, evaluated, has_classes, is_causal
 from spaces.own_data import SHORT, Columns, DataSection, Label
 from spaces.text import listed, show, suggestion
-
-TaskKind = Literal["classification", "regression", "next-token", "next-step"]
-Direction = Literal["maximize", "minimize"]
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A figure that ranks trained models on validation data."""
-
-    name: str
-    direction: Direction
-
-    @property
-    def maximize(self) -> bool:
-        """Whether greater values are better."""
-        return self.direction == "maximize"
-
-    @property
-    def ceiling(self) -> float | None:
-        """The best value that there is, where a good model may reach it: 1 of an accuracy."""
-        return 1.0 if self.name == "accuracy" else None
-
-    def cost(self, value: float) -> float:
-        """Return a value with the sign with which less is better."""
-        return -value if self.maximize else value
-
-    def best(self, values: Iterable[float]) -> float:
-        """Return the best of some values. Raises ValueError where there are none."""
-        return max(values) if self.maximize else min(values)
-
-
-#: The metrics of each kind of task; the first is the default one. "loss" is what training
-#: minimises: cross-entropy in nats (classification, next-token), mean squared error (regression; of
-#: standardised targets, where they are standardised, while mse is in the units of the data), or the
-#: negative log-likelihood summed over labels and averaged over frames (next-step).
-METRICS: dict[TaskKind, tuple[Metric, ...]] = {
-    "classification": (Metric("accuracy", "maximize"), Metric("loss", "minimize")),
-    "regression": (Metric("mse", "minimize"), Metric("loss", "minimize")),
-    "next-token": (
-        Metric("bits-per-token", "minimize"),
-        Metric("accuracy", "maximize"),
-        Metric("loss", "minimize"),
-    ),
-    "next-step": (Metric("nll", "minimize"), Metric("loss", "minimize")),
-}
-
-#: How each metric follows from sums over targets: their losses, how many were predicted correctly,
-#: how many there are; and from what a difference of 1 in the losses is in the units of the data.
-FORMULAS: dict[str, Callable[[float, float, float, float], float]] = {
-    "loss": lambda loss, correct, count, unit: loss / count,
-    "accuracy": lambda loss, correct, count, unit: correct / count,
-    "mse": lambda loss, correct, count, unit: loss / count * unit**2,
-    "nll": lambda loss, correct, count, unit: loss / count,
-    "bits-per-token": lambda loss, correct, count, unit: loss / count / math.log(2),
-}
-
-
-def compute_metrics(
-    kind: TaskKind, loss: float, correct: float, count: float, unit: float = 1.0
-) -> dict[str, float]:
-    """Return all metrics of a kind of task by name, from sums over `count` targets (see FORMULAS).
-
-    loss: what training minimises, summed; correct: targets that were predicted, 0 where a task has
-    no classes; unit: what a difference of 1 between targets is in the units of the data, where the
-    targets are standardised. Raises ZeroDivisionError where there are no targets.
-    """
-    return {
-        metric.name: FORMULAS[metric.name](loss, correct, count, unit) for metric in METRICS[kind]
-    }
-
-
-def is_causal(kind: TaskKind) -> bool:
-    """Return whether a model for this kind of task must not see the future."""
-    return kind in ("next-token", "next-step")
 
 
 @dataclass(frozen=True)
@@ -116,8 +42,13 @@ class TaskInfo:
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        """All metrics that an evaluation of this kind of task returns."""
-        return METRICS[self.kind]
+        """All metrics that an evaluation of the task returns."""
+        return evaluated(self.kind, self.metric)
+
+    @property
+    def by_part(self) -> bool:
+        """Whether the metric that decides needs all predictions of a part at once."""
+        return self.metric.name not in FORMULAS
 
     @property
     def causal(self) -> bool:
@@ -139,6 +70,16 @@ class TaskSection(Section):
     def of_kind(self) -> TaskKind:
         """The task's kind, whether it is built in or the user's own."""
         raise NotImplementedError
+
+    @property
+    def causal(self) -> bool:
+        """Whether a model must not see the future (next-token and next-step tasks)."""
+        return is_causal(self.of_kind)
+
+    @property
+    def classes(self) -> bool:
+        """Whether a training may weigh classes."""
+        return has_classes(self.of_kind)
 
     @property
     def label(self) -> str:

@@ -11,7 +11,7 @@ from rich.markup import escape
 from search.cli.options import AsJson, user_path
 from search.cli.terminal import Terminal, print_json, print_note, print_text
 from spaces.errors import InputError
-from spaces.tasks import TaskKind
+from spaces.kinds import TaskKind
 from spaces.text import named
 
 if TYPE_CHECKING:

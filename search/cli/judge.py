@@ -11,7 +11,7 @@ from rich.markup import escape
 from search.cli.options import AsJson, user_path
 from search.cli.terminal import below_here, print_json, print_note, wide_console
 from spaces.errors import InputError
-from spaces.tasks import METRICS, Direction
+from spaces.kinds import METRICS, Direction
 from spaces.text import show
 
 app = typer.Typer()
@@ -60,7 +60,7 @@ def judge(
     """
     from search.results import elsewhere, terminal
     from search.results.evidence.pairs import parse_margin
-    from spaces.tasks import Metric
+    from spaces.kinds import Metric
 
     directions = {known.name: known.direction for own in METRICS.values() for known in own}
     chosen = direction or directions.get(metric)

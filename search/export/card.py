@@ -12,7 +12,8 @@ from search.results.read import Results
 from search.spread import Spread
 from spaces.cells import find
 from spaces.config import TrialConfig
-from spaces.tasks import BuiltIn, Metric, TaskInfo, TaskKind
+from spaces.kinds import Metric, TaskKind
+from spaces.tasks import BuiltIn, TaskInfo
 from spaces.text import named, show
 from trainables.data.sequences import Data, Sequences
 from trainables.data.tasks import LOADERS

@@ -13,12 +13,14 @@ from search.export.prediction import Prediction, check_output
 from search.journal.records import check_task
 from spaces.config import TrialConfig, completed
 from spaces.errors import InputError
-from spaces.tasks import TaskInfo, compute_metrics
+from spaces.kinds import compute_metrics
+from spaces.tasks import TaskInfo
 from spaces.text import first_line, show
 from trainables.data.formats.labels import encode_as
 from trainables.data.formats.own import read_new
 from trainables.data.formats.ragged import Ragged
 from trainables.data.sequences import Sequences
+from trainables.part_metrics import part_metric
 
 #: Float32 numbers that a batch may need for inputs, outputs or attention (a single sequence may
 #: need more).
@@ -216,10 +218,12 @@ class _Scores:
     def __init__(self, info: TaskInfo, n: int, unit: float) -> None:
         self._info, self._unit = info, unit
         self._loss, self._hits, self._count = np.zeros(n), np.zeros(n), np.zeros(n)
+        self._predicted: tuple[Array, Array] | None = None  #: outputs and targets of all sequences
 
     def add_sequences(self, outputs: Array, y: Array) -> None:
         """Score classification or regression: one target a sequence."""
         self._count[:] = 1
+        self._predicted = outputs, y
         if self._info.kind == "regression":
             errors = outputs[:, 0].astype(np.float64) - y.astype(np.float32)
             self._loss[:] = (errors / self._unit) ** 2
@@ -255,4 +259,9 @@ class _Scores:
         if count == 0:
             return {}
         loss, hits = self._loss[chosen].sum(), self._hits[chosen].sum()
-        return compute_metrics(self._info.kind, float(loss), float(hits), float(count), self._unit)
+        sums = float(loss), float(hits), float(count)
+        found = compute_metrics(self._info.kind, *sums, self._unit)
+        if self._info.by_part and self._predicted is not None:
+            name, (outputs, y) = self._info.metric.name, self._predicted
+            found[name] = part_metric(name, outputs[chosen], y[chosen])
+        return found

@@ -22,16 +22,22 @@ from search.job.objectives import Objective
 from search.job.pruner_sections import PrunerSection, fitting_pruner
 from search.job.resources_section import ResourcesSection
 from search.job.samplers import SAMPLERS, sampler_name
+from search.job.server_sections import StorageSection, TrackingSection
 from search.job.start_section import StartSection, start_faults
 from search.job.unread import precision_warnings, schedule_warnings
-from search.job.urls import Url
 from spaces.arm_section import ArmSection, ArmWritten
 from spaces.arms import Arm
 from spaces.domains import Domain, Fixed, Value, ValueKey, plain
 from spaces.fields import Fault, Integer, Name, Number, Section, Text, refusal
-from spaces.hyperparameters import DEFAULTS, FIXED_BY_TRAINING, HYPERPARAMETERS, NUMERIC_DEFAULTS
+from spaces.hyperparameters import (
+    DEFAULTS,
+    FIXED_BY_TRAINING,
+    HYPERPARAMETERS,
+    NUMERIC_DEFAULTS,
+    ClassWeights,
+)
 from spaces.space import Space, plain_space
-from spaces.tasks import TaskSpec, is_causal
+from spaces.tasks import TaskSpec
 from spaces.text import listed, show
 
 #: A section with a key for each row of the table of hyperparameters that training fixes.
@@ -57,6 +63,7 @@ class TrainingSection(_TrainingKeys):
 
     if TYPE_CHECKING:
         max_epochs: int
+        class_weights: ClassWeights | None
 
     seed: Integer | None = Field(
         None, ge=0, description="Training seed of every trial; null derives one for each."
@@ -178,31 +185,6 @@ class SearchSection(Section):
         return objectives
 
 
-class TrackingSection(Section):
-    """Where runs are recorded for people."""
-
-    uri: Annotated[Text, Url("http", "https")] | None = Field(
-        None, description="http(s)://… of an MLflow server; null is SQLite in the runs folder."
-    )
-
-
-class StorageSection(Section):
-    """Where journal and checkpoints are stored. Passwords come from the environment alone."""
-
-    study: Annotated[Text, Url("postgresql")] | None = Field(
-        None, description="postgresql://user@host/database; null is the job's folder."
-    )
-    checkpoints: Annotated[Text, Url("s3")] | None = Field(
-        None, description="s3://bucket/prefix; null is the job's folder."
-    )
-    keep_best: Integer | None = Field(
-        10,
-        ge=1,
-        description="Complete trials of each arm that keep their weights, beside finalists; "
-        "null is all.",
-    )
-
-
 class JobFile(Section):
     """A gatesearch job: one experiment that compares cells on one task."""
 
@@ -234,7 +216,10 @@ class JobFile(Section):
     @field_validator("training")
     @classmethod
     def _check_training(cls, training: TrainingSection, info: ValidationInfo) -> TrainingSection:
-        space = info.data.get("space")
+        space, task = info.data.get("space"), info.data.get("task")
+        if task is not None and training.class_weights is not None and not task.classes:
+            rule = f"class_weights must be null for {task.of_kind}, which has no classes to weigh"
+            raise refusal([Fault(rule, "remove the key", ("class_weights",))])
         twice = [
             key
             for key in FIXED_BY_TRAINING
@@ -265,10 +250,11 @@ class JobFile(Section):
                 faults.append(Fault(rule, remedy, (number,)))
             first.setdefault(arm.title, number)
         if {"task", "space", "training"} <= info.data.keys():
-            space, causal = info.data["space"], is_causal(info.data["task"].of_kind)
+            space, task = info.data["space"], info.data["task"]
             resolved = resolve_arms(arms, space, info.data["training"], DEFAULTS)
             for number, whole in enumerate(resolved):
-                faults += place_faults(arms[number], number, space, whole.faults(causal=causal))
+                found = whole.faults(causal=task.causal, classes=task.classes)
+                faults += place_faults(arms[number], number, space, found)
         if faults:
             raise refusal(faults)
         return arms

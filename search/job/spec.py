@@ -15,11 +15,10 @@ from search.job.resources_section import ResourcesSection
 from search.job.sections import (
     JobFile,
     SearchSection,
-    StorageSection,
-    TrackingSection,
     TrainingSection,
     place_faults,
 )
+from search.job.server_sections import StorageSection, TrackingSection
 from search.job.start_section import start_limit_faults
 from search.job.yaml_lines import Source, parse, read_text
 from search.job.yaml_text import write

@@ -18,7 +18,8 @@ from pydantic import (
 )
 
 from search.journal.base import JournalError
-from spaces.tasks import METRICS, TaskInfo
+from spaces.kinds import METRICS
+from spaces.tasks import TaskInfo
 from spaces.text import show
 from trainables.checkpoints.base import is_checkpoint_name
 from trainables.training.measured_path import is_measured_path

@@ -42,7 +42,8 @@ from search.journal.trial import AloneTimes, Phase, State, TrialResult
 from search.journal.warm_start import WarmStart
 from spaces.config import TrialConfig
 from spaces.errors import InputError
-from spaces.tasks import Metric, TaskInfo
+from spaces.kinds import Metric
+from spaces.tasks import TaskInfo
 from spaces.text import listed, show
 from trainables.data.baselines import Baseline
 from trainables.training.curve import Epoch
@@ -188,8 +189,7 @@ class JobState:
         self.job_id = ""  #: tells this job from others of its name; made by its first driver
         self.generation = 0
         self.driver: tuple[int, str] | None = None  #: process and host of the latest driver
-        #: Whether controls are drawn alike in every arm and pruners do not see them. A job that an
-        #: earlier version began goes on without.
+        #: Whether controls are alike in every arm and unseen by pruners; not in jobs of before.
         self.common_controls = True
         self.warm_start: WarmStart | None = None
         self.phase = "search"

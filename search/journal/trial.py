@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from spaces.config import TrialConfig
-from spaces.tasks import Metric
+from spaces.kinds import Metric
 from trainables.training.curve import Epoch
 
 State = Literal["complete", "pruned", "diverged", "failed", "running"]

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from spaces.tasks import Metric
+from spaces.kinds import Metric
 
 #: What a caption says about a range of clipped().
 CLIPPED = "The axis leaves out the worst values, at most a tenth; double-click the plot to see all."

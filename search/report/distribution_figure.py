@@ -10,7 +10,7 @@ from search.results.evidence.bands import MOST, Distribution, Reached, distribut
 from search.results.figures import Comparison
 from search.results.format import value
 from search.results.read import Results
-from spaces.tasks import Metric
+from spaces.kinds import Metric
 from spaces.text import listed
 
 _TITLE = "What control trials reach"

@@ -8,7 +8,7 @@ from search.journal.trial import TrialResult
 from search.report.frame import Style
 from search.results.format import count, plain, plural, seconds
 from search.results.ranking import search_rank
-from spaces.tasks import Metric
+from spaces.kinds import Metric
 
 #: More trials than this are drawn as an even sample of their ranks, and the caption says so.
 POINTS = 1500

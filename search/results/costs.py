@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from search.job.objectives import dominates
 from search.results.figures import ArmSummary, CostFront, CostPoint, Finalist
-from spaces.tasks import Metric
+from spaces.kinds import Metric
 
 
 @dataclass(frozen=True)

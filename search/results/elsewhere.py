@@ -15,7 +15,7 @@ from search.results.evidence.pairs import Margin, Result, Results
 from search.results.evidence.verdict import Verdict
 from search.results.format import plural
 from spaces.errors import InputError, Problem
-from spaces.tasks import Metric
+from spaces.kinds import Metric
 from spaces.text import listed, named, show
 
 #: How a value says that its training diverged.

@@ -37,7 +37,10 @@ def resampled(results: Results, verdict: Verdict) -> dict[tuple[str, str], Inter
             found = dict(_scored(place, own))
         except CheckpointError:
             continue
-        shares[arm] = {number: e.shares(results.info.metric.name) for number, e in found.items()}
+        own_shares = {number: e.shares(results.info.metric.name) for number, e in found.items()}
+        if any(one is None for one in own_shares.values()):
+            return {}  # a metric that is no mean over examples
+        shares[arm] = {number: one for number, one in own_shares.items() if one is not None}
         counts = next((e.count.astype(np.float64) for e in found.values()), counts)
     if counts is None:
         return {}

@@ -9,7 +9,7 @@ from search.results.learning_rates import GoodRates
 from search.results.time_to_target import TimeToTarget
 from search.spread import Spread
 from spaces.config import TrialConfig
-from spaces.tasks import Metric
+from spaces.kinds import Metric
 
 #: How far the job is; figures of an unfinished one are provisional.
 Progress = Literal["searching", "confirming", "done"]

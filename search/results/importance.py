@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from search.journal.trial import TrialResult
 from search.results.settings import varying
-from spaces.tasks import Metric
+from spaces.kinds import Metric
 
 if TYPE_CHECKING:
     from sklearn.tree import DecisionTreeRegressor

@@ -20,7 +20,7 @@ from scipy.special import betaincinv
 from search.results.evidence.bands import FEWEST
 from spaces.arms import Arm
 from spaces.domains import Range
-from spaces.tasks import Metric
+from spaces.kinds import Metric
 
 KEPT = 0.9  #: of the best control's gain over the best trivial prediction
 _ALPHA = 0.05

@@ -24,7 +24,7 @@ from functools import cached_property
 
 from search.journal.replay import TrialState
 from search.journal.trial import TrialResult
-from spaces.tasks import Metric
+from spaces.kinds import Metric
 
 CHOOSING = 10  #: replicates of each finalist by which an arm's leader is chosen
 

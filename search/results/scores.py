@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from search.journal.trial import TrialResult
 from search.results.evidence.pairs import Result
 from search.results.ranking import candidates
-from spaces.tasks import Metric
+from spaces.kinds import Metric
 
 
 def replicate_results(

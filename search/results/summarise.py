@@ -36,7 +36,7 @@ from search.results.siblings import also_scored
 from search.results.time_to_target import common_target, time_to_target
 from search.spread import Spread
 from spaces.arms import Arm
-from spaces.tasks import Metric
+from spaces.kinds import Metric
 from trainables.training.measured_path import parts
 
 

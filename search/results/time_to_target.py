@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from search.journal.trial import TrialResult
 from search.results.evidence.median import median_interval
-from spaces.tasks import Metric
+from spaces.kinds import Metric
 
 
 @dataclass(frozen=True)

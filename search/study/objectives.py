@@ -6,7 +6,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from search.study.optuna_compat import with_outcome
-from spaces.tasks import Metric
+from spaces.kinds import Metric
 
 
 class Objectives:

@@ -15,7 +15,7 @@ from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from spaces.tasks import Direction
+from spaces.kinds import Direction
 
 #: The trial attribute that samplers and `FrozenTrial.constraints` read as a constraint.
 LATENCY_CONSTRAINT = "constraints:latency_ms"

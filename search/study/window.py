@@ -8,7 +8,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.job.objectives import dominates
 from search.study.optuna_compat import with_outcome
-from spaces.tasks import Metric
+from spaces.kinds import Metric
 
 #: Trials that a window shows for their values. With 30, and 100 latest ones, searches stalled.
 BEST = 50

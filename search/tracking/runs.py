@@ -19,7 +19,7 @@ from search.tracking.clean import clean_name, clean_params, clean_tags, flatten,
 from search.tracking.mlflow_compat import LONGEST_DATA_NAME, LONGEST_DATA_SOURCE, NOTE_TAG
 from search.tracking.state import JOB_KEY
 from search.tracking.verdict import ToldVerdict
-from spaces.tasks import Metric
+from spaces.kinds import Metric
 from trainables.training.measured_path import joined
 
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]

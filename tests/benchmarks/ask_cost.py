@@ -48,7 +48,8 @@ from search.study.optuna_compat import StoredStudy
 from search.study.sampler_storage import SuggestionStorage
 from search.study.seeds import derive_seed
 from search.study.window import TrialWindow
-from spaces.tasks import Metric, TaskInfo
+from spaces.kinds import Metric
+from spaces.tasks import TaskInfo
 
 INFO = TaskInfo(
     name="synthetic",

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from spaces.config import TrialConfig
-from spaces.tasks import METRICS, TaskInfo
+from spaces.kinds import METRICS
+from spaces.tasks import TaskInfo
 from trainables.data.redealing import Split, redeal
 from trainables.data.sequences import Data, Sequences
 from trainables.layers.model import Model

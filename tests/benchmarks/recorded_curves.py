@@ -26,7 +26,8 @@ from search.study.sampling import Answers
 from spaces.arms import Arm, Ask
 from spaces.config import TrialConfig
 from spaces.domains import Domain, Range
-from spaces.tasks import Metric, TaskInfo
+from spaces.kinds import Metric
+from spaces.tasks import TaskInfo
 from trainables.training.curve import Epoch
 from trainables.worker.messages import TrialAssignment, TrialReport
 

@@ -29,6 +29,7 @@ LATER_SETTINGS = {
     "decay_after": 5,
     "decay_factor": 0.3,
     "patience": None,
+    "class_weights": None,
 }
 #: Fields of a record that another run, or another processor, changes.
 OF_ONE_RUN = ("train_seconds", "checkpoint", "value", "curve", "test")

@@ -14,7 +14,8 @@ from search.job.spec import JobSpec
 from search.journal.trial import AloneTimes
 from search.results.read import Results
 from search.run.claims import installed_jobs
-from spaces.tasks import METRICS, TaskInfo
+from spaces.kinds import METRICS
+from spaces.tasks import TaskInfo
 from trainables.data.baselines import Baseline
 from trainables.training.curve import Epoch
 

@@ -38,6 +38,7 @@ _VALUES: dict[str, st.SearchStrategy[Any]] = {
     "max_epochs": st.integers(2, 100),
 }
 _WITHOUT_RANGES = ("hidden_size", "heads")  # not every value in a range would do
+_OF_CLASSES = ("class_weights",)  #: refused by tasks without classes
 
 
 def values(row: Hyperparameter) -> st.SearchStrategy[Any]:
@@ -70,7 +71,9 @@ def spaces(*, causal: bool = False) -> st.SearchStrategy[dict[str, Any]]:
     rows = [
         row
         for row in HYPERPARAMETERS.values()
-        if row.searchable and (row.need is None or row.need.warn_only)
+        if row.searchable
+        and (row.need is None or row.need.warn_only)
+        and row.name not in _OF_CLASSES
     ]
     one_way = {"bidirectional"} if causal else set()
     return st.fixed_dictionaries(
@@ -172,7 +175,11 @@ _SECTIONS: dict[str, st.SearchStrategy[Any]] = {
     "training": st.fixed_dictionaries(
         {},
         optional={
-            **{row.name: values(row) for row in HYPERPARAMETERS.values() if row.training},
+            **{
+                row.name: values(row)
+                for row in HYPERPARAMETERS.values()
+                if row.training and row.name not in _OF_CLASSES
+            },
             "seed": st.none() | st.integers(0, 2**70),
         },
     ),

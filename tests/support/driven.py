@@ -12,7 +12,8 @@ from search.journal.open import open_journal, open_reader
 from search.journal.postgres import PostgresReader
 from search.journal.replay import JobState
 from search.run.driver import Driver
-from spaces.tasks import Metric, TaskInfo
+from spaces.kinds import Metric
+from spaces.tasks import TaskInfo
 from trainables.training.curve import Epoch
 from trainables.training.schedule import stops_early
 from trainables.worker.messages import TrialAssignment, TrialReport
@@ -30,7 +31,7 @@ INFO = TaskInfo(
 
 #: Settings that the first jobs had not. What is simulated stays the same when some are added.
 LATER = {"forget_bias", "precision", "recurrent_init", "weight_drop", "zoneout"}
-LATER |= {"schedule", "warm_up", "decay_after", "decay_factor", "patience"}
+LATER |= {"schedule", "warm_up", "decay_after", "decay_factor", "patience", "class_weights"}
 
 
 def job(folder: Path, **changes: dict[str, Any]) -> JobSpec:

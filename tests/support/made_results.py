@@ -15,7 +15,8 @@ from search.job.spec import JobSpec
 from search.journal.trial import State, TrialResult
 from search.results.read import Results
 from spaces.config import TrialConfig
-from spaces.tasks import METRICS, TaskInfo
+from spaces.kinds import METRICS
+from spaces.tasks import TaskInfo
 from trainables.training.curve import Epoch
 
 _QUALITY = {"rnn": 0.06, "lstm": 0.015, "gru": 0.02}

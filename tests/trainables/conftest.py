@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from spaces.tasks import METRICS, TaskInfo, TaskKind
+from spaces.kinds import METRICS, TaskKind
+from spaces.tasks import TaskInfo
 from trainables.data.sequences import Data, Sequences, fingerprint
 
 MakeData = Callable[..., Data]
@@ -46,7 +47,11 @@ def make_data() -> MakeData:
     """Return a function that makes a tiny ragged data set of the given kind, read-only."""
 
     def make(
-        kind: TaskKind = "classification", count: int = 24, longest: int = 9, shortest: int = 2
+        kind: TaskKind = "classification",
+        count: int = 24,
+        longest: int = 9,
+        shortest: int = 2,
+        metric: str | None = None,
     ) -> Data:
         draw = np.random.default_rng(5)
         splits = [_sequences(kind, count, shortest, longest, draw) for _ in range(3)]
@@ -56,7 +61,8 @@ def make_data() -> MakeData:
                     array.setflags(write=False)
         sizes = {"classification": (3, 2), "regression": (3, 1)}
         inputs, outputs = sizes.get(kind, (5, 5) if kind == "next-token" else (3, 3))
-        info = TaskInfo("tiny", kind, inputs, outputs, longest, METRICS[kind][0])
+        decisive = next((m for m in METRICS[kind] if m.name == metric), METRICS[kind][0])
+        info = TaskInfo("tiny", kind, inputs, outputs, longest, decisive)
         return Data(replace(info, fingerprint=fingerprint(*splits)), *splits)
 
     return make

@@ -20,11 +20,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spaces.tasks import TaskKind, compute_metrics
+from spaces.kinds import TaskKind, compute_metrics
 from trainables.data.sequences import Data, Sequences
+from trainables.part_metrics import part_metric
 
-#: Sums over the targets of a part: of their losses, of correct predictions, of targets.
-Sums = tuple[float, float, float]
+#: Sums over the targets of a part: of their losses, of correct predictions, of targets; and the
+#: same output [O] for every target, where a metric may need all predictions of a part at once.
+Sums = tuple[float, float, float] | tuple[float, float, float, "Array"]
 Score = Callable[[Sequences], Sums]
 Array = NDArray[Any]
 
@@ -46,8 +48,14 @@ def baselines(data: Data) -> list[Baseline]:
     """Return the baselines of a task's kind, the simplest one first."""
 
     def metrics(score: Score, part: Sequences) -> dict[str, float]:
-        loss, correct, count = map(float, score(part))
-        return compute_metrics(data.info.kind, loss, correct, count, data.unit)
+        loss, correct, count, *same = score(part)
+        sums = float(loss), float(correct), float(count)
+        found = compute_metrics(data.info.kind, *sums, data.unit)
+        name = data.info.metric.name
+        for output in same if data.info.by_part else ():
+            outputs = np.tile(np.atleast_1d(output), (len(part), 1))
+            found[name] = part_metric(name, outputs, _targets(part), data.unit)
+        return found
 
     drawn = data.dealing.by == "draws"
     sizes = len(data.test), None if drawn else len(data.train) + len(data.validation)
@@ -64,7 +72,7 @@ def _majority_class(data: Data) -> Score:
 
     def score(part: Sequences) -> Sums:
         y = _targets(part)
-        return -log_p[y].sum(), (y == majority).sum(), len(y)
+        return -log_p[y].sum(), (y == majority).sum(), len(y), log_p
 
     return score
 
@@ -74,7 +82,7 @@ def _target_mean(data: Data) -> Score:
 
     def score(part: Sequences) -> Sums:
         y = _targets(part).astype(np.float64)
-        return np.square(y - mean).sum(), 0, len(y)
+        return np.square(y - mean).sum(), 0, len(y), mean
 
     return score
 

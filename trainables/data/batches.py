@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spaces.tasks import TaskKind, is_causal
+from spaces.kinds import TaskKind, is_causal
 from trainables.data.sequences import Sequences
 
 #: Padded steps in a batch of an evaluation, at most (a single sequence may be longer).
@@ -28,6 +28,7 @@ class Batch:
     x: Tensor
     lengths: Tensor
     targets: Tensor
+    class_weights: Tensor | None = None  #: [classes] of the loss in training; None: all the same
 
     @property
     def ragged(self) -> bool:
@@ -38,14 +39,18 @@ class Batch:
         """Return the batch on another device; itself where it is there already."""
         if device == self.x.device:
             return self
-        return Batch(self.x.to(device), self.lengths.to(device), self.targets.to(device))
+        weights = None if self.class_weights is None else self.class_weights.to(device)
+        return Batch(self.x.to(device), self.lengths.to(device), self.targets.to(device), weights)
 
 
 class Batches:
     """Makes batches of one split. Sequences too short to hold a target are left out."""
 
-    def __init__(self, sequences: Sequences, kind: TaskKind) -> None:
-        self._sequences = sequences
+    def __init__(
+        self, sequences: Sequences, kind: TaskKind, class_weights: Tensor | None = None
+    ) -> None:
+        """class_weights: [classes] of the loss that batches are trained with."""
+        self._sequences, self.class_weights = sequences, class_weights
         self._shifted = is_causal(kind)  # targets are x, one step on
         self._lengths = sequences.lengths - self._shifted
         self._usable = np.flatnonzero(self._lengths > 0)
@@ -97,7 +102,7 @@ class Batches:
         at_TB = self._sequences.starts[chosen] + np.minimum(steps_T1, lengths - 1)
         padded = self._padded(at_TB, padding_TB)
         targets = self._padded(at_TB + 1, padding_TB) if self._shifted else self.targets(chosen)
-        return Batch(padded, torch.from_numpy(lengths), targets)
+        return Batch(padded, torch.from_numpy(lengths), targets, self.class_weights)
 
     def lengths(self, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return how many steps of the chosen sequences are read."""

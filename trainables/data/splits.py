@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
+from spaces.kinds import TaskKind
 from spaces.own_data import Columns, Label
-from spaces.tasks import TaskKind
 from trainables.data.sequences import Dealing, Sequences
 
 

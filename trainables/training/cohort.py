@@ -173,11 +173,11 @@ class Cohort(Advancing):
         torch.autograd.backward(means)
         self._layers.backward(done, [f.grad for f in features if f.grad is not None])
         # Outputs of all chunks at once would fill the caches, and training reads none.
-        return [replace(scored, loss=scored.loss.detach(), classes=None) for scored in scores]
+        return [replace(scored, loss=scored.loss.detach(), predicted=None) for scored in scores]
 
     def _evaluate(self, active: list[int], split: str) -> list[dict[str, float]]:
         kind = self._data.info.kind
-        totals = {i: Totals(kind, self.members[i].data.unit) for i in active}
+        totals = {i: Totals(self._data.info, self.members[i].data.unit) for i in active}
         batches = {i: Batches(getattr(self.members[i].data, split), kind) for i in active}
         choices = [[(i, chosen_B) for chosen_B in batches[i].ordered_choices()] for i in active]
         with torch.no_grad():
@@ -216,7 +216,8 @@ class Cohort(Advancing):
             batch = batches.batch(chosen_B)
         else:
             lengths = torch.from_numpy(batches.lengths(chosen_B))
-            batch = Batch(torch.empty(int(lengths[0]), 0), lengths, batches.targets(chosen_B))
+            none, targets = torch.empty(int(lengths[0]), 0), batches.targets(chosen_B)
+            batch = Batch(none, lengths, targets, batches.class_weights)
         return SCORES[info.kind](self.members[i].model.readout(features), batch)
 
 

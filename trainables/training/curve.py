@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from spaces.tasks import Metric
+from spaces.kinds import Metric
 
 
 @dataclass(frozen=True)

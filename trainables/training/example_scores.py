@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from spaces.tasks import TaskKind
+from spaces.kinds import TaskKind
+from spaces.tasks import TaskInfo
 from trainables.data.batches import Batch
 from trainables.training.examples import Examples
 
@@ -57,8 +58,12 @@ EACH: dict[TaskKind, Callable[[Tensor, Batch], Each]] = {
 class ExampleScores:
     """Collects the scores of a part's examples, batch by batch."""
 
-    def __init__(self, kind: TaskKind, number: int, unit: float) -> None:
+    def __init__(self, info: TaskInfo, number: int, unit: float) -> None:
+        kind = info.kind
         self._each, self._unit = EACH[kind], unit
+        #: Of tasks that are decided by what needs all predictions at once.
+        self._outputs = np.zeros((number, info.outputs), np.float32) if info.by_part else None
+        self._targets: NDArray[np.generic] | None = None
         self._loss = np.zeros(number, dtype=np.float32)
         self._count = np.zeros(number, dtype=np.int32)
         self._correct = np.zeros(number, dtype=np.int32)
@@ -72,8 +77,13 @@ class ExampleScores:
         self._count[chosen_B] = batch.lengths.cpu().numpy() if self._steps else 1
         if correct_B is not None:
             self._correct[chosen_B] = correct_B.cpu().numpy()
+        if self._outputs is not None:
+            targets = batch.targets.cpu().numpy()
+            if self._targets is None:
+                self._targets = np.zeros((len(self._loss), *targets.shape[1:]), targets.dtype)
+            self._outputs[chosen_B], self._targets[chosen_B] = outputs.float().cpu(), targets
 
     def examples(self) -> Examples:
         """Return the scores; an example too short to hold a target has count 0."""
         correct = self._correct if self._classes else None
-        return Examples(self._loss, self._count, correct, self._unit)
+        return Examples(self._loss, self._count, correct, self._unit, self._outputs, self._targets)

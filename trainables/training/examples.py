@@ -5,6 +5,8 @@ A file of them is an .npz without pickles:
     loss     [n] float32, summed over an example's targets: what training minimises
     correct  [n] int32, targets that were predicted; for tasks with classes alone
     count    [n] int32, targets of an example: 1, or the steps of its sequence
+    outputs  [n, outputs] float32, and targets [n]; of tasks that are decided by a metric that
+             needs all predictions at once (trainables.part_metrics)
     unit     float64, of standardised targets: losses times its square are in the data's units
 
 Examples stand in the order of the part: the test part as loaded, or as it was dealt anew. They are
@@ -22,13 +24,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spaces.tasks import FORMULAS, TaskKind, compute_metrics
+from spaces.kinds import FORMULAS, TaskKind, compute_metrics
 from trainables.checkpoints.base import CheckpointError
 from trainables.files import sync_folder, write_new
+from trainables.part_metrics import part_metric
 
 FILE = "examples.npz"
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # of every member, so that equal scores are equal bytes
-#: All metrics are linear in losses and correct targets, so that they hold for arrays of them too.
+#: These are linear in losses and correct targets, so that they hold for arrays of them too.
 _FORMULAS: Mapping[str, Callable[..., Any]] = FORMULAS
 
 
@@ -40,15 +43,32 @@ class Examples:
     count: NDArray[np.int32]
     correct: NDArray[np.int32] | None = None
     unit: float = 1.0
+    outputs: NDArray[np.float32] | None = None
+    targets: NDArray[np.generic] | None = None
 
-    def metrics(self, kind: TaskKind) -> dict[str, float]:
-        """Return all metrics of a kind of task over these examples, at least one."""
+    def metrics(self, kind: TaskKind, decisive: str) -> dict[str, float]:
+        """Return all metrics of a kind of task over these examples, at least one.
+
+        decisive: the name of the metric that decides the task.
+        """
         correct = 0 if self.correct is None else int(self.correct.sum())
         loss = float(self.loss.sum(dtype=np.float64))
-        return compute_metrics(kind, loss, correct, int(self.count.sum()), self.unit)
+        found = compute_metrics(kind, loss, correct, int(self.count.sum()), self.unit)
+        if decisive not in found:
+            assert self.outputs is not None and self.targets is not None
+            found[decisive] = part_metric(decisive, self.outputs, self.targets, self.unit)
+        return found
 
-    def shares(self, metric: str) -> NDArray[np.float64]:
-        """Return what each example adds to a metric [n]: their sum over that of counts is it."""
+    def shares(self, metric: str) -> NDArray[np.float64] | None:
+        """Return what each example adds to a metric [n]: their sum over that of counts is it.
+
+        None for a metric that is no mean over examples.
+        """
+        if metric == "mae" and self.outputs is not None and self.targets is not None:
+            targets = np.asarray(self.targets, np.float64).reshape(self.outputs.shape)
+            return np.asarray(self.unit * np.abs(self.outputs - targets).mean(axis=-1))
+        if metric not in _FORMULAS:
+            return None
         correct = np.zeros_like(self.loss) if self.correct is None else self.correct
         loss, right = (np.asarray(part, dtype=np.float64) for part in (self.loss, correct))
         return np.asarray(_FORMULAS[metric](loss, right, 1.0, self.unit))
@@ -58,8 +78,9 @@ class Examples:
         content = io.BytesIO()
         arrays: dict[str, NDArray[np.generic]] = {"loss": self.loss, "count": self.count}
         arrays["unit"] = np.array(self.unit)
-        if self.correct is not None:
-            arrays["correct"] = self.correct
+        for name in ("correct", "outputs", "targets"):
+            if (array := getattr(self, name)) is not None:
+                arrays[name] = array
         with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, array in arrays.items():
                 plain = io.BytesIO()
@@ -83,4 +104,5 @@ class Examples:
             raise CheckpointError(f"{folder}/{FILE} has another digest than the journal says")
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             unit = float(arrays["unit"])
-            return cls(arrays["loss"], arrays["count"], arrays.get("correct"), unit)
+            further = (arrays.get(name) for name in ("outputs", "targets"))
+            return cls(arrays["loss"], arrays["count"], arrays.get("correct"), unit, *further)

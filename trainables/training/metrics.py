@@ -7,8 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from spaces.tasks import TaskKind, compute_metrics
+from spaces.kinds import TaskKind, compute_metrics
+from spaces.tasks import TaskInfo
 from trainables.data.batches import Batch
+from trainables.part_metrics import part_metric
 
 
 @dataclass(frozen=True)
@@ -17,14 +19,15 @@ class Scored:
 
     loss: Tensor
     count: int  #: of targets: sequences, or steps where every step has one
-    classes: tuple[Tensor, Tensor] | None = None  #: outputs and true classes
+    predicted: tuple[Tensor, Tensor] | None = None  #: outputs and targets, one row each
+    classes: bool = False  #: whether these targets are classes
 
     @property
     def correct(self) -> int | None:
         """How many targets were predicted correctly; None where a task has no classes."""
-        if self.classes is None:
+        if self.predicted is None or not self.classes:
             return None
-        outputs, targets = self.classes
+        outputs, targets = self.predicted
         return int((outputs.argmax(-1) == targets).sum())
 
 
@@ -37,13 +40,13 @@ def _valid(outputs_TBO: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
     return outputs_TBO[valid_TB], batch.targets[valid_TB]
 
 
-def _classes(outputs: Tensor, targets: Tensor) -> Scored:
-    loss = functional.cross_entropy(outputs, targets, reduction="sum")
-    return Scored(loss, len(targets), (outputs.detach(), targets))
+def _classes(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Scored:
+    loss = functional.cross_entropy(outputs, targets, weights, reduction="sum")
+    return Scored(loss, len(targets), (outputs.detach(), targets), classes=True)
 
 
 def _classification(outputs_BO: Tensor, batch: Batch) -> Scored:
-    return _classes(outputs_BO, batch.targets)
+    return _classes(outputs_BO, batch.targets, batch.class_weights)
 
 
 def _next_token(outputs_TBO: Tensor, batch: Batch) -> Scored:
@@ -61,7 +64,7 @@ def _next_step(outputs_TBO: Tensor, batch: Batch) -> Scored:
 def _regression(outputs_BO: Tensor, batch: Batch) -> Scored:
     targets = batch.targets.view_as(outputs_BO).to(outputs_BO.dtype)
     loss = functional.mse_loss(outputs_BO, targets, reduction="sum") / outputs_BO.shape[-1]
-    return Scored(loss, len(targets))
+    return Scored(loss, len(targets), (outputs_BO.detach(), targets))
 
 
 #: Scores a batch: outputs [B, O] or [T, B, O] against the batch's targets.
@@ -74,19 +77,35 @@ SCORES: dict[TaskKind, Callable[[Tensor, Batch], Scored]] = {
 
 
 class Totals:
-    """Sums over batches, and the metrics of a kind of task over all of them."""
+    """Sums over batches, and the metrics of a task over all of them."""
 
-    def __init__(self, kind: TaskKind, unit: float = 1.0) -> None:
+    def __init__(self, info: TaskInfo, unit: float = 1.0) -> None:
         """Unit: what a difference of 1 between the batches' targets is in the data's own units."""
-        self._kind, self._unit = kind, unit
+        self._info, self._unit = info, unit
         self._loss, self._correct, self._count = 0.0, 0, 0
+        self._predicted: list[tuple[Tensor, Tensor]] = []
 
     def add(self, scored: Scored) -> None:
         """Add one batch."""
         self._loss += float(scored.loss.detach())
         self._count += scored.count
         self._correct += scored.correct or 0
+        if self._info.by_part and scored.predicted is not None:
+            self._predicted.append(scored.predicted)
 
     def metrics(self) -> dict[str, float]:
-        """Return all metrics of this kind of task over the batches so far, at least one."""
-        return compute_metrics(self._kind, self._loss, self._correct, self._count, self._unit)
+        """Return all metrics of the task over the batches so far, at least one."""
+        sums = self._loss, self._correct, self._count
+        found = compute_metrics(self._info.kind, *sums, self._unit)
+        if self._info.by_part:
+            outputs, targets = (torch.cat(parts) for parts in zip(*self._predicted, strict=True))
+            found |= decided_by_part(self._info, outputs, targets, self._unit)
+        return found
+
+
+def decided_by_part(
+    info: TaskInfo, outputs: Tensor, targets: Tensor, unit: float
+) -> dict[str, float]:
+    """Return the metric that decides the task, which needs all predictions of a part."""
+    name = info.metric.name
+    return {name: part_metric(name, outputs.float().cpu().numpy(), targets.cpu().numpy(), unit)}

@@ -18,7 +18,7 @@ are not counted as ones without a better one.
 import math
 
 from spaces.config import TrialConfig
-from spaces.tasks import Metric
+from spaces.kinds import Metric
 from trainables.training.curve import Epoch
 
 #: For measurements, which train as many epochs as they ask for.

@@ -15,12 +15,13 @@ import torch
 from numpy.typing import NDArray
 
 from spaces.hyperparameters import Precision
-from spaces.tasks import compute_metrics
+from spaces.kinds import compute_metrics
 from trainables.data.batches import Batches
 from trainables.data.sequences import Sequences
 from trainables.layers.stacked_model import StackedModel
 from trainables.training.advancing import Advancing
 from trainables.training.measured_path import measured_path
+from trainables.training.metrics import decided_by_part
 from trainables.training.stacked_data import StackedData, on_device
 from trainables.training.stacked_scores import score
 from trainables.training.stacked_step import StackedStep
@@ -29,6 +30,8 @@ from trainables.training.trainer import NOISE_STREAMS, Training, derived_seed, d
 Positions = NDArray[np.int64]
 #: Of each model evaluated: sums of losses, of what is correct, and of counts.
 Totals = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+#: Of a batch, where a metric needs all at once: outputs [K, B, O], targets [K, B], who was chosen.
+Predicted = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 #: Padded steps of all models in one batch of an evaluation, at most.
 EVALUATION_STEPS = 1 << 21
@@ -74,7 +77,7 @@ class StackedCohort(Advancing):
             for i in active:
                 stack.enter_context(self.members[i].at_best())
             stack.enter_context(products(self._first.config.precision))
-            metrics = self._metrics(active, self._begin_evaluation(active, split))
+            metrics = self._metrics(active, *self._begin_evaluation(active, split))
         for i, metric in zip(active, metrics, strict=True):
             found[i] = metric
         return found
@@ -89,7 +92,7 @@ class StackedCohort(Advancing):
         with products(precision):
             scores = self._begin_evaluation(left, "validation")
         yield
-        metrics = dict(zip(left, self._metrics(left, scores), strict=True))
+        metrics = dict(zip(left, self._metrics(left, *scores), strict=True))
         share = (time.perf_counter() - began) / (len(active) + self.beside)
         for i in active:
             self.members[i].record_epoch(losses[i], metrics.get(i, {}), share)
@@ -183,10 +186,13 @@ class StackedCohort(Advancing):
                     chosen_KB[place, : len(chosen_B)] = chosen_B + first[place]
             yield chosen_KB
 
-    def _begin_evaluation(self, active: list[int], split: str) -> Totals | None:
+    def _begin_evaluation(
+        self, active: list[int], split: str
+    ) -> tuple[Totals | None, list[Predicted]]:
         """Let the device score each active member with the weights that it has now."""
+        predicted: list[Predicted] = []
         if not active:
-            return None
+            return None, predicted
         info, data = self._first.data.info, self._data(split)
         members = [self.members[i] for i in active]
         weights = torch.stack([member.weights for member in members])
@@ -206,17 +212,26 @@ class StackedCohort(Advancing):
                 counts += scores.counts
                 if scores.correct is not None:
                     correct += scores.correct
-        return losses, correct, counts
+                if info.by_part:
+                    predicted.append((outputs, targets, chosen >= 0))
+        return (losses, correct, counts), predicted
 
-    def _metrics(self, active: list[int], totals: Totals | None) -> list[dict[str, float]]:
+    def _metrics(
+        self, active: list[int], totals: Totals | None, predicted: list[Predicted]
+    ) -> list[dict[str, float]]:
         if totals is None:
             return []
         rows = zip(*(total.tolist() for total in totals), strict=True)
-        kind, units = self._first.data.info.kind, [self.members[i].data.unit for i in active]
-        return [
-            compute_metrics(kind, loss, correct, count, unit)
+        info, units = self._first.data.info, [self.members[i].data.unit for i in active]
+        found = [
+            compute_metrics(info.kind, loss, correct, count, unit)
             for (loss, correct, count), unit in zip(rows, units, strict=True)
         ]
+        for at, unit in enumerate(units if predicted else ()):
+            parts = [(o[at][there[at]], t[at][there[at]]) for o, t, there in predicted]
+            outputs, targets = (torch.cat(each) for each in zip(*parts, strict=True))
+            found[at] |= decided_by_part(info, outputs, targets, unit)
+        return found
 
 
 def _losses(

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spaces.tasks import TaskKind, is_causal
+from spaces.kinds import TaskKind, is_causal
 from trainables.data.sequences import Sequences
 
 #: Padded lengths are multiples of a share of the longest: batches of few different shapes.

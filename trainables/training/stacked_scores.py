@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from spaces.tasks import TaskKind
+from spaces.kinds import TaskKind
 from trainables.layers.stacked_scan import valid_steps
 
 
@@ -22,7 +22,13 @@ class StackedScores:
     correct: Tensor | None  #: targets predicted correctly; None where a task has no classes
 
 
-def score(kind: TaskKind, outputs: Tensor, targets: Tensor, lengths_KB: Tensor) -> StackedScores:
+def score(
+    kind: TaskKind,
+    outputs: Tensor,
+    targets: Tensor,
+    lengths_KB: Tensor,
+    class_weights_KO: Tensor | None = None,
+) -> StackedScores:
     """Score outputs [K, B, O] or [K, T, B, O]; sequences of length 0 count nothing."""
     causal = kind in ("next-token", "next-step")
     valid = valid_steps(lengths_KB, outputs.shape[1]) if causal else lengths_KB > 0
@@ -32,6 +38,9 @@ def score(kind: TaskKind, outputs: Tensor, targets: Tensor, lengths_KB: Tensor) 
             outputs.flatten(0, -2), targets.flatten().long(), reduction="none"
         )
         losses = flat.view(valid.shape)
+        if class_weights_KO is not None:
+            weights = class_weights_KO.gather(1, targets.flatten(1).long())
+            losses = losses * weights.view(valid.shape)
         hit = (outputs.detach().argmax(-1) == targets) & valid
         correct = hit.flatten(1).sum(1)
     elif kind == "next-step":

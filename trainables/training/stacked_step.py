@@ -85,6 +85,8 @@ class StackedStep:
         self.counts = torch.zeros(models, dtype=torch.int64, device=self._device)
         self._batch = torch.zeros(1, dtype=torch.int64, device=self._device)
         self._chosen = torch.empty(0)
+        weights = [w for member in members if (w := member.batches.class_weights) is not None]
+        self._class_weights = torch.stack(weights).to(self._device) if weights else None
         self._noise = self._noise_of(members)
         self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
         self._pool: Any = None  # memory that graphs share
@@ -194,7 +196,7 @@ class StackedStep:
         self._noise.begin()
         with torch.enable_grad():
             outputs = self._model(weights, self.buffers, x, lengths, self._noise)
-            scores = score(self._kind, outputs, targets, lengths)
+            scores = score(self._kind, outputs, targets, lengths, self._class_weights)
             total = (scores.losses / scores.counts.clamp(min=1)).sum()
             (gradients,) = torch.autograd.grad(total, weights)
         with torch.no_grad():

@@ -24,6 +24,7 @@ from trainables.data.batches import Batch, Batches
 from trainables.data.sequences import Data, Sequences
 from trainables.layers.model import Model
 from trainables.training import optimizers
+from trainables.training.class_weights import class_weights
 from trainables.training.curve import Epoch
 from trainables.training.example_scores import ExampleScores
 from trainables.training.examples import Examples
@@ -77,7 +78,8 @@ class Training:
         self._schedule = Schedule(config, data.info.metric)
         self.path: str | None = None  #: of the latest epoch trained here, see measured_path.py
         self.device = torch.device(device)
-        self.batches = Batches(data.train, data.info.kind)
+        weights = class_weights(config, data)
+        self.batches = Batches(data.train, data.info.kind, weights)
         generator = derived(torch.device("cpu"), seed, _WEIGHTS)
         model = Model(config, data.info, generator, self.batches.longest)
         self.model = model.to(self.device)
@@ -147,7 +149,7 @@ class Training:
         if self.best is None:
             raise ValueError("nothing to evaluate: no epoch was finished")
         sequences: Sequences = getattr(self.data, split)
-        scores = ExampleScores(self.data.info.kind, len(sequences), self.data.unit)
+        scores = ExampleScores(self.data.info, len(sequences), self.data.unit)
         with self.at_best():
             metrics = self._evaluate(sequences, scores)
         return metrics, scores.examples()
@@ -242,7 +244,7 @@ class Training:
         self, sequences: Sequences, examples: ExampleScores | None = None
     ) -> dict[str, float]:
         kind = self.data.info.kind
-        totals, batches = Totals(kind, self.data.unit), Batches(sequences, kind)
+        totals, batches = Totals(self.data.info, self.data.unit), Batches(sequences, kind)
         self.model.eval()
         with torch.inference_mode():
             for chosen_B in batches.ordered_choices():

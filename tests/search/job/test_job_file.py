@@ -454,3 +454,17 @@ def test_reading_a_job_file_imports_no_heavy_library() -> None:
         [sys.executable, "-c", program], capture_output=True, env=environment, check=False
     )
     assert done.returncode == 0, done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("section", "domain"),
+    [
+        ("training: {class_weights: balanced}", Fixed("balanced")),
+        ("space: {class_weights: {choices: [balanced, null]}}", Choices(("balanced", None))),
+        ("training: {batch_size: 8}", Fixed(None)),
+    ],
+)
+def test_classes_may_be_weighed_where_there_are_some(section: str, domain: Any) -> None:
+    job = JobSpec.loads(f"name: a\ntask: {{name: japanese-vowels}}\narms: [lstm]\n{section}\n")
+    assert job.arms[0].space["class_weights"] == domain
+    assert JobSpec.from_dump(job.dump(), job.base).arms == job.arms

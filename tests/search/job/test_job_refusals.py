@@ -26,6 +26,25 @@ def problems(text: str) -> list[Problem]:
 
 #: text, the only problem's place, parts of its rule and of its remedy
 REFUSED: list[tuple[str, str, str, str]] = [
+    # classes
+    (
+        TASK + "{name: adding}\ntraining: {class_weights: balanced}\n",
+        "job.yaml:4: training.class_weights",
+        "must be null for regression, which has no classes",
+        "remove the key",
+    ),
+    (
+        TASK + "{name: adding}\nspace: {class_weights: {choices: [balanced, null]}}\n",
+        "job.yaml:4: space.class_weights",
+        "this task has no classes",
+        "remove the key",
+    ),
+    (
+        HEAD + "training: {class_weights: [1, 2]}\n",
+        "job.yaml:4: training.class_weights",
+        "must be balanced or null",
+        "",
+    ),
     # text and structure
     ("", "job.yaml", "empty", "name, task and arms"),
     ("# nothing\n", "job.yaml", "empty", "name, task and arms"),
@@ -205,8 +224,8 @@ REFUSED: list[tuple[str, str, str, str]] = [
     (
         TASK + "{name: adding, metric: acc}\n",
         "job.yaml:3: task.metric",
-        "the metric of a regression task must be mse or loss, not 'acc'",
-        "mse or loss",
+        "the metric of a regression task must be mse, loss, mae or rmse, not 'acc'",
+        "mse, loss, mae or rmse",
     ),
     (
         TASK + "{name: symbolic, complexity: 9, length: 50}\n",

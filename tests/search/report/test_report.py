@@ -19,7 +19,7 @@ from search.report.marks import sample
 from search.report.page import write_report
 from search.results.read import Results
 from search.results.summarise import compare
-from spaces.tasks import Metric
+from spaces.kinds import Metric
 from trainables.data.baselines import Baseline
 
 LOSS, ACCURACY = Metric("loss", "minimize"), Metric("accuracy", "maximize")

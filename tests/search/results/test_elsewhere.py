@@ -11,7 +11,7 @@ from search.results.elsewhere import verdicts
 from search.results.evidence.pairs import Margin
 from search.results.evidence.verdict import Verdict
 from spaces.errors import InputError
-from spaces.tasks import Metric
+from spaces.kinds import Metric
 
 ACCURACY = Metric("accuracy", "maximize")
 

@@ -8,7 +8,7 @@ import pytest
 from search.results.learning_rates import GoodRates, good_rates
 from spaces.arms import Arm
 from spaces.domains import Domain, Fixed, Range
-from spaces.tasks import Metric
+from spaces.kinds import Metric
 
 ACCURACY, LOSS = Metric("accuracy", "maximize"), Metric("bits-per-token", "minimize")
 THREE_DECADES = Range(1e-4, 1e-1, log=True)

@@ -16,8 +16,8 @@ from search.results.read import read_results
 from search.results.summarise import compare
 from spaces.config import TrialConfig
 from spaces.errors import InputError
+from spaces.kinds import Metric
 from spaces.sizes import parameters
-from spaces.tasks import Metric
 from trainables.worker.messages import TrialAssignment
 
 ALL = ("value", "parameters", "seconds")

@@ -17,7 +17,7 @@ from search.results import tables
 from search.results.ranking import candidates, ranked, search_rank
 from search.results.summarise import compare
 from search.results.terminal import comparison
-from spaces.tasks import Metric
+from spaces.kinds import Metric
 from trainables.training.curve import Epoch
 
 ACCURACY, LOSS = Metric("accuracy", "maximize"), Metric("loss", "minimize")

@@ -15,7 +15,7 @@ from search.journal.trial import AloneTimes, TrialResult
 from search.results.read import Results
 from search.results.summarise import compare
 from search.results.time_to_target import common_target, time_to_target
-from spaces.tasks import METRICS
+from spaces.kinds import METRICS
 from trainables.training.curve import Epoch
 
 ACCURACY = METRICS["classification"][0]

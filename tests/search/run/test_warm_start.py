@@ -23,7 +23,7 @@ from search.run.session import begin
 from search.run.warm_start import find
 from search.study.prior_trials import Prior
 from spaces.errors import InputError
-from spaces.tasks import Metric
+from spaces.kinds import Metric
 from trainables.worker.messages import TrialAssignment
 
 Diverges = Callable[[TrialAssignment, int], bool]

@@ -19,7 +19,7 @@ from search.job.pruner_sections import PrunerSection
 from search.study.decisions import Decision, Pruner
 from search.study.optuna_compat import StoredStudy
 from search.study.pruners import make_pruner
-from spaces.tasks import Direction
+from spaces.kinds import Direction
 
 LAST = 27  #: epochs of a trial in these histories that is not stopped
 DIRECTIONS: list[Direction] = ["maximize", "minimize"]

@@ -25,7 +25,7 @@ from search.study.samplers import choose
 from search.study.seeds import derive_seed
 from spaces.cells import find
 from spaces.errors import InputError
-from spaces.tasks import Metric
+from spaces.kinds import Metric
 
 METRIC = Metric("accuracy", "maximize")
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.study.window import BEST, LATEST, RUNNING, TrialWindow, with_estimates
-from spaces.tasks import Metric
+from spaces.kinds import Metric
 
 METRIC = Metric("accuracy", "maximize")
 LOSS = Metric("loss", "minimize")

@@ -12,7 +12,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from spaces.tasks import METRICS, Adding, Characters, JapaneseVowels, OwnData, TaskInfo
+from spaces.kinds import METRICS
+from spaces.tasks import Adding, Characters, JapaneseVowels, OwnData, TaskInfo
 from trainables.data.baselines import BASELINES, baselines
 from trainables.data.batches import Batch, Batches
 from trainables.data.redealing import Split, redeal
@@ -41,7 +42,7 @@ def own(folder: Path, kind: Any, seed: int = 0) -> Data:
 
 def scored(data: Data, part: Sequences, answer: Any) -> dict[str, float]:
     """The metrics of a model that gives `answer(batch)`, scored as trainings are."""
-    totals = Totals(data.info.kind)
+    totals = Totals(data.info)
     for batch in Batches(part, data.info.kind).ordered():
         totals.add(SCORES[data.info.kind](torch.tensor(answer(batch)), batch))
     return totals.metrics()

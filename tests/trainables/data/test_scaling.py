@@ -9,7 +9,8 @@ import pytest
 from refusals import refused
 
 from spaces.config import TrialConfig
-from spaces.tasks import Metric, OwnData, TaskInfo
+from spaces.kinds import Metric
+from spaces.tasks import OwnData, TaskInfo
 from trainables.data.baselines import baselines
 from trainables.data.redealing import Split, redeal
 from trainables.data.scaling import moments, scale_notes, standardised

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spaces.errors import InputError, Problem
-from spaces.tasks import OwnData, TaskKind
+from spaces.kinds import TaskKind
+from spaces.tasks import OwnData
 from trainables.data.formats.own import read_new
 from trainables.data.sequences import Data
 from trainables.data.tasks import load

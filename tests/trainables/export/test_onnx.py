@@ -13,7 +13,8 @@ import torch
 
 from spaces.cells import CELLS
 from spaces.config import TrialConfig
-from spaces.tasks import METRICS, TaskInfo, TaskKind
+from spaces.kinds import METRICS, TaskKind
+from spaces.tasks import TaskInfo
 from trainables import cells
 from trainables.data.batches import Batch
 from trainables.export.onnx import OUTPUTS, TOLERANCE, compare, convert

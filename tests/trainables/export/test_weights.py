@@ -10,7 +10,8 @@ from safetensors.torch import save_file
 
 from spaces.config import TrialConfig
 from spaces.errors import InputError
-from spaces.tasks import METRICS, TaskInfo
+from spaces.kinds import METRICS
+from spaces.tasks import TaskInfo
 from trainables.cells import VARIANTS
 from trainables.export.weights import load_model, pack_model, read_metadata
 from trainables.layers.model import Model

@@ -9,8 +9,9 @@ import torch
 from spaces.cells import CELLS
 from spaces.config import TrialConfig
 from spaces.errors import InputError
+from spaces.kinds import METRICS, TaskKind
 from spaces.sizes import parameters
-from spaces.tasks import METRICS, TaskInfo, TaskKind
+from spaces.tasks import TaskInfo
 from trainables.cells import VARIANTS
 from trainables.layers.layer import Layer
 from trainables.layers.model import Model

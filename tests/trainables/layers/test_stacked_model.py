@@ -10,7 +10,8 @@ from interpreted import needs_interpreter
 from small_trainings import small_config
 from torch import Tensor
 
-from spaces.tasks import METRICS, TaskInfo, TaskKind
+from spaces.kinds import METRICS, TaskKind
+from spaces.tasks import TaskInfo
 from trainables.cells.noise import NONE, Dropout, Noise
 from trainables.engine.gpu.noise import StackedDropout
 from trainables.layers.model import Model

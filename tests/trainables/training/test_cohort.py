@@ -9,7 +9,7 @@ import torch
 from small_trainings import points, small_config
 
 from spaces.config import OWN, SHARED, TrialConfig
-from spaces.tasks import TaskKind
+from spaces.kinds import TaskKind
 from trainables import engine as scan_engine
 from trainables.cells import VARIANTS
 from trainables.data.batches import Batches

@@ -9,7 +9,7 @@ from small_trainings import points, small_config
 from torch.optim import lr_scheduler
 
 from spaces.config import TrialConfig
-from spaces.tasks import Metric
+from spaces.kinds import Metric
 from trainables.checkpoints.base import CheckpointError
 from trainables.training.cohort import Cohort
 from trainables.training.curve import Epoch

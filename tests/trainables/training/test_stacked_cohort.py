@@ -11,7 +11,7 @@ from interpreted import needs_interpreter
 from small_trainings import points, small_config
 
 from spaces.config import TrialConfig
-from spaces.tasks import TaskKind
+from spaces.kinds import TaskKind
 from trainables.data.redealing import Split, redeal
 from trainables.data.scaling import standardised
 from trainables.data.sequences import Data

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
-from spaces.tasks import TaskKind, is_causal
+from spaces.kinds import TaskKind, is_causal
 from trainables.data.formats.ragged import Array, Places, Ragged, first
 
 SPLITS = {"train": 0, "val": 1, "validation": 1, "test": 2}

@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
+from spaces.kinds import TaskKind, is_causal
 from spaces.own_data import FILE, FOLDER, TABLES, DataSection
-from spaces.tasks import TaskInfo, TaskKind, is_causal
+from spaces.tasks import TaskInfo
 from spaces.text import listed, named
 from trainables.data.formats import csv_table, long_form, parquet_table, wav
 from trainables.data.formats.labels import encode

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from spaces.errors import InputError
-from spaces.tasks import METRICS, TaskInfo, TaskKind
+from spaces.kinds import METRICS, TaskKind
+from spaces.tasks import TaskInfo
 from trainables.data.formats.labels import encode_as
 from trainables.data.formats.ragged import Part, Places, Ragged
 

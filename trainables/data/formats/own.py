@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
+from spaces.kinds import TaskKind, is_causal
 from spaces.own_data import SUFFIXES, DataSection
-from spaces.tasks import OwnData, TaskInfo, TaskKind, is_causal
+from spaces.tasks import OwnData, TaskInfo
 from spaces.text import listed, show
 from trainables.data.formats import folder, long_form, npz, official_test, ts, txt
 from trainables.data.formats.checks import check_classes, check_whole, part_of_each, steps, targets

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
+from spaces.kinds import TaskKind, is_causal
 from spaces.own_data import DataSection
-from spaces.tasks import TaskInfo, TaskKind, is_causal
+from spaces.tasks import TaskInfo
 from spaces.text import named, show
 from trainables.data.formats.labels import encode
 from trainables.data.formats.ragged import Array, Part, Ragged, sequence_of

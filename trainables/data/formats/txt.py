@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
+from spaces.kinds import TaskKind
 from spaces.own_data import WINDOW, DataSection
-from spaces.tasks import TaskInfo, TaskKind
+from spaces.tasks import TaskInfo
 from spaces.text import show
 from trainables.data.formats.ragged import Array, Part, Ragged, first
 from trainables.data.formats.table import check_file

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
+from spaces.kinds import TaskKind
 from spaces.own_data import ROLES
-from spaces.tasks import TaskKind
 from trainables.data.formats.checks import SPLITS
 from trainables.data.formats.table import Column, Table, check_names
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from spaces.archived import ARCHIVED
-from spaces.tasks import METRICS, TASKS, OwnData, TaskInfo, TaskSpec
+from spaces.kinds import METRICS
+from spaces.tasks import TASKS, OwnData, TaskInfo, TaskSpec
 from trainables.data.formats import own
 from trainables.data.scaling import check_range, standardised
 from trainables.data.sequences import Data, Moments, fingerprint

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
-from spaces.tasks import TaskKind, TaskSpec
+from spaces.kinds import TaskKind
+from spaces.tasks import TaskSpec
 from trainables.data.memory import refuse_unless_it_fits
 from trainables.data.sequences import Dealing, Sequences
 from trainables.data.splits import Parts, consecutive

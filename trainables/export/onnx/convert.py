@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from spaces.errors import GatesearchError
-from spaces.tasks import TaskKind
+from spaces.kinds import TaskKind
 from trainables.data.batches import Batch
 from trainables.export.onnx.graph import FLOAT, INT64, Graph, tensor
 from trainables.export.onnx.loop import add_loop

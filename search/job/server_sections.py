@@ -1,0 +1,33 @@
+"""Sections of a job file that name servers: where runs are recorded, and where studies are kept."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from search.job.urls import Url
+from spaces.fields import Integer, Section, Text
+
+
+class TrackingSection(Section):
+    """Where runs are recorded for people."""
+
+    uri: Annotated[Text, Url("http", "https")] | None = Field(
+        None, description="http(s)://… of an MLflow server; null is SQLite in the runs folder."
+    )
+
+
+class StorageSection(Section):
+    """Where journal and checkpoints are stored. Passwords come from the environment alone."""
+
+    study: Annotated[Text, Url("postgresql")] | None = Field(
+        None, description="postgresql://user@host/database; null is the job's folder."
+    )
+    checkpoints: Annotated[Text, Url("s3")] | None = Field(
+        None, description="s3://bucket/prefix; null is the job's folder."
+    )
+    keep_best: Integer | None = Field(
+        10,
+        ge=1,
+        description="Complete trials of each arm that keep their weights, beside finalists; "
+        "null is all.",
+    )

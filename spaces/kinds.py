@@ -1,0 +1,110 @@
+"""The kinds of task: what each predicts, which metrics it has and how they are computed."""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+TaskKind = Literal["classification", "regression", "next-token", "next-step"]
+Direction = Literal["maximize", "minimize"]
+
+
+_SHARES = ("accuracy", "balanced-accuracy", "macro-f1", "auroc")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure that ranks trained models on validation data."""
+
+    name: str
+    direction: Direction
+
+    @property
+    def maximize(self) -> bool:
+        """Whether greater values are better."""
+        return self.direction == "maximize"
+
+    @property
+    def ceiling(self) -> float | None:
+        """The best value that there is, where a good model may reach it: 1 of an accuracy."""
+        return 1.0 if self.name in _SHARES else None
+
+    def cost(self, value: float) -> float:
+        """Return a value with the sign with which less is better."""
+        return -value if self.maximize else value
+
+    def best(self, values: Iterable[float]) -> float:
+        """Return the best of some values. Raises ValueError where there are none."""
+        return max(values) if self.maximize else min(values)
+
+
+#: The metrics of each kind of task; the first is the default one. "loss" is what training
+#: minimises: cross-entropy in nats (classification, next-token), mean squared error (regression; of
+#: standardised targets, where they are standardised, while mse is in the units of the data), or the
+#: negative log-likelihood summed over labels and averaged over frames (next-step).
+METRICS: dict[TaskKind, tuple[Metric, ...]] = {
+    "classification": (
+        Metric("accuracy", "maximize"),
+        Metric("loss", "minimize"),
+        Metric("balanced-accuracy", "maximize"),
+        Metric("macro-f1", "maximize"),
+        Metric("auroc", "maximize"),
+    ),
+    "regression": (
+        Metric("mse", "minimize"),
+        Metric("loss", "minimize"),
+        Metric("mae", "minimize"),
+        Metric("rmse", "minimize"),
+    ),
+    "next-token": (
+        Metric("bits-per-token", "minimize"),
+        Metric("accuracy", "maximize"),
+        Metric("loss", "minimize"),
+    ),
+    "next-step": (Metric("nll", "minimize"), Metric("loss", "minimize")),
+}
+
+#: Of these, how each follows from sums over targets: their losses, how many were predicted
+#: correctly, how many there are; and from what a difference of 1 in the losses is in the units of
+#: the data.
+FORMULAS: dict[str, Callable[[float, float, float, float], float]] = {
+    "loss": lambda loss, correct, count, unit: loss / count,
+    "accuracy": lambda loss, correct, count, unit: correct / count,
+    "mse": lambda loss, correct, count, unit: loss / count * unit**2,
+    "nll": lambda loss, correct, count, unit: loss / count,
+    "bits-per-token": lambda loss, correct, count, unit: loss / count / math.log(2),
+}
+
+
+def evaluated(kind: TaskKind, metric: Metric) -> tuple[Metric, ...]:
+    """Return the metrics of an evaluation: those of FORMULAS, and the one that decides the job.
+
+    The others need all predictions of a part at once; see trainables.part_metrics.
+    """
+    return tuple(m for m in METRICS[kind] if m.name in FORMULAS or m.name == metric.name)
+
+
+def has_classes(kind: TaskKind) -> bool:
+    """Return whether a training of this kind of task may weigh classes."""
+    return kind == "classification"
+
+
+def compute_metrics(
+    kind: TaskKind, loss: float, correct: float, count: float, unit: float = 1.0
+) -> dict[str, float]:
+    """Return the metrics of FORMULAS that a kind of task has, from sums over `count` targets.
+
+    loss: what training minimises, summed; correct: targets that were predicted, 0 where a task has
+    no classes; unit: what a difference of 1 between targets is in the units of the data, where the
+    targets are standardised. Raises ZeroDivisionError where there are no targets.
+    """
+    return {
+        metric.name: FORMULAS[metric.name](loss, correct, count, unit)
+        for metric in METRICS[kind]
+        if metric.name in FORMULAS
+    }
+
+
+def is_causal(kind: TaskKind) -> bool:
+    """Return whether a model for this kind of task must not see the future."""
+    return kind in ("next-token", "next-step")

@@ -1,0 +1,84 @@
+"""Metrics that are no mean over single targets: they take all predictions of a part at once.
+
+Scikit-learn computes them, imported where one of them is asked for. NumPy arrays, no torch.
+
+    balanced-accuracy  the mean of the classes' recalls
+    macro-f1           the mean of the classes' F1
+    auroc              the mean over classes of the area under the ROC curve, each against the rest
+    mae, rmse          mean absolute error, and root of the mean squared one, in the data's units
+
+Classes that a part has no targets of count nothing in it.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+def part_metric(name: str, outputs: Array, targets: Array, unit: float = 1.0) -> float:
+    """Return a metric of a part; NaN where an output is not finite.
+
+    outputs: [n, classes] logits, or [n, 1] predictions; targets: [n] classes or values; unit: what
+    a difference of 1 between values is in the units of the data.
+    """
+    if not np.isfinite(outputs).all():
+        return math.nan
+    return FORMULAS_OF_PARTS[name](np.asarray(outputs, np.float64), targets, unit)
+
+
+def _balanced_accuracy(outputs: Array, targets: Array, unit: float) -> float:
+    from sklearn.metrics import recall_score
+
+    found, classes = outputs.argmax(axis=-1), np.unique(targets)
+    return float(recall_score(targets, found, labels=classes, average="macro"))
+
+
+def _macro_f1(outputs: Array, targets: Array, unit: float) -> float:
+    from sklearn.metrics import f1_score
+
+    found, classes = outputs.argmax(axis=-1), np.unique(targets)
+    return float(f1_score(targets, found, labels=classes, average="macro"))
+
+
+def _auroc(outputs: Array, targets: Array, unit: float) -> float:
+    """Return the mean area over classes that a part both has and has others beside; else 1/2."""
+    from sklearn.metrics import roc_auc_score
+
+    shifted = outputs - outputs.max(axis=-1, keepdims=True)
+    logs = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    classes = np.unique(targets)
+    if len(classes) < 2:
+        return 0.5
+    return float(np.mean([roc_auc_score(targets == one, logs[:, one]) for one in classes]))
+
+
+def _errors(outputs: Array, targets: Array) -> tuple[Array, Array]:
+    """Return targets and predictions of one shape."""
+    return np.asarray(targets, np.float64).reshape(outputs.shape), outputs
+
+
+def _mae(outputs: Array, targets: Array, unit: float) -> float:
+    from sklearn.metrics import mean_absolute_error
+
+    return float(mean_absolute_error(*_errors(outputs, targets))) * unit
+
+
+def _rmse(outputs: Array, targets: Array, unit: float) -> float:
+    from sklearn.metrics import mean_squared_error
+
+    return math.sqrt(mean_squared_error(*_errors(outputs, targets))) * unit
+
+
+#: Of all outputs and targets of a part, and the unit of the targets.
+FORMULAS_OF_PARTS: dict[str, Callable[[Array, Array, float], float]] = {
+    "balanced-accuracy": _balanced_accuracy,
+    "macro-f1": _macro_f1,
+    "auroc": _auroc,
+    "mae": _mae,
+    "rmse": _rmse,
+}

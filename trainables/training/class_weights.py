@@ -1,0 +1,24 @@
+"""How much each class counts in the loss of a training; figures of evaluations weigh all alike."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spaces.config import TrialConfig
+from trainables.data.sequences import Data
+
+
+def class_weights(config: TrialConfig, data: Data) -> Tensor | None:
+    """Return the weights [classes] float32, or None where all count the same.
+
+    balanced: n / (classes * n_class) over the training part, as scikit-learn has it: the mean over
+    its targets is 1. A class without targets there has weight 1, which is never used.
+    """
+    if config.class_weights is None:
+        return None
+    y = data.train.y
+    assert y is not None
+    counts = np.bincount(y.astype(np.int64), minlength=data.info.outputs)
+    classes = np.count_nonzero(counts)
+    weights = np.where(counts > 0, len(y) / (classes * np.maximum(counts, 1)), 1.0)
+    return torch.from_numpy(weights.astype(np.float32))
