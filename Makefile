@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .PHONY: demo test test-slow test-gpu-interpreted check bench-stock bench-cells bench-fused bench-overhead bench-report \
-	bench-time-to-best bench-search bench-verdict bench-verdict-bank bench-verdict-jobs bench-published bench-gpu bench-gpu-compile clean
+	bench-time-to-best bench-search bench-verdict bench-verdict-bank bench-verdict-jobs bench-published bench-large-data bench-gpu bench-gpu-compile clean
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -76,6 +76,10 @@ bench-verdict: $(READY)
 # Test scores of four small jobs beside published ones; minutes.
 bench-published: $(READY)
 	$(BIN)/python tests/benchmarks/published.py
+
+# What a gigabyte of own data costs a driver and a worker in memory, and how soon it trains.
+bench-large-data: $(READY)
+	$(BIN)/python tests/benchmarks/large_data.py
 
 # How often an arm is called better than itself on real trainings, which take six minutes at first.
 bench-verdict-bank: $(READY)
