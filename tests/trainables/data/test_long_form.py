@@ -254,3 +254,16 @@ def test_new_tables_are_read_as_the_one_of_training(tmp_path: Path) -> None:
     few["mode"] = np.array(["off"] * len(few["flow"]))
     write_csv(tmp_path / "new.csv", few)
     refused(lambda: read_new(tmp_path / "new.csv", info), "row 1: mode", "of training, not off")
+
+
+def test_columns_of_float32_stay_so_and_give_the_same_data(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(60).astype(np.float32)
+    ids, y = np.repeat(np.arange(12), 5), np.repeat(np.arange(12) % 2, 5)
+    prints = set()
+    for kind in (pa.float32(), pa.float64()):
+        table = pa.table({"id": ids, "x": pa.array(x, kind), "y": y})
+        parquet.write_table(table, tmp_path / "short.parquet")
+        data = {"file": "short.parquet", "id": "id", "target": "y"}
+        prints.add(load(OwnData(kind="classification", data=data), tmp_path).info.fingerprint)
+    assert len(prints) == 1

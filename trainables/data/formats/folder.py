@@ -146,7 +146,7 @@ class Reader:
                 raise InputError.of(f"{place}/{file}", rule, "remove it, or write it again")
             begins.append(rows)
             rows += table.num_rows
-            check_size(rows, len(columns), place)
+            check_size(rows, [8] * len(columns), place)
             tables.append(table)
         joined = reading(place, lambda: pa.concat_tables(tables, promote_options="permissive"))
         lengths = np.diff([*begins, rows])

@@ -250,7 +250,9 @@ def _feature(column: Column, table: Table, *, symbols: bool) -> Feature:
 def _x(table: Table, columns: Columns, order: NDArray[np.int64]) -> Array:
     """Return the features of all steps, [steps, inputs]."""
     width = sum(len(feature.inputs) for feature in columns.features)
-    x = np.zeros((len(order), width), np.float64)
+    numbers = [table.columns[f.name].values for f in columns.features if f.categories is None]
+    short = all(values.dtype == np.float32 for values in numbers)
+    x = np.zeros((len(order), width), np.float32 if short else np.float64)
     at = 0
     for feature in columns.features:
         column = table.columns[feature.name]

@@ -9,6 +9,7 @@ from trainables.data.formats.table import (
     check_file,
     check_names,
     check_size,
+    is_short,
     reading,
     table_of,
 )
@@ -32,7 +33,8 @@ def read_arrow(path: Path, place: str, columns: Sequence[str]) -> Any:
     with _open(path, place) as file:
         schema = file.schema_arrow
         check_names(list(schema.names), columns, place)
-        check_size(file.metadata.num_rows, len(columns), place)
+        sizes = [4 if is_short(schema.field(name).type) else 8 for name in columns]
+        check_size(file.metadata.num_rows, sizes, place)
         # A text that is there a million times is read once.
         texts = [name for name in columns if pa.types.is_string(schema.field(name).type)]
     with _open(path, place, texts) as file:

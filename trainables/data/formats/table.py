@@ -22,7 +22,8 @@ from trainables.data.memory import refuse_unless_it_fits
 
 ColumnKind = Literal["number", "integer", "boolean", "text", "time", "empty", "other"]
 T = TypeVar("T")
-VALUE_BYTES, ROW_BYTES = 3 * 8, 100  #: at the worst moment, of a value and beside it of a row
+COPIES, ROW_BYTES = 3, 100  #: at the worst moment, of a value, and beside it of a row
+VALUE_BYTES = COPIES * 8  #: at the worst moment, of a value that is no float32
 _MOST_NAMED = 12  # columns that a message lists
 
 
@@ -30,8 +31,8 @@ _MOST_NAMED = 12  # columns that a message lists
 class Column:
     """One column of a table.
 
-    values: [rows] float64 (number), int64 (integer, boolean, time), or the places of text in
-    `categories`; anything where a value is missing.
+    values: [rows] float64, or float32 where the file has that (number), int64 (integer, boolean,
+    time), or the places of text in `categories`; anything where a value is missing.
     """
 
     name: str
@@ -115,13 +116,14 @@ def check_names(names: Sequence[str], wanted: Sequence[str], place: str) -> None
     )
 
 
-def check_size(rows: int, columns: int, place: str) -> None:
+def check_size(rows: int, sizes: Sequence[int], place: str) -> None:
     """Raise InputError where the values of a table do not fit into memory.
 
-    At the worst moment a value is there three times: as it was read, converted, and cut into parts;
-    beside these, a row has its place in its sequence a dozen times over.
+    sizes: bytes of a value of each column. At the worst moment a value is there three times: as it
+    was read, converted, and cut into parts; beside these, a row has its place in its sequence a
+    dozen times over.
     """
-    size = rows * (VALUE_BYTES * columns + ROW_BYTES)
+    size = rows * (COPIES * sum(sizes) + ROW_BYTES)
     remedy = "name fewer features, or use a machine with more memory"
     refuse_unless_it_fits(size, place, remedy)
 
@@ -170,7 +172,7 @@ def _column(name: str, chunked: Any) -> Column:
         whole = pc.fill_null(found, 0).cast(pa.int64()).to_numpy()
         return Column(name, "integer", whole, missing, type=written)
     if types.is_floating(kind) or types.is_decimal(kind):
-        numbers = found.cast(pa.float64())
+        numbers = found.cast(pa.float32() if is_short(kind) else pa.float64())
         values = pc.fill_null(numbers, float("nan")).to_numpy()
         return Column(name, "number", values, missing | np.isnan(values), type=written)
     if types.is_temporal(kind) and not types.is_interval(kind):
@@ -183,6 +185,13 @@ def _column(name: str, chunked: Any) -> Column:
     if types.is_dictionary(kind) or types.is_string(kind) or types.is_large_string(kind):
         return _text(name, found, missing, written)
     return Column(name, "other", np.zeros(len(found)), missing, type=written)
+
+
+def is_short(kind: Any) -> bool:
+    """Return whether float32 holds all values of a type of pyarrow's."""
+    import pyarrow as pa
+
+    return bool(pa.types.is_float32(kind) or pa.types.is_float16(kind))
 
 
 def _text(name: str, found: Any, missing: NDArray[np.bool_], written: str) -> Column:
