@@ -1,5 +1,6 @@
 """Where own data lies, which columns of a table play which part, and how they were read."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -13,6 +14,7 @@ from spaces.text import listed, show
 
 TABLES = (".csv", ".parquet")  #: in long form: one row a step
 SUFFIXES = (".npz", ".ts", ".txt", *TABLES)
+CLASS = "class"  #: in place of a suffix: the data is made by a class, given by its dotted name
 WINDOW = 100  #: characters of a text that are predicted in one sequence, by default
 FILE, FOLDER = "file", "folder"  #: columns of a folder of tables: the file of a row, and its class
 #: Parts that one column of a table plays; features may be several columns.
@@ -21,12 +23,19 @@ ROLES = ("id", "time", "target", "split", "group")
 Label = str | int  #: of a class or a symbol, as the user wrote it
 
 
+def is_class_name(name: str) -> bool:
+    """Return whether a name without folders is a class's: module.Class, and no file's."""
+    dotted = re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\.[A-Z]\w*", name, re.ASCII)
+    return dotted is not None and PurePath(name).suffix.lower() not in SUFFIXES
+
+
 class DataSection(Section):
     """The user's own data: a file, and of a table the columns that play a part."""
 
     file: Text = Field(
         description=f"A file in {listed(SUFFIXES, 'or')}, or a folder of tables or .wav files, "
-        "each one sequence; a relative path starts from the job file's folder."
+        "each one sequence; a relative path starts from the job file's folder. Or module.Class, "
+        "of a module beside the job file or an installed one."
     )
     test: Text | None = Field(
         None,
@@ -51,6 +60,9 @@ class DataSection(Section):
         None, description="Column: sequences of one group are never dealt to different parts."
     )
 
+    options: dict[str, Any] | None = Field(
+        None, description="Of a class that makes the data: what its constructor is given by name."
+    )
     window: Integer | None = Field(
         None,
         ge=1,
@@ -63,6 +75,9 @@ class DataSection(Section):
         if self.window is not None and self.suffix != ".txt":
             rule = f"window must be given for a .txt alone, not for {self.suffix or 'a folder'}"
             faults.append(Fault(rule, "remove it", ("window",)))
+        if self.options is not None and not self.is_class:
+            rule = f"options must be given for a class alone, not for {show(self.file)}"
+            faults.append(Fault(rule, "remove them, or give module.Class", ("options",)))
         faults += [*self._file_faults(), *self._test_faults(), *self._column_faults()]
         if faults:
             raise refusal(faults)
@@ -71,7 +86,7 @@ class DataSection(Section):
     def _file_faults(self) -> list[Fault]:
         file = self.file
         local = file.isprintable() and "://" not in file and file != ""
-        if local and (self.suffix in SUFFIXES or self.is_folder):
+        if local and (self.suffix in SUFFIXES or self.is_folder or self.is_class):
             return []
         rule = f"data must be the path of a folder, or of a local file in {listed(SUFFIXES, 'or')}"
         remedy = "write a table as .csv or .parquet, or the arrays with numpy.savez"
@@ -80,6 +95,9 @@ class DataSection(Section):
     def _test_faults(self) -> list[Fault]:
         if self.test is None:
             return []
+        if self.is_class:
+            rule = "test must not be given for a class, whose array split says who is for test"
+            return [Fault(rule, "remove it", ("test",))]
         suffix = PurePath(self.test).suffix.lower()
         if not self.test.isprintable() or "://" in self.test or suffix != self.suffix:
             rule = "test must be the path of a local file or folder of the same form as file"
@@ -121,8 +139,13 @@ class DataSection(Section):
 
     @property
     def suffix(self) -> str:
-        """The ending of the file's name."""
-        return PurePath(self.file).suffix.lower()
+        """The ending of the file's name, or CLASS."""
+        return CLASS if self.is_class else PurePath(self.file).suffix.lower()
+
+    @property
+    def is_class(self) -> bool:
+        """Whether the data is made by a class: its dotted name, whose last part is capitalised."""
+        return is_class_name(PurePath(self.file).name)
 
     @property
     def is_table(self) -> bool:
@@ -142,6 +165,9 @@ class DataSection(Section):
     def files(self, base: Path) -> list[Path]:
         """Return the files that a cluster needs, as the job file would name them."""
         files: list[Path] = []
+        if self.is_class:
+            module = in_home(self.file).with_name(PurePath(self.file).name.split(".")[0] + ".py")
+            return [module] if (base / module).is_file() else []
         for own in map(in_home, filter(None, (self.file, self.test))):
             folder = base / own
             inside = folder.rglob("*") if self.is_folder else ()

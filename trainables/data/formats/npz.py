@@ -9,6 +9,7 @@ split    [n] optional: 'train', 'val' or 'validation', 'test'
 group    [n] optional: whole numbers or strings
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,6 +65,12 @@ def read(path: Path, data: DataSection, kind: TaskKind) -> Ragged:
         required=("x", "lengths", "y") if labelled else ("x", "lengths"),
         optional=("split", "group"),
     )
+    return of_arrays(arrays, kind, place)
+
+
+def of_arrays(arrays: Mapping[str, Array], kind: TaskKind, place: str) -> Ragged:
+    """Return the data of arrays, of which none that are required are missing. Raises InputError."""
+    labelled = not is_causal(kind)
     lengths = _lengths(arrays["lengths"], len(np.atleast_1d(arrays["x"])), place)
     places = ArrayPlaces(place, lengths)
     _check_steps(arrays["x"], kind, place)
@@ -115,13 +122,18 @@ def read_any(path: Path) -> tuple[dict[str, Array], NDArray[np.int64]]:
     """
     place = path.name
     arrays = read_arrays(path, place, ("x", "lengths"), optional=("y", "split", "group"))
+    return arrays, lengths_of(arrays, place)
+
+
+def lengths_of(arrays: Mapping[str, Array], place: str) -> NDArray[np.int64]:
+    """Return the lengths of arrays of a task that is not known yet, checked. Raises InputError."""
     lengths = _lengths(arrays["lengths"], len(np.atleast_1d(arrays["x"])), place)
     if arrays["x"].ndim != 1 or arrays["x"].dtype.kind not in "iu":
         _check_steps(arrays["x"], "classification", place)
     for name in ("y", "split", "group"):
         if name in arrays:
             _per_sequence(name, arrays, len(lengths), "fiubUS", f"correct {name}", place)
-    return arrays, lengths
+    return lengths
 
 
 def _lengths(lengths: Array, steps: int, place: str) -> NDArray[np.int64]:
@@ -203,7 +215,7 @@ def _check_targets(y: Array, n: int, kind: TaskKind, place: str) -> None:
 
 
 def _per_sequence(
-    name: str, arrays: dict[str, Array], n: int, kinds: str, remedy: str, place: str
+    name: str, arrays: Mapping[str, Array], n: int, kinds: str, remedy: str, place: str
 ) -> Array | None:
     """Return an optional array, one value a sequence, of one of some kinds of types."""
     array = arrays.get(name)

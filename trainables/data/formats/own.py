@@ -16,10 +16,18 @@ from numpy.typing import NDArray
 
 from spaces.errors import InputError
 from spaces.kinds import TaskKind, is_causal
-from spaces.own_data import SUFFIXES, DataSection
+from spaces.own_data import CLASS, SUFFIXES, DataSection
 from spaces.tasks import OwnData, TaskInfo
 from spaces.text import listed, show
-from trainables.data.formats import folder, long_form, npz, official_test, ts, txt
+from trainables.data.formats import (
+    folder,
+    long_form,
+    npz,
+    official_test,
+    python_class,
+    ts,
+    txt,
+)
 from trainables.data.formats.checks import check_classes, check_whole, part_of_each, steps, targets
 from trainables.data.formats.checks import vocabulary as check_vocabulary
 from trainables.data.formats.ragged import Places, Ragged
@@ -37,7 +45,7 @@ class Format(Protocol):
         """Return sequences for a model, y as the file has it. Raises InputError."""
 
 
-#: One row for each of spaces.own_data.SUFFIXES, and one for folders.
+#: One row for each of spaces.own_data.SUFFIXES, one for folders and one for classes.
 FORMATS: dict[str, Format] = {
     ".npz": npz,
     ".ts": ts,
@@ -45,6 +53,7 @@ FORMATS: dict[str, Format] = {
     ".csv": long_form,
     ".parquet": long_form,
     "": folder,
+    CLASS: python_class,
 }
 SHARES = (0.6, 0.2, 0.2)
 SHARES_BESIDE_TEST = (0.75, 0.25)  #: of the file beside that of the test part

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from spaces.errors import InputError
-from spaces.own_data import SUFFIXES, TABLES
+from spaces.own_data import SUFFIXES, TABLES, is_class_name
 from spaces.text import listed, show
-from trainables.data.formats import folder, long_form, npz, ts, txt
+from trainables.data.formats import folder, long_form, npz, python_class, ts, txt
 from trainables.data.formats.ragged import Array
 from trainables.data.formats.table import Column, Table
 
@@ -26,10 +26,12 @@ def read(path: Path) -> tuple[Table, dict[str, str]]:
     if suffix in TABLES:
         reader = long_form.reader_of(path)
         return reader.read(path, place, reader.names(path, place)), {}
-    if suffix not in SUFFIXES and not path.is_dir():
+    made = is_class_name(path.name) and not path.exists()
+    if suffix not in SUFFIXES and not path.is_dir() and not made:
         rule = f"data must be a file in {listed(SUFFIXES, 'or')}, not {show(path.name)}"
         raise InputError.of(place, rule, "write a table as .csv or .parquet")
-    module = folder if path.is_dir() else {".ts": ts, ".txt": txt}.get(suffix, npz)
+    readers = {".ts": ts, ".txt": txt, ".npz": npz}
+    module = folder if path.is_dir() else readers.get(suffix, python_class)
     arrays, lengths = module.read_any(path)
     x = arrays["x"]
     columns = {ARRAYS["id"]: np.repeat(np.arange(len(lengths)), lengths)}
