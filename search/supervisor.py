@@ -26,6 +26,7 @@ from trainables.scratch import remove_stale_folders
 
 INTERRUPTED = 130  #: exit code, as shells have it
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+END_WITH = "GATESEARCH_END_WITH"  #: environment: pid of the parent with which a command ends
 PATIENCE = 10.0  #: seconds that a block which must not be cut short may take after a signal
 
 
@@ -58,6 +59,8 @@ def continue_in_child() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {*taken, signal.SIGCHLD, signal.SIGTSTP})
     _prctl(_SET_SUBREAPER, 1)
+    if os.environ.pop(END_WITH, None) == str(os.getppid()):
+        _prctl(_SET_DEATH_SIGNAL, signal.SIGTERM)
     supervisor = os.getpid()
     child = os.fork()
     if child:

@@ -1,8 +1,11 @@
 """A command of gatesearch in a process of its own."""
 
+import os
 import signal
 import subprocess
 import sys
+
+from search.supervisor import END_WITH
 
 _MAIN = "from search.cli import main; main()"
 
@@ -11,11 +14,14 @@ def call(arguments: list[str], output: int = 2) -> int:
     """Run `gatesearch ARGUMENTS` to its end and return its exit code.
 
     output: file descriptor that its output goes to, standard error by default. The command is a
-    process group of its own: a Ctrl-C reaches it once, from here.
+    process group of its own: a Ctrl-C reaches it once, from here. It ends with this process.
     """
     command = [sys.executable, "-P", "-c", _MAIN, *arguments]
     errors = None if output == 2 else output
-    with subprocess.Popen(command, stdout=output, stderr=errors, process_group=0) as child:
+    environment = {**os.environ, END_WITH: str(os.getpid())}
+    with subprocess.Popen(
+        command, stdout=output, stderr=errors, env=environment, process_group=0
+    ) as child:
         try:
             return child.wait()
         except KeyboardInterrupt:

@@ -1,12 +1,14 @@
 """GateSearch runs the job that a job file runs, and is an estimator of scikit-learn."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from installed import gatesearch
+from installed import gatesearch, session, wait_until
 from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -48,6 +50,27 @@ def test_a_fit_is_the_job_of_the_same_words(tmp_path: Path) -> None:
     other = clone(model).set_params(name=folder.name)
     with pytest.raises(InputError, match=r"task\.data was"):
         other.fit(X[:-1], Y[:-1])
+
+
+FIT = """\
+import numpy as np
+from search import GateSearch
+x, y = np.random.default_rng(0).standard_normal((60, 20, 2)), np.arange(60) % 2
+long = {"training": {"max_epochs": 2000}, "search": {"trials": 9}}
+GateSearch("classification", ["lstm"], **long, name="long").fit(x, y)
+"""
+
+
+@pytest.mark.slow
+def test_a_fit_ends_with_the_process_that_asked_for_it(tmp_path: Path) -> None:
+    journal = tmp_path / "runs" / "long" / "job.journal"
+    process = subprocess.Popen([sys.executable, "-c", FIT], cwd=tmp_path, start_new_session=True)
+    try:
+        wait_until(lambda: journal.exists() and b"report" in journal.read_bytes(), "it trains")
+    finally:
+        process.kill()
+        process.wait()
+    wait_until(lambda: not session(process.pid), "nothing of the session is left")
 
 
 @pytest.mark.slow
