@@ -185,6 +185,19 @@ class Characters(BuiltIn):
         return self
 
 
+class Words(BuiltIn):
+    """The next word of English prose: the text of characters."""
+
+    form = "<words>"
+    kind_of_task = "next-token"
+    summary = "next word of Python's own manual pages; real English prose"
+    name: Literal["words"] = Field(description="Built-in task.")
+    window: Integer = Field(35, ge=2, description="Words that are predicted in one sequence.")
+    vocabulary: Integer = Field(
+        1000, ge=2, description="Words that are told apart, the rarer ones as one."
+    )
+
+
 class Adding(BuiltIn):
     """The adding problem: the sum of the two marked numbers of a long sequence."""
 
@@ -327,6 +340,7 @@ TASKS: dict[str, type[BuiltIn]] = {
         JapaneseVowels,
         Symbolic,
         Characters,
+        Words,
         Adding,
         Digits,
         Parity,
@@ -353,6 +367,7 @@ TaskSpec = Annotated[
     Annotated[JapaneseVowels, Tag(JapaneseVowels.form)]
     | Annotated[Symbolic, Tag(Symbolic.form)]
     | Annotated[Characters, Tag(Characters.form)]
+    | Annotated[Words, Tag(Words.form)]
     | Annotated[Adding, Tag(Adding.form)]
     | Annotated[Digits, Tag(Digits.form)]
     | Annotated[Parity, Tag(Parity.form)]

@@ -23,6 +23,7 @@ from spaces.tasks import (
     Parity,
     Symbolic,
     TaskSpec,
+    Words,
 )
 from trainables.data.batches import Batches
 from trainables.data.redealing import Split, check, deal, notes, pooled, redeal
@@ -42,6 +43,7 @@ TABLE = {
     "japanese-vowels": Row(JapaneseVowels(name="japanese-vowels")),
     "symbolic": Row(Symbolic(name="symbolic", complexity=8, length=700, window=20), "draws"),
     "characters": Row(Characters(name="characters", window=40, limit=20000), "stretches"),
+    "words": Row(Words(name="words", window=20, vocabulary=200), "stretches"),
     "adding": Row(Adding(name="adding", length=12, examples=60), "draws"),
     "digits": Row(Digits(name="digits")),
     "parity": Row(Parity(name="parity", length=10, examples=200), "draws"),

@@ -26,10 +26,13 @@ from spaces.tasks import (
     Parity,
     Symbolic,
     TaskSpec,
+    Words,
 )
 from trainables.data.sequences import Data, Sequences, fingerprint
 from trainables.data.tasks import LOADERS, describe, load, scaling
 from trainables.data.tasks.archive import packaged
+from trainables.data.tasks.characters import text as characters_text
+from trainables.data.tasks.words import words
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ TABLE = {
         Symbolic(name="symbolic", complexity=20, length=700, window=20, scored="last"), repeats=True
     ),
     "characters": Row(Characters(name="characters", window=40, limit=20000), seeded=False),
+    "words": Row(Words(name="words", window=20, vocabulary=200), seeded=False),
     "adding": Row(Adding(name="adding", length=12, examples=60)),
     "digits": Row(Digits(name="digits")),
     "digits, by pixels": Row(Digits(name="digits", by="pixels")),
@@ -219,6 +223,16 @@ def test_the_marked_numbers_of_the_adding_problem_sum_to_the_target(base: Path) 
         assert (x[:, :5, 1].sum(axis=1) == 1).all()
         assert (x[:, 5:, 1].sum(axis=1) == 1).all()
         np.testing.assert_allclose((x[:, :, 0] * x[:, :, 1]).sum(axis=1), split.y, rtol=1e-6)
+
+
+def test_words_are_the_text_s_and_their_vocabulary_the_training_part_s(base: Path) -> None:
+    data = load(Words(name="words", window=20, vocabulary=300), base)
+    names = data.info.labels
+    assert names is not None and len(names) == 300 and names[0] == "<unknown>"
+    text = words(characters_text())
+    first = [names[symbol] for symbol in data.train.x[:21].tolist()]
+    assert all(shown in (word, "<unknown>") for shown, word in zip(first, text, strict=False))
+    assert set(names[1:]) <= set(text[: len(text) * 8 // 10 + 1])
 
 
 def bits(split: Sequences, length: int) -> list[list[int]]:

@@ -25,6 +25,7 @@ from trainables.data.tasks import (
     japanese_vowels,
     parity,
     symbolic,
+    words,
 )
 
 __all__ = ["LOADERS", "Loader", "describe", "load", "scaling"]
@@ -60,6 +61,11 @@ LOADERS: dict[str, Loader] = {
     "characters": Loader(
         characters.load,
         "80/10/10 % of the text in its order, each paragraph once",
+        "pydoc_data.topics, the language reference in Python's standard library (PSF licence)",
+    ),
+    "words": Loader(
+        words.load,
+        "80/10/10 % of the text in its order; the vocabulary is the training part's",
         "pydoc_data.topics, the language reference in Python's standard library (PSF licence)",
     ),
     "adding": Loader(
