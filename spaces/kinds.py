@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-TaskKind = Literal["classification", "regression", "next-token", "next-step"]
+TaskKind = Literal[
+    "classification", "multi-label", "tagging", "regression", "next-token", "next-step"
+]
 Direction = Literal["maximize", "minimize"]
 
 
-_SHARES = ("accuracy", "balanced-accuracy", "macro-f1", "auroc")
+_SHARES = ("accuracy", "subset-accuracy", "balanced-accuracy", "macro-f1", "auroc")
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,25 @@ class Metric:
 
 
 #: The metrics of each kind of task; the first is the default one. "loss" is what training
-#: minimises: cross-entropy in nats (classification, next-token), mean squared error (regression; of
+#: minimises: cross-entropy in nats (classification, tagging, next-token; of multi-label the mean
+#: over labels), mean squared error (regression; of
 #: standardised targets, where they are standardised, while mse is in the units of the data), or the
 #: negative log-likelihood summed over labels and averaged over frames (next-step).
 METRICS: dict[TaskKind, tuple[Metric, ...]] = {
     "classification": (
+        Metric("accuracy", "maximize"),
+        Metric("loss", "minimize"),
+        Metric("balanced-accuracy", "maximize"),
+        Metric("macro-f1", "maximize"),
+        Metric("auroc", "maximize"),
+    ),
+    "multi-label": (
+        Metric("macro-f1", "maximize"),
+        Metric("loss", "minimize"),
+        Metric("subset-accuracy", "maximize"),
+        Metric("auroc", "maximize"),
+    ),
+    "tagging": (
         Metric("accuracy", "maximize"),
         Metric("loss", "minimize"),
         Metric("balanced-accuracy", "maximize"),
@@ -70,6 +86,7 @@ METRICS: dict[TaskKind, tuple[Metric, ...]] = {
 FORMULAS: dict[str, Callable[[float, float, float, float], float]] = {
     "loss": lambda loss, correct, count, unit: loss / count,
     "accuracy": lambda loss, correct, count, unit: correct / count,
+    "subset-accuracy": lambda loss, correct, count, unit: correct / count,
     "mse": lambda loss, correct, count, unit: loss / count * unit**2,
     "nll": lambda loss, correct, count, unit: loss / count,
     "bits-per-token": lambda loss, correct, count, unit: loss / count / math.log(2),
@@ -86,7 +103,17 @@ def evaluated(kind: TaskKind, metric: Metric) -> tuple[Metric, ...]:
 
 def has_classes(kind: TaskKind) -> bool:
     """Return whether a training of this kind of task may weigh classes."""
-    return kind == "classification"
+    return kind in ("classification", "tagging")
+
+
+def is_stepwise(kind: TaskKind) -> bool:
+    """Return whether a model of this kind of task gives an output at every step."""
+    return is_causal(kind) or kind == "tagging"
+
+
+def of_several(kind: TaskKind) -> bool:
+    """Return whether a sequence may have several targets, [n, targets]."""
+    return kind in ("multi-label", "regression")
 
 
 def compute_metrics(

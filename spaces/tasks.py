@@ -9,7 +9,16 @@ from pydantic import Discriminator, Field, StrictBool, Tag, model_validator
 
 from spaces.archived import ARCHIVED
 from spaces.fields import Fault, Integer, Section, Text, refusal
-from spaces.kinds import FORMULAS, METRICS, Metric, TaskKind, evaluated, has_classes, is_causal
+from spaces.kinds import (
+    FORMULAS,
+    METRICS,
+    Metric,
+    TaskKind,
+    evaluated,
+    has_classes,
+    is_causal,
+    is_stepwise,
+)
 from spaces.own_data import SHORT, Columns, DataSection, Label
 from spaces.text import listed, show, suggestion
 
@@ -21,7 +30,7 @@ class TaskInfo:
     name: str  #: "japanese-vowels", or the stem of the user's data file
     kind: TaskKind
     inputs: int  #: features a step, or the size of the vocabulary (symbols enter one-hot)
-    outputs: int  #: classes, vocabulary, labels a frame, or 1 for regression
+    outputs: int  #: classes, vocabulary, labels (of a frame), or numbers of a regression
     longest: int  #: steps of the longest sequence over all splits
     metric: Metric  #: the one that the job is decided by
     fingerprint: str = ""  #: sha256 over all splits; identifies the data in tracking and report
@@ -54,6 +63,11 @@ class TaskInfo:
     def causal(self) -> bool:
         """Whether a model must not see the future (next-token and next-step tasks)."""
         return is_causal(self.kind)
+
+    @property
+    def stepwise(self) -> bool:
+        """Whether a model gives an output at every step (also for tagging)."""
+        return is_stepwise(self.kind)
 
 
 class TaskSection(Section):
@@ -286,7 +300,8 @@ class OwnData(TaskSection):
     form = "<own data>"
 
     kind: TaskKind = Field(
-        description="A class or a number for each sequence, the next symbol, or the next frame."
+        description="What is predicted: a class, labels or numbers for each sequence, a class for "
+        "each step, the next symbol, or the next frame."
     )
     data: Annotated[DataSection, SHORT] = Field(
         description="A file, or a mapping of a file and the columns of its table."
@@ -296,6 +311,13 @@ class OwnData(TaskSection):
         description="Whether features and regression targets get mean 0 and deviation 1 in the "
         "training part; predictions and mse are in the data's own units all the same.",
     )
+
+    @model_validator(mode="after")
+    def _check_form(self) -> Self:
+        if self.kind == "multi-label" and not (self.data.is_class or self.data.suffix == ".npz"):
+            rule = f"data for multi-label must be an .npz, not {show(self.data.file)}"
+            raise refusal([Fault(rule, "write y as [n, labels] of 0 and 1", ("data", "file"))])
+        return self
 
     @model_validator(mode="after")
     def _check_columns(self) -> Self:

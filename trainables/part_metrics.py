@@ -3,11 +3,12 @@
 Scikit-learn computes them, imported where one of them is asked for. NumPy arrays, no torch.
 
     balanced-accuracy  the mean of the classes' recalls
-    macro-f1           the mean of the classes' F1
-    auroc              the mean over classes of the area under the ROC curve, each against the rest
+    macro-f1           the mean of the classes' F1; of labels, where a label is on at odds over 1
+    auroc              the mean over classes of the area under the ROC curve, each against the rest;
+                       the mean over labels, each by itself
     mae, rmse          mean absolute error, and root of the mean squared one, in the data's units
 
-Classes that a part has no targets of count nothing in it.
+Classes that a part has no targets of count nothing in it, and neither do labels that are never on.
 """
 
 import math
@@ -23,8 +24,9 @@ Array = NDArray[Any]
 def part_metric(name: str, outputs: Array, targets: Array, unit: float = 1.0) -> float:
     """Return a metric of a part; NaN where an output is not finite.
 
-    outputs: [n, classes] logits, or [n, 1] predictions; targets: [n] classes or values; unit: what
-    a difference of 1 between values is in the units of the data.
+    outputs: [n, classes] logits, or [n, 1] predictions; targets: [n] classes or values, or, several
+    for each output, [n, outputs]; unit: what a difference of 1 between values is in the data's
+    units.
     """
     if not np.isfinite(outputs).all():
         return math.nan
@@ -41,6 +43,11 @@ def _balanced_accuracy(outputs: Array, targets: Array, unit: float) -> float:
 def _macro_f1(outputs: Array, targets: Array, unit: float) -> float:
     from sklearn.metrics import f1_score
 
+    if targets.ndim > 1:
+        there = targets.any(axis=0)
+        found = outputs[:, there] > 0
+        scores = f1_score(targets[:, there] > 0, found, average=None) if there.any() else [0.0]
+        return float(np.mean(scores))
     found, classes = outputs.argmax(axis=-1), np.unique(targets)
     return float(f1_score(targets, found, labels=classes, average="macro"))
 
@@ -49,6 +56,10 @@ def _auroc(outputs: Array, targets: Array, unit: float) -> float:
     """Return the mean area over classes that a part both has and has others beside; else 1/2."""
     from sklearn.metrics import roc_auc_score
 
+    if targets.ndim > 1:
+        both = targets.any(axis=0) & ~targets.all(axis=0)
+        pairs = zip(targets.T[both], outputs.T[both], strict=True)
+        return float(np.mean([roc_auc_score(*pair) for pair in pairs] or [0.5]))
     shifted = outputs - outputs.max(axis=-1, keepdims=True)
     logs = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     classes = np.unique(targets)

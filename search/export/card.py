@@ -5,6 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 
+import numpy as np
+from numpy.typing import NDArray
+
 from search.journal.trial import TrialResult
 from search.results import format
 from search.results.ranking import Candidate
@@ -27,14 +30,19 @@ MOST_COLUMNS = 20  #: that the card names
 
 _DOES: dict[TaskKind, str] = {
     "classification": "assigns a sequence to one of {outputs} classes",
-    "regression": "predicts a number from a sequence",
+    "multi-label": "says which of {outputs} labels a sequence has",
+    "tagging": "assigns every step of a sequence to one of {outputs} classes",
+    "regression": "predicts {outputs} number(s) from a sequence",
     "next-token": "predicts the next one of {outputs} symbols after every step of a sequence",
     "next-step": "predicts which of {outputs} labels are on in the next frame, after every step",
 }
 _OUTPUT: dict[TaskKind, str] = {
     "classification": "`[batch, {outputs}]`, at each sequence's last step; softmax over the last "
     "axis gives probabilities",
-    "regression": "`[batch, 1]`, at each sequence's last step",
+    "multi-label": "`[batch, {outputs}]`, at each sequence's last step; the logistic function "
+    "gives each label's probability",
+    "tagging": "`[batch, time, {outputs}]`; softmax over the last axis gives probabilities",
+    "regression": "`[batch, {outputs}]`, at each sequence's last step",
     "next-token": "`[batch, time, {outputs}]`; softmax over the last axis gives probabilities of "
     "the next symbol",
     "next-step": "`[batch, time, {outputs}]`; the logistic function gives each label's probability "
@@ -77,7 +85,7 @@ def _head(exported: Exported) -> str:
     network = "A transformer" if cell.attention else "A recurrent network"
     does = _DOES[info.kind].format(outputs=info.outputs)
     classes = ""
-    if info.labels is not None and info.kind == "classification":
+    if info.labels is not None and not info.causal:
         shown = [named(str(label)) for label in info.labels[:MOST_COLUMNS]]
         more = ", …" * (len(info.labels) > MOST_COLUMNS)
         classes = f" Outputs, in their order: {', '.join(shown)}{more}."
@@ -190,13 +198,20 @@ def _data(exported: Exported) -> str:
             "`model.onnx` scales raw features itself."
         )
     if data.train.y_scaling is not None:
-        mean, deviation = data.train.y_scaling
+        mean, deviation = map(_scale, data.train.y_scaling)
+        figures = "mse is in these, and loss is that of scaled targets"
+        if info.outputs > 1:
+            figures = "all figures are those of scaled targets, averaged over them"
         text += (
-            f"\n\nTargets were scaled in the same way (mean {mean:.6g}, deviation "
-            f"{deviation:.6g}). `model.onnx` predicts them in their own units; mse is in these, "
-            "and loss is that of scaled targets."
+            f"\n\nTargets were scaled in the same way (mean {mean}, deviation {deviation}). "
+            f"`model.onnx` predicts them in their own units; {figures}."
         )
     return text
+
+
+def _scale(scale: float | NDArray[np.float32]) -> str:
+    """Return a scale of targets as text, one for each."""
+    return ", ".join(f"{value:.6g}" for value in np.atleast_1d(scale).tolist())
 
 
 def _lengths(split: Sequences) -> str:
@@ -226,7 +241,8 @@ def _use(exported: Exported) -> str:
     )
     back = (
         '\ntargets = read_metadata("weights.safetensors")["target_scaling"]'
-        '\npredictions = outputs * targets["deviation"] + targets["mean"]'
+        '\nmean, deviation = (torch.tensor(targets[name]) for name in ("mean", "deviation"))'
+        "\npredictions = outputs * deviation + mean"
         if exported.data.train.y_scaling is not None
         else ""
     )

@@ -37,7 +37,7 @@ from spaces.text import listed, suggestion
 from trainables.checkpoints.base import CheckpointError, StoreError
 from trainables.data import tasks
 from trainables.data.batches import Batches
-from trainables.data.sequences import Data
+from trainables.data.sequences import Data, TargetScaling
 from trainables.export import onnx, weights
 from trainables.files import write_new
 from trainables.training.trainer import Training
@@ -82,6 +82,14 @@ def export(
             (draft / name).mkdir(exist_ok=True)
             _export_one(results, candidate, data, draft / name)
     return [out / name for name in names]
+
+
+def _plain(scaling: TargetScaling) -> dict[str, float | list[float]]:
+    """Return the scaling of targets as plain JSON types, as numbers or one for each target."""
+    mean, deviation = (
+        value if isinstance(value, float) else value.astype(float).tolist() for value in scaling
+    )
+    return {"mean": mean, "deviation": deviation}
 
 
 def _name(rank: int, trial: TrialResult) -> str:
@@ -160,7 +168,7 @@ def _export_one(results: Results, candidate: Candidate, data: Data, folder: Path
         "config": config.model_dump(mode="json"),
         "task": asdict(data.info),
         "scaling": scaling and {"mean": scaling[0].tolist(), "deviation": scaling[1].tolist()},
-        "target_scaling": targets and {"mean": targets[0], "deviation": targets[1]},
+        "target_scaling": None if targets is None else _plain(targets),
     }
     proto = onnx.convert(model, scaling=scaling, targets=targets, metadata=metadata)
     batches = Batches(data.validation, data.info.kind).shuffled(BATCH, seed=0, epoch=0)

@@ -57,22 +57,27 @@ def apply(folder: Path, data: Path) -> Prediction:
     for chosen, x, lengths in _batches(sequences, info, config):
         outputs = _outputs(session, x, lengths, info, folder / MODEL)
         _check_finite(outputs, chosen, data.name)
-        if info.causal:
+        if info.kind == "tagging":
+            scores.add_tags(chosen, outputs, lengths)
+        elif info.causal:
             results[chosen] = outputs[np.arange(len(chosen)), lengths - 1]
             scores.add_steps(chosen, outputs, x, lengths)
         else:
             results[chosen] = outputs
-    if y is not None:
+    if y is not None and info.kind == "tagging":
+        scores.score_tags(sequences, y)
+    elif y is not None:
         scores.add_sequences(results, y)
     by_split = {}
     if split is not None:
         by_split = {str(part): scores.metrics(split == part) for part in np.unique(split)}
     return Prediction(
         info,
-        _arrays(info, results),
+        _arrays(info, scores.tags(sequences) if info.kind == "tagging" else results),
         scores.metrics(np.ones(len(sequences), np.bool_)),
         {part: metrics for part, metrics in by_split.items() if metrics},
         ragged.ids,
+        sequences.lengths if info.kind == "tagging" else None,
     )
 
 
@@ -88,7 +93,7 @@ def _check_finite(outputs: Array, chosen: NDArray[np.int64], place: str) -> None
 
 def _outputs(session: Any, x: Array, lengths: Array, info: TaskInfo, path: Path) -> Array:
     """Return the model's outputs [B, outputs], causal [B, T, outputs], of a padded batch."""
-    expected = (*(x.shape[:2] if info.causal else x.shape[:1]), info.outputs)
+    expected = (*(x.shape[:2] if info.stepwise else x.shape[:1]), info.outputs)
     try:
         (outputs,) = session.run(None, {"x": x, "lengths": lengths})
         if outputs.shape == expected and outputs.dtype == np.float32:
@@ -101,7 +106,7 @@ def _outputs(session: Any, x: Array, lengths: Array, info: TaskInfo, path: Path)
     raise InputError.of(str(path), rule, _REMEDY)
 
 
-def _open(folder: Path) -> tuple[Any, TaskInfo, TrialConfig, float]:
+def _open(folder: Path) -> tuple[Any, TaskInfo, TrialConfig, float | Array]:
     """Return a session of the folder's model, its task, its configuration and its targets' unit."""
     import onnxruntime
 
@@ -139,7 +144,7 @@ def _open(folder: Path) -> tuple[Any, TaskInfo, TrialConfig, float]:
     return session, info, config, unit
 
 
-def _unit(target_scaling: Any) -> float:
+def _unit(target_scaling: Any) -> float | Array:
     """Return the deviation by which targets were divided in training; 1 where they were not.
 
     Raises ValueError or TypeError where a stranger's metadata have none.
@@ -147,6 +152,8 @@ def _unit(target_scaling: Any) -> float:
     if target_scaling is None:
         return 1.0
     unit = target_scaling["deviation"]
+    if isinstance(unit, list) and unit and all(isinstance(u, float) and u > 0 for u in unit):
+        return np.array(unit)
     if not isinstance(unit, float) or not 0 < unit < float("inf"):
         raise ValueError("a deviation must be a positive number")
     return unit
@@ -157,7 +164,7 @@ def _targets(ragged: Ragged, info: TaskInfo) -> Array | None:
     y, place = ragged.y, ragged.places.whole("y")
     if y is None:
         return None
-    if info.kind == "classification":
+    if info.kind in ("classification", "tagging"):
         if y.dtype.kind in "iubUS":
             return encode_as(y, info.labels, info.outputs, place)
         rule = f"y must be one of the classes, text or whole numbers, not {y.dtype}"
@@ -190,7 +197,7 @@ def _batches(
 def _arrays(info: TaskInfo, outputs: Array) -> dict[str, Array]:
     names = np.arange(info.outputs) if info.labels is None else np.array(info.labels)
     match info.kind:
-        case "classification":
+        case "classification" | "tagging":
             return {
                 "class": names[outputs.argmax(axis=1)],
                 "probabilities": np.exp(_log_softmax(outputs)),
@@ -200,10 +207,10 @@ def _arrays(info: TaskInfo, outputs: Array) -> dict[str, Array]:
                 "symbol": names[outputs.argmax(axis=1)],
                 "probabilities": np.exp(_log_softmax(outputs)),
             }
-        case "next-step":
+        case "next-step" | "multi-label":
             return {"probabilities": np.exp(-np.logaddexp(0, -outputs))}
         case "regression":
-            return {"prediction": outputs[:, 0]}
+            return {"prediction": outputs[:, 0] if info.outputs == 1 else outputs}
 
 
 def _log_softmax(logits: Array) -> Array:
@@ -215,22 +222,52 @@ def _log_softmax(logits: Array) -> Array:
 class _Scores:
     """Loss, hits and targets of each sequence; their sums are the metrics of training."""
 
-    def __init__(self, info: TaskInfo, n: int, unit: float) -> None:
+    def __init__(self, info: TaskInfo, n: int, unit: float | Array) -> None:
         self._info, self._unit = info, unit
+        self._own_unit = unit if isinstance(unit, float) else 1.0
         self._loss, self._hits, self._count = np.zeros(n), np.zeros(n), np.zeros(n)
-        self._predicted: tuple[Array, Array] | None = None  #: outputs and targets of all sequences
+        self._predicted: tuple[Array, Array] | None = None  #: all outputs and their targets
+        self._tags: dict[int, Array] = {}  #: outputs of each step, by sequence
 
     def add_sequences(self, outputs: Array, y: Array) -> None:
         """Score classification or regression: one target a sequence."""
         self._count[:] = 1
         self._predicted = outputs, y
         if self._info.kind == "regression":
-            errors = outputs[:, 0].astype(np.float64) - y.astype(np.float32)
-            self._loss[:] = (errors / self._unit) ** 2
+            errors = outputs.astype(np.float64) - y.astype(np.float32).reshape(outputs.shape)
+            self._loss[:] = ((errors / self._unit) ** 2).mean(axis=1)
+            if outputs.shape[1] > 1:  # of several targets, figures are those of scaled ones
+                self._predicted = outputs / self._unit, y / self._unit
+            return
+        if self._info.kind == "multi-label":
+            logits = outputs.astype(np.float64)
+            self._loss[:] = (np.logaddexp(0, logits) - y * logits).mean(axis=1)
+            self._hits[:] = ((logits > 0) == (y > 0)).all(axis=1)
             return
         log_p = _log_softmax(outputs.astype(np.float64))
         self._loss[:] = -log_p[np.arange(len(y)), y.astype(np.int64)]
         self._hits[:] = outputs.argmax(axis=1) == y
+
+    def add_tags(
+        self, chosen: NDArray[np.int64], outputs: Array, lengths: NDArray[np.int64]
+    ) -> None:
+        """Keep the outputs of each step of the chosen sequences."""
+        for place, sequence in enumerate(chosen):
+            self._tags[int(sequence)] = outputs[place, : lengths[place]]
+
+    def tags(self, sequences: Sequences) -> Array:
+        """Return the outputs of all steps, one sequence after the other."""
+        return np.concatenate([self._tags[at] for at in range(len(sequences))])
+
+    def score_tags(self, sequences: Sequences, y: Array) -> None:
+        """Score tagging: one target for each step."""
+        outputs, lengths = self.tags(sequences), sequences.lengths
+        log_p, begins = _log_softmax(outputs.astype(np.float64)), np.cumsum(lengths) - lengths
+        y = y.astype(np.int64)
+        self._count[:] = lengths
+        self._loss[:] = np.add.reduceat(-log_p[np.arange(len(y)), y], begins)
+        self._hits[:] = np.add.reduceat((outputs.argmax(axis=1) == y).astype(float), begins)
+        self._predicted = outputs, y
 
     def add_steps(
         self,
@@ -260,8 +297,10 @@ class _Scores:
             return {}
         loss, hits = self._loss[chosen].sum(), self._hits[chosen].sum()
         sums = float(loss), float(hits), float(count)
-        found = compute_metrics(self._info.kind, *sums, self._unit)
+        found = compute_metrics(self._info.kind, *sums, self._own_unit)
         if self._info.by_part and self._predicted is not None:
             name, (outputs, y) = self._info.metric.name, self._predicted
+            if self._info.stepwise:
+                chosen = np.repeat(chosen, self._count.astype(np.int64))
             found[name] = part_metric(name, outputs[chosen], y[chosen])
         return found

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from search.results import format
 from spaces.errors import InputError
+from spaces.own_data import Label
 from spaces.tasks import TaskInfo
 from trainables.files import replacing
 
@@ -24,7 +25,9 @@ class Prediction:
 
     arrays, by kind of task:
         classification  class [n] and probabilities [n, classes] float32
-        regression      prediction [n] float32
+        multi-label     probabilities [n, labels] float32
+        tagging         the same as classification for each step [all steps], by lengths [n]
+        regression      prediction [n] float32, or [n, targets] where there are several
         next-token      symbol [n] and probabilities [n, symbols], after the last step
         next-step       probabilities [n, labels] of the frame after the last step
 
@@ -38,30 +41,46 @@ class Prediction:
     #: The same for each value of the data's own `split`, if it has one.
     by_split: dict[str, dict[str, float]] = field(default_factory=dict)
     ids: NDArray[Any] | None = None  #: [n] what the data calls each sequence; None: 0, 1, 2, …
+    lengths: NDArray[np.int64] | None = None  #: [n] of sequences whose every step has a row
 
     def __len__(self) -> int:
-        return len(next(iter(self.arrays.values())))
+        return len(next(iter(self.arrays.values())) if self.lengths is None else self.lengths)
+
+    def _names(self) -> Iterator[dict[str, Any]]:
+        """Yield what names each row: its sequence, and its step where each has a row."""
+        lengths = np.ones(len(self), np.int64) if self.lengths is None else self.lengths
+        for at, length in enumerate(lengths):
+            sequence = at if self.ids is None else self.ids[at].item()
+            for step in range(length):
+                yield {"sequence": sequence, **({} if self.lengths is None else {"step": step})}
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield one row a sequence, as tables and JSON show it."""
-        for at in range(len(self)):
-            row: dict[str, Any] = {"sequence": at if self.ids is None else self.ids[at].item()}
+        """Yield one row a sequence, or a step of tagging, as tables and JSON show it."""
+        for at, row in enumerate(self._names()):
             for name, array in self.arrays.items():
-                if name != "probabilities":
+                if name == "prediction" and array.ndim > 1:
+                    for target, value in zip(self._labels, array[at].tolist(), strict=True):
+                        row[f"{name}_{target}"] = value
+                elif name != "probabilities":
                     row[name] = array[at].item()
             if "probabilities" in self.arrays:
                 probabilities = self.arrays["probabilities"][at]
-                if self.info.kind != "next-step":
+                if self.info.kind not in ("next-step", "multi-label"):
                     row["probability"] = float(probabilities.max())
                 row["probabilities"] = [float(p) for p in probabilities]
             yield row
+
+    @property
+    def _labels(self) -> list[Label]:
+        """What the data calls each output."""
+        return list(self.info.labels or range(self.info.outputs))
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as plain JSON types."""
         return {
             "task": self.info.name,
             "kind": self.info.kind,
-            "labels": list(self.info.labels or range(self.info.outputs)),
+            "labels": self._labels,
             "metrics": self.metrics,
             "metrics_by_split": self.by_split,
             "predictions": list(self.rows()),
@@ -76,8 +95,8 @@ class Prediction:
             if self.info.kind == "next-token":
                 probabilities = []
             if number == 0:
-                names = self.info.labels or range(len(probabilities))
-                columns = [f"probability_{name}" for name in names][: len(probabilities)]
+                names = self._labels[: len(probabilities)]
+                columns = [f"probability_{name}" for name in names]
                 writer.writerow([*row, *columns])
             writer.writerow([*row.values(), *probabilities])
         return text.getvalue()
@@ -97,7 +116,8 @@ class Prediction:
             with replacing(path) as draft:
                 if path.suffix.lower() == ".npz":
                     with draft.open("wb") as file:
-                        np.savez(file, allow_pickle=False, **self.arrays)
+                        lengths = {} if self.lengths is None else {"lengths": self.lengths}
+                        np.savez(file, allow_pickle=False, **self.arrays, **lengths)
                 else:
                     draft.write_text(self.csv(), encoding="utf-8")
         except OSError as error:

@@ -12,7 +12,7 @@ _COMMENT = 45  # the column at which comments begin
 _WHAT = {
     "id": "the sequence of each row",
     "time": "the order of its rows",
-    "target": "what is predicted, the same in a whole sequence",
+    "target": "what is predicted",
     "split": "who is for training, validation and test",
     "group": "sequences of one group stay in one part",
 }
@@ -69,6 +69,7 @@ def _target(found: Inspection) -> str:
     if found.roles.kind == "classification":
         return f"{len(found.classes)} classes: {_some(found.classes)}"
     return {
+        "tagging": "a class for each step",
         "regression": "a number for each sequence",
         "next-token": "the next symbol at every step",
         "next-step": "the next frame of zeros and ones",

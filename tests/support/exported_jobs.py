@@ -27,6 +27,13 @@ TASKS = {
 #: Beside those: the user's own data with names of columns and classes.
 TABLE = {"table": "{kind: classification, data: {file: own.csv, id: who, target: mood}}"}
 
+#: And kinds that have other targets than one for each sequence.
+FURTHER = {
+    "tagging": "{kind: tagging, data: own.npz, metric: macro-f1}",
+    "multi-label": "{kind: multi-label, data: own.npz}",
+    "several": "{kind: regression, data: own.npz, metric: mae}",
+}
+
 JOB = """
 name: small
 task: {task}
@@ -48,7 +55,13 @@ def write_own(path: Path, kind: str, n: int = 30) -> None:
     else:
         y = np.arange(n) % 3
         x = draw.normal(size=(steps, 4)) + np.repeat(y, lengths)[:, None]
-        if kind == "off-scale":
+        if kind == "tagging":
+            y = np.array(["down", "up"])[(x[:, 0] > 1).astype(int)]
+        elif kind == "multi-label":
+            y = (y[:, None] == np.arange(3)) | (draw.random((n, 3)) < 0.2)
+        elif kind == "several":
+            y = y[:, None] * [1.0, 100.0] + [5.0, -300.0]
+        elif kind == "off-scale":
             x, y = x * [1, 1e-3, 1e3, 0] + [0, 0, 5e3, 7], 300 + 60 * y
         np.savez(path, x=x, lengths=lengths, y=y)
 
@@ -136,9 +149,10 @@ class SmallJob:
 def small_job(folder: Path, task: str = "classification", arms: str = "lstm, gru") -> SmallJob:
     """Return a job without trials in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
+    known = {**TASKS, **TABLE, **FURTHER}
     if task == "table":
         write_table(folder / "own.csv")
-    elif "own.npz" in TASKS[task]:
+    elif "own.npz" in known[task]:
         write_own(folder / "own.npz", task)
-    job = JobSpec.loads(JOB.format(task={**TASKS, **TABLE}[task], arms=arms), base=folder)
+    job = JobSpec.loads(JOB.format(task=known[task], arms=arms), base=folder)
     return SmallJob(folder, job, tasks.load(job.task, job.base))

@@ -28,6 +28,10 @@ def _sequences(
         return Sequences(frames, lengths.astype(np.int64))
     x = draw.normal(size=(steps, 3)).astype(np.float32)
     ends = np.cumsum(lengths) - 1
+    if kind == "tagging":
+        return Sequences(x, lengths.astype(np.int64), (x[:, 0] > 0).astype(np.int64), stepwise=True)
+    if kind == "multi-label":
+        return Sequences(x, lengths.astype(np.int64), (x[ends] > 0).astype(np.float32))
     if kind == "regression":
         return Sequences(x, lengths.astype(np.int64), x[ends, 0].astype(np.float32))
     return Sequences(x, lengths.astype(np.int64), (x[ends, 0] > 0).astype(np.int64))
@@ -59,7 +63,7 @@ def make_data() -> MakeData:
             for array in (split.x, split.lengths, split.y):
                 if array is not None:
                     array.setflags(write=False)
-        sizes = {"classification": (3, 2), "regression": (3, 1)}
+        sizes = {"classification": (3, 2), "tagging": (3, 2), "regression": (3, 1)}
         inputs, outputs = sizes.get(kind, (5, 5) if kind == "next-token" else (3, 3))
         decisive = next((m for m in METRICS[kind] if m.name == metric), METRICS[kind][0])
         info = TaskInfo("tiny", kind, inputs, outputs, longest, decisive)

@@ -1,6 +1,8 @@
 """What can be predicted without a model: scores that an arm must beat to have learned anything.
 
     classification  majority     the classes' shares in training, whatever the sequence is
+    tagging         majority     the same, of steps
+    multi-label     label-rates  how often each label is on in training
     regression      target-mean  the mean of the training targets
     next-token      unigram      the symbols' shares in training
                     bigram       the same after each symbol
@@ -53,8 +55,9 @@ def baselines(data: Data) -> list[Baseline]:
         found = compute_metrics(data.info.kind, *sums, data.unit)
         name = data.info.metric.name
         for output in same if data.info.by_part else ():
-            outputs = np.tile(np.atleast_1d(output), (len(part), 1))
-            found[name] = part_metric(name, outputs, _targets(part), data.unit)
+            targets = _targets(part)
+            outputs = np.tile(np.atleast_1d(output), (len(targets), 1))
+            found[name] = part_metric(name, outputs, targets, data.unit)
         return found
 
     drawn = data.dealing.by == "draws"
@@ -78,11 +81,25 @@ def _majority_class(data: Data) -> Score:
 
 
 def _target_mean(data: Data) -> Score:
-    mean = _targets(data.train).mean(dtype=np.float64)
+    mean = _targets(data.train).mean(axis=0, dtype=np.float64)
 
     def score(part: Sequences) -> Sums:
         y = _targets(part).astype(np.float64)
-        return np.square(y - mean).sum(), 0, len(y), mean
+        return np.square(y - mean).sum() / mean.size, 0, len(y), mean
+
+    return score
+
+
+def _rates_of_labels(data: Data) -> Score:
+    """Return the score of the share of training sequences in which each label is on."""
+    y = _targets(data.train)
+    on = (y.sum(axis=0) + 0.5) / (len(y) + 1)
+    log_on, log_off, logits = np.log(on), np.log1p(-on), np.log(on) - np.log1p(-on)
+
+    def score(part: Sequences) -> Sums:
+        y = _targets(part)
+        loss = -(y * log_on + (1 - y) * log_off).mean(axis=1).sum()
+        return loss, ((logits > 0) == (y > 0)).all(axis=1).sum(), len(y), logits
 
     return score
 
@@ -177,6 +194,8 @@ def _binary_loss(rates: Array, frames: Array) -> Sums:
 #: The baselines of each kind of task: name, and what fits it on a training part.
 BASELINES: dict[TaskKind, dict[str, Callable[[Data], Score]]] = {
     "classification": {"majority": _majority_class},
+    "tagging": {"majority": _majority_class},
+    "multi-label": {"label-rates": _rates_of_labels},
     "regression": {"target-mean": _target_mean},
     "next-token": {"unigram": _unigram, "bigram": _bigram},
     "next-step": {"label-rates": _label_rates, "last-frame": _last_frame},

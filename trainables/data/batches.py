@@ -21,8 +21,8 @@ class Batch:
 
     x: [T, B, features] float32 or [T, B] int64 symbols.
     lengths: [B] int64.
-    targets: [B] int64 classes, [B] float32 values, or x one step on: [T, B] int64 symbols,
-        [T, B, labels] float32 frames.
+    targets: [B] int64 classes, [B] float32 values, [B, targets] several of them, [T, B] int64
+        classes of steps, or x one step on: [T, B] int64 symbols, [T, B, labels] float32 frames.
     """
 
     x: Tensor
@@ -101,7 +101,13 @@ class Batches:
         padding_TB = steps_T1 >= lengths
         at_TB = self._sequences.starts[chosen] + np.minimum(steps_T1, lengths - 1)
         padded = self._padded(at_TB, padding_TB)
-        targets = self._padded(at_TB + 1, padding_TB) if self._shifted else self.targets(chosen)
+        if self._shifted:
+            targets = self._padded(at_TB + 1, padding_TB)
+        elif self._sequences.stepwise:
+            assert self._sequences.y is not None
+            targets = torch.from_numpy(np.where(padding_TB, 0, self._sequences.y[at_TB]))
+        else:
+            targets = self.targets(chosen)
         return Batch(padded, torch.from_numpy(lengths), targets, self.class_weights)
 
     def lengths(self, chosen: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -111,8 +111,10 @@ def pooled(data: Data) -> Data:
         return data
     x = np.concatenate([part.x for part in data.parts])
     begins = np.cumsum([0, *(len(part.x) for part in data.parts)])[:-1]
+    of_steps = [part.y for part in data.parts if part.stepwise and part.y is not None]
+    y = np.concatenate(of_steps) if of_steps else None
     train, validation, test = (
-        replace(part, x=x, at=part.starts + begin)
+        replace(part, x=x, y=part.y if y is None else y, at=part.starts + begin)
         for part, begin in zip(data.parts, begins, strict=True)
     )
     return replace(data, train=train, validation=validation, test=test)
@@ -143,12 +145,13 @@ def notes(data: Data, design: Literal["seeds", "splits", "nested"]) -> list[str]
 
 def _chosen(data: Data, positions: NDArray[np.int64]) -> Sequences:
     """Return some sequences of pooled data, numbered through its parts."""
-    y = None
-    if data.train.y is not None:
+    y = data.train.y
+    if y is not None and not data.train.stepwise:
         y = np.concatenate([part.y for part in data.parts if part.y is not None])[positions]
     return Sequences(
         data.train.x,
         np.concatenate([part.lengths for part in data.parts])[positions],
         y,
         np.concatenate([part.starts for part in data.parts])[positions],
+        stepwise=data.train.stepwise,
     )

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
-from trainables.data.sequences import Data, Moments
+from trainables.data.sequences import Data, Moments, TargetScaling
 
 #: The largest standardised value of all data: its square is a number in float32.
 MOST = 1e18
@@ -22,11 +22,12 @@ def standardised(data: Data) -> Data:
     if data.info.causal:
         return data
     found = moments(data.train.unscaled_steps())
-    y_scaling = None
+    y_scaling: TargetScaling | None = None
     if data.info.kind == "regression":
         assert data.train.y is not None
-        mean, deviation = moments(data.train.y[:, None])
-        y_scaling = float(mean[0]), float(deviation[0])
+        y_scaling = moments(data.train.y.reshape(len(data.train), -1))
+        if data.info.outputs == 1:
+            y_scaling = float(y_scaling[0][0]), float(y_scaling[1][0])
     train, validation, test = (
         replace(part, scaling=found, y_scaling=y_scaling) for part in data.parts
     )
@@ -55,8 +56,8 @@ def check_range(data: Data, place: str) -> None:
     if data.train.scaling is not None:
         arrays.append(("x", data.train.scaling, [part.unscaled_steps() for part in data.parts]))
     if data.train.y_scaling is not None:
-        mean, deviation = (np.array([value], np.float32) for value in data.train.y_scaling)
-        targets = [part.y[:, None] for part in data.parts if part.y is not None]
+        mean, deviation = (np.atleast_1d(np.float32(value)) for value in data.train.y_scaling)
+        targets = [part.y.reshape(len(part), -1) for part in data.parts if part.y is not None]
         arrays.append(("y", (mean, deviation), targets))
     for name, (mean, deviation), parts in arrays:
         for extreme in (np.min, np.max):
@@ -80,7 +81,7 @@ def scale_notes(data: Data) -> list[str]:
     """
     arrays = {"x": data.train.all_steps()}
     if data.info.kind == "regression" and data.train.targets is not None:
-        arrays["y"] = data.train.targets[:, None]
+        arrays["y"] = data.train.targets.reshape(len(data.train), -1)
     notes = []
     for name, array in arrays.items():
         if not np.issubdtype(array.dtype, np.floating):

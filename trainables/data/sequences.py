@@ -14,6 +14,9 @@ from spaces.tasks import TaskInfo, TaskSpec
 #: Mean and deviation of each feature, [features] float32 each.
 Moments = tuple[NDArray[np.float32], NDArray[np.float32]]
 
+#: Mean and deviation of targets: numbers of float32, or [targets] each where there are several.
+TargetScaling = tuple[float, float] | Moments
+
 
 @dataclass(frozen=True)
 class Sequences:
@@ -21,9 +24,10 @@ class Sequences:
 
     x: [steps, features] float32, or [steps] int64 symbols for next-token tasks.
     lengths: [n] int64, each at least 1, summing to steps where the sequences lie end to end.
-    y: [n] int64 classes, [n] float32 targets, or None where the targets are x itself one step on
-       (next-token and next-step).
+    y: [n] int64 classes, [n] float32 targets, [n, targets] several of them, or None where the
+       targets are x itself one step on (next-token and next-step).
     at: [n] int64 positions in x at which the sequences begin; None where they lie end to end.
+    stepwise: whether y is [steps] int64 classes, one for each step and read where x is (tagging).
     scaling: of the features as they are read, see `steps`; None leaves them as they are.
     y_scaling: mean and deviation of the targets as they are read, see `targets`; None as before.
     """
@@ -33,7 +37,8 @@ class Sequences:
     y: NDArray[np.generic] | None = None
     at: NDArray[np.int64] | None = None
     scaling: Moments | None = None
-    y_scaling: tuple[float, float] | None = None
+    y_scaling: TargetScaling | None = None
+    stepwise: bool = False
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -57,7 +62,7 @@ class Sequences:
 
     def chosen(self, chosen: NDArray[np.int64]) -> "Sequences":
         """Return some of the sequences, in that order; x is not copied."""
-        y = None if self.y is None else self.y[chosen]
+        y = self.y if self.y is None or self.stepwise else self.y[chosen]
         return replace(self, lengths=self.lengths[chosen], y=y, at=self.starts[chosen])
 
     def all_steps(self) -> NDArray[np.generic]:
@@ -77,6 +82,11 @@ class Sequences:
             return self.y
         mean, deviation = self.y_scaling
         return ((self.y.astype(np.float64) - mean) / deviation).astype(np.float32)
+
+    def step_targets(self) -> NDArray[np.generic]:
+        """Return y of all steps of the sequences, laid end to end; of stepwise targets."""
+        assert self.y is not None and self.stepwise
+        return self.y if self.at is None else self.y[self._positions()]
 
     def _positions(self) -> NDArray[np.int64]:
         """Return the positions in x of all steps, one sequence after the other."""
@@ -127,8 +137,12 @@ class Data:
 
     @property
     def unit(self) -> float:
-        """What a difference of 1 between targets as they are read is in the units of y."""
-        return 1.0 if self.train.y_scaling is None else self.train.y_scaling[1]
+        """What a difference of 1 between targets as they are read is in the units of y.
+
+        Several targets have several units: their figures stay those of standardised targets.
+        """
+        unit = 1.0 if self.train.y_scaling is None else self.train.y_scaling[1]
+        return unit if isinstance(unit, float) else 1.0
 
 
 def fingerprint(*splits: Sequences) -> str:

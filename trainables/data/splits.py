@@ -33,11 +33,20 @@ def select(
     lengths: NDArray[np.int64],
     y: NDArray[np.generic] | None,
     chosen: NDArray[np.int64],
+    *,
+    stepwise: bool = False,
 ) -> Sequences:
-    """Return the chosen sequences, in the order of `chosen`, as contiguous arrays of their own."""
+    """Return the chosen sequences, in the order of `chosen`, as contiguous arrays of their own.
+
+    stepwise: whether y has a target for each step.
+    """
     starts = np.cumsum(lengths) - lengths
     pieces = [x[starts[i] : starts[i] + lengths[i]] for i in chosen]
     steps = np.concatenate(pieces) if pieces else x[:0].copy()
+    if y is not None and stepwise:
+        of_steps = [y[starts[i] : starts[i] + lengths[i]] for i in chosen]
+        own = np.concatenate(of_steps) if of_steps else y[:0].copy()
+        return Sequences(steps, lengths[chosen], own, stepwise=True)
     return Sequences(steps, lengths[chosen], None if y is None else y[chosen])
 
 

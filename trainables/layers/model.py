@@ -68,9 +68,9 @@ class Model(nn.Module):
     Square cells, which need as many inputs as units, get an input projection before the first
     layer.
 
-    Classification and regression read out once a sequence: the forward half of the last layer at
-    the last valid step, its backward half at step 0, the last step that it reads. Next-token and
-    next-step read out at every step.
+    Classification, multi-label and regression read out once a sequence: the forward half of the
+    last layer at the last valid step, its backward half at step 0, the last step that it reads.
+    Tagging, next-token and next-step read out at every step.
 
     Weights are drawn from the generator; without one, from a generator with seed 0. longest is the
     number of steps of the longest training sequence, by default of the task's longest sequence.
@@ -157,7 +157,7 @@ class Model(nn.Module):
         same device. Padding changes no result at a valid step.
         """
         y_TBD = self.features(x, lengths_B, noise)
-        if not self.info.causal:
+        if not self.info.stepwise:
             index_B = torch.arange(len(lengths_B), device=lengths_B.device)
             last_BD = y_TBD[lengths_B - 1, index_B]
             y_TBD = join_ends(last_BD, y_TBD[0]) if self.bidirectional else last_BD

@@ -202,7 +202,7 @@ class StackedModel:
         """
         values = self._parameters(weights_KN)
         y_KTBD = self._features(values, buffers, x, lengths_KB, noise)
-        if self._model.info.causal:
+        if self._model.info.stepwise:
             steps = y_KTBD.shape[1]
             outputs = _linear(values, "readout", y_KTBD.flatten(1, 2))
             return outputs.view(len(outputs), steps, -1, outputs.shape[-1])

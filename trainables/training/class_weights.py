@@ -16,7 +16,7 @@ def class_weights(config: TrialConfig, data: Data) -> Tensor | None:
     """
     if config.class_weights is None:
         return None
-    y = data.train.y
+    y = data.train.step_targets() if data.train.stepwise else data.train.y
     assert y is not None
     counts = np.bincount(y.astype(np.int64), minlength=data.info.outputs)
     classes = np.count_nonzero(counts)

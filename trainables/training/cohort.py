@@ -212,7 +212,7 @@ class Cohort(Advancing):
     def _score(self, i: int, features: Tensor, chosen_B: Positions, batches: Batches) -> Scored:
         """Score one member's readout of features of the last step or of every one."""
         info = self._data.info
-        if info.causal:
+        if info.stepwise:
             batch = batches.batch(chosen_B)
         else:
             lengths = torch.from_numpy(batches.lengths(chosen_B))

@@ -106,7 +106,7 @@ class CohortLayers:
 
     def __init__(self, models: Sequence[Model]) -> None:
         self._models, self._first = models, models[0]
-        self._both, self._causal = self._first.bidirectional, self._first.info.causal
+        self._both, self._stepwise = self._first.bidirectional, self._first.info.stepwise
         self._workspace = Workspace(self._first.readout.weight.dtype)
         self._layers: list[list[CohortLayer]] = []
         for depth in range(len(self._first.layers)):
@@ -183,13 +183,13 @@ class CohortLayers:
 
     def _subset(self, rows: Rows, depth: int) -> _Subset:
         """Return the rows of a layer's outputs that the next layer or the readout reads."""
-        if self._causal or depth < len(self._layers) - 1:
+        if self._stepwise or depth < len(self._layers) - 1:
             return _Subset.all(rows)
         return _Subset.ends(rows, self._both)
 
     def _readout_features(self, rows: Rows, features: Tensor) -> list[Tensor]:
         """Return what each model's readout reads of the last layer's rows."""
-        if self._causal:
+        if self._stepwise:
             return rows.scatter_each(features)
         if self._both:
             features = join_ends(*features.chunk(2))
@@ -197,7 +197,7 @@ class CohortLayers:
 
     def _readout_features_backward(self, rows: Rows, gradients: list[Tensor]) -> Tensor:
         """Return the gradient of the last layer's rows."""
-        if self._causal:
+        if self._stepwise:
             return rows.gather_each(gradients)
         d = torch.cat(gradients)
         if not self._both:

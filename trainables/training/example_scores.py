@@ -1,6 +1,7 @@
 """Scores the examples of a part, batch by batch; what comes of it is an `Examples`."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from spaces.tasks import TaskInfo
 from trainables.data.batches import Batch
 from trainables.training.examples import Examples
 
+Array = NDArray[Any]
 #: Losses and, where there are classes, correct targets of each example of a batch, [B] each.
 Each = tuple[Tensor, Tensor | None]
 
@@ -27,7 +29,13 @@ def _regression(outputs_BO: Tensor, batch: Batch) -> Each:
     return (outputs_BO - targets).square().mean(-1), None
 
 
-def _next_token(outputs_TBO: Tensor, batch: Batch) -> Each:
+def _multi_label(outputs_BO: Tensor, batch: Batch) -> Each:
+    targets = batch.targets.to(outputs_BO.dtype)
+    loss = functional.binary_cross_entropy_with_logits(outputs_BO, targets, reduction="none")
+    return loss.mean(-1), ((outputs_BO > 0) == (targets > 0)).all(-1)
+
+
+def _each_step(outputs_TBO: Tensor, batch: Batch) -> Each:
     exists_TB = _exists(batch)
     loss_TB = functional.cross_entropy(outputs_TBO.mT, batch.targets, reduction="none")
     correct_TB = outputs_TBO.argmax(-1) == batch.targets
@@ -50,7 +58,9 @@ def _exists(batch: Batch) -> Tensor:
 EACH: dict[TaskKind, Callable[[Tensor, Batch], Each]] = {
     "classification": _classification,
     "regression": _regression,
-    "next-token": _next_token,
+    "multi-label": _multi_label,
+    "tagging": _each_step,
+    "next-token": _each_step,
     "next-step": _next_step,
 }
 
@@ -62,13 +72,13 @@ class ExampleScores:
         kind = info.kind
         self._each, self._unit = EACH[kind], unit
         #: Of tasks that are decided by what needs all predictions at once.
-        self._outputs = np.zeros((number, info.outputs), np.float32) if info.by_part else None
-        self._targets: NDArray[np.generic] | None = None
+        self._by_part = info.by_part
+        self._predicted: list[tuple[NDArray[np.int64], Array, Array]] = []
         self._loss = np.zeros(number, dtype=np.float32)
         self._count = np.zeros(number, dtype=np.int32)
         self._correct = np.zeros(number, dtype=np.int32)
-        self._steps = kind in ("next-token", "next-step")
-        self._classes = kind in ("classification", "next-token")
+        self._steps = info.stepwise
+        self._classes = kind not in ("regression", "next-step")
 
     def add(self, chosen_B: NDArray[np.int64], outputs: Tensor, batch: Batch) -> None:
         """Add a batch of the chosen examples."""
@@ -77,13 +87,25 @@ class ExampleScores:
         self._count[chosen_B] = batch.lengths.cpu().numpy() if self._steps else 1
         if correct_B is not None:
             self._correct[chosen_B] = correct_B.cpu().numpy()
-        if self._outputs is not None:
-            targets = batch.targets.cpu().numpy()
-            if self._targets is None:
-                self._targets = np.zeros((len(self._loss), *targets.shape[1:]), targets.dtype)
-            self._outputs[chosen_B], self._targets[chosen_B] = outputs.float().cpu(), targets
+        if self._by_part:
+            self._keep(chosen_B, outputs.float().cpu().numpy(), batch.targets.cpu().numpy(), batch)
+
+    def _keep(
+        self, chosen_B: NDArray[np.int64], outputs: Array, targets: Array, batch: Batch
+    ) -> None:
+        """Keep outputs and targets, of steps one sequence after the other, with whose they are."""
+        if self._steps:
+            exists_BT = _exists(batch).cpu().numpy().T
+            outputs, targets = (a.swapaxes(0, 1)[exists_BT] for a in (outputs, targets))
+            chosen_B = np.repeat(chosen_B, batch.lengths.cpu().numpy())
+        self._predicted.append((chosen_B, outputs, targets))
 
     def examples(self) -> Examples:
         """Return the scores; an example too short to hold a target has count 0."""
         correct = self._correct if self._classes else None
-        return Examples(self._loss, self._count, correct, self._unit, self._outputs, self._targets)
+        if not self._by_part:
+            return Examples(self._loss, self._count, correct, self._unit)
+        whose, outputs, targets = map(np.concatenate, zip(*self._predicted, strict=True))
+        order = np.argsort(whose, kind="stable")
+        predicted = outputs[order], targets[order]
+        return Examples(self._loss, self._count, correct, self._unit, *predicted)

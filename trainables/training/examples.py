@@ -5,8 +5,8 @@ A file of them is an .npz without pickles:
     loss     [n] float32, summed over an example's targets: what training minimises
     correct  [n] int32, targets that were predicted; for tasks with classes alone
     count    [n] int32, targets of an example: 1, or the steps of its sequence
-    outputs  [n, outputs] float32, and targets [n]; of tasks that are decided by a metric that
-             needs all predictions at once (trainables.part_metrics)
+    outputs  [n, outputs] float32, and targets [n], or one for each step; of tasks that are decided
+             by a metric that needs all predictions at once (trainables.part_metrics)
     unit     float64, of standardised targets: losses times its square are in the data's units
 
 Examples stand in the order of the part: the test part as loaded, or as it was dealt anew. They are

@@ -21,13 +21,16 @@ class Scored:
     count: int  #: of targets: sequences, or steps where every step has one
     predicted: tuple[Tensor, Tensor] | None = None  #: outputs and targets, one row each
     classes: bool = False  #: whether these targets are classes
+    labels: bool = False  #: whether each of them is a label that is on or off
 
     @property
     def correct(self) -> int | None:
         """How many targets were predicted correctly; None where a task has no classes."""
-        if self.predicted is None or not self.classes:
+        if self.predicted is None or not (self.classes or self.labels):
             return None
         outputs, targets = self.predicted
+        if self.labels:
+            return int(((outputs > 0) == (targets > 0)).all(-1).sum())
         return int((outputs.argmax(-1) == targets).sum())
 
 
@@ -49,8 +52,15 @@ def _classification(outputs_BO: Tensor, batch: Batch) -> Scored:
     return _classes(outputs_BO, batch.targets, batch.class_weights)
 
 
-def _next_token(outputs_TBO: Tensor, batch: Batch) -> Scored:
-    return _classes(*_valid(outputs_TBO, batch))
+def _multi_label(outputs_BO: Tensor, batch: Batch) -> Scored:
+    targets = batch.targets.to(outputs_BO.dtype)
+    loss = functional.binary_cross_entropy_with_logits(outputs_BO, targets, reduction="sum")
+    predicted = outputs_BO.detach(), targets
+    return Scored(loss / outputs_BO.shape[-1], len(targets), predicted, labels=True)
+
+
+def _each_step(outputs_TBO: Tensor, batch: Batch) -> Scored:
+    return _classes(*_valid(outputs_TBO, batch), batch.class_weights)
 
 
 def _next_step(outputs_TBO: Tensor, batch: Batch) -> Scored:
@@ -71,7 +81,9 @@ def _regression(outputs_BO: Tensor, batch: Batch) -> Scored:
 SCORES: dict[TaskKind, Callable[[Tensor, Batch], Scored]] = {
     "classification": _classification,
     "regression": _regression,
-    "next-token": _next_token,
+    "multi-label": _multi_label,
+    "tagging": _each_step,
+    "next-token": _each_step,
     "next-step": _next_step,
 }
 

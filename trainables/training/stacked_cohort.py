@@ -19,6 +19,7 @@ from spaces.kinds import compute_metrics
 from trainables.data.batches import Batches
 from trainables.data.sequences import Sequences
 from trainables.layers.stacked_model import StackedModel
+from trainables.layers.stacked_scan import valid_steps
 from trainables.training.advancing import Advancing
 from trainables.training.measured_path import measured_path
 from trainables.training.metrics import decided_by_part
@@ -213,7 +214,10 @@ class StackedCohort(Advancing):
                 if scores.correct is not None:
                     correct += scores.correct
                 if info.by_part:
-                    predicted.append((outputs, targets, chosen >= 0))
+                    there = chosen >= 0
+                    if info.stepwise:
+                        there = valid_steps(lengths, outputs.shape[1])
+                    predicted.append((outputs, targets, there))
         return (losses, correct, counts), predicted
 
     def _metrics(

@@ -39,8 +39,14 @@ class StackedData:
         self._x = torch.from_numpy(padded).to(device)
         self._lengths = torch.from_numpy(lengths - self._causal).to(device)
         self._read: NDArray[np.int64] = lengths - self._causal
-        targets = [part.targets for part in parts if part.targets is not None]
-        self._y = torch.from_numpy(np.concatenate(targets)).to(device) if targets else None
+        self._stepwise = parts[0].stepwise  # targets are one a step, padded as x is
+        if self._stepwise:
+            y = np.zeros(exists.shape, np.int64)
+            y[exists] = np.concatenate([part.step_targets() for part in parts])
+            self._y: Tensor | None = torch.from_numpy(y).to(device)
+        else:
+            targets = [part.targets for part in parts if part.targets is not None]
+            self._y = torch.from_numpy(np.concatenate(targets)).to(device) if targets else None
 
     def steps(self, chosen: NDArray[np.int64]) -> int:
         """Return to how many steps batches of these sequences are padded; -1 is none."""
@@ -51,12 +57,14 @@ class StackedData:
     def batch(self, chosen_KB: Tensor, steps: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return x [K, T, B, I] or symbols [K, T, B], lengths [K, B] and targets.
 
-        Where nobody is chosen (-1) there is a sequence of length 0. Targets are [K, B], or x one
-        step on.
+        Where nobody is chosen (-1) there is a sequence of length 0. Targets are [K, B], several of
+        them [K, B, targets], classes of steps [K, T, B], or x one step on.
         """
         at = chosen_KB.clamp(min=0)
         lengths = torch.where(chosen_KB >= 0, self._lengths[at], 0)
         x = self._x[at, :steps].transpose(1, 2).contiguous()
+        if self._y is not None and self._stepwise:
+            return x, lengths, self._y[at, :steps].transpose(1, 2).contiguous()
         if self._y is not None:
             return x, lengths, self._y[at]
         return x, lengths, self._x[at, 1 : steps + 1].transpose(1, 2).contiguous()

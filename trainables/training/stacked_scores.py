@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from spaces.kinds import TaskKind
+from spaces.kinds import TaskKind, is_stepwise
 from trainables.layers.stacked_scan import valid_steps
 
 
@@ -30,10 +30,9 @@ def score(
     class_weights_KO: Tensor | None = None,
 ) -> StackedScores:
     """Score outputs [K, B, O] or [K, T, B, O]; sequences of length 0 count nothing."""
-    causal = kind in ("next-token", "next-step")
-    valid = valid_steps(lengths_KB, outputs.shape[1]) if causal else lengths_KB > 0
+    valid = valid_steps(lengths_KB, outputs.shape[1]) if is_stepwise(kind) else lengths_KB > 0
     correct = None
-    if kind in ("classification", "next-token"):
+    if kind in ("classification", "tagging", "next-token"):
         flat = functional.cross_entropy(
             outputs.flatten(0, -2), targets.flatten().long(), reduction="none"
         )
@@ -43,6 +42,10 @@ def score(
             losses = losses * weights.view(valid.shape)
         hit = (outputs.detach().argmax(-1) == targets) & valid
         correct = hit.flatten(1).sum(1)
+    elif kind == "multi-label":
+        on = targets.to(outputs.dtype)
+        losses = functional.binary_cross_entropy_with_logits(outputs, on, reduction="none").mean(-1)
+        correct = (((outputs.detach() > 0) == (targets > 0)).all(-1) & valid).flatten(1).sum(1)
     elif kind == "next-step":
         losses = functional.binary_cross_entropy_with_logits(
             outputs, targets.to(outputs.dtype), reduction="none"

@@ -32,6 +32,10 @@ def own(folder: Path, kind: Any, seed: int = 0) -> Data:
         arrays["y"] = np.sort(np.arange(40) % 5 % 4)  # class 0 is the commonest
     elif kind == "regression":
         arrays["y"] = rng.normal(3, 2, size=40)
+    elif kind == "tagging":
+        arrays["y"] = np.arange(steps) % 3
+    elif kind == "multi-label":
+        arrays["y"] = rng.integers(0, 2, (40, 3))
     elif kind == "next-token":
         arrays["x"] = (np.cumsum(rng.integers(0, 2, size=steps)) + rng.integers(0, 2)) % 7
     else:

@@ -53,6 +53,8 @@ TABLE = {
     "dyck-2": Row(Dyck(name="dyck-2", length=12, examples=60), "draws"),
     **{name: Row(Archive.model_validate({"name": name})) for name in ARCHIVED},
     "own classification": Row(OwnData(kind="classification", data="classification.npz")),
+    "own tagging": Row(OwnData(kind="tagging", data="tagging.npz")),
+    "own multi-label": Row(OwnData(kind="multi-label", data="multi-label.npz")),
     "own regression": Row(OwnData(kind="regression", data="regression.npz")),
     "own next-token": Row(OwnData(kind="next-token", data="next-token.npz"), "stretches"),
     "own next-step": Row(OwnData(kind="next-step", data="next-step.npz"), "stretches"),
@@ -75,6 +77,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     y, group = np.arange(60) % 3, np.repeat(np.arange(12), 5)
     np.savez(folder / "classification.npz", x=x, lengths=lengths, y=y)
     np.savez(folder / "regression.npz", x=x, lengths=lengths, y=rng.normal(size=60))
+    np.savez(folder / "tagging.npz", x=x, lengths=lengths, y=np.arange(steps) % 3)
+    np.savez(folder / "multi-label.npz", x=x, lengths=lengths, y=y[:, None] == np.arange(3))
     np.savez(folder / "next-token.npz", x=rng.integers(0, 50, size=steps), lengths=lengths)
     np.savez(folder / "next-step.npz", x=frames, lengths=lengths)
     np.savez(folder / "grouped-series.npz", x=frames, lengths=lengths, group=group)
@@ -92,6 +96,16 @@ def data(request: pytest.FixtureRequest, base: Path) -> Data:
 
 def labels(data: Data) -> NDArray[np.generic]:
     return np.concatenate([part.y for part in data.parts if part.y is not None])
+
+
+def targets(part: Sequences) -> list[object]:
+    """Return the target of each sequence, or the list of its steps'."""
+    if part.y is None:
+        return []
+    if not part.stepwise:
+        return list(part.y.tolist())
+    ends = np.cumsum(part.lengths)[:-1]
+    return [each.tolist() for each in np.split(part.step_targets(), ends)]
 
 
 def values(part: Sequences) -> list[bytes]:
@@ -179,11 +193,12 @@ def test_sequences_keep_their_values_and_targets(data: Data) -> None:
     parts = [replace(part, scaling=None, y_scaling=None) for part in data.parts]
     data = Data(data.info, *parts, dealing=replace(data.dealing, standardised=False))
     whole = [value for part in data.parts for value in values(part)]
+    wanted = [target for part in data.parts for target in targets(part)]
     split = Split("nested", 1)
     for part, positions in zip(redeal(data, split).parts, deal(data, split), strict=True):
         assert values(part) == [whole[at] for at in positions]
         if part.y is not None:
-            assert part.y.tolist() == labels(data)[positions].tolist()
+            assert targets(part) == [wanted[at] for at in positions]
 
 
 def test_values_are_in_memory_once_however_often_they_are_dealt(data: Data) -> None:
@@ -195,7 +210,8 @@ def test_values_are_in_memory_once_however_often_they_are_dealt(data: Data) -> N
 def test_batches_of_dealt_data_hold_what_its_sequences_hold(data: Data) -> None:
     dealt = redeal(data, Split("nested", 0))
     part = dealt.train
-    plain = Sequences(part.all_steps(), part.lengths, part.targets)
+    y = part.step_targets() if part.stepwise else part.targets
+    plain = Sequences(part.all_steps(), part.lengths, y, stepwise=part.stepwise)
     kind = dealt.info.kind
     for one, other in zip(
         Batches(part, kind).shuffled(8, 1, 1), Batches(plain, kind).shuffled(8, 1, 1), strict=True

@@ -152,7 +152,7 @@ def test_the_scores_of_single_examples_say_their_unit(tmp_path: Path) -> None:
     (training,) = trained(own(tmp_path, y=np.arange(N) * 7.0), [config()])
     metrics, examples = training.evaluate_examples("test")
     read = Examples.read(tmp_path / "scores", examples.write(tmp_path / "scores"))
-    assert read.metrics("regression") == pytest.approx(metrics, rel=1e-5)
+    assert read.metrics("regression", "mse") == pytest.approx(metrics, rel=1e-5)
     assert metrics["mse"] > 10 * metrics["loss"]
 
 

@@ -74,7 +74,7 @@ def test_every_cell_trains_in_a_cohort_as_alone(
     assert_each_is_as_alone([small_config(*cell, **changes)] * 3, make_data())
 
 
-@pytest.mark.parametrize("kind", ["classification", "regression", "next-token", "next-step"])
+@pytest.mark.parametrize("kind", get_args(TaskKind))
 @pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize(
     "cell", [("lstm", "peephole"), ("gru", "mut1"), ("linear", "qrnn")], ids="-".join

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ pytestmark = needs_interpreter
 MakeData = Callable[..., Data]
 #: Two batches an epoch, the last one not full.
 TINY = {"count": 8, "longest": 4, "shortest": 1}
-KINDS: list[TaskKind] = ["classification", "regression", "next-token", "next-step"]
+KINDS: tuple[TaskKind, ...] = get_args(TaskKind)
 #: What a configuration may have that a batch's step sees.
 OPTIONS: dict[str, dict[str, Any]] = {
     "lstm": {"cell": "lstm", "gates": "standard"},

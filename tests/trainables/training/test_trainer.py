@@ -4,7 +4,7 @@ import json
 import math
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ from trainables.checkpoints.format import read_checkpoint
 from trainables.data.sequences import Data
 from trainables.training.trainer import Training
 
-KINDS: tuple[TaskKind, ...] = ("classification", "regression", "next-token", "next-step")
+KINDS: tuple[TaskKind, ...] = get_args(TaskKind)
 
 
 CELL_CONFIGS = [small_config(*variant) for variant in VARIANTS] + [

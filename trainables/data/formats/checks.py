@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
-from spaces.kinds import TaskKind, is_causal
+from spaces.kinds import TaskKind, has_classes, is_causal
 from trainables.data.formats.ragged import Array, Places, Ragged, first
 
 SPLITS = {"train": 0, "val": 1, "validation": 1, "test": 2}
@@ -64,11 +64,17 @@ def steps(ragged: Ragged, kind: TaskKind, least: int | None = None) -> Array:
 
 def targets(y: Array, kind: TaskKind, places: Places) -> Array:
     """Return y as int64 classes or float32 targets."""
-    if kind == "classification":
+    if has_classes(kind):
         return y.astype(np.int64)
     with np.errstate(over="ignore"):
         values = y.astype(np.float32)
-    at = first(~np.isfinite(values))
+    each = values.reshape(len(values), -1)
+    odd = ((each != 0) & (each != 1)).any(axis=-1)
+    if kind == "multi-label" and odd.any():
+        wrong = int(np.argmax(odd))
+        rule = f"each label must be 0 or 1; here are {y[wrong].tolist()}"
+        raise InputError.of(places.of("y", wrong), rule, "write 1 where a label holds, otherwise 0")
+    at = first(~np.isfinite(each).min(axis=1))
     if at is not None:
         raise InputError.of(
             places.of("y", at),
@@ -78,17 +84,17 @@ def targets(y: Array, kind: TaskKind, places: Places) -> Array:
     return values
 
 
-def check_classes(y: NDArray[np.int64], train: NDArray[np.int64], ragged: Ragged) -> int:
-    """Return the number of classes, each of which occurs in training."""
+def check_classes(y: NDArray[np.int64], trained: NDArray[np.int64], ragged: Ragged) -> int:
+    """Return the number of classes, each of which occurs in training: y and those of training."""
     present, labels = np.unique(y), ragged.labels
     if len(present) == 1:
         raise InputError.of(
             ragged.places.whole("y"),
-            f"there must be at least two classes; all {len(y)} sequences have class "
+            f"there must be at least two classes; all {len(y)} targets are of class "
             f"{0 if labels is None else labels[0]}",
             "check how the classes were made",
         )
-    missing = np.setdiff1d(present, y[train])
+    missing = np.setdiff1d(present, trained)
     if len(missing):
         names = [str(code if labels is None else labels[code]) for code in missing[:10]]
         listing = ", ".join(names) + ", …" * (len(missing) > 10)

@@ -72,7 +72,7 @@ def read(path: Path, data: DataSection, kind: TaskKind) -> Ragged:
         rule = f"{given[0]} must be a column of tables; the folder holds sounds, which have none"
         raise InputError.of(data.file, rule, f"remove {given[0]}")
     found = _sounds(path, data.file, files)
-    if is_causal(kind) or kind == "regression":
+    if kind != "classification":
         rule = f"a folder of .wav is for classification by folder, not for {kind}"
         raise InputError.of(data.file, rule, "choose kind: classification")
     y, labels = encode(_folders(files))

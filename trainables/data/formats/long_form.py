@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
-from spaces.kinds import TaskKind, is_causal
+from spaces.kinds import TaskKind, has_classes, is_causal
 from spaces.own_data import FILE, FOLDER, ROLES, Columns, DataSection, Feature
 from spaces.tasks import TaskInfo
 from spaces.text import listed, named
@@ -100,8 +100,9 @@ def read(
         raise InputError.of(place, rule, "name it: features: [COLUMN]")
     found = [table.columns[name] for name in wanted]
     features = tuple(_feature(column, table, symbols=symbols) for column in found)
-    ragged = _arrange(table, Columns(features, **parts), symbols=symbols)
-    if kind == "classification":
+    columns = Columns(features, **parts)
+    ragged = _arrange(table, columns, symbols=symbols, each_step=kind == "tagging")
+    if has_classes(kind):
         y, labels = encode(_classes(ragged, table.columns[parts["target"]]))
         return replace(ragged, y=y, labels=labels)
     if kind == "regression":
@@ -128,16 +129,20 @@ def read_new(path: Path, info: TaskInfo, reader: TableReader | None = None) -> R
     there = {role: name for role, name in further.items() if name in known}
     table = reader.read(path, place, [*needed, *there.values()])
     present = Columns(columns.features, columns.id, columns.time, **there)
-    ragged = _arrange(table, present, symbols=info.kind == "next-token")
+    symbols, each_step = info.kind == "next-token", info.kind == "tagging"
+    ragged = _arrange(table, present, symbols=symbols, each_step=each_step)
     if is_causal(info.kind) or "target" not in there:
         return ragged
     column = table.columns[there["target"]]
-    read_targets = _classes if info.kind == "classification" else _numbers
+    read_targets = _classes if has_classes(info.kind) else _numbers
     return replace(ragged, y=read_targets(ragged, column))
 
 
-def _arrange(table: Table, columns: Columns, *, symbols: bool) -> Ragged:
-    """Return the rows as sequences. y: the row in which each sequence begins, to be replaced."""
+def _arrange(table: Table, columns: Columns, *, symbols: bool, each_step: bool) -> Ragged:
+    """Return the rows as sequences. y: the row in which each sequence begins, to be replaced.
+
+    each_step: whether targets are of steps; y is the row of each step then.
+    """
     sequence_R = np.zeros(table.rows, np.int64)  # the sequence of each row
     if columns.id is not None:
         of = table.columns[columns.id]
@@ -156,14 +161,15 @@ def _arrange(table: Table, columns: Columns, *, symbols: bool) -> Ragged:
         _symbols(table, columns.features[0], order) if symbols else _x(table, columns, order),
         lengths,
         TablePlaces(table, columns, order, begins),
-        y=order[begins],
+        y=order if each_step else order[begins],
         ids=None if columns.id is None else table.columns[columns.id].plain()[order[begins]],
         columns=columns,
     )
     once: dict[str, Array] = {}
     for role in ("target", "split", "group"):
         if (name := getattr(columns, role)) is not None:
-            once[role] = _once(table, name, role, order, lengths)
+            own = np.ones_like(order) if each_step and role == "target" else lengths
+            once[role] = _once(table, name, role, order, own)
     split, group = (once.get(role) for role in ("split", "group"))
     if "target" not in once:
         ragged = replace(ragged, y=None)

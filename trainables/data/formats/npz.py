@@ -3,8 +3,9 @@
 x        [all steps, features] numbers; [all steps] integers 0 … V-1 for next-token; [all steps,
          labels] of 0 and 1 for next-step. Sequences lie end to end.
 lengths  [n] steps of each sequence; they sum to all steps
-y        [n] classification: text or whole numbers; regression: numbers. Not for next-token,
-         next-step.
+y        [n] classification: text or whole numbers; regression: numbers, [n, targets] several of
+         them; multi-label: [n, labels] of 0 and 1; tagging: [all steps] text or whole numbers. Not
+         for next-token, next-step.
 split    [n] optional: 'train', 'val' or 'validation', 'test'
 group    [n] optional: whole numbers or strings
 """
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
-from spaces.kinds import TaskKind, is_causal
+from spaces.kinds import TaskKind, has_classes, is_causal, of_several
 from spaces.own_data import DataSection
 from spaces.tasks import TaskInfo
 from trainables.data.formats.archive import read_arrays
@@ -76,8 +77,8 @@ def of_arrays(arrays: Mapping[str, Array], kind: TaskKind, place: str) -> Ragged
     _check_steps(arrays["x"], kind, place)
     n, y, labels = len(lengths), None, None
     if labelled:
-        _check_targets(arrays["y"], n, kind, place)
-        y, labels = encode(arrays["y"]) if kind == "classification" else (arrays["y"], None)
+        _check_targets(arrays["y"], len(arrays["x"]) if kind == "tagging" else n, kind, place)
+        y, labels = encode(arrays["y"]) if has_classes(kind) else (arrays["y"], None)
     split, group = (
         _per_sequence(name, arrays, n, kinds, remedy, place)
         for name, kinds, remedy in (
@@ -103,12 +104,17 @@ def read_new(path: Path, info: TaskInfo) -> Ragged:
     lengths = _lengths(arrays["lengths"], len(np.atleast_1d(arrays["x"])), place)
     _check_steps(arrays["x"], kind, place)
     for name in ("y", "split"):
-        if name in arrays and arrays[name].shape != lengths.shape:
+        each = (len(arrays["x"]),) if name == "y" and kind == "tagging" else lengths.shape
+        several = name == "y" and of_several(kind) and arrays.get(name, lengths).ndim == 2
+        if several:
+            each = (len(lengths), info.outputs)
+        if name in arrays and arrays[name].shape != each:
             raise InputError.of(
                 f"{place}: {name}",
-                f"{name} must be [{len(lengths)}], one value for each of the {len(lengths)} "
-                f"sequences, not {list(arrays[name].shape)}",
-                f"leave {name} out, or give one for each sequence",
+                f"{name} must be {list(each)}, one value for each of the {each[0]} "
+                f"{'steps' if kind == 'tagging' and name == 'y' else 'sequences'}, not "
+                f"{list(arrays[name].shape)}",
+                f"leave {name} out, or give one for each",
             )
     y = None if is_causal(kind) else arrays.get("y")
     places = ArrayPlaces(place, lengths)
@@ -189,7 +195,9 @@ def _check_steps(x: Array, kind: TaskKind, place: str) -> None:
 
 
 def _check_targets(y: Array, n: int, kind: TaskKind, place: str) -> None:
-    if y.shape != (n,):
+    if of_several(kind) and y.ndim == 2 and len(y) == n and y.shape[1] > 1:
+        pass
+    elif y.shape != (n,) or kind == "multi-label":
         remedy = "give one label or target for each sequence, in the order of lengths"
         if y.shape == (n, 1):
             remedy = "y.ravel()"
@@ -197,19 +205,20 @@ def _check_targets(y: Array, n: int, kind: TaskKind, place: str) -> None:
             remedy = "of one-hot labels: y.argmax(1)"
         raise InputError.of(
             f"{place}: y",
-            f"y must be [n], one for each of the {n} sequences; this is {_description(y)}",
+            f"y must be {'[n, labels]' if kind == 'multi-label' else '[n]'}, one for each of the "
+            f"{n} {'steps' if kind == 'tagging' else 'sequences'}; this is {_description(y)}",
             remedy,
         )
-    if kind == "classification" and y.dtype.kind not in "iubUS":
+    if has_classes(kind) and y.dtype.kind not in "iubUS":
         raise InputError.of(
             f"{place}: y",
             f"classes must be text or whole numbers, not {_description(y)}",
             "y = y.astype(int), or name the classes",
         )
-    if kind == "regression" and y.dtype.kind not in "fiub":
+    if of_several(kind) and y.dtype.kind not in "fiub":
         raise InputError.of(
             f"{place}: y",
-            f"regression targets must be numbers, not {_description(y)}",
+            f"{kind} targets must be numbers, not {_description(y)}",
             "save y as an array of floating-point numbers",
         )
 

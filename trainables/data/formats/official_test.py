@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from spaces.errors import InputError
-from spaces.kinds import METRICS, TaskKind
+from spaces.kinds import METRICS, TaskKind, has_classes
 from spaces.tasks import TaskInfo
 from trainables.data.formats.labels import encode_as
 from trainables.data.formats.ragged import Part, Places, Ragged
@@ -64,7 +64,7 @@ def joined(first: Ragged, second: Ragged, kind: TaskKind, path: Path) -> Ragged:
             rule, remedy = "the test part must have targets; this file has none", "add them"
             raise InputError.of(path.name, rule, remedy)
         found = second.y
-        if kind == "classification":
+        if has_classes(kind):
             classes = int(first.y.max()) + 1
             found = encode_as(found, first.labels, classes, second.places.whole("y"))
         y = np.concatenate([first.y, found])

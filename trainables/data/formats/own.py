@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
-from spaces.kinds import TaskKind, is_causal
+from spaces.kinds import TaskKind, has_classes, is_causal, is_stepwise
 from spaces.own_data import CLASS, SUFFIXES, DataSection
 from spaces.tasks import OwnData, TaskInfo
 from spaces.text import listed, show
@@ -71,7 +71,7 @@ def load(spec: OwnData, base: Path) -> Parts:
     places, lengths, kind = ragged.places, ragged.lengths, spec.kind
     x = steps(ragged, kind)
     y = None if ragged.y is None else targets(ragged.y, kind, places)
-    classes = y.astype(np.int64) if y is not None and kind == "classification" else None
+    classes = y.astype(np.int64) if y is not None and has_classes(kind) else None
     group = None
     if ragged.group is not None:
         group = np.unique(ragged.group, return_inverse=True)[1].astype(np.int64)
@@ -79,7 +79,7 @@ def load(spec: OwnData, base: Path) -> Parts:
         chosen = part_of_each(ragged.split, places)
     else:
         shares = SHARES if test is None else SHARES_BESIDE_TEST
-        labels = None if classes is None else classes[:own]
+        labels = classes[:own] if classes is not None and not is_stepwise(kind) else None
         groups = None if group is None else group[:own]
         chosen = _dealt_split(
             labels, groups, own, spec.seed, places, shares, in_order=ragged.in_order
@@ -87,15 +87,17 @@ def load(spec: OwnData, base: Path) -> Parts:
         chosen += [np.arange(own, len(lengths))] * (test is not None)
     if group is not None:
         check_whole(group, chosen, ragged)
-    outputs = 1
+    outputs = 1 if y is None or y.ndim == 1 else y.shape[1]
+    stepwise = is_stepwise(kind) and y is not None
+    parts = [select(x, lengths, y, part, stepwise=stepwise) for part in chosen]
     if classes is not None:
-        outputs = check_classes(classes, chosen[0], ragged)
+        assert parts[0].y is not None
+        outputs = check_classes(classes, parts[0].y.astype(np.int64), ragged)
     elif kind == "next-token":
         outputs = check_vocabulary(x, ragged)
     elif kind == "next-step":
         outputs = x.shape[1]
     inputs = outputs if kind == "next-token" else x.shape[1]
-    parts = (select(x, lengths, y, part) for part in chosen)
     order = np.concatenate(chosen)
     dealing = Dealing(
         # Sequences of a text or a series follow one another, unless their groups say otherwise.

@@ -31,7 +31,8 @@ class Ragged:
     """Sequences that lie end to end, of known types and shapes; values are not checked yet.
 
     x: [steps, features] numbers, or [steps] whole numbers where symbols are asked for.
-    y: [n] classes 0 … C-1 (see labels) or numbers, where a task has targets.
+    y: [n] classes 0 … C-1 (see labels) or numbers, [n, targets] several of them, [steps] classes
+       of each step (tagging), where a task has targets.
     split: [n] text. group: [n] text or whole numbers.
     """
 

@@ -52,6 +52,9 @@ class LinePlaces:
 def read(path: Path, data: DataSection, kind: TaskKind) -> Ragged:
     """Return the data of a file for a task of a kind. Raises InputError."""
     found, labels = _read(path, data.file, kind)
+    if kind in ("tagging", "multi-label"):
+        rule = f"a .ts has one label for each sequence, and {kind} needs others"
+        raise InputError.of(data.file, rule, "write the data as .npz")
     if is_causal(kind):
         return found
     if labels is None:

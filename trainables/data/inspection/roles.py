@@ -77,7 +77,7 @@ def find_roles(
     steady = [column for column in free() if is_steady(column, sequence_R)]
     steady = steady if sequence_R.any() else []
     groups = [c for c in steady if _has_name(c, "group") and c.kind in ("text", "integer")]
-    if not causal:
+    if not causal and kind != "tagging":
         rest = [c for c in steady if c not in groups] or steady
         choose("target", _target(rest))
     choose("group", next((c.name for c in groups if c.name not in parts.values()), None))
@@ -92,7 +92,10 @@ def find_roles(
     if not features:
         rule = "the table must have a column of numbers that plays no other part; it has none"
         raise InputError.of(table.place, rule, "name the features: --features COLUMN,COLUMN")
-    if kind in ("classification", "regression") and "target" not in parts:
+    if kind == "multi-label":
+        rule = "tables of multi-label cannot be read yet"
+        raise InputError.of(table.place, rule, "write the data as .npz: y [n, labels] of 0 and 1")
+    if kind in ("classification", "tagging", "regression") and "target" not in parts:
         rule = f"{kind} needs a column with the target, the same in all rows of a sequence"
         raise InputError.of(table.place, rule, "name it: --target COLUMN")
     found_kind = kind or _kind(table, parts, features, sequence_R)

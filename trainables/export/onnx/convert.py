@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from spaces.errors import GatesearchError
 from spaces.kinds import TaskKind
 from trainables.data.batches import Batch
+from trainables.data.sequences import TargetScaling
 from trainables.export.onnx.graph import FLOAT, INT64, Graph, tensor
 from trainables.export.onnx.loop import add_loop
 from trainables.export.onnx.operators import OPERATORS, add_operator
@@ -30,14 +31,14 @@ TOLERANCE = 1e-5
 #: probabilities of them, or the logistic function where labels are independent (next-step).
 OUTPUTS: dict[TaskKind, str] = {
     "classification": "logits",
+    "multi-label": "logits",
+    "tagging": "logits",
     "regression": "prediction",
     "next-token": "logits",
     "next-step": "logits",
 }
 
 Scaling = tuple[NDArray[np.float32], NDArray[np.float32]]
-#: Mean and deviation of a regression's targets, numbers of float32.
-TargetScaling = tuple[float, float]
 
 
 class ExportError(GatesearchError):
@@ -70,14 +71,14 @@ def convert(
     steps = Steps.of(graph, x_TBI, lengths)
     y_TBD = _features(graph, model, x_TBI, steps)
     y_BTD = graph.add("Transpose", y_TBD, name="readout/features", perm=[1, 0, 2])
-    read = y_BTD if info.causal else _last(graph, model, y_BTD, steps)
+    read = y_BTD if info.stepwise else _last(graph, model, y_BTD, steps)
     read = add_linear(graph, "readout", model.readout, read)
     if targets is not None:
-        mean, deviation = graph.scalar(targets[0]), graph.scalar(targets[1])
+        mean, deviation = (_scale(graph, scale) for scale in targets)
         read = graph.add("Mul", read, deviation, name="output/scaled")
         graph.add("Add", read, mean, name="output/shifted")
     graph.nodes[-1].output[0] = output
-    shape: list[int | str] = ["batch", "time"] if info.causal else ["batch"]
+    shape: list[int | str] = ["batch", "time"] if info.stepwise else ["batch"]
     return graph.model(
         [
             tensor(x, INT64, ["batch", "time"])
@@ -88,6 +89,11 @@ def convert(
         [tensor(output, FLOAT, [*shape, info.outputs])],
         {"gatesearch": json.dumps(metadata or {}, allow_nan=False)},
     )
+
+
+def _scale(graph: Graph, scale: float | NDArray[np.float32]) -> str:
+    """Return the name of a scale of targets: one number, or one for each."""
+    return graph.scalar(scale) if isinstance(scale, float) else graph.constant(scale, "output/each")
 
 
 def _input(graph: Graph, model: Model, x: str, scaling: Scaling | None) -> str:
@@ -204,8 +210,8 @@ def compare(
         with torch.inference_mode():
             x = torch.from_numpy(np.ascontiguousarray(raw.astype(scaled.dtype).swapaxes(0, 1)))
             outputs = model(x.double() if x.is_floating_point() else x, batch.lengths)
-        theirs = (outputs.transpose(0, 1) if model.info.causal else outputs).numpy()
-        if model.info.causal:
+        theirs = (outputs.transpose(0, 1) if model.info.stepwise else outputs).numpy()
+        if model.info.stepwise:
             ours, theirs = ours[valid_BT], theirs[valid_BT]
         if targets is not None:
             ours = (ours.astype(np.float64) - targets[0]) / targets[1]
@@ -215,5 +221,5 @@ def compare(
         sequences += len(lengths)
     rounding = 0.0
     if targets is not None:
-        rounding = float(np.finfo(np.float32).eps) * abs(targets[0]) / targets[1]
+        rounding = float(np.finfo(np.float32).eps * np.max(np.abs(targets[0]) / targets[1]))
     return Comparison(error, largest, sequences, rounding)

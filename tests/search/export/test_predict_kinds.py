@@ -1,0 +1,88 @@
+"""Kinds with other targets than one for each sequence, from their data to what is predicted."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from exported_jobs import FURTHER, SmallJob, small_job
+
+from search.export.export import export
+from search.export.predict import predict
+from trainables.training.trainer import Training
+
+
+@pytest.fixture(scope="module", params=FURTHER)
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> SmallJob:
+    job = small_job(tmp_path_factory.mktemp(request.param), request.param)
+    job.add("gru", max_epochs=2, bidirectional=True)
+    export(job.results, job.folder / "export")
+    return job
+
+
+def training(job: SmallJob) -> Training:
+    (trial,) = job.trials
+    assert trial.checkpoint is not None
+    folder = job.folder / "checkpoints" / trial.checkpoint
+    return Training.restore(folder, trial.config, job.data, seed=trial.seed)
+
+
+def test_figures_are_those_of_training(exported: SmallJob, tmp_path: Path) -> None:
+    """The whole file is predicted, so its figures are those of all parts together."""
+    one, data = training(exported), exported.data
+    found = predict(exported.folder / "export", exported.folder / "own.npz", tmp_path / "out.csv")
+    assert len(found) == sum(map(len, data.parts))
+    parts = [one.evaluate_examples(name)[1] for name in ("train", "validation", "test")]
+    counts = np.concatenate([part.count for part in parts]).sum()
+    loss = np.concatenate([part.loss for part in parts]).sum() / counts
+    assert found.metrics["loss"] == pytest.approx(loss, rel=1e-4)
+    assert found.metrics.keys() == {metric.name for metric in data.info.metrics}
+
+
+def test_answers_are_the_torch_model_s(exported: SmallJob, tmp_path: Path) -> None:
+    model, info = training(exported).best_model(), exported.data.info
+    part = exported.data.validation
+    np.savez(tmp_path / "new.npz", x=part.unscaled_steps(), lengths=part.lengths)
+    found = predict(exported.folder / "export", tmp_path / "new.npz", tmp_path / "out.npz")
+    assert found.metrics == {}
+    expected = []
+    for start, length in zip(part.starts, part.lengths, strict=True):
+        x = torch.from_numpy(part.steps(start + np.arange(length)))
+        with torch.inference_mode():
+            outputs = model(x[:, None], torch.tensor([length]))
+        expected.append(outputs[:, 0] if info.stepwise else outputs)
+    logits = torch.cat(expected)
+    match info.kind:
+        case "tagging":
+            wanted, array = logits.softmax(-1), found.arrays["probabilities"]
+            names = np.array(info.labels)[logits.argmax(-1)]
+            np.testing.assert_array_equal(found.arrays["class"], names)
+        case "multi-label":
+            wanted, array = logits.sigmoid(), found.arrays["probabilities"]
+        case _:
+            assert part.y_scaling is not None
+            mean, deviation = (torch.as_tensor(scale) for scale in part.y_scaling)
+            wanted, array = logits * deviation + mean, found.arrays["prediction"]
+    np.testing.assert_allclose(array, wanted.numpy(), rtol=1e-4, atol=1e-4)
+
+
+def test_a_table_of_predictions_has_a_row_for_each_target(
+    exported: SmallJob, tmp_path: Path
+) -> None:
+    predict(exported.folder / "export", exported.folder / "own.npz", tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    with np.load(exported.folder / "own.npz") as arrays:
+        lengths = arrays["lengths"]
+    match exported.data.info.kind:
+        case "tagging":
+            assert len(rows) == lengths.sum()
+            steps = [int(row["step"]) for row in rows if row["sequence"] == "1"]
+            assert steps == list(range(lengths[1]))
+            assert {row["class"] for row in rows} <= {"up", "down"}
+        case "multi-label":
+            assert [len(rows), len(rows[0])] == [len(lengths), 1 + 3]
+        case _:
+            assert list(rows[0]) == ["sequence", "prediction_0", "prediction_1"]
+            assert float(rows[0]["prediction_1"]) < float(rows[0]["prediction_0"])
