@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-slow test-gpu-interpreted check bench-stock bench-cells bench-fused bench-overhead bench-report \
+.PHONY: demo test test-slow test-gpu-interpreted check bench-stock bench-cells bench-fused bench-search-cohorts bench-overhead bench-report \
 	bench-time-to-best bench-search bench-verdict bench-verdict-bank bench-verdict-jobs bench-published bench-large-data bench-gpu bench-gpu-compile clean
 
 $(READY): pyproject.toml constraints.txt
@@ -47,6 +47,10 @@ bench-cells: $(READY)
 # Replicates of one shape trained together against one after the other; writes bench-fused.json.
 bench-fused: $(READY)
 	$(BIN)/python tests/benchmarks/fused.py --rounds 7
+
+# The quickstart with and without trials of its search trained together; writes bench-search-cohorts.json.
+bench-search-cohorts: $(READY)
+	$(BIN)/python tests/benchmarks/search_cohorts.py --rounds 3
 
 # What a trial costs beside its training, and the reports a second that the driver takes.
 bench-overhead: $(READY)

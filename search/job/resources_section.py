@@ -29,7 +29,10 @@ class ResourcesSection(Section):
         description="With gpus_per_trial: auto, nodes without a GPU take trials too.",
     )
     max_concurrent: Integer | None = Field(
-        None, ge=1, description="Trials at a time; null is as many as fit."
+        None,
+        ge=1,
+        description="Trials of the search at a time; null is as many as fit, and on CPUs a worker "
+        "may train several of one shape together.",
     )
 
     @field_validator("cpus_per_trial", "gpus_per_trial")
@@ -60,6 +63,11 @@ class ResourcesSection(Section):
     def packed(self) -> bool:
         """Whether a worker takes several trials of the search at once."""
         return self.gpus_per_trial == AUTO
+
+    @property
+    def cohorts(self) -> bool:
+        """Whether workers on CPUs train trials of the search together that have one shape."""
+        return not self.gpus_per_trial and self.max_concurrent is None
 
     @property
     def devices(self) -> str:

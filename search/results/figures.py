@@ -195,7 +195,7 @@ class Comparison:
     progress: Progress
     budget: SearchBudget
     latency_limit_ms: float | None  #: of one typical sequence; None: none was set
-    shared_workers: bool  #: workers trained several trials at once: times are shares
+    shared_workers: bool  #: workers may train several trials at once: times are shares
     mixed_devices: bool  #: some trials may have trained on GPUs, others on CPUs
     arms: tuple[ArmSummary, ...]
     differences: tuple[PairedDifference, ...]

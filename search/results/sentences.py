@@ -379,7 +379,7 @@ def _not_claimed(figures: Comparison) -> Iterator[str]:
     )
     if figures.shared_workers:
         yield (
-            "Workers trained several trials at once: a trial's training time is its share of the "
+            "Workers may train several trials at once: a trial's training time is its share of the "
             "worker's time, not what it would take alone."
         )
     if figures.mixed_devices:

@@ -9,7 +9,7 @@ loses its power trains the last second again.
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from queue import SimpleQueue
 from typing import Any
@@ -20,7 +20,8 @@ from search.journal.replay import JobState, NewTrial, TrialState
 from search.journal.trial import AloneTimes, State
 from search.run import extension, trial_records
 from search.run.budgets import SearchBudgets
-from search.run.confirmation import Confirmation, place_of
+from search.run.company import MOST_AT_ONCE, Waiting
+from search.run.confirmation import Confirmation, Place
 from search.run.new_trials import PendingTrial, ask, suggested
 from search.run.retention import Retention
 from search.run.scoring import Scoring
@@ -83,8 +84,7 @@ class Driver:
         self.confirmation = ranked = Confirmation(job, self.job_state)
         self.scoring = Scoring(self.confirmation, job.search.retries)
         self.retention = Retention(job, self.job_state, ranked, job.storage.keep_best)
-        trials = self.job_state.trials.values()
-        self._to_resume = [trial for trial in trials if trial.active]
+        self._waiting = Waiting(job, self.job_state, self.budgets, self.confirmation)
         self._assigned: set[str] = set()  # keys of the trials that workers have in hand
         self._pending: PendingTrial | None = None
 
@@ -112,16 +112,18 @@ class Driver:
     def could_begin(self) -> int:
         """Return about how many more trials could be in hand now, were there more workers."""
         phases = {"search": self.budgets.could_begin, "confirm": self.confirmation.could_begin}
-        return len(self._to_resume) + phases.get(self.job_state.phase, int)()
+        return len(self._waiting) + phases.get(self.job_state.phase, int)()
 
-    def next(self, *, wait: bool = True) -> TrialAssignment | None:
+    def next(self, *, wait: bool = True, workers: int | None = None) -> TrialAssignment | None:
         """Return the next assignment, or None when there is none (yet): see `finished`.
 
         wait: False to return None while a suggestion takes time, see `suggestion_pending`. It is
         made from what was known when it was asked for: later reports count for the next one.
+        workers: how many there are, where one may get a trial's company as well.
         """
-        while self._to_resume:
-            trial = self._to_resume.pop(0)
+        if workers is not None and self.job_state.phase == "search":
+            self._ask_ahead(wait, workers)
+        while (trial := self._waiting.take(together=workers is not None)) is not None:
             if (reason := self._end_reason(trial)) is None:
                 return self._assign(trial)
             self._end(trial, "pruned", reason=reason)
@@ -168,26 +170,24 @@ class Driver:
         for trial in self._order.all_paused():
             self._end(trial, "pruned", reason="it was paused when the search ended")
 
-    def co_replicates(self, assignment: TrialAssignment, slots: int) -> list[TrialAssignment]:
-        """Return more trials of the confirm phase, to be trained at once with the given one.
+    def _ask_ahead(self, wait: bool, workers: int) -> None:
+        """Have trials of the search begin ahead of their turn; see company.py."""
+        in_hand = [self.job_state.trials[key] for key in self._assigned]
+        for _ in range(MOST_AT_ONCE):
+            more = self._waiting.wants_more(in_hand, workers)
+            if not more or (chosen := self._next_of_search(wait)) is None:
+                return
+            self._waiting.add(chosen)
 
-        See Confirmation.block. Each is, to the bit, what it would be alone.
-        """
-        first = self.job_state.trials[assignment.key]
-        resumable = {
-            place_of(trial): trial
-            for trial in self._to_resume
-            if trial.phase == "confirm" and trial.lost_at is None
-        }
-        found = []
-        for place in self.confirmation.block(first, slots):
-            if (trial := resumable.get(place)) is not None:
-                found.append(trial)
-            elif not self.confirmation.begun(place):
-                found.append(self._create(self.confirmation.new(place)))
-        taken = {trial.key for trial in found}
-        self._to_resume = [trial for trial in self._to_resume if trial.key not in taken]
-        return [self._assign(trial) for trial in found]
+    def company(self, keys: Sequence[str], workers: int) -> list[TrialAssignment]:
+        """Return more trials to train together with those that a worker has: each as if alone."""
+        trials = [self.job_state.trials[key] for key in keys]
+        if trials[0].phase == "search":
+            return [self._assign(trial) for trial in self._waiting.join(trials, workers)]
+        found = self._waiting.replicates(trials[0], workers) if len(trials) == 1 else []
+        new = self.confirmation.new
+        begun = [self._create(new(one)) if isinstance(one, Place) else one for one in found]
+        return [self._assign(trial) for trial in begun]
 
     def _create(self, new: NewTrial) -> TrialState:
         """Put a new trial on disk."""
@@ -323,7 +323,7 @@ class Driver:
         if not counted or trial.retries < self.job.search.retries:
             record = {"record": "retry", "key": trial.key, "reason": reason, "counted": counted}
             self._record(record, timed=True)
-            self._to_resume.append(trial)
+            self._waiting.add(trial)
         else:
             self._end(trial, "failed", reason=reason)
         self._commit()

@@ -127,12 +127,14 @@ class Bridge:
         dropped = self._pass_on(slot, plain)
         if self.broken is not None:
             return Stop()
+        placed = len(self.busy) - len(self.asked_for())
+        too_many = placed > sum(self.workers().values())
         if not slot.keys:
-            placed = len(self.busy) - len(self.asked_for())
-            too_many = placed > sum(self.workers().values())
             room = 0 if too_many else max(room, 1)
         most = min(room, MOST_AT_ONCE, self._company - len(slot.keys)) if room else 0
         found = self._choose(most)
+        if slot.keys and dropped and not (self._packed or too_many):
+            found = self._join(sorted(slot.keys))
         slot.keys.update(assignment.key for assignment in found)
         if not slot.keys and (self.broken is not None or not self.driver.suggestion_pending):
             del self.busy[tune_id]
@@ -192,14 +194,25 @@ class Bridge:
         if self.broken is not None:
             return found  # a trial chosen now would not know what the running ones will find
         try:
-            while len(found) < most and (one := self.driver.next(wait=False)) is not None:
+            workers = None if self._packed else sum(self.workers().values())
+            while len(found) < most:
+                if (one := self.driver.next(wait=False, workers=workers)) is None:
+                    break
                 found.append(one)
-            if found and not self._packed:
-                found += self.driver.co_replicates(found[0], sum(self.workers().values()))
+            if found and workers is not None:
+                found += self.driver.company([found[0].key], workers)
         except BaseException as error:
             self.broken = error
             return []
         return found
+
+    def _join(self, keys: list[str]) -> list[TrialAssignment]:
+        """Return the trials that wait and train with those that a worker has in hand."""
+        try:
+            return self.driver.company(keys, sum(self.workers().values()))
+        except BaseException as error:
+            self.broken = error
+            return []
 
     def ended(self, tune_id: str, reason: str | None = None, *, node_lost: bool = False) -> None:
         """Take in that Tune is done with a worker; with a reason if it was lost.

@@ -262,10 +262,16 @@ def test_a_pooled_arm_is_no_evidence_between_cells(tmp_path: Path) -> None:
 
 
 def test_it_says_what_is_not_claimed(tmp_path: Path) -> None:
-    figures = compare(made(tmp_path))
+    figures = compare(made(tmp_path, job_text() + "resources: {max_concurrent: 2}\n"))
     assert any("best of many tries" in each for each in figures.not_claimed)
     assert "significant" not in sentences(figures)
     assert not any("share" in each or "GPUs" in each for each in figures.not_claimed)
+
+
+def test_times_of_cohorts_are_told_as_shares(tmp_path: Path) -> None:
+    figures = compare(made(tmp_path))
+    assert figures.shared_workers
+    assert any("its share of the worker's time" in each for each in figures.not_claimed)
 
 
 @pytest.mark.parametrize("mixed", [False, True])

@@ -26,7 +26,7 @@ class Company(Workers):
     def run(self, most_reports: int = 100_000) -> None:
         for _ in range(most_reports):
             while len(self.groups) < self.slots and (first := self.driver.next()) is not None:
-                group = [first, *self.driver.co_replicates(first, self.slots)]
+                group = [first, *self.driver.company([first.key], self.slots)]
                 for work in group:
                     self.epoch[work.key] = self.driver.job_state.trials[work.key].epoch
                 self.groups.append(group)
@@ -117,7 +117,7 @@ def test_replicates_that_were_lost_with_their_worker_go_on_alone(tmp_path: Path)
             while driver.report(workers.slice(first)):
                 pass
         assert first is not None
-        group = [first, *driver.co_replicates(first, 1)]
+        group = [first, *driver.company([first.key], 1)]
         assert len(group) == 5
         for work in group:
             driver.worker_lost(work.key, "the worker was killed")
@@ -125,7 +125,7 @@ def test_replicates_that_were_lost_with_their_worker_go_on_alone(tmp_path: Path)
             again = driver.next()
             assert again is not None
             assert again.key == work.key
-            assert driver.co_replicates(again, 1) == []
+            assert driver.company([again.key], 1) == []
 
 
 @pytest.mark.parametrize(
