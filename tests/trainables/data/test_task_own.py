@@ -168,7 +168,7 @@ REFUSED: dict[str, tuple[TaskKind, Arrays, str, str, str]] = {
     ),
     "y as floats": ("classification", G | {"y": G["y"] * 1.0}, "y", "float64", "astype(int)"),
     "one class": (
-        "classification", G | {"y": np.ones(N, int)}, "y", "all 12 targets are of class 1", "check"
+        "classification", G | {"y": np.ones(N, int)}, "y", "all 12 sequences have class 1", "check"
     ),
     "target NaN": ("regression", R | {"y": changed(R["y"], 3, np.nan)}, "y[3]", "nan", "leave"),
     "targets of text": ("regression", R | {"y": np.full(N, "1")}, "y", "<U1", "floating"),

@@ -88,9 +88,10 @@ def check_classes(y: NDArray[np.int64], trained: NDArray[np.int64], ragged: Ragg
     """Return the number of classes, each of which occurs in training: y and those of training."""
     present, labels = np.unique(y), ragged.labels
     if len(present) == 1:
+        of = "sequences" if len(y) == len(ragged.lengths) else "steps"
         raise InputError.of(
             ragged.places.whole("y"),
-            f"there must be at least two classes; all {len(y)} targets are of class "
+            f"there must be at least two classes; all {len(y)} {of} have class "
             f"{0 if labels is None else labels[0]}",
             "check how the classes were made",
         )
