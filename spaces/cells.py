@@ -308,6 +308,18 @@ CELLS: tuple[Cell, ...] = (
         count=lambda inputs, hidden: 3 * _block(inputs, hidden),
         retain_gates={"z": -1},
     ),
+    # GRU-D without the decay of its inputs, which needs to know what they are; its matrices read
+    # all inputs. With `missing: mask` these are what GRU-D reads: values, masks and gaps.
+    Cell(
+        "gru",
+        "decay",
+        equations="k = exp(−relu(W_d x + b_d)); r, z = σ(W x + R(k⊙h⁻) + b); "
+        "n = tanh(W_n x + R_n(r⊙k⊙h⁻) + b_n); h = (1−z)⊙k⊙h⁻ + z⊙n",
+        formula="3A + IH + H",
+        source="Che et al. 2018: the hidden decay of GRU-D",
+        count=lambda inputs, hidden: 3 * _block(inputs, hidden) + inputs * hidden + hidden,
+        retain_gates={"z": -1},
+    ),
     Cell(
         "gru",
         "light",

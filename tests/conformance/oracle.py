@@ -169,6 +169,16 @@ def mut3(o: Weights, x: Array, s: State) -> State:
     return {"h": h, "y": h}
 
 
+def decay(o: Weights, x: Array, s: State) -> State:
+    """Che et al. 2018, with all inputs where the paper has values, masks or gaps."""
+    h_ = np.exp(-np.maximum(0, o.W["d"] @ x + o.b["d"])) * s["h"]
+    z = sig(pre(o, "z", x, h_))
+    r = sig(pre(o, "r", x, h_))
+    new = np.tanh(o.W["n"] @ x + o.R["n"] @ (r * h_) + o.b["n"])
+    h = (1 - z) * h_ + z * new
+    return {"h": h, "y": h}
+
+
 def light(o: Weights, x: Array, s: State) -> State:
     """Ravanelli 2018 in evaluation: running statistics stand for those of the batch."""
 
@@ -285,6 +295,7 @@ ORACLES: dict[str, Callable[[Weights, Array, State], State]] = {
     "gru-mut1": mut1,
     "gru-mut2": mut2,
     "gru-mut3": mut3,
+    "gru-decay": decay,
     "gru-light": light,
     "mgu-mgu": mgu,
     "mgu-mgu-1": mgu,

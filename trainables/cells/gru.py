@@ -5,7 +5,7 @@ z keeps the past in most papers and lets the candidate in in others; each follow
 
 from collections.abc import Callable
 
-from trainables.cells.equations import State, Terms, Value, relu, sigmoid, tanh
+from trainables.cells.equations import State, Terms, Value, exp, relu, sigmoid, tanh
 from trainables.cells.variant import Variant, blocks, full_blocks
 
 
@@ -46,6 +46,13 @@ def _mut3(a: Terms, s: State) -> State:
     return {"h": tanh(a.recur("n", r * h) + a.x("n")) * z + h * (1 - z)}
 
 
+def _decay(a: Terms, s: State) -> State:
+    h = exp(0 - relu(a.x("d"))) * s["h"]
+    r, z = sigmoid(a.x("r") + a.recur("r", h)), sigmoid(a.x("z") + a.recur("z", h))
+    n = tanh(a.x("n") + a.recur("n", r * h))
+    return {"h": (1 - z) * h + z * n}
+
+
 def _light(a: Terms, s: State) -> State:
     z, n = sigmoid(a("z")), relu(a("n"))
     return {"h": z * s["h"] + (1 - z) * n}
@@ -62,5 +69,6 @@ VARIANTS = (
     Variant("gru", "mut1", _mut1, blocks("zr"), blocks("rn"), blocks("zrn")),
     Variant("gru", "mut2", _mut2, blocks("zn"), blocks("zrn"), blocks("zrn")),
     Variant("gru", "mut3", _mut3, **full_blocks("zrn")),
+    Variant("gru", "decay", _decay, blocks("drzn"), blocks("rzn"), blocks("drzn")),
     Variant("gru", "light", _light, **full_blocks("zn"), norm="batch"),
 )
