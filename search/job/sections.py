@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import combinations
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -143,6 +143,11 @@ class SearchSection(Section):
     )
     start_from: tuple[StartSection, ...] = Field(
         (), description="Configurations that every arm tries first, whole or in part."
+    )
+    prior: Literal["literature", "jobs", "none"] = Field(
+        "literature",
+        description="What is known of learning rates before any trial, with which every arm's "
+        "first one begins: literature; jobs adds the root's former jobs; none.",
     )
     retries: Integer = Field(
         2, ge=0, description="How often a trial is started again after a fault."
@@ -324,6 +329,8 @@ class JobFile(Section):
         ]
         if self.search.control_fraction == 1 and self.search.pruner.kind != "none":
             found.append("search.pruner stops nothing: with control_fraction 1 all are controls")
+        if self.search.prior == "jobs" and self.search.warm_start is not None:
+            found.append("search.prior changes nothing: with warm_start a search begins with more")
         found += self.confirm.unread()
         found += precision_warnings(self.resolve(), self.resources)
         return (*found, *schedule_warnings(self.resolve()))

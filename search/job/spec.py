@@ -30,7 +30,7 @@ from spaces.space import plain_space
 from spaces.tasks import TaskInfo, TaskSpec
 
 #: Keys of the search section whose defaults were others in earlier versions.
-_CHANGED_DEFAULTS = ("control_fraction",)
+_CHANGED_DEFAULTS = ("control_fraction", "prior")
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class JobSpec:
 
         Raises InputError where the record breaks a rule.
         """
-        space, task = dump.get("space"), dump.get("task")
+        space, task, search = dump.get("space"), dump.get("task"), dump.get("search")
         if isinstance(space, dict):
             before = plain_space(UNSEARCHED, None)
             if "parameters" in space:
@@ -84,6 +84,8 @@ class JobSpec:
             dump = {**dump, "space": {**before, **space}}
         if isinstance(task, dict) and task.get("kind") in ("classification", "regression"):
             dump = {**dump, "task": {"standardise": False, **task}}
+        if isinstance(search, dict):
+            dump = {**dump, "search": {"prior": "none", **search}}
         return cls.from_dump(dump, base)
 
     @classmethod

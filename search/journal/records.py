@@ -210,6 +210,15 @@ class _WarmStart(_Record):
     time: _Time
 
 
+class _LearnedRates(_Record):
+    record: Literal["learned_rates"]
+    jobs: list[str]
+    decades: dict[str, Annotated[float, Field(ge=-100, le=100)]]
+    unequal: _Count
+    overlapping: _Count
+    time: _Time
+
+
 class _Test(_Record):
     record: Literal["test"]
     key: str
@@ -255,6 +264,7 @@ _FORMS = (
     _Driver,
     _Job,
     _WarmStart,
+    _LearnedRates,
     _Baselines,
     _Trial,
     _Report,

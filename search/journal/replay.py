@@ -15,6 +15,7 @@ Record kinds, each an object with the key "record":
     end     key, state, reason, test, time; of a replicate: training, and scores where those of
             test examples are stored
     warm_start  job, trials, may_have_seen_test, time   from how many trials each arm learned
+    learned_rates  jobs, decades, unequal, overlapping, time    from which jobs, and what
     test    key, test, reason, time; training, scores     the chosen of some candidates, scored
     extend  trials, seeds, replicates, time       budget added to a finished job; replicates: how
             many there are to be, where that was open
@@ -39,7 +40,7 @@ from search.job.spec import JobSpec
 from search.journal.base import JournalError
 from search.journal.records import REMEDY, check_record
 from search.journal.trial import AloneTimes, Phase, State, TrialResult
-from search.journal.warm_start import WarmStart
+from search.journal.warm_start import LearnedRates, WarmStart
 from spaces.config import TrialConfig
 from spaces.errors import InputError
 from spaces.kinds import Metric
@@ -51,6 +52,7 @@ from trainables.training.measured_path import joined
 
 _ALONE = tuple(field.name for field in fields(AloneTimes))
 _PLACE = ("finalist", "replicate", "split", "candidate")
+_TOLD = ("phase", "arm", "number", "control", "seed", *_PLACE)  # of a trial that begins
 _OF_A_TRIAL = ("report", "retry", "pause", "thaw", "end", "test", "alone")
 _BASELINE = tuple(field.name for field in fields(Baseline))
 _EPOCH = tuple(field.name for field in fields(Epoch))  # what this version knows of one
@@ -192,6 +194,7 @@ class JobState:
         #: Whether controls are alike in every arm and unseen by pruners; not in jobs of before.
         self.common_controls = True
         self.warm_start: WarmStart | None = None
+        self.learned_rates: LearnedRates | None = None
         self.phase = "search"
         self.added_trials = 0
         self.added_replicates = 0
@@ -233,8 +236,7 @@ class JobState:
                 origin = json.dumps([record["pid"], record["host"], record["time"]])
                 self.job_id = self.job_id or hashlib.sha256(origin.encode()).hexdigest()[:16]
             case "job":
-                self.spec = record["spec"]
-                self.base = record["base"]
+                self.spec, self.base = record["spec"], record["base"]
                 self.common_controls = record.get("common_controls", False)
                 self.info = TaskInfo.from_dict(record["task"])
             case "baselines" if not self.baselines:
@@ -259,9 +261,8 @@ class JobState:
             case "alone":
                 times = {name: record[name] for name in _ALONE if name in record}
                 self.trials[record["key"]].alone = AloneTimes(**times)
-            case "warm_start":
-                seen = record["may_have_seen_test"]
-                self.warm_start = WarmStart(record["job"], record["trials"], seen)
+            case "warm_start" | "learned_rates":
+                self._inherit(record)
             case "test":
                 self._test(record)
             case "extend":
@@ -292,20 +293,19 @@ class JobState:
         named = search.get("report_timeout") if isinstance(search, dict) else None
         return max(REPORT_TIMEOUT, named if isinstance(named, (int, float)) else 0.0)
 
+    def _inherit(self, record: dict[str, Any]) -> None:
+        if record["record"] == "warm_start":
+            told = (record[name] for name in ("job", "trials", "may_have_seen_test"))
+            self.warm_start = WarmStart(*told)
+        else:
+            told = (record[name] for name in ("decades", "unequal", "overlapping"))
+            self.learned_rates = LearnedRates(tuple(record["jobs"]), *told)
+
     def _create(self, record: dict[str, Any]) -> None:
         key = record["key"]
-        place: dict[str, Any] = {name: record.get(name) for name in _PLACE}
+        told: dict[str, Any] = {name: record.get(name) for name in _TOLD}
         if key not in self.trials:
-            self.trials[key] = TrialState(
-                key=key,
-                phase=record["phase"],
-                arm=record["arm"],
-                number=record["number"],
-                control=record["control"],
-                config=_config(record),
-                seed=record["seed"],
-                **place,
-            )
+            self.trials[key] = TrialState(key=key, config=_config(record), **told)
 
     def _report(self, record: dict[str, Any]) -> None:
         trial = self.trials[record["key"]]

@@ -208,6 +208,7 @@ class Comparison:
     front: tuple[FrontPoint, ...] = field(default=())  #: where the job has several objectives
     costs: tuple[CostFront, ...] = field(default=())  #: finalists' values against their costs
     starts: int = 0  #: configurations of the job file that every arm tried first
+    first_rates: str | None = None  #: with which learning rates arms began, and why
     warm_start: str | None = None  #: what each arm has from the job that the search started from
     objections: tuple[str, ...] = field(default=())  #: why the warm start allows no verdict
     #: Other jobs in the root that have scored the test data too.

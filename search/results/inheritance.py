@@ -1,11 +1,13 @@
-"""What a job that started warm has from the job before, and whether that forbids a verdict."""
+"""What a job has from former ones, and whether a warm start forbids a verdict."""
 
 from collections.abc import Iterator
 
-from search.journal.warm_start import WarmStart
+from search.journal.warm_start import LearnedRates, WarmStart
 from search.results.format import count, plural
 from search.results.read import Results
 from spaces.text import listed
+
+_NAMED = 5  #: former jobs that are named; the rest is counted
 
 #: Numbers of inherited trials that differ by this factor or more are unequal chances.
 UNEVEN = 1.1
@@ -19,6 +21,59 @@ def inherited(name: str, start: WarmStart | None) -> str:
     each = [f"{first[0]} learned from {plural(first[1], 'trial')}"]
     each += [f"{arm} from {count(number)}" for arm, number in others]
     return f"The search started warm from job {name}: {listed(each)}."
+
+
+def first_rates(results: Results) -> str | None:
+    """Return the sentence that says with which learning rate each arm's first trial began, and why.
+
+    None where no rate was known, where the job file gives it, and before any trial.
+    """
+    search, learned = results.job.search, results.learned_rates
+    starts = search.start_from
+    given = bool(starts) and "learning_rate" in starts[0].given()
+    if search.prior == "none" or search.warm_start is not None or given:
+        return None
+    searched = {arm.name for arm in results.job.arms if "learning_rate" in arm.domains()}
+    rates = {
+        trial.arm: trial.config.learning_rate
+        for trial in results.search
+        if trial.number == 0 and not trial.control and trial.arm in searched
+    }
+    if not rates:
+        return None
+    shown = listed(f"{arm} {rates[arm]:.2g}" for arm in results.arms if arm in rates)
+    source = "the literature"
+    if learned is not None and learned.jobs:
+        source += f" and {plural(len(learned.jobs), 'former job')} of this root"
+    begun = f"The first trial of each arm had the learning rate that {source} found good for its "
+    begun += f"cell, size and optimizer: {shown}."
+    return begun if learned is None else f"{begun} {learned_from(learned)}"
+
+
+def learned_from(learned: LearnedRates) -> str:
+    """Return the sentence that says what former jobs said of learning rates, and which did not."""
+    left = []
+    if learned.unequal:
+        left.append(
+            f"{plural(learned.unequal, 'former job')} that said something of some of the "
+            "arms' cells alone"
+        )
+    if learned.overlapping:
+        left.append(
+            f"{plural(learned.overlapping, 'former job')} that may have trained on what is "
+            "test data here"
+        )
+    out = f" Left out: {listed(left)}." if left else ""
+    if not learned.jobs:
+        return f"No former job of this root said enough of all arms' cells to learn from.{out}"
+    names = [*learned.jobs[:_NAMED]]
+    if more := len(learned.jobs) - len(names):
+        names.append(f"{more} more")
+    moved = listed(f"{cell} {10**each:.2g}" for cell, each in learned.decades.items())
+    return (
+        f"What the literature has was multiplied by what all arms learned from {listed(names)}: "
+        f"{moved}.{out}"
+    )
 
 
 def objections(results: Results) -> tuple[str, ...]:

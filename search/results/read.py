@@ -10,7 +10,7 @@ from search.journal.base import JournalAwayError, JournalError
 from search.journal.open import open_reader
 from search.journal.replay import JobState
 from search.journal.trial import TrialResult
-from search.journal.warm_start import WarmStart
+from search.journal.warm_start import LearnedRates, WarmStart
 from search.results import ranking
 from search.results.ranking import Candidate
 from search.tracking.state import run_ids
@@ -30,6 +30,7 @@ class Results:
     phase: str  #: search, confirm, report or done
     job_id: str = ""  #: identifies the job among others of its name
     warm_start: WarmStart | None = None  #: what the journal says of a warm start
+    learned_rates: LearnedRates | None = None  #: what it says of former jobs' learning rates
     baselines: tuple[Baseline, ...] = ()  #: what is reached without a model, if it was recorded
     driven: bool = True  #: False where its driver was a process of this machine and has gone
 
@@ -133,6 +134,7 @@ def read_results(folder: Path, *, patience: float = 0.0) -> Results:
         phase=job_state.phase,
         job_id=job_state.job_id,
         warm_start=job_state.warm_start,
+        learned_rates=job_state.learned_rates,
         baselines=job_state.baselines,
         driven=is_driver_at_work(job_state, folder),
     )

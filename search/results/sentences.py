@@ -97,6 +97,8 @@ def _findings(figures: Comparison) -> Iterator[str]:
             f"Every arm began with the {plural(figures.starts, 'configuration')} that the job file "
             "gives (search.start_from)."
         )
+    if figures.first_rates is not None:
+        yield figures.first_rates
     for arm in figures.arms:
         yield _leader(figures, arm)
     yield from _alone(figures)

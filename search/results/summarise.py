@@ -26,7 +26,7 @@ from search.results.figures import (
     SearchTrial,
     SplitScores,
 )
-from search.results.inheritance import inherited, objections
+from search.results.inheritance import first_rates, inherited, objections
 from search.results.job_verdict import judge_job
 from search.results.learning_rates import good_rates
 from search.results.pareto import pareto
@@ -70,6 +70,7 @@ def compare(results: Results, target: float | None = None) -> Comparison:
         front=tuple(_front(results)),
         costs=tuple(cost_fronts(arms, metric)),
         starts=len(results.job.search.start_from),
+        first_rates=first_rates(results),
         warm_start=name and inherited(name, results.warm_start),
         objections=objections(results),
         also_scored=_also_scored(results),

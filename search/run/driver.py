@@ -1,10 +1,9 @@
 """The decisions of a running job: what runs next, what stops, what is recorded. Knows no Ray.
 
-Every decision is in the journal before it is handed out. One thread calls this.
-
-New trials are on disk before they are handed out. What is reported is written at once, and flushed
-with the next new trial or FLUSH_SECONDS later: a killed driver loses nothing, and a machine that
-loses its power trains the last second again.
+Every decision is in the journal before it is handed out. One thread calls this. New trials are on
+disk before they are handed out. What is reported is written at once, and flushed with the next new
+trial or FLUSH_SECONDS later: a killed driver loses nothing, and a machine that loses its power
+trains the last second again.
 """
 
 import math
@@ -52,7 +51,7 @@ class Driver:
     ) -> None:
         """Take the job over. Raises InputError when the journal holds another job.
 
-        load_prior: returns the trials of a prior job to learn from, if the journal lacks them.
+        load_prior: returns what former jobs hand over, if the journal lacks it.
         baselines: returns what is reached without a model in the job, if the journal lacks it.
         """
         self._journal = journal
@@ -89,8 +88,9 @@ class Driver:
         self._pending: PendingTrial | None = None
 
     def _inherit(self, prior: Prior) -> Prior:
-        """Record from how many trials of a prior job each arm learns."""
-        self._record(trial_records.warm_start_record(self.job, prior), timed=True)
+        """Record what each arm has from former jobs."""
+        for record in trial_records.inherited_records(self.job, prior):
+            self._record(record, timed=True)
         return prior
 
     def awake_seconds(self) -> float:

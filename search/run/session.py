@@ -109,6 +109,7 @@ def execute(
     and JournalError.
     """
     from search.journal.open import check, open_journal
+    from search.results.inheritance import learned_from
     from search.run.driver import Driver
     from search.run.warm_start import inherit
     from search.tracking.mirror import start_mirror
@@ -126,6 +127,8 @@ def execute(
         exported = True
         if trials or seeds or replicates:
             driver.extend(trials, seeds, replicates)
+        if (learned := driver.job_state.learned_rates) is not None and not driver.finished:
+            console.print(learned_from(learned), markup=False, highlight=False)
         if driver.job_state.phase == "done":
             again = command("extend", folder)
             console.print(f"{job.name} is finished: `{again}` adds budget.", markup=False)

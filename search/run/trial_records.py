@@ -2,6 +2,8 @@
 
 import os
 import socket
+from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 from search.job.spec import JobSpec
@@ -79,11 +81,14 @@ def score_record(
     return record | _scores(report)
 
 
-def warm_start_record(job: JobSpec, prior: Prior) -> dict[str, Any]:
-    """Return the record of how many trials of a prior job each arm learns from."""
-    return {
-        "record": "warm_start",
-        "job": job.search.warm_start,
-        "trials": {arm.name: len(prior.trials.get(arm.name, ())) for arm in job.arms},
-        "may_have_seen_test": prior.may_have_seen_test,
-    }
+def inherited_records(job: JobSpec, prior: Prior) -> Iterator[dict[str, Any]]:
+    """Yield what each arm has from former jobs: how many trials, and how their rates lay."""
+    if job.search.warm_start is not None:
+        yield {
+            "record": "warm_start",
+            "job": job.search.warm_start,
+            "trials": {arm.name: len(prior.trials.get(arm.name, ())) for arm in job.arms},
+            "may_have_seen_test": prior.may_have_seen_test,
+        }
+    if prior.rates is not None:
+        yield {"record": "learned_rates", **asdict(prior.rates)}

@@ -15,6 +15,7 @@ from typing import Any
 from search.job.spec import JobSpec
 from search.journal.trial import TrialResult
 from search.results.read import Results, read_results
+from search.run.former_jobs import learn
 from search.run.overlap import may_have_seen
 from search.study.prior_trials import Prior, PriorTrial
 from spaces.arms import Arm
@@ -29,12 +30,15 @@ _PLACE = ("search", "warm_start")  # in the job file
 
 
 def inherit(job: JobSpec, data: Data, root: Path) -> Prior:
-    """Return what the prior job hands over; nothing without a warm start. Raises as `find` does."""
-    trials = find(job, data.info, root)
+    """Return what former jobs hand over: trials of one, or else how the rates of all of them lay.
+
+    Nothing where the job asks for neither. Raises as `find` does.
+    """
     name = job.search.warm_start
-    return (
-        Prior() if name is None else Prior(trials, may_have_seen(read_results(root / name), data))
-    )
+    if name is not None:
+        seen = may_have_seen(read_results(root / name), data)
+        return Prior(find(job, data.info, root), seen)
+    return Prior(rates=learn(job, data, root) if job.search.prior == "jobs" else None)
 
 
 def find(job: JobSpec, info: TaskInfo, root: Path) -> dict[str, list[PriorTrial]]:

@@ -29,6 +29,7 @@ from search.journal.replay import JobState, unsound
 from search.journal.trial import State
 from search.study.decisions import Decision
 from search.study.journal_backend import JournalBackend
+from search.study.known_rates import KnownRates
 from search.study.objectives import Objectives
 from search.study.optuna_compat import LATENCY_CONSTRAINT, StoredStudy, as_pruned, with_outcome
 from search.study.prior_trials import DIVERGED, LoadPrior, Prior, prior_trials_of
@@ -87,7 +88,13 @@ class ArmStudy:
         tried = {digest(trial.config) for trial in trials}
         self._common_controls = job_state.common_controls
         self._suggester = Suggester(
-            job, arm, job_state.info, tried, self._cma, common_controls=self._common_controls
+            job,
+            arm,
+            job_state.info,
+            tried,
+            self._cma,
+            KnownRates(job, job_state.learned_rates),
+            common_controls=self._common_controls,
         )
         self._freeze_thaw = self._make_freeze_thaw(job, arm)
         self._proposals: list[Sample] = []  # for the next new trial
@@ -315,15 +322,17 @@ def open_studies(
 ) -> dict[str, ArmStudy]:
     """Return each arm's study, created where the journal does not have it yet.
 
-    groups: what the journal held when it was opened. load_prior: returns the trials to start warm
-    from; called where the journal does not hold them. Raises JournalError where Optuna cannot
-    make studies of what it holds.
+    groups: what the journal held when it was opened. load_prior: returns what former jobs hand
+    over, and records it; called where the journal does not hold it. Raises JournalError where
+    Optuna cannot make studies of what it holds.
     """
     try:
         storage = JournalStorage(JournalBackend(journal, groups))
         prior = {}
         if job.search.warm_start:
             prior = prior_trials_of(job, job_state, storage, load_prior)
+        elif job.search.prior == "jobs" and job_state.learned_rates is None:
+            load_prior()  # what it hands over is in the job's state from now on
         return {
             arm.name: ArmStudy(job, arm, job_state, storage, prior.get(arm.name, ()))
             for arm in job.arms

@@ -1,4 +1,4 @@
-"""What a warm start hands over: trials of a prior job, stored in studies of their own.
+"""What former jobs hand over; of a warm start, trials, stored in studies of their own.
 
 They are copied into the journal when the job starts, so that a resume does not need the prior job.
 Samplers learn from them; they are in no budget, no rung and no result.
@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.job.spec import JobSpec
 from search.journal.replay import JobState
+from search.journal.warm_start import LearnedRates
 from search.study.optuna_compat import LATENCY_CONSTRAINT, StoredStudy, with_number
 from search.study.sampling import repeat
 from spaces.arms import Arm
@@ -33,13 +34,15 @@ class PriorTrial:
 
 @dataclass(frozen=True)
 class Prior:
-    """What a prior job hands over."""
+    """What former jobs hand over."""
 
-    trials: dict[str, list[PriorTrial]] = field(default_factory=dict)  #: by arm
-    may_have_seen_test: bool = False  #: whether it may have trained on the new job's test data
+    trials: dict[str, list[PriorTrial]] = field(default_factory=dict)  #: by arm, of a warm start
+    #: Whether the job that it starts from may have trained on the new job's test data.
+    may_have_seen_test: bool = False
+    rates: LearnedRates | None = None  #: where the job asks for them
 
 
-#: Returns what a prior job hands over; called where the journal does not hold it yet.
+#: Returns what former jobs hand over; called where the journal does not hold it yet.
 LoadPrior = Callable[[], Prior]
 
 

@@ -8,7 +8,8 @@ draws from the whole space. Those of one number are drawn alike in every arm: a 
 share has the same value in them, so that what differs between arms is the arm.
 
 The first trials of an arm, controls aside, are the configurations that the job starts from, if it
-names any. What they leave out is drawn alike in every arm.
+names any. What they leave out is drawn alike in every arm. The very first has the learning rate
+that is known to be good, see known_rates.py.
 
 A configuration over the limit of parameters is never accepted. One within it exists (`check` of a
 job refuses other arms), and is constructed if chance does not find it.
@@ -25,6 +26,7 @@ from optuna.trial import FrozenTrial
 
 from search.job.spec import JobSpec
 from search.study import samplers
+from search.study.known_rates import KnownRates
 from search.study.objectives import Objectives
 from search.study.optuna_compat import shares_parameters
 from search.study.sampler_storage import SuggestionStorage
@@ -72,11 +74,13 @@ class Suggester:
         info: TaskInfo,
         tried: Iterable[bytes],
         cma: "CmaEs | None" = None,
+        rates: KnownRates | None = None,
         *,
         common_controls: bool = True,
     ) -> None:
         """tried: digests of the configurations that the arm has tried.
 
+        rates: what is known of learning rates before any trial.
         common_controls: whether control trials are drawn alike in every arm.
         """
         self._job = job
@@ -86,6 +90,7 @@ class Suggester:
         self._tried = set(tried)
         self._exhausted = False  # whether everything in a small space has been tried
         self._cma = cma
+        self._rates = rates
         self._common_controls = common_controls
 
     def visibility(self, number: int, *, control: bool) -> samplers.Visibility:
@@ -101,9 +106,14 @@ class Suggester:
         thread may call it.
         """
         if not control and self.starts_from_given(number):
-            return Suggestion(self._start(number), control, {}, {})
-        first = self._attempt(number, 0, shown, control=control)
-        return replace(first, sample=self._accept(number, first.sample, shown, control=control))
+            made = Suggestion(self._start(number), control, {}, {})
+        else:
+            made = self._attempt(number, 0, shown, control=control)
+            accepted = self._accept(number, made.sample, shown, control=control)
+            made = replace(made, sample=accepted)
+        if number or control or self._rates is None:
+            return made
+        return replace(made, sample=self._rates.at_first(self._arm, made.sample))
 
     def tried(self, sample: Sample) -> None:
         """Take in that a trial of a configuration has started."""

@@ -58,7 +58,8 @@ every_number_of_slots = pytest.mark.parametrize("slots", [1, 3])
 def wanted(method: str, budget: str, folder: Path, **search: Any) -> JobSpec:
     amount: float = BUDGETS[budget]
     section = {"trials": None, budget: amount if budget == "worker_seconds" else int(amount)}
-    section |= {"control_fraction": 0, "seed": 3, **METHODS[method], **search}
+    section |= {"control_fraction": 0, "seed": 3, "prior": "literature"}
+    section |= {**METHODS[method], **search}
     space = FINITE if method == "brute-force" else REAL
     plain: dict[str, Any] = {"arms": list(ARMS), "space": space, "training": {"max_epochs": LAST}}
     return job(folder, **plain, search=section, confirm={"finalists": 2, "seeds": 1})
