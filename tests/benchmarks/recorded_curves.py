@@ -140,6 +140,7 @@ def job_on(table: Table, search: dict[str, Any], steps: int, seed: int) -> JobSp
         "search": {
             "epochs": max(steps, table.steps),
             "control_fraction": 0,
+            "prior": "none",  # a table does not say what it trained
             "seed": seed,
             **search,
         },

@@ -190,6 +190,7 @@ _SECTIONS: dict[str, st.SearchStrategy[Any]] = {
             "pruner": _PRUNERS,
             "control_fraction": reals(0.0, 1.0),
             "wall_clock": reals(1.0, 1e6),
+            "prior": st.sampled_from(["literature", "jobs", "none"]),
         },
     ),
     "confirm": st.fixed_dictionaries({}, optional={"finalists": st.integers(0, 9)}),
