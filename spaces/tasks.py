@@ -2,25 +2,24 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
-from pydantic import Discriminator, Field, StrictBool, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from spaces.archived import ARCHIVED
-from spaces.fields import Fault, Integer, Section, Text, refusal
+from spaces.fields import Fault, Integer, refusal
 from spaces.kinds import (
     FORMULAS,
-    METRICS,
     Metric,
     TaskKind,
     evaluated,
-    has_classes,
     is_causal,
     is_stepwise,
 )
-from spaces.own_data import SHORT, Columns, DataSection, Label
-from spaces.text import listed, show, suggestion
+from spaces.own_data import Columns, Label
+from spaces.own_task import OwnData
+from spaces.task_section import TaskSection
+from spaces.text import show
 
 
 @dataclass(frozen=True)
@@ -68,52 +67,6 @@ class TaskInfo:
     def stepwise(self) -> bool:
         """Whether a model gives an output at every step (also for tagging)."""
         return is_stepwise(self.kind)
-
-
-class TaskSection(Section):
-    """What every task of a job file has."""
-
-    seed: Integer = Field(
-        0, ge=0, description="Fixes the split and, where there is one, the generator of the data."
-    )
-    metric: Text | None = Field(
-        None, description="The metric that decides the job; null is the default of the task's kind."
-    )
-
-    @property
-    def of_kind(self) -> TaskKind:
-        """The task's kind, whether it is built in or the user's own."""
-        raise NotImplementedError
-
-    @property
-    def causal(self) -> bool:
-        """Whether a model must not see the future (next-token and next-step tasks)."""
-        return is_causal(self.of_kind)
-
-    @property
-    def classes(self) -> bool:
-        """Whether a training may weigh classes."""
-        return has_classes(self.of_kind)
-
-    @property
-    def label(self) -> str:
-        """The task's name in tables: the built-in name, or the stem of the user's file."""
-        raise NotImplementedError
-
-    @property
-    def chosen_metric(self) -> Metric:
-        """The metric that decides the job."""
-        offered = METRICS[self.of_kind]
-        return next((m for m in offered if m.name == self.metric), offered[0])
-
-    @model_validator(mode="after")
-    def _check_metric(self) -> Self:
-        names = [metric.name for metric in METRICS[self.of_kind]]
-        if self.metric is not None and self.metric not in names:
-            rule = f"the metric of a {self.of_kind} task must be "
-            rule += f"{listed(names, 'or')}, not {show(self.metric)}"
-            raise refusal([Fault(rule, suggestion(self.metric, names), ("metric",))])
-        return self
 
 
 class BuiltIn(TaskSection):
@@ -292,61 +245,6 @@ class Dyck(BuiltIn):
     length: Integer = Field(30, ge=2, description="Brackets of every sequence, at most.")
     depth: Integer = Field(5, ge=1, description="Brackets that are open at once, at most.")
     examples: Integer = Field(2000, ge=10, description="Sequences over all splits.")
-
-
-class OwnData(TaskSection):
-    """The user's own data, from a file without pickles."""
-
-    form = "<own data>"
-
-    kind: TaskKind = Field(
-        description="What is predicted: a class, labels or numbers for each sequence, a class for "
-        "each step, the next symbol, or the next frame."
-    )
-    data: Annotated[DataSection, SHORT] = Field(
-        description="A file, or a mapping of a file and the columns of its table."
-    )
-    standardise: StrictBool = Field(
-        True,
-        description="Whether features and regression targets get mean 0 and deviation 1 in the "
-        "training part; predictions and mse are in the data's own units all the same.",
-    )
-
-    @model_validator(mode="after")
-    def _check_form(self) -> Self:
-        if self.kind == "multi-label" and not (self.data.is_class or self.data.suffix == ".npz"):
-            rule = f"data for multi-label must be an .npz, not {show(self.data.file)}"
-            raise refusal([Fault(rule, "write y as [n, labels] of 0 and 1", ("data", "file"))])
-        return self
-
-    @model_validator(mode="after")
-    def _check_columns(self) -> Self:
-        if not self.data.is_table:
-            return self
-        missing = {"id": "which sequence a row is of", "target": "what is predicted"}
-        faults = []
-        for role, what in missing.items():
-            if is_causal(self.kind) or getattr(self.data, role) is not None:
-                continue
-            rule = f"{role} must name the column that says {what}, for {self.kind}"
-            remedy = f"write data: {{file: {self.data.file}, {role}: COLUMN, …}}; `gatesearch init "
-            faults.append(Fault(rule, f"{remedy}{self.data.file}` finds it", ("data", role)))
-        if is_causal(self.kind) and self.data.target is not None:
-            rule = f"target must not be given for {self.kind}: the next step is what is predicted"
-            faults.append(Fault(rule, "remove it", ("data", "target")))
-        if faults:
-            raise refusal(faults)
-        return self
-
-    @property
-    def of_kind(self) -> TaskKind:
-        """The task's kind."""
-        return self.kind
-
-    @property
-    def label(self) -> str:
-        """The stem of the data file."""
-        return PurePath(self.data.file).stem
 
 
 def _check_window(window: int, steps: int, name: str) -> None:

@@ -82,7 +82,7 @@ def submit(
     Example: gatesearch submit deploy/jobs/quickstart.yaml --address http://127.0.0.1:8265
     """
     from search.job.spec import JobSpec
-    from spaces.tasks import OwnData
+    from spaces.own_task import OwnData
 
     job = JobSpec.load(job_file)
     data_files = job.task.data.files(job.base) if isinstance(job.task, OwnData) else []

@@ -9,7 +9,7 @@ from search.journal.trial import TrialResult
 from search.results.read import Results
 from spaces.cells import find
 from spaces.hyperparameters import DEFAULTS, HYPERPARAMETERS
-from spaces.tasks import OwnData
+from spaces.own_task import OwnData
 
 
 def job_file(results: Results, trial: TrialResult, best_epoch: int) -> str:

@@ -7,7 +7,7 @@ from search.job.spec import JobSpec
 from search.job.yaml_text import write
 from search.results.read import Results
 from spaces.errors import InputError
-from spaces.tasks import OwnData
+from spaces.own_task import OwnData
 
 _SUFFIX = "-equal"  #: of the new job's name
 _LONGEST_NAME = 63

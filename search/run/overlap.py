@@ -5,7 +5,7 @@ from hashlib import blake2b
 
 from search.results.read import Results
 from spaces.errors import InputError
-from spaces.tasks import OwnData
+from spaces.own_task import OwnData
 from trainables.data import tasks
 from trainables.data.sequences import Data, Sequences
 

@@ -23,7 +23,7 @@ from deploy.client.connection import find_address
 from deploy.errors import ClusterError
 from search.job.spec import JobSpec
 from spaces.errors import InputError
-from spaces.tasks import OwnData
+from spaces.own_task import OwnData
 from trainables.data.tasks import load
 
 QUICK = settings(deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])

@@ -12,7 +12,7 @@ from pyarrow import csv as arrow
 from pyarrow import parquet
 from small_trainings import points, small_config
 
-from spaces.tasks import OwnData
+from spaces.own_task import OwnData
 from trainables.data.tasks import load
 from trainables.training.trainer import Training
 

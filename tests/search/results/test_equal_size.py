@@ -12,8 +12,8 @@ from search.results.equal_size import equal_size_job
 from search.results.summarise import compare
 from spaces.domains import Choices, Domain, Range
 from spaces.errors import InputError
+from spaces.own_task import OwnData
 from spaces.sizes import parameters
-from spaces.tasks import OwnData
 
 ARMS = "[lstm, {name: wide, cell: gru, space: {hidden_size: 96, depth: 1}}]"
 

@@ -27,7 +27,7 @@ from search.run.session import begin, execute
 from search.tracking.mirror import start_mirror
 from search.tracking.state import mirror_state
 from spaces.errors import InputError
-from spaces.tasks import OwnData
+from spaces.own_task import OwnData
 from trainables.data import tasks
 
 

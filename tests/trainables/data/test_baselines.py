@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from spaces.kinds import METRICS
-from spaces.tasks import Adding, Characters, JapaneseVowels, OwnData, TaskInfo
+from spaces.own_task import OwnData
+from spaces.tasks import Adding, Characters, JapaneseVowels, TaskInfo
 from trainables.data.baselines import BASELINES, baselines
 from trainables.data.batches import Batch, Batches
 from trainables.data.redealing import Split, redeal

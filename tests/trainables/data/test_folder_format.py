@@ -12,7 +12,7 @@ from refusals import refused
 from deploy.client.package import pack
 from search.cli.data import init
 from search.run import session
-from spaces.tasks import OwnData
+from spaces.own_task import OwnData
 from trainables.data.formats import wav
 from trainables.data.formats.own import read_new
 from trainables.data.sequences import Data

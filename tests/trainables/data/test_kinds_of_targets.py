@@ -10,7 +10,7 @@ from small_trainings import small_config
 
 from spaces.errors import InputError
 from spaces.kinds import TaskKind
-from spaces.tasks import OwnData
+from spaces.own_task import OwnData
 from trainables.data.batches import Batch, Batches
 from trainables.data.redealing import Split, redeal
 from trainables.data.tasks import load

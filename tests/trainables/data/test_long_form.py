@@ -11,7 +11,8 @@ from pyarrow import csv, parquet
 from refusals import refused
 
 from spaces.errors import InputError
-from spaces.tasks import OwnData, TaskInfo
+from spaces.own_task import OwnData
+from spaces.tasks import TaskInfo
 from trainables.data.formats.own import read_new
 from trainables.data.sequences import Data
 from trainables.data.tasks import load

@@ -14,7 +14,7 @@ from pyarrow import parquet
 
 from spaces.errors import InputError
 from spaces.own_data import SUFFIXES
-from spaces.tasks import OwnData
+from spaces.own_task import OwnData
 from trainables.data.inspection import source
 from trainables.data.inspection.findings import inspect
 from trainables.data.inspection.roles import find_roles

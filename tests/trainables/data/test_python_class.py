@@ -7,7 +7,7 @@ import pytest
 
 from spaces.errors import InputError
 from spaces.own_data import DataSection, is_class_name
-from spaces.tasks import OwnData
+from spaces.own_task import OwnData
 from trainables.data.formats.python_class import read_any
 from trainables.data.tasks import load
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from spaces.archived import ARCHIVED
 from spaces.errors import InputError
+from spaces.own_task import OwnData
 from spaces.tasks import (
     TASKS,
     Adding,
@@ -19,7 +20,6 @@ from spaces.tasks import (
     Digits,
     Dyck,
     JapaneseVowels,
-    OwnData,
     Parity,
     Symbolic,
     TaskSpec,

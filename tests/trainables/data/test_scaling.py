@@ -10,7 +10,8 @@ from refusals import refused
 
 from spaces.config import TrialConfig
 from spaces.kinds import Metric
-from spaces.tasks import OwnData, TaskInfo
+from spaces.own_task import OwnData
+from spaces.tasks import TaskInfo
 from trainables.data.baselines import baselines
 from trainables.data.redealing import Split, redeal
 from trainables.data.scaling import moments, scale_notes, standardised

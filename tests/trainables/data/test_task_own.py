@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from spaces.errors import InputError, Problem
 from spaces.kinds import TaskKind
-from spaces.tasks import OwnData
+from spaces.own_task import OwnData
 from trainables.data.formats.own import read_new
 from trainables.data.sequences import Data
 from trainables.data.tasks import load

@@ -12,6 +12,7 @@ import pytest
 from spaces.archived import ARCHIVED
 from spaces.errors import InputError
 from spaces.own_data import DataSection
+from spaces.own_task import OwnData
 from spaces.tasks import (
     TASKS,
     Adding,
@@ -22,7 +23,6 @@ from spaces.tasks import (
     Digits,
     Dyck,
     JapaneseVowels,
-    OwnData,
     Parity,
     Symbolic,
     TaskSpec,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from refusals import refused
 
-from spaces.tasks import OwnData
+from spaces.own_task import OwnData
 from trainables.data.formats.own import read_new
 from trainables.data.sequences import Data
 from trainables.data.tasks import load

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from spaces.errors import InputError
 from spaces.kinds import TaskKind, has_classes, is_causal, is_stepwise
 from spaces.own_data import CLASS, SUFFIXES, DataSection
-from spaces.tasks import OwnData, TaskInfo
+from spaces.own_task import OwnData
+from spaces.tasks import TaskInfo
 from spaces.text import listed, show
 from trainables.data.formats import (
     folder,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from spaces.errors import InputError, Problem
 from spaces.own_data import FILE, FOLDER, DataSection
-from spaces.tasks import OwnData
+from spaces.own_task import OwnData
 from trainables.data.formats import own
 from trainables.data.formats.table import Column, Table
 from trainables.data.inspection import pitfalls

@@ -10,7 +10,8 @@ from typing import Any
 
 from spaces.archived import ARCHIVED
 from spaces.kinds import METRICS
-from spaces.tasks import TASKS, OwnData, TaskInfo, TaskSpec
+from spaces.own_task import OwnData
+from spaces.tasks import TASKS, TaskInfo, TaskSpec
 from trainables.data.formats import own
 from trainables.data.scaling import check_range, standardised
 from trainables.data.sequences import Data, Moments, fingerprint

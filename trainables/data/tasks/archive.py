@@ -10,7 +10,8 @@ from pathlib import Path
 from spaces.archived import ARCHIVED
 from spaces.errors import InputError
 from spaces.own_data import DataSection
-from spaces.tasks import Archive, OwnData
+from spaces.own_task import OwnData
+from spaces.tasks import Archive
 from trainables.data.formats import own
 from trainables.data.splits import Parts
 

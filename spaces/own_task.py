@@ -1,0 +1,67 @@
+"""A task on the user's own data, as a job file has it."""
+
+from pathlib import PurePath
+from typing import Annotated, Self
+
+from pydantic import Field, StrictBool, model_validator
+
+from spaces.fields import Fault, refusal
+from spaces.kinds import TaskKind, is_causal
+from spaces.own_data import SHORT, DataSection
+from spaces.task_section import TaskSection
+from spaces.text import show
+
+
+class OwnData(TaskSection):
+    """The user's own data, from a file without pickles."""
+
+    form = "<own data>"
+
+    kind: TaskKind = Field(
+        description="What is predicted: a class, labels or numbers for each sequence, a class for "
+        "each step, the next symbol, or the next frame."
+    )
+    data: Annotated[DataSection, SHORT] = Field(
+        description="A file, or a mapping of a file and the columns of its table."
+    )
+    standardise: StrictBool = Field(
+        True,
+        description="Whether features and regression targets get mean 0 and deviation 1 in the "
+        "training part; predictions and mse are in the data's own units all the same.",
+    )
+
+    @model_validator(mode="after")
+    def _check_form(self) -> Self:
+        if self.kind == "multi-label" and not (self.data.is_class or self.data.suffix == ".npz"):
+            rule = f"data for multi-label must be an .npz, not {show(self.data.file)}"
+            raise refusal([Fault(rule, "write y as [n, labels] of 0 and 1", ("data", "file"))])
+        return self
+
+    @model_validator(mode="after")
+    def _check_columns(self) -> Self:
+        if not self.data.is_table:
+            return self
+        missing = {"id": "which sequence a row is of", "target": "what is predicted"}
+        faults = []
+        for role, what in missing.items():
+            if is_causal(self.kind) or getattr(self.data, role) is not None:
+                continue
+            rule = f"{role} must name the column that says {what}, for {self.kind}"
+            remedy = f"write data: {{file: {self.data.file}, {role}: COLUMN, …}}; `gatesearch init "
+            faults.append(Fault(rule, f"{remedy}{self.data.file}` finds it", ("data", role)))
+        if is_causal(self.kind) and self.data.target is not None:
+            rule = f"target must not be given for {self.kind}: the next step is what is predicted"
+            faults.append(Fault(rule, "remove it", ("data", "target")))
+        if faults:
+            raise refusal(faults)
+        return self
+
+    @property
+    def of_kind(self) -> TaskKind:
+        """The task's kind."""
+        return self.kind
+
+    @property
+    def label(self) -> str:
+        """The stem of the data file."""
+        return PurePath(self.data.file).stem

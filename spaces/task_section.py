@@ -1,0 +1,55 @@
+"""What every task of a job file has: its seed, and the metric that decides the job."""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from spaces.fields import Fault, Integer, Section, Text, refusal
+from spaces.kinds import METRICS, Metric, TaskKind, has_classes, is_causal
+from spaces.text import listed, show, suggestion
+
+
+class TaskSection(Section):
+    """What every task of a job file has."""
+
+    seed: Integer = Field(
+        0, ge=0, description="Fixes the split and, where there is one, the generator of the data."
+    )
+    metric: Text | None = Field(
+        None, description="The metric that decides the job; null is the default of the task's kind."
+    )
+
+    @property
+    def of_kind(self) -> TaskKind:
+        """The task's kind, whether it is built in or the user's own."""
+        raise NotImplementedError
+
+    @property
+    def causal(self) -> bool:
+        """Whether a model must not see the future (next-token and next-step tasks)."""
+        return is_causal(self.of_kind)
+
+    @property
+    def classes(self) -> bool:
+        """Whether a training may weigh classes."""
+        return has_classes(self.of_kind)
+
+    @property
+    def label(self) -> str:
+        """The task's name in tables: the built-in name, or the stem of the user's file."""
+        raise NotImplementedError
+
+    @property
+    def chosen_metric(self) -> Metric:
+        """The metric that decides the job."""
+        offered = METRICS[self.of_kind]
+        return next((m for m in offered if m.name == self.metric), offered[0])
+
+    @model_validator(mode="after")
+    def _check_metric(self) -> Self:
+        names = [metric.name for metric in METRICS[self.of_kind]]
+        if self.metric is not None and self.metric not in names:
+            rule = f"the metric of a {self.of_kind} task must be "
+            rule += f"{listed(names, 'or')}, not {show(self.metric)}"
+            raise refusal([Fault(rule, suggestion(self.metric, names), ("metric",))])
+        return self
