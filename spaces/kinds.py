@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 TaskKind = Literal[
-    "classification", "multi-label", "tagging", "regression", "next-token", "next-step"
+    "classification",
+    "multi-label",
+    "tagging",
+    "regression",
+    "forecasting",
+    "next-token",
+    "next-step",
 ]
 Direction = Literal["maximize", "minimize"]
 
@@ -42,7 +48,7 @@ class Metric:
 
 #: The metrics of each kind of task; the first is the default one. "loss" is what training
 #: minimises: cross-entropy in nats (classification, tagging, next-token; of multi-label the mean
-#: over labels), mean squared error (regression; of
+#: over labels), mean squared error (regression, forecasting; of
 #: standardised targets, where they are standardised, while mse is in the units of the data), or the
 #: negative log-likelihood summed over labels and averaged over frames (next-step).
 METRICS: dict[TaskKind, tuple[Metric, ...]] = {
@@ -70,6 +76,12 @@ METRICS: dict[TaskKind, tuple[Metric, ...]] = {
         Metric("mse", "minimize"),
         Metric("loss", "minimize"),
         Metric("mae", "minimize"),
+        Metric("rmse", "minimize"),
+    ),
+    "forecasting": (
+        Metric("mae", "minimize"),
+        Metric("loss", "minimize"),
+        Metric("mse", "minimize"),
         Metric("rmse", "minimize"),
     ),
     "next-token": (
@@ -111,9 +123,14 @@ def is_stepwise(kind: TaskKind) -> bool:
     return is_causal(kind) or kind == "tagging"
 
 
+def predicts_itself(kind: TaskKind) -> bool:
+    """Return whether what is predicted are later steps of x, not targets of their own."""
+    return is_causal(kind) or kind == "forecasting"
+
+
 def of_several(kind: TaskKind) -> bool:
     """Return whether a sequence may have several targets, [n, targets]."""
-    return kind in ("multi-label", "regression")
+    return kind in ("multi-label", "regression", "forecasting")
 
 
 def compute_metrics(

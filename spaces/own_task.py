@@ -5,7 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, StrictBool, model_validator
 
-from spaces.fields import Fault, refusal
+from spaces.fields import Fault, Integer, refusal
 from spaces.kinds import TaskKind, is_causal
 from spaces.own_data import SHORT, DataSection
 from spaces.task_section import TaskSection
@@ -19,7 +19,7 @@ class OwnData(TaskSection):
 
     kind: TaskKind = Field(
         description="What is predicted: a class, labels or numbers for each sequence, a class for "
-        "each step, the next symbol, or the next frame."
+        "each step, the next steps of a series, the next symbol, or the next frame."
     )
     data: Annotated[DataSection, SHORT] = Field(
         description="A file, or a mapping of a file and the columns of its table."
@@ -30,9 +30,61 @@ class OwnData(TaskSection):
         "training part; predictions and mse are in the data's own units all the same.",
     )
 
+    horizon: Integer | None = Field(
+        None, ge=1, description="Of forecasting: steps ahead that are forecast."
+    )
+    window: Integer | None = Field(
+        None, ge=1, description="Of forecasting: steps that a model reads; null is two horizons."
+    )
+    season: Integer | None = Field(
+        None,
+        ge=2,
+        description="Of forecasting: steps after which a series repeats, at most window; for the "
+        "seasonal naive forecast that arms are held against.",
+    )
+
+    @property
+    def steps_ahead(self) -> int:
+        """Steps that are forecast."""
+        return self.horizon or 1
+
+    @property
+    def steps_read(self) -> int:
+        """Steps that a model reads before it forecasts."""
+        return self.window or max(2 * self.steps_ahead, self.season or 1)
+
+    @model_validator(mode="after")
+    def _check_forecasting(self) -> Self:
+        faults = []
+        forecasts = self.kind == "forecasting"
+        for name in ("horizon", "window", "season"):
+            if not forecasts and getattr(self, name) is not None:
+                rule = f"{name} must be given for forecasting alone, not for {self.kind}"
+                faults.append(Fault(rule, "remove it", (name,)))
+        if forecasts and self.horizon is None:
+            rule = "horizon must say how many steps ahead are forecast"
+            faults.append(Fault(rule, "write horizon: 1, or more", ("horizon",)))
+        if forecasts and self.season is not None and self.season > self.steps_read:
+            rule = f"season must be at most the window of {self.steps_read} steps"
+            faults.append(Fault(rule, f"write window: {self.season}", ("season",)))
+        for role in ("split", "group", "test") if forecasts else ():
+            if getattr(self.data, role) is not None:
+                rule = f"{role} must not be given for forecasting, whose parts follow time"
+                faults.append(Fault(rule, "remove it", ("data", role)))
+        if forecasts and not (self.data.is_table or self.data.is_class or self._is_npz):
+            rule = f"series must be in a table or an .npz, not in {show(self.data.file)}"
+            faults.append(Fault(rule, "write them as .csv, .parquet or .npz", ("data", "file")))
+        if faults:
+            raise refusal(faults)
+        return self
+
+    @property
+    def _is_npz(self) -> bool:
+        return self.data.suffix == ".npz"
+
     @model_validator(mode="after")
     def _check_form(self) -> Self:
-        if self.kind == "multi-label" and not (self.data.is_class or self.data.suffix == ".npz"):
+        if self.kind == "multi-label" and not (self.data.is_class or self._is_npz):
             rule = f"data for multi-label must be an .npz, not {show(self.data.file)}"
             raise refusal([Fault(rule, "write y as [n, labels] of 0 and 1", ("data", "file"))])
         return self
@@ -45,6 +97,8 @@ class OwnData(TaskSection):
         faults = []
         for role, what in missing.items():
             if is_causal(self.kind) or getattr(self.data, role) is not None:
+                continue
+            if self.kind == "forecasting" and role == "id":  # one series
                 continue
             rule = f"{role} must name the column that says {what}, for {self.kind}"
             remedy = f"write data: {{file: {self.data.file}, {role}: COLUMN, …}}; `gatesearch init "

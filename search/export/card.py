@@ -33,6 +33,7 @@ _DOES: dict[TaskKind, str] = {
     "multi-label": "says which of {outputs} labels a sequence has",
     "tagging": "assigns every step of a sequence to one of {outputs} classes",
     "regression": "predicts {outputs} number(s) from a sequence",
+    "forecasting": "forecasts the next {outputs} value(s) of a series, its first feature",
     "next-token": "predicts the next one of {outputs} symbols after every step of a sequence",
     "next-step": "predicts which of {outputs} labels are on in the next frame, after every step",
 }
@@ -43,6 +44,7 @@ _OUTPUT: dict[TaskKind, str] = {
     "gives each label's probability",
     "tagging": "`[batch, time, {outputs}]`; softmax over the last axis gives probabilities",
     "regression": "`[batch, {outputs}]`, at each sequence's last step",
+    "forecasting": "`[batch, {outputs}]`, after each series' last step",
     "next-token": "`[batch, time, {outputs}]`; softmax over the last axis gives probabilities of "
     "the next symbol",
     "next-step": "`[batch, time, {outputs}]`; the logistic function gives each label's probability "
@@ -85,7 +87,7 @@ def _head(exported: Exported) -> str:
     network = "A transformer" if cell.attention else "A recurrent network"
     does = _DOES[info.kind].format(outputs=info.outputs)
     classes = ""
-    if info.labels is not None and not info.causal:
+    if info.labels is not None and not info.causal and info.kind != "forecasting":
         shown = [named(str(label)) for label in info.labels[:MOST_COLUMNS]]
         more = ", …" * (len(info.labels) > MOST_COLUMNS)
         classes = f" Outputs, in their order: {', '.join(shown)}{more}."
@@ -200,7 +202,7 @@ def _data(exported: Exported) -> str:
     if data.train.y_scaling is not None:
         mean, deviation = map(_scale, data.train.y_scaling)
         figures = "mse is in these, and loss is that of scaled targets"
-        if info.outputs > 1:
+        if not isinstance(data.train.y_scaling[0], float):
             figures = "all figures are those of scaled targets, averaged over them"
         text += (
             f"\n\nTargets were scaled in the same way (mean {mean}, deviation {deviation}). "

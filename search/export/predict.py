@@ -209,7 +209,7 @@ def _arrays(info: TaskInfo, outputs: Array) -> dict[str, Array]:
             }
         case "next-step" | "multi-label":
             return {"probabilities": np.exp(-np.logaddexp(0, -outputs))}
-        case "regression":
+        case "regression" | "forecasting":
             return {"prediction": outputs[:, 0] if info.outputs == 1 else outputs}
 
 

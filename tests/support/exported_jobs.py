@@ -31,6 +31,7 @@ TABLE = {"table": "{kind: classification, data: {file: own.csv, id: who, target:
 FURTHER = {
     "tagging": "{kind: tagging, data: own.npz, metric: macro-f1}",
     "multi-label": "{kind: multi-label, data: own.npz}",
+    "forecasting": "{kind: forecasting, data: own.npz, horizon: 3, window: 5}",
     "several": "{kind: regression, data: own.npz, metric: mae}",
 }
 
@@ -50,6 +51,10 @@ def write_own(path: Path, kind: str, n: int = 30) -> None:
     steps = int(lengths.sum())
     if kind == "next-token":
         np.savez(path, x=np.arange(steps) % 5, lengths=lengths)
+    elif kind == "forecasting":
+        level = np.sin(np.arange(120) / 3) * 20 + 100
+        x = np.stack([np.tile(level, 2), draw.normal(size=240)], axis=1)
+        np.savez(path, x=x, lengths=[120, 120])
     elif kind == "next-step":
         np.savez(path, x=draw.integers(0, 2, (steps, 3)), lengths=lengths)
     else:

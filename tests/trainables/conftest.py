@@ -30,6 +30,9 @@ def _sequences(
     ends = np.cumsum(lengths) - 1
     if kind == "tagging":
         return Sequences(x, lengths.astype(np.int64), (x[:, 0] > 0).astype(np.int64), stepwise=True)
+    if kind == "forecasting":
+        y = np.stack([x[ends, 0], x[ends, 1]], axis=1)
+        return Sequences(x, lengths.astype(np.int64), y)
     if kind == "multi-label":
         return Sequences(x, lengths.astype(np.int64), (x[ends] > 0).astype(np.float32))
     if kind == "regression":
@@ -64,6 +67,7 @@ def make_data() -> MakeData:
                 if array is not None:
                     array.setflags(write=False)
         sizes = {"classification": (3, 2), "tagging": (3, 2), "regression": (3, 1)}
+        sizes["forecasting"] = (3, 2)
         inputs, outputs = sizes.get(kind, (5, 5) if kind == "next-token" else (3, 3))
         decisive = next((m for m in METRICS[kind] if m.name == metric), METRICS[kind][0])
         info = TaskInfo("tiny", kind, inputs, outputs, longest, decisive)

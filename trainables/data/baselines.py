@@ -4,6 +4,8 @@
     tagging         majority     the same, of steps
     multi-label     label-rates  how often each label is on in training
     regression      target-mean  the mean of the training targets
+    forecasting     last-value   the last value before the forecast, for all steps
+                    seasonal     the values one season before, where the task names its season
     next-token      unigram      the symbols' shares in training
                     bigram       the same after each symbol
     next-step       label-rates  how often each label is on in training
@@ -23,11 +25,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.kinds import TaskKind, compute_metrics
+from spaces.own_task import OwnData
 from trainables.data.sequences import Data, Sequences
 from trainables.part_metrics import part_metric
 
 #: Sums over the targets of a part: of their losses, of correct predictions, of targets; and the
-#: same output [O] for every target, where a metric may need all predictions of a part at once.
+#: same output [O] for every target, or [n, O], where a metric may need all predictions at once.
 Sums = tuple[float, float, float] | tuple[float, float, float, "Array"]
 Score = Callable[[Sequences], Sums]
 Array = NDArray[Any]
@@ -55,14 +58,18 @@ def baselines(data: Data) -> list[Baseline]:
         found = compute_metrics(data.info.kind, *sums, data.unit)
         name = data.info.metric.name
         for output in same if data.info.by_part else ():
-            targets = _targets(part)
-            outputs = np.tile(np.atleast_1d(output), (len(targets), 1))
+            targets, each = _targets(part), np.atleast_1d(output)
+            outputs = np.broadcast_to(each, (len(targets), each.shape[-1]))
             found[name] = part_metric(name, outputs, targets, data.unit)
         return found
 
     drawn = data.dealing.by == "draws"
     sizes = len(data.test), None if drawn else len(data.train) + len(data.validation)
-    fitted = [(name, fit(data)) for name, fit in BASELINES[data.info.kind].items()]
+    fitted = [
+        (name, fit(data))
+        for name, fit in BASELINES[data.info.kind].items()
+        if name != "seasonal" or _season(data) is not None
+    ]
     return [
         Baseline(name, metrics(score, data.validation), metrics(score, data.test), *sizes)
         for name, score in fitted
@@ -86,6 +93,33 @@ def _target_mean(data: Data) -> Score:
     def score(part: Sequences) -> Sums:
         y = _targets(part).astype(np.float64)
         return np.square(y - mean).sum() / mean.size, 0, len(y), mean
+
+    return score
+
+
+def _season(data: Data) -> int | None:
+    spec = data.dealing.spec
+    return spec.season if isinstance(spec, OwnData) else None
+
+
+def _last_value(data: Data) -> Score:
+    return _naive(data, 1)
+
+
+def _seasonal(data: Data) -> Score:
+    return _naive(data, _season(data) or 1)
+
+
+def _naive(data: Data, season: int) -> Score:
+    """Return the score of the values of the last season before a forecast, over and over."""
+    before = np.arange(data.info.outputs) % season - season
+
+    def score(part: Sequences) -> Sums:
+        y = _targets(part).astype(np.float64)
+        values = part.x[(part.starts + part.lengths)[:, None] + before, 0].astype(np.float64)
+        mean, deviation = part.y_scaling or (0.0, 1.0)
+        found = (values - mean) / deviation
+        return np.square(y - found).mean(axis=1).sum(), 0, len(y), found
 
     return score
 
@@ -197,6 +231,7 @@ BASELINES: dict[TaskKind, dict[str, Callable[[Data], Score]]] = {
     "tagging": {"majority": _majority_class},
     "multi-label": {"label-rates": _rates_of_labels},
     "regression": {"target-mean": _target_mean},
+    "forecasting": {"last-value": _last_value, "seasonal": _seasonal},
     "next-token": {"unigram": _unigram, "bigram": _bigram},
     "next-step": {"label-rates": _label_rates, "last-frame": _last_frame},
 }

@@ -18,6 +18,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from spaces.errors import InputError
 from trainables.data import tasks
 from trainables.data.scaling import standardised
 from trainables.data.sequences import Data, Sequences
@@ -121,7 +122,10 @@ def pooled(data: Data) -> Data:
 
 
 def check(data: Data, design: Literal["seeds", "splits", "nested"]) -> None:
-    """Raise InputError where the data cannot be dealt anew: too few groups."""
+    """Raise InputError where the data cannot be dealt anew: too few groups, or parts in time."""
+    if design != "seeds" and data.dealing.by == "time":
+        rule = f"design must be seeds for forecasting, whose parts follow time, not {design}"
+        raise InputError.of("confirm.design", rule, "write design: seeds")
     if design != "seeds" and data.dealing.group is not None:
         for seed in range(CHECKED):
             deal(data, Split(design, seed))

@@ -23,10 +23,11 @@ def standardised(data: Data) -> Data:
         return data
     found = moments(data.train.unscaled_steps())
     y_scaling: TargetScaling | None = None
-    if data.info.kind == "regression":
+    if data.info.kind in ("regression", "forecasting"):
         assert data.train.y is not None
-        y_scaling = moments(data.train.y.reshape(len(data.train), -1))
-        if data.info.outputs == 1:
+        one = data.info.outputs == 1 or data.info.kind == "forecasting"  # all steps are one series
+        y_scaling = moments(data.train.y.reshape(-1, 1 if one else data.info.outputs))
+        if one:
             y_scaling = float(y_scaling[0][0]), float(y_scaling[1][0])
     train, validation, test = (
         replace(part, scaling=found, y_scaling=y_scaling) for part in data.parts
@@ -57,7 +58,7 @@ def check_range(data: Data, place: str) -> None:
         arrays.append(("x", data.train.scaling, [part.unscaled_steps() for part in data.parts]))
     if data.train.y_scaling is not None:
         mean, deviation = (np.atleast_1d(np.float32(value)) for value in data.train.y_scaling)
-        targets = [part.y.reshape(len(part), -1) for part in data.parts if part.y is not None]
+        targets = [part.y.reshape(-1, mean.size) for part in data.parts if part.y is not None]
         arrays.append(("y", (mean, deviation), targets))
     for name, (mean, deviation), parts in arrays:
         for extreme in (np.min, np.max):

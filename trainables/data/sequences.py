@@ -105,13 +105,13 @@ class Dealing:
     """
 
     #: What may be moved from part to part: sequences one by one; stretches of a text or a series;
-    #: or nothing, where new data is generated.
-    by: Literal["sequences", "stretches", "draws"] = "sequences"
+    #: or nothing, where new data is generated, or where parts follow time (forecasting).
+    by: Literal["sequences", "stretches", "draws", "time"] = "sequences"
     official_test: bool = False  #: whether somebody else said which sequences are for test
     standardised: bool = False  #: whether scales are fitted on the training part, see scaling.py
     group: NDArray[np.int64] | None = None  #: sequences of equal numbers stay in one part
     order: NDArray[np.int64] | None = None  #: stretches: places in the series; None: as they lie
-    spec: TaskSpec | None = None  #: draws: the task whose generator draws again
+    spec: TaskSpec | None = None  #: draws: the task whose generator draws again; time: the task
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,7 @@ def _exists(batch: Batch) -> Tensor:
 EACH: dict[TaskKind, Callable[[Tensor, Batch], Each]] = {
     "classification": _classification,
     "regression": _regression,
+    "forecasting": _regression,
     "multi-label": _multi_label,
     "tagging": _each_step,
     "next-token": _each_step,
@@ -78,7 +79,7 @@ class ExampleScores:
         self._count = np.zeros(number, dtype=np.int32)
         self._correct = np.zeros(number, dtype=np.int32)
         self._steps = info.stepwise
-        self._classes = kind not in ("regression", "next-step")
+        self._classes = kind not in ("regression", "forecasting", "next-step")
 
     def add(self, chosen_B: NDArray[np.int64], outputs: Tensor, batch: Batch) -> None:
         """Add a batch of the chosen examples."""

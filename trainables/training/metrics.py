@@ -81,6 +81,7 @@ def _regression(outputs_BO: Tensor, batch: Batch) -> Scored:
 SCORES: dict[TaskKind, Callable[[Tensor, Batch], Scored]] = {
     "classification": _classification,
     "regression": _regression,
+    "forecasting": _regression,
     "multi-label": _multi_label,
     "tagging": _each_step,
     "next-token": _each_step,

@@ -35,6 +35,8 @@ def own(folder: Path, kind: Any, seed: int = 0) -> Data:
         arrays["y"] = rng.normal(3, 2, size=40)
     elif kind == "tagging":
         arrays["y"] = np.arange(steps) % 3
+    elif kind == "forecasting":
+        arrays = {"x": rng.normal(size=(90, 1)), "lengths": [90]}
     elif kind == "multi-label":
         arrays["y"] = rng.integers(0, 2, (40, 3))
     elif kind == "next-token":
@@ -42,7 +44,8 @@ def own(folder: Path, kind: Any, seed: int = 0) -> Data:
     else:
         arrays["x"] = (rng.random((steps, 3)) < [0.1, 0.5, 0.9]).astype(np.uint8)
     np.savez(folder / "own.npz", **arrays)
-    return load(OwnData(kind=kind, data="own.npz"), folder)
+    horizon = 2 if kind == "forecasting" else None
+    return load(OwnData(kind=kind, data="own.npz", horizon=horizon), folder)
 
 
 def scored(data: Data, part: Sequences, answer: Any) -> dict[str, float]:

@@ -55,6 +55,7 @@ TABLE = {
     "own classification": Row(OwnData(kind="classification", data="classification.npz")),
     "own tagging": Row(OwnData(kind="tagging", data="tagging.npz")),
     "own multi-label": Row(OwnData(kind="multi-label", data="multi-label.npz")),
+    "own forecasting": Row(OwnData(kind="forecasting", data="series.npz", horizon=2), "time"),
     "own regression": Row(OwnData(kind="regression", data="regression.npz")),
     "own next-token": Row(OwnData(kind="next-token", data="next-token.npz"), "stretches"),
     "own next-step": Row(OwnData(kind="next-step", data="next-step.npz"), "stretches"),
@@ -62,7 +63,7 @@ TABLE = {
     "groups": Row(OwnData(kind="classification", data="grouped.npz")),
     "groups with a given split": Row(OwnData(kind="classification", data="grouped-split.npz")),
 }
-DEALT = [name for name, row in TABLE.items() if row.by != "draws"]
+DEALT = [name for name, row in TABLE.items() if row.by not in ("draws", "time")]
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +78,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     y, group = np.arange(60) % 3, np.repeat(np.arange(12), 5)
     np.savez(folder / "classification.npz", x=x, lengths=lengths, y=y)
     np.savez(folder / "regression.npz", x=x, lengths=lengths, y=rng.normal(size=60))
+    np.savez(folder / "series.npz", x=x, lengths=[steps])
     np.savez(folder / "tagging.npz", x=x, lengths=lengths, y=np.arange(steps) % 3)
     np.savez(folder / "multi-label.npz", x=x, lengths=lengths, y=y[:, None] == np.arange(3))
     np.savez(folder / "next-token.npz", x=rng.integers(0, 50, size=steps), lengths=lengths)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
-from spaces.kinds import TaskKind, has_classes, is_causal
+from spaces.kinds import TaskKind, has_classes, is_causal, predicts_itself
 from spaces.own_data import FILE, FOLDER, ROLES, Columns, DataSection, Feature
 from spaces.tasks import TaskInfo
 from spaces.text import listed, named
@@ -88,12 +88,14 @@ def read(
         wanted = [name for name in known if name not in parts.values()]
         table = reader.read(path, place, [*parts.values(), *wanted])
         wanted = [name for name in wanted if table.columns[name].numeric]
-        if not wanted:
+        if not wanted and kind != "forecasting":
             rule = "the table must have a column of numbers that plays no other part; it has none"
             raise InputError.of(place, rule, "name the features: features: [COLUMN, …]")
     else:
         wanted = list(data.features)
         table = reader.read(path, place, [*parts.values(), *wanted])
+    if kind == "forecasting":
+        wanted = [parts.pop("target"), *wanted]  # what is forecast is the first input
     symbols = kind == "next-token"
     if symbols and len(wanted) != 1:
         rule = f"next-token reads one column of symbols, not {len(wanted)}: {_listed(wanted)}"
@@ -131,7 +133,7 @@ def read_new(path: Path, info: TaskInfo, reader: TableReader | None = None) -> R
     present = Columns(columns.features, columns.id, columns.time, **there)
     symbols, each_step = info.kind == "next-token", info.kind == "tagging"
     ragged = _arrange(table, present, symbols=symbols, each_step=each_step)
-    if is_causal(info.kind) or "target" not in there:
+    if predicts_itself(info.kind) or "target" not in there:
         return ragged
     column = table.columns[there["target"]]
     read_targets = _classes if has_classes(info.kind) else _numbers

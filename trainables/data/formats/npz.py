@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
-from spaces.kinds import TaskKind, has_classes, is_causal, of_several
+from spaces.kinds import TaskKind, has_classes, of_several, predicts_itself
 from spaces.own_data import DataSection
 from spaces.tasks import TaskInfo
 from trainables.data.formats.archive import read_arrays
@@ -59,7 +59,7 @@ class ArrayPlaces:
 def read(path: Path, data: DataSection, kind: TaskKind) -> Ragged:
     """Return the data of an .npz file for a task of a kind. Raises InputError."""
     place = data.file
-    labelled = not is_causal(kind)
+    labelled = not predicts_itself(kind)
     arrays = read_arrays(
         path,
         place,
@@ -71,7 +71,7 @@ def read(path: Path, data: DataSection, kind: TaskKind) -> Ragged:
 
 def of_arrays(arrays: Mapping[str, Array], kind: TaskKind, place: str) -> Ragged:
     """Return the data of arrays, of which none that are required are missing. Raises InputError."""
-    labelled = not is_causal(kind)
+    labelled = not predicts_itself(kind)
     lengths = _lengths(arrays["lengths"], len(np.atleast_1d(arrays["x"])), place)
     places = ArrayPlaces(place, lengths)
     _check_steps(arrays["x"], kind, place)
@@ -116,7 +116,7 @@ def read_new(path: Path, info: TaskInfo) -> Ragged:
                 f"{list(arrays[name].shape)}",
                 f"leave {name} out, or give one for each",
             )
-    y = None if is_causal(kind) else arrays.get("y")
+    y = None if predicts_itself(kind) else arrays.get("y")
     places = ArrayPlaces(place, lengths)
     return Ragged(arrays["x"], lengths, places, y, arrays.get("split"))
 

@@ -22,6 +22,7 @@ from spaces.tasks import TaskInfo
 from spaces.text import listed, show
 from trainables.data.formats import (
     folder,
+    forecasting,
     long_form,
     npz,
     official_test,
@@ -71,6 +72,8 @@ def load(spec: OwnData, base: Path) -> Parts:
         ragged = official_test.joined(ragged, reader.read_new(test, info), spec.kind, test)
     places, lengths, kind = ragged.places, ragged.lengths, spec.kind
     x = steps(ragged, kind)
+    if kind == "forecasting":
+        return forecasting.windows_of(spec, ragged, x, SHARES)
     y = None if ragged.y is None else targets(ragged.y, kind, places)
     classes = y.astype(np.int64) if y is not None and has_classes(kind) else None
     group = None
@@ -146,7 +149,8 @@ def read_new(path: Path, info: TaskInfo) -> tuple[Sequences, Ragged]:
             f"symbols must be 0 to {info.inputs - 1}, as in training; this one is {int(x[at])}",
             "encode the data as the training data was",
         )
-    return Sequences(x, ragged.lengths), ragged
+    found = Sequences(x, ragged.lengths)
+    return forecasting.latest(found, info.longest) if info.kind == "forecasting" else found, ragged
 
 
 def _dealt_split(

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
-from spaces.kinds import TaskKind, is_causal
+from spaces.kinds import TaskKind, predicts_itself
 from spaces.own_data import DataSection
 from spaces.tasks import TaskInfo
 from spaces.text import first_line, listed, show
@@ -36,7 +36,7 @@ _REQUIRED, _OPTIONAL = ("x", "lengths"), ("y", "split", "group")
 
 def read(path: Path, data: DataSection, kind: TaskKind) -> Ragged:
     """Return the data of a class for a task of a kind. Raises InputError."""
-    required = _REQUIRED if is_causal(kind) else (*_REQUIRED, "y")
+    required = _REQUIRED if predicts_itself(kind) else (*_REQUIRED, "y")
     return npz.of_arrays(_arrays(path, data.options or {}, required), kind, path.name)
 
 

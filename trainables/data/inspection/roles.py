@@ -92,9 +92,9 @@ def find_roles(
     if not features:
         rule = "the table must have a column of numbers that plays no other part; it has none"
         raise InputError.of(table.place, rule, "name the features: --features COLUMN,COLUMN")
-    if kind == "multi-label":
-        rule = "tables of multi-label cannot be read yet"
-        raise InputError.of(table.place, rule, "write the data as .npz: y [n, labels] of 0 and 1")
+    if kind in ("multi-label", "forecasting"):
+        rule = f"a job of {kind} must be written by hand: what a file has does not tell it"
+        raise InputError.of(table.place, rule, "see the README, Your own data")
     if kind in ("classification", "tagging", "regression") and "target" not in parts:
         rule = f"{kind} needs a column with the target, the same in all rows of a sequence"
         raise InputError.of(table.place, rule, "name it: --target COLUMN")

@@ -34,6 +34,7 @@ OUTPUTS: dict[TaskKind, str] = {
     "multi-label": "logits",
     "tagging": "logits",
     "regression": "prediction",
+    "forecasting": "prediction",
     "next-token": "logits",
     "next-step": "logits",
 }

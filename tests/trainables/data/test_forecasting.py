@@ -1,0 +1,135 @@
+"""Forecasting: windows of parts that follow time, in which nothing knows what comes after it."""
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from small_trainings import small_config
+
+from spaces.errors import InputError
+from spaces.own_task import OwnData
+from trainables.data.baselines import baselines
+from trainables.data.batches import Batches
+from trainables.data.redealing import check
+from trainables.data.sequences import Data
+from trainables.data.tasks import load
+from trainables.training.trainer import Training
+
+LENGTHS = (60, 45)
+HORIZON, WINDOW = 3, 8
+
+
+def series() -> Any:
+    """Two series of one covariate: the value of each step tells which step it is."""
+    value = np.concatenate([np.arange(n) + 1000.0 * k for k, n in enumerate(LENGTHS)])
+    return np.stack([value, np.random.default_rng(0).normal(size=len(value))], axis=1)
+
+
+def loaded(folder: Path, x: Any = None, **options: Any) -> Data:
+    np.savez(folder / "own.npz", x=series() if x is None else x, lengths=LENGTHS)
+    given = {"horizon": HORIZON, "window": WINDOW, **options}
+    return load(OwnData.model_validate({"kind": "forecasting", "data": "own.npz", **given}), folder)
+
+
+def test_a_window_is_followed_by_what_is_forecast(tmp_path: Path) -> None:
+    data = loaded(tmp_path, standardise=False)
+    for part in data.parts:
+        assert part.y is not None and part.y.shape == (len(part), HORIZON)
+        for start, length, y in zip(part.starts, part.lengths, part.y, strict=True):
+            assert length == WINDOW
+            last = part.x[start + length - 1, 0]
+            np.testing.assert_array_equal(y, last + np.arange(1, HORIZON + 1))
+            assert last // 1000 == part.x[start, 0] // 1000, "a window is of one series"
+
+
+def test_parts_follow_time_in_every_series(tmp_path: Path) -> None:
+    """No value is forecast in two parts, and every origin of the test part is used."""
+    data = loaded(tmp_path, standardise=False)
+    ahead = [np.asarray(part.y) for part in data.parts]
+    for at, length in enumerate(LENGTHS):
+        own = [values[values[:, 0] // 1000 == at] % 1000 for values in ahead]
+        for before, after in pairwise(own):
+            assert before.max() < after.min()
+        assert own[2][:, 0].tolist() == list(range(round(length * 0.8), length - HORIZON + 1))
+
+
+@pytest.mark.parametrize("standardise", [True, False])
+def test_a_changed_future_changes_no_forecast_made_before_it(
+    tmp_path: Path, standardise: bool
+) -> None:
+    """Nor the scale, nor a training: what lies behind the training part is not looked at."""
+    before = loaded(tmp_path, standardise=standardise)
+    changed, step = series(), 50  # of the first series; in its test part
+    changed[step : LENGTHS[0]] += 500.0
+    after = loaded(tmp_path, changed, standardise=standardise)
+    one, other = (Training(small_config(max_epochs=2), data, seed=1) for data in (before, after))
+    one.advance(2)
+    other.advance(2)
+    assert torch.equal(one.weights, other.weights)
+    forecasts = [_forecasts(each) for each in (one, other)]
+    origins = before.test.starts + WINDOW - 1
+    known = (origins < step) | (origins >= LENGTHS[0])
+    assert 0 < known.sum() < len(known)
+    np.testing.assert_array_equal(forecasts[0][known], forecasts[1][known])
+    assert not np.array_equal(forecasts[0][~known], forecasts[1][~known])
+
+
+def _forecasts(training: Training) -> Any:
+    part = training.data.test
+    batches = Batches(part, "forecasting")
+    found = np.zeros((len(part), HORIZON))
+    model = training.best_model()
+    for chosen in batches.ordered_choices():
+        batch = batches.batch(chosen)
+        with torch.inference_mode():
+            found[chosen] = model(batch.x, batch.lengths)
+    return found
+
+
+def test_naive_forecasts_are_what_the_definitions_say(tmp_path: Path) -> None:
+    """Of a straight line the last value errs by 1, 2, 3, and last season's by a season."""
+    for standardise in (True, False):
+        data = loaded(tmp_path, season=4, standardise=standardise)
+        last, seasonal = baselines(data)
+        assert [last.name, seasonal.name] == ["last-value", "seasonal"]
+        assert last.test["mae"] == pytest.approx(2, rel=1e-4)
+        assert last.test["mse"] == pytest.approx((1 + 4 + 9) / 3, rel=1e-4)
+        assert seasonal.test["mae"] == pytest.approx(4, rel=1e-4)
+    assert [each.name for each in baselines(loaded(tmp_path))] == ["last-value"]
+
+
+def test_a_table_of_series_is_the_same_data(tmp_path: Path) -> None:
+    rows = ["shop,day,sold,rain"]
+    for at, (sold, rain) in enumerate(series().tolist()):
+        rows.append(f"{int(at >= LENGTHS[0])},{at},{sold!r},{rain!r}")
+    (tmp_path / "own.csv").write_text("\n".join(rows) + "\n")
+    section = {"file": "own.csv", "id": "shop", "time": "day", "target": "sold"}
+    table = loaded(tmp_path, data=section)
+    assert table.info.fingerprint == loaded(tmp_path).info.fingerprint
+    np.testing.assert_array_equal(table.test.starts, loaded(tmp_path).test.starts)
+
+
+@pytest.mark.parametrize(
+    ("options", "rule"),
+    [
+        ({"horizon": None}, "horizon must say how many steps"),
+        ({"season": 9}, "season must be at most the window of 8"),
+        ({"window": 50}, "long enough for windows of 50 steps"),
+        ({"data": "own.ts"}, "series must be in a table or an .npz"),
+        ({"data": {"file": "own.csv", "target": "a", "split": "b"}}, "whose parts follow time"),
+        ({"kind": "classification"}, "horizon must be given for forecasting alone"),
+    ],
+)
+def test_what_fits_no_forecast_is_refused(
+    options: dict[str, Any], rule: str, tmp_path: Path
+) -> None:
+    with pytest.raises((InputError, ValueError), match=rule):
+        loaded(tmp_path, **options)
+
+
+def test_series_are_not_dealt_anew(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="design must be seeds"):
+        check(loaded(tmp_path), "splits")

@@ -1,0 +1,74 @@
+"""Windows of series for forecasting: what a model reads, and the values that follow it.
+
+Every part is a stretch of time in each series, and its windows begin one step apart (a rolling
+origin; Tashman 2000, International Journal of Forecasting 16): the first 60 % of a series' steps
+are for training, the next 20 % for validation, the last for test. A window is of the part in which
+all the values lie that follow it; what it reads may lie before the part, never after its origin.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spaces.errors import InputError
+from spaces.own_task import OwnData
+from trainables.data.formats.checks import NAMES
+from trainables.data.formats.ragged import Ragged
+from trainables.data.sequences import Dealing, Sequences
+from trainables.data.splits import Parts, consecutive
+
+
+def windows_of(
+    spec: OwnData, ragged: Ragged, x: NDArray[np.generic], shares: tuple[float, ...]
+) -> Parts:
+    """Return the parts of series x [all steps, features], of which feature 0 is forecast.
+
+    Raises InputError where a part would have no window.
+    """
+    for part in ("split", "group"):
+        if getattr(ragged, part) is not None:
+            rule = f"{part} must not be given for forecasting, whose parts follow time"
+            raise InputError.of(f"{spec.data.file}: {part}", rule, "leave it out")
+    window, horizon = spec.steps_read, spec.steps_ahead
+    series_begin = np.cumsum(ragged.lengths) - ragged.lengths
+    parts = []
+    for number, name in enumerate(NAMES):
+        begins = np.concatenate(
+            [
+                begin + _begins(consecutive(int(length), shares)[number], window, horizon)
+                for begin, length in zip(series_begin, ragged.lengths, strict=True)
+            ]
+        )
+        if len(begins) == 0:
+            raise InputError.of(
+                ragged.places.whole("lengths"),
+                f"a series must be long enough for windows of {window} steps and the {horizon} "
+                f"that follow, in every part of it; none has one for {name}",
+                "give longer series, a smaller window or a smaller horizon",
+            )
+        ahead = begins[:, None] + window + np.arange(horizon)
+        y = np.ascontiguousarray(x[ahead, 0])
+        parts.append(Sequences(x, np.full(len(begins), window), y, begins))
+    dealing = Dealing("time", official_test=True, spec=spec)
+    steps = tuple(range(1, horizon + 1))
+    sizes = x.shape[1], horizon
+    return Parts(
+        spec.label,
+        spec.kind,
+        *sizes,
+        *parts,
+        dealing=dealing,
+        labels=steps,
+        columns=ragged.columns,
+    )
+
+
+def _begins(part: slice, window: int, horizon: int) -> NDArray[np.int64]:
+    """Return where the windows of a part of one series begin in it."""
+    first, last = max(part.start - window, 0), part.stop - horizon - window
+    return np.arange(first, max(last + 1, first), dtype=np.int64)
+
+
+def latest(series: Sequences, window: int) -> Sequences:
+    """Return the last steps of each series, as many as a model reads, or all where it has fewer."""
+    lengths = np.minimum(series.lengths, window)
+    return Sequences(series.x, lengths, at=series.starts + series.lengths - lengths)
