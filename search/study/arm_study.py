@@ -30,6 +30,7 @@ from search.journal.trial import State
 from search.study.decisions import Decision
 from search.study.journal_backend import JournalBackend
 from search.study.known_rates import KnownRates
+from search.study.learning_rates import LearningRates
 from search.study.objectives import Objectives
 from search.study.optuna_compat import LATENCY_CONSTRAINT, StoredStudy, as_pruned, with_outcome
 from search.study.prior_trials import DIVERGED, LoadPrior, Prior, prior_trials_of
@@ -87,16 +88,17 @@ class ArmStudy:
         self._cma = self._make_cma(job, arm, [self._as_shown(trial) for trial in prior_trials])
         tried = {digest(trial.config) for trial in trials}
         self._common_controls = job_state.common_controls
+        rates = KnownRates(job, job_state.learned_rates)
         self._suggester = Suggester(
             job,
             arm,
             job_state.info,
             tried,
             self._cma,
-            KnownRates(job, job_state.learned_rates),
+            rates,
             common_controls=self._common_controls,
         )
-        self._freeze_thaw = self._make_freeze_thaw(job, arm)
+        self._freeze_thaw = self._make_freeze_thaw(job, arm, rates.of_arm(arm))
         self._proposals: list[Sample] = []  # for the next new trial
         self._seed = job.search.seed
         ended = {trial.number: trial.state != "running" for trial in trials}
@@ -126,13 +128,15 @@ class ArmStudy:
         seed = derive_seed(job.search.seed, arm.name, "cmaes")
         return CmaEs(arm, seed, self._window.rank, prior_trials)
 
-    def _make_freeze_thaw(self, job: JobSpec, arm: Arm) -> "FreezeThaw | None":
+    def _make_freeze_thaw(
+        self, job: JobSpec, arm: Arm, rates: LearningRates
+    ) -> "FreezeThaw | None":
         if job.search.sampler != "freeze-thaw":
             return None
         from search.study.freeze_thaw import FreezeThaw
 
         maximize = self._metric.direction == "maximize"
-        return FreezeThaw(arm, self._last_epoch, maximize=maximize)
+        return FreezeThaw(arm, self._last_epoch, rates, maximize=maximize)
 
     def _restore(self, prior_trials: Sequence[FrozenTrial]) -> None:
         for trial in prior_trials:

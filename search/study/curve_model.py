@@ -7,10 +7,14 @@ are Matern 3/2: what configurations share at all steps (a) and at near ones (b),
 share (m), and what a curve has of its own (c). No shape of curves is presumed. All hyperparameters
 are fitted: they maximise the marginal likelihood times a wide log-normal prior.
 
+What is thought of configurations beforehand is a mean that grows with how far they are from good
+ones; by how much is not certain either, so that what is seen overrules it.
+
 Shapes: N points, C columns of encoded configurations, P settings (a setting may have some columns).
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -29,6 +33,7 @@ _SHORT, _SCALES = (-1.4, 0.7), (0.5, 1.0)
 _VARIANCES = ((-0.7, 1.0), (-0.7, 1.0), (-0.7, 1.0), (-2.0, 1.0), (-5.0, 1.0))
 _OTHERS = (*_VARIANCES, (-0.5, 0.5), (-0.5, 0.5))
 _JITTER = 1e-6
+_WORSE, _UNSURE = 0.4, 0.3  #: the mean's slope, and its deviation
 
 
 @dataclass(frozen=True)
@@ -54,11 +59,18 @@ class Points:
 class CurveModel:
     """The kernel, its priors, and its fit."""
 
-    def __init__(self, setting_of_column: Ints, short: int | None = None) -> None:
+    def __init__(
+        self,
+        setting_of_column: Ints,
+        short: int | None = None,
+        away: Callable[[Floats], Floats] | None = None,
+    ) -> None:
         """setting_of_column: [C], of which setting a column is; settings count from 0.
 
         short: the setting that matters most, if the space has it: the learning rate.
+        away: returns [N], from columns [N, C], how far configurations are from good ones.
         """
+        self._away = away
         self._of = setting_of_column
         self._settings = int(setting_of_column.max(initial=-1)) + 1
         scales = [_SHORT if each == short else _SCALES for each in range(self._settings)]
@@ -97,13 +109,23 @@ class CurveModel:
         k_s = _matern32(gap / l_s)[0]
         same = a.curve[:, None] == b.curve[None, :]
         found: Floats = k_x * (shared + near * k_s) + all_curves * k_s
+        found += _UNSURE**2 * np.outer(self.away(a), self.away(b))
         if same.any():
             found += same * own * _matern32(gap / l_o)[0]
         return found
 
-    def variance(self, theta: Floats) -> float:
-        """Return the variance of any point, without noise."""
-        return float(np.exp(theta[self._settings : self._settings + 4]).sum())
+    def mean(self, points: Points) -> Floats:
+        """Return what is expected where nothing is known."""
+        return _WORSE * self.away(points)
+
+    def variance(self, points: Points, theta: Floats) -> Floats:
+        """Return the variance of points, without noise."""
+        same = float(np.exp(theta[self._settings : self._settings + 4]).sum())
+        return same + (_UNSURE * self.away(points)) ** 2
+
+    def away(self, points: Points) -> Floats:
+        """Return how far the configurations of points are from good ones."""
+        return np.zeros(len(points)) if self._away is None else self._away(points.x_NC)
 
     def noise(self, theta: Floats) -> float:
         """Return the variance of the noise."""
@@ -128,16 +150,18 @@ class CurveModel:
         same = points.curve[:, None] == points.curve[None, :]
         k_o, by_o = same * k_o, same * by_o
         each = shared + near * k_s
-        k = k_x * each + all_curves * k_s + own * k_o
+        away = self.away(points)
+        k = k_x * each + all_curves * k_s + own * k_o + _UNSURE**2 * np.outer(away, away)
         k[np.diag_indices_from(k)] += noise + _JITTER
         try:
             factor = cholesky(k, lower=True, check_finite=False)
         except np.linalg.LinAlgError:
             return 1e10, np.zeros_like(theta)
         inverse = cho_solve((factor, True), np.eye(len(y)), check_finite=False)
-        alpha = inverse @ y
-        away = (theta - self._mean) / self._deviation
-        loss = 0.5 * y @ alpha + np.log(np.diag(factor)).sum() + 0.5 * away @ away
+        unexpected = y - self.mean(points)
+        alpha = inverse @ unexpected
+        off = (theta - self._mean) / self._deviation
+        loss = 0.5 * unexpected @ alpha + np.log(np.diag(factor)).sum() + 0.5 * off @ off
         w = 0.5 * (inverse - np.outer(alpha, alpha))
         w_x, w_k = w * k_x, w * k_s
         by_scale = w * each * slope
@@ -157,7 +181,7 @@ class CurveModel:
                 ],
             ]
         )
-        return float(loss), gradient + away / self._deviation
+        return float(loss), gradient + off / self._deviation
 
 
 class Posterior:
@@ -168,14 +192,14 @@ class Posterior:
         k = model.kernel(points, points, theta)
         k[np.diag_indices_from(k)] += model.noise(theta)
         self._factor = cholesky(k, lower=True, check_finite=False)
-        self._alpha = cho_solve((self._factor, True), y, check_finite=False)
+        self._alpha = cho_solve((self._factor, True), y - model.mean(points), check_finite=False)
 
     def at(self, points: Points) -> tuple[Floats, Floats]:
         """Return mean and deviation [N] of what curves have at some points, without noise."""
         k = self._model.kernel(self._points, points, self._theta)
         half = solve_triangular(self._factor, k, lower=True, check_finite=False)
-        left = self._model.variance(self._theta) - (half**2).sum(0)
-        return k.T @ self._alpha, np.sqrt(np.maximum(left, 1e-10))
+        left = self._model.variance(points, self._theta) - (half**2).sum(0)
+        return self._model.mean(points) + k.T @ self._alpha, np.sqrt(np.maximum(left, 1e-10))
 
 
 def _matern32(ratio: Floats) -> tuple[Floats, Floats]:

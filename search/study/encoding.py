@@ -10,13 +10,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from optuna.distributions import CategoricalDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from scipy.special import ndtr, ndtri
 
-from search.study.sampling import Answers, Sample, distribution, place_of, value_at
+from search.study.learning_rates import LearningRates
+from search.study.sampling import Answers, Sample, bounds, distribution, place_of, value_at
 from spaces.arms import Arm
 from spaces.domains import Domain
 
 Floats = NDArray[np.float64]
+
+_LEAST_MASS = 1e-3  #: of good learning rates in a range, or else nothing is known of it
 
 
 class Encoding:
@@ -45,6 +49,33 @@ class Encoding:
         """Return the number of a setting, if it is searched."""
         names = list(self._domains)
         return names.index(name) if name in names else None
+
+    def favoured(self, uniform_KP: Floats, rates: LearningRates) -> Floats:
+        """Return places [K, P] whose learning rates are drawn from those that are thought good.
+
+        uniform_KP: uniform draws; the other settings stay as they are.
+        """
+        place = self.setting("learning_rate")
+        if place is None or not isinstance(of := self._domains["learning_rate"], FloatDistribution):
+            return uniform_KP
+        ends = (np.log10([of.low, of.high]) - rates.mean) / rates.deviation
+        low, high = ndtr(ends)
+        if high - low < _LEAST_MASS:
+            return uniform_KP
+        deviations = ndtri(low + uniform_KP[:, place] * (high - low)).clip(*ends)
+        drawn = uniform_KP.copy()
+        rate_K = 10 ** (rates.mean + rates.deviation * deviations)
+        drawn[:, place] = [place_of(of, rate) for rate in rate_K]
+        return drawn.clip(0, 1 - 1e-9)
+
+    def away(self, columns_NC: Floats, rates: LearningRates) -> Floats:
+        """Return how far configurations are from learning rates that are thought good."""
+        place = self.setting("learning_rate")
+        if place is None or not isinstance(of := self._domains["learning_rate"], FloatDistribution):
+            return np.zeros(len(columns_NC))
+        low, high, log = bounds(of)
+        rate_N = low + columns_NC[:, self.setting_of_column == place][:, 0] * (high - low)
+        return rates.away(rate_N / np.log(10) if log else np.log10(rate_N))
 
     def columns(self, params: Mapping[str, Any]) -> Floats:
         """Return the columns [C] of a configuration, given as Optuna stores it."""
@@ -85,18 +116,24 @@ class Encoding:
 
     def columns_at(self, places_KP: Floats) -> Floats:
         """Return the columns [K, C] of candidates. Whole numbers are not rounded."""
-        chosen_K = [
-            tuple(int(row[place] * len(choices)) for place, choices in self._choices.items())
-            for row in places_KP
+        chosen_KP = np.stack(
+            [
+                (places_KP[:, place] * len(choices)).astype(int)
+                for place, choices in self._choices.items()
+            ]
+            or [np.zeros(len(places_KP), dtype=int)],
+            axis=1,
+        )
+        branches, first, branch_K = np.unique(
+            chosen_KP, axis=0, return_index=True, return_inverse=True
+        )
+        asked = [
+            self._asked_at(tuple(branch), places_KP[row])
+            for branch, row in zip(branches.tolist(), first, strict=True)
         ]
-        blocks = []
+        blocks = [np.zeros((len(places_KP), 0))]
         for place, name in enumerate(self._domains):
-            lacks = np.array(
-                [
-                    name not in self._asked_at(chosen, row)
-                    for chosen, row in zip(chosen_K, places_KP, strict=True)
-                ]
-            )
+            lacks = np.array([name not in names for names in asked])[branch_K.ravel()]
             choices = self._choices.get(place)
             if choices:
                 number = (places_KP[:, place] * len(choices)).astype(int)

@@ -6,8 +6,11 @@ probably improves on the best value by some margin within some epochs, both draw
 decision: a short look ahead favours curves that fall now, a long one favours what is unknown
 (Rakotoarison et al. 2024, section 4.2).
 
+A search begins with configurations that fill the space, but for the learning rate, which is drawn
+from those that are good elsewhere (learning_rates.py); the model's mean knows of them too.
+
 Values are seen through a logarithm that spreads those near the best; all that is worse than an
-untrained model is the same. A diverged trial counts as the worst of all. What other workers have in
+untrained model is the same. A diverged trial counts as that. What other workers have in
 hand counts as if its curve ended where it is expected to. The model reads a bounded part of the
 curves: the best, the latest, some of the others; so that a decision costs about the same however
 many there are. Its hyperparameters are fitted whenever a quarter more was seen, and stored with the
@@ -17,6 +20,7 @@ study: a resumed job goes on with them.
 from bisect import bisect_left, insort
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -24,9 +28,11 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
 from scipy.special import ndtr
+from scipy.stats.qmc import Sobol
 
 from search.study.curve_model import CurveModel, Points, Posterior
 from search.study.encoding import Encoding
+from search.study.learning_rates import LearningRates
 from search.study.sampling import Sample
 from search.study.slices import slice_ends
 from spaces.arms import Arm
@@ -39,8 +45,13 @@ FITTED_AT = "freeze-thaw:fitted_at"  #: study attribute: how many epochs had bee
 BEST, LATEST, OTHERS = 50, 20, 20  #: curves that the model reads
 FIT_POINTS = 100  #: values that hyperparameters are fitted on, at most
 FIRST_EVALUATIONS, EVALUATIONS = 40, 12  #: of the likelihood: in the first fit, and in later ones
-RANDOM, NEAR, STARTS = 200, 40, 5  #: candidates: random ones, and near each of the best
-EXACT = 24  #: candidates that become configurations
+UNIFORM, FAVOURED, NEAR, STARTS = (
+    100,
+    200,
+    40,
+    5,
+)  #: candidates: random ones, and near each of the best
+EXACT, PROPOSALS = 60, 3  #: candidates that become configurations, and those that are proposed
 SPREADS = (0.05, 0.2)  #: of candidates near a good one
 MARGINS = (-3.0, -0.5)  #: decimal logarithms of margins, in deviations of all values
 
@@ -69,11 +80,13 @@ class Choice:
 class FreezeThaw:
     """The curves of one arm, and what follows from them."""
 
-    def __init__(self, arm: Arm, last: int, *, maximize: bool) -> None:
-        """last: the epochs of a whole training."""
+    def __init__(self, arm: Arm, last: int, rates: LearningRates, *, maximize: bool) -> None:
+        """last: the epochs of a whole training. rates: what is known of learning rates."""
+        self._rates = rates
         self._encoding = Encoding(arm)
         short = self._encoding.setting("learning_rate")
-        self._model = CurveModel(self._encoding.setting_of_column, short)
+        away = partial(self._encoding.away, rates=rates)
+        self._model = CurveModel(self._encoding.setting_of_column, short, away)
         self._last, self._sign = last, -1.0 if maximize else 1.0
         self._curves: dict[int, _Curve] = {}
         self._ranked: list[tuple[float, int]] = []  # least costs of curves, and their numbers
@@ -151,7 +164,7 @@ class FreezeThaw:
         if new is None and self._seen >= self._epochs_of_halving * len(self._curves):
             return Choice(None, []), {}
         if new is not None and len(self._curves) < self._startup:
-            return Choice(None, []), {}
+            return Choice(None, self._start(seed, new)), {}
         if not self._ranked or self._ranked[0][0] == np.inf:
             return Choice(None, []), {}  # nothing is known, but for what diverged
         view = _View(self._read(), self._last)
@@ -170,6 +183,14 @@ class FreezeThaw:
         if thaw is not None and (not samples or chance >= chances[0]):
             return Choice(thaw, []), stored
         return Choice(None, samples), stored
+
+    def _start(self, seed: int, new: Callable[[Sample], bool]) -> list[Sample]:
+        """Return one of the configurations that a search begins with: they fill the space."""
+        sequence = Sobol(max(1, self._encoding.settings), seed=np.random.default_rng(seed))
+        places_KP = sequence.random(16)[:, : self._encoding.settings]
+        places_KP = self._encoding.favoured(places_KP, self._rates)
+        made = (self._encoding.sample(row.tolist()) for row in places_KP[len(self._curves) :])
+        return [sample for sample in made if new(sample)][:1]
 
     def _fit(self, view: "_View") -> dict[str, Any]:
         """Fit the hyperparameters where it is time."""
@@ -209,7 +230,8 @@ class FreezeThaw:
     ) -> tuple[list[Sample], Floats]:
         """Return configurations to begin with, the best first, and their chances."""
         encoding = self._encoding
-        places = [rng.random((RANDOM, encoding.settings))]
+        places = [rng.random((UNIFORM, encoding.settings))]
+        places.append(encoding.favoured(rng.random((FAVOURED, encoding.settings)), self._rates))
         for curve in view.ranked[:STARTS]:
             centre = encoding.places(curve.params)
             for spread in SPREADS:
@@ -217,13 +239,11 @@ class FreezeThaw:
         places_KP = np.concatenate(places)
         chances = aim.of_new(encoding.columns_at(places_KP))
         best = np.argsort(-chances, kind="stable")[:EXACT]
-        unique = {s.digest: s for s in (encoding.sample(places_KP[k].tolist()) for k in best)}
-        samples = [sample for sample in unique.values() if new(sample)]
-        if not samples:
-            return [], np.zeros(0)
-        chances = aim.of_new(np.stack([encoding.columns(sample.values) for sample in samples]))
+        made = [encoding.sample(places_KP[k].tolist()) for k in best]
+        chances = aim.of_new(np.stack([encoding.columns(sample.values) for sample in made]))
         order = np.argsort(-chances, kind="stable")
-        return [samples[k] for k in order], chances[order]
+        chosen = list(islice((k for k in order if new(made[k])), PROPOSALS))
+        return [made[k] for k in chosen], chances[chosen]
 
 
 class _Aim:
@@ -267,7 +287,6 @@ class _View:
         sound = [curve.costs for curve in ranked if not curve.diverged]
         self._floor = ranked[0].best
         self._width = max(float(np.median([costs[0] for costs in sound])) - self._floor, 1e-12)
-        self._most = max(costs[-1] for costs in sound)
         seen = self._seen_as(np.array([cost for costs in sound for cost in costs]))
         self._centre, self._scale = float(seen.mean()), max(float(seen.std()), 1e-3)
         self.least = float(self._standard(np.array([self._floor]))[0])
@@ -290,8 +309,7 @@ class _View:
         chosen = [(curve, epoch) for _, curve, epoch in places[:most]]
         costs = [np.inf if c.diverged else c.costs[e - 1] for c, e in chosen]
         s = scaled(np.array([epoch for _, epoch in chosen]), self._last)
-        seen = self._standard(np.minimum(costs, self._most))
-        return _places([curve for curve, _ in chosen], s), seen
+        return _places([curve for curve, _ in chosen], s), self._standard(np.array(costs))
 
     def _epochs(self, curve: _Curve, rank: int) -> list[int]:
         """Return the epochs of a curve that are read: the last one, half of it, and so on."""

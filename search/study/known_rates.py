@@ -8,7 +8,7 @@ import math
 
 from search.job.spec import JobSpec
 from search.journal.warm_start import LearnedRates
-from search.study.learning_rates import literature
+from search.study.learning_rates import NOT_KNOWN, LearningRates, literature, of_arm
 from search.study.sampling import Answers, Sample, stored
 from spaces.arms import Arm
 from spaces.config import TrialConfig
@@ -35,6 +35,10 @@ class KnownRates:
         rate = _nearest(domain, self._of(sample.config))
         answers = {**sample.values, _NAME: stored(domain, rate)}
         return Answers(lambda name, _: answers[name]).configure(arm)
+
+    def of_arm(self, arm: Arm) -> LearningRates:
+        """Return which rates are known to be good for an arm's models, on average."""
+        return of_arm(arm, self._learned.decades) if self._known else NOT_KNOWN
 
     def _of(self, config: TrialConfig) -> float:
         """Return the rate that is expected to be good for a configuration."""

@@ -5,14 +5,24 @@ two orders of magnitude, much the same on different data (Greff et al. 2017, sec
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import fmean
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spaces.arms import Arm
+from spaces.domains import Choices, Domain, Fixed, Range
+
+Floats = NDArray[np.float64]
 
 #: Decimal logarithms of the rates that papers give by default for models of _WIDTH units:
 #: Kingma & Ba 2015 (algorithm 1), Loshchilov & Hutter 2019, Tieleman & Hinton 2012 (lecture 6.5),
 #: and Bengio 2012 (section 3.1.1) for plain gradient descent.
 _USUAL = {"adam": -3.0, "adamw": -3.0, "rmsprop": -3.0, "sgd": -2.0}
 _WIDTH = 512
-_DEVIATION = 1.0
+_DEVIATION = 0.75  #: the good ones span one to two orders of magnitude
 
 
 @dataclass(frozen=True)
@@ -21,6 +31,15 @@ class LearningRates:
 
     mean: float
     deviation: float
+
+    def away(self, decimal_logarithms: Floats) -> Floats:
+        """Return minus the logarithm of the density of rates, 0 for the best; at most 4.5."""
+        deviations = (decimal_logarithms - self.mean) / self.deviation
+        found: Floats = np.minimum(deviations**2 / 2, 4.5)
+        return found
+
+
+NOT_KNOWN = LearningRates(0.0, math.inf)  #: all rates are equally good
 
 
 def literature(cell: str, hidden_size: int | None, optimizer: str) -> LearningRates:
@@ -39,3 +58,37 @@ def literature(cell: str, hidden_size: int | None, optimizer: str) -> LearningRa
     if cell == "rnn":
         mean -= 0.5
     return LearningRates(mean, _DEVIATION)
+
+
+def of_arm(arm: Arm, decades: Mapping[str, float]) -> LearningRates:
+    """Return which learning rates are good for the models of an arm, on average.
+
+    decades: by family, by how many former jobs' good rates are above those of the literature.
+    """
+    hidden_size = _middle(arm.space.get("hidden_size"))
+    optimizers = arm.space["optimizer"]
+    assert isinstance(optimizers, Choices | Fixed)
+    names = optimizers.values if isinstance(optimizers, Choices) else (optimizers.value,)
+    found = [
+        literature(family, hidden_size, str(name))
+        for family in {cell.family: None for cell in arm.cells}
+        for name in names
+    ]
+    above = fmean(decades.get(cell.family, 0.0) for cell in arm.cells)
+    return LearningRates(
+        fmean(rates.mean for rates in found) + above, max(rates.deviation for rates in found)
+    )
+
+
+def _middle(domain: Domain | None) -> int | None:
+    """Return the geometric mean of a domain of sizes."""
+    match domain:
+        case Fixed(value):
+            sizes = [value]
+        case Choices(values):
+            sizes = list(values)
+        case Range(low, high):
+            sizes = [low, high]
+        case _:
+            return None
+    return round(math.exp(fmean(math.log(float(size or 1)) for size in sizes)))

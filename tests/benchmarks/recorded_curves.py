@@ -4,14 +4,18 @@ A table is a .npz without pickles: `names` [P] of hyperparameters, `x` [N, P] of
 `valid_loss` [N, T] of their steps, not finite from where a training diverged on.
 
 The arm of a table asks for each hyperparameter on the scale (linear, logarithm of x or of 1 - x) on
-which the table's values lie most evenly, drawn out to [0, 1]. What a sampler suggests becomes the
-nearest row, and the study stores that row's values: samplers learn from what was trained. A row
-that the arm has tried is a repeat, of which the study thinks as in every job: the sampler is asked
-again, and then chance. No suggestion is moved on to a row that is still free.
+which the table's values lie most evenly. On the logarithm of x it is a logarithmic range of the
+table's own values, as in a job file, so that a search that knows of learning rates can use it; on
+the others, which a job file does not have or does not need, it is drawn out to [0, 1]. What a
+sampler suggests becomes the nearest row, and the study stores that row's values: samplers learn
+from what was trained. A row that the arm has tried is a repeat, of which the study thinks as in
+every job: the sampler is asked again, and then chance. No suggestion is moved on to a row that is
+still free.
 """
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -22,10 +26,10 @@ from numpy.typing import NDArray
 from search.job.spec import JobSpec
 from search.journal.base import BaseJournal
 from search.run.driver import Driver
-from search.study.sampling import Answers
+from search.study.sampling import Answers, distribution, place_of, value_at
 from spaces.arms import Arm, Ask
 from spaces.config import TrialConfig
-from spaces.domains import Domain, Range
+from spaces.domains import Domain, Fixed, Range
 from spaces.kinds import Metric
 from spaces.tasks import TaskInfo
 from trainables.training.curve import Epoch
@@ -51,6 +55,7 @@ class Table:
     name: str
     names: tuple[str, ...]
     places: Floats  #: [N, P] of the configurations, in [0, 1]
+    domains: tuple[Range, ...]  #: [P], what a job file would say of them
     losses: Floats  #: [N, T] by step; not finite from where a training diverged on
 
     @classmethod
@@ -58,15 +63,30 @@ class Table:
         """Read a table. Raises KeyError where it lacks a part."""
         with np.load(path, allow_pickle=False) as stored:
             names = tuple(str(name) for name in stored["names"])
-            places = np.stack([places_of(column) for column in stored["x"].T], axis=1)
+            domains, places = zip(*map(placed, stored["x"].T), strict=True)
             loss = stored["valid_loss"].astype(float)
         gone = np.logical_or.accumulate(~np.isfinite(loss), axis=1)
-        return cls(path.stem, names, places, np.where(gone, np.nan, loss))
+        places_NP = np.stack(places, axis=1)
+        return cls(path.stem, names, places_NP, domains, np.where(gone, np.nan, loss))
 
     @property
     def steps(self) -> int:
         """Steps of a whole curve."""
         return int(self.losses.shape[1])
+
+    def values(self, row: int) -> dict[str, float]:
+        """Return a row's hyperparameters as a study stores them."""
+        return {
+            name: float(value_at(distribution(domain), place))
+            for name, domain, place in zip(
+                self.names, self.domains, self.places[row].tolist(), strict=True
+            )
+        }
+
+    def place(self, values: Sequence[float]) -> Floats:
+        """Return hyperparameters [P], as a study stores them, in [0, 1]."""
+        pairs = zip(self.domains, values, strict=True)
+        return np.array([place_of(distribution(domain), value) for domain, value in pairs])
 
     def nearest(self, places_P: Floats) -> int:
         """Return the row nearest to places in [0, 1]."""
@@ -78,16 +98,20 @@ class Table:
         return (loss - best) / (float(np.nanmedian(self.losses[:, 0])) - best)
 
 
-def places_of(x_N: Floats) -> Floats:
-    """Return a column in [0, 1], on the scale on which it is nearest to uniform."""
-    scales = [x_N]
+def placed(x_N: Floats) -> tuple[Range, Floats]:
+    """Return a column's domain and its places in [0, 1], on the scale nearest to uniform."""
+    scales = {"linear": x_N}
     if (x_N > 0).all():
-        scales.append(np.log(x_N))
+        scales["log"] = np.log(x_N)
     if (x_N < 1).all():
-        scales.append(-np.log(1 - x_N))
-    found = [(s - s.min()) / (np.ptp(s) or 1.0) for s in scales]
+        scales["log of rest"] = -np.log(1 - x_N)
+    found = {name: (s - s.min()) / (np.ptp(s) or 1.0) for name, s in scales.items()}
     even = np.linspace(0, 1, len(x_N))
-    return min(found, key=lambda places: float(np.abs(np.sort(places) - even).max()))
+    best = min(found, key=lambda name: float(np.abs(np.sort(found[name]) - even).max()))
+    wide = best == "log" and x_N.min() < x_N.max()
+    return Range(float(x_N.min()), float(x_N.max()), log=True) if wide else Range(0.0, 1.0), found[
+        best
+    ]
 
 
 @dataclass(frozen=True)
@@ -99,21 +123,23 @@ class TableArm(Arm):
     def configure(self, ask: Ask) -> TrialConfig:
         """Return the configuration that stands for the row nearest to the answers."""
         asked = [ask(name, domain) for name, domain in self.domains().items()]
-        row = self.table.nearest(np.array(asked))
+        row = self.table.nearest(self.table.place(asked))
         if isinstance(ask, Answers):  # what is stored is what is trained
-            ask.values.update(zip(self.table.names, self.table.places[row].tolist(), strict=True))
+            ask.values.update(self.table.values(row))
+        cell, size = self.cells[0], self.space["hidden_size"]
         return TrialConfig(
-            cell="lstm",
-            gates="standard",
+            cell=cell.family,
+            gates=cell.gates,
             depth=1,
-            hidden_size=row + 1,  # stands for the row
+            hidden_size=size.value if isinstance(size, Fixed) else 32,
+            batch_size=row + 1,  # stands for the row
             learning_rate=1.0,
             max_epochs=self.max_epochs,
         )
 
     def domains(self) -> dict[str, Domain]:
         """Return the table's hyperparameters."""
-        return {name: Range(0.0, 1.0) for name in self.table.names}
+        return dict(zip(self.table.names, self.table.domains, strict=True))
 
 
 class InMemory(BaseJournal):
@@ -131,16 +157,22 @@ class InMemory(BaseJournal):
 
 
 def job_on(table: Table, search: dict[str, Any], steps: int, seed: int) -> JobSpec:
-    """Return a job that searches a table with a budget of steps. search: keys of that section."""
+    """Return a job that searches a table with a budget of steps. search: keys of that section.
+
+    Its arm has the cell and the hidden size that the table's name has, as in IRNN64.
+    """
+    model = re.search(r"(RNN|GRU|LSTM)(\d+)", table.name)
+    cell, size = (model[1].lower(), int(model[2])) if model else ("lstm", None)
     plain = {
         "name": "replay",
         "task": {"name": "japanese-vowels"},
-        "arms": ["lstm"],
+        "arms": [cell],
+        "space": {"hidden_size": size} if size else {},
         "training": {"max_epochs": table.steps},
         "search": {
             "epochs": max(steps, table.steps),
             "control_fraction": 0,
-            "prior": "none",  # a table does not say what it trained
+            "prior": "none",  # but for methods that ask for it
             "seed": seed,
             **search,
         },
@@ -185,7 +217,7 @@ class Replay:
         begin = self.driver.job_state.trials[work.key].epoch
         rungs = range(1, self.table.steps) if work.rungs is None else work.rungs
         end = min((rung for rung in rungs if rung > begin), default=self.table.steps)
-        curve = self.table.losses[work.config.hidden_size - 1, begin:end]
+        curve = self.table.losses[work.config.batch_size - 1, begin:end]
         sound = curve[np.isfinite(curve)].tolist()
         points = [
             Epoch(epoch=begin + n, train_loss=v, value=v, seconds=1.0, time=0, metrics={"loss": v})

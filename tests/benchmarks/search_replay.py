@@ -48,12 +48,12 @@ METHODS: dict[str, dict[str, Any]] = {
     "random-promotion-2-4": {"sampler": "random", "pruner": halving(2, 4, mode="promotion")},
     "tpe-promotion-2-4": {"sampler": "tpe", "pruner": halving(2, 4, mode="promotion")},
     "tpe-promotion-auto-3": {"sampler": "tpe", "pruner": halving("auto", 3, mode="promotion")},
-    "freeze-thaw": {"sampler": "freeze-thaw"},
+    "freeze-thaw": {"sampler": "freeze-thaw", "prior": "literature"},
     "tpe-stopping-2-4": {"sampler": "tpe", "pruner": halving(2, 4)},
 }
 MATCHING = (
-    "matching: a suggestion becomes the nearest row (each hyperparameter on its most even scale, "
-    "drawn out to [0, 1]); samplers are told that row's values. A row that the search has tried is "
+    "matching: a suggestion becomes the nearest row (each hyperparameter on its most even scale); "
+    "samplers are told that row's values. A row that the search has tried is "
     "a repeat as in every job (the sampler is asked twice more, then chance), never moved on to a "
     "free row."
 )

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import search_replay
-from recorded_curves import INFO, InMemory, Replay, Table, job_on, places_of
+from recorded_curves import INFO, InMemory, Replay, Table, job_on, placed
 from search_replay import METHODS, interval
 
 from search.journal.base import decode
 from search.journal.replay import JobState
 from search.run.driver import Driver
+from spaces.domains import Range
 
 STEPS = 150
 
@@ -91,7 +92,7 @@ def test_a_killed_search_goes_on_as_an_undisturbed_one(table: Table, method: str
 def test_no_row_is_tried_twice_while_others_are_free(table: Table, method: str) -> None:
     journal = InMemory()
     list(begin(table, method, journal).run())
-    tries = Counter(trial.config.hidden_size for trial in told(journal).trials.values())
+    tries = Counter(trial.config.batch_size for trial in told(journal).trials.values())
     assert max(tries.values()) == 1
 
 
@@ -101,14 +102,22 @@ def test_samplers_are_told_the_row_that_was_trained(table: Table) -> None:
     list(replay.run())
     study = replay.driver._studies["lstm"]
     for trial in study._stored.trials:
-        row = replay.driver.job_state.trials[f"search/lstm/{trial.number}"].config.hidden_size - 1
-        assert list(trial.params.values()) == table.places[row].tolist()
+        row = replay.driver.job_state.trials[f"search/lstm/{trial.number}"].config.batch_size - 1
+        assert trial.params == table.values(row)
 
 
 def test_a_hyperparameter_lies_on_its_most_even_scale() -> None:
     even = np.linspace(0, 1, 50)
-    for x in (3 + even, 10 ** (4 * even - 5), 1 - 10 ** (-4 * even - 1)):
-        assert np.sort(places_of(x)) == pytest.approx(even)
+    unit = Range(0.0, 1.0)
+    for x, domain in (
+        (3 + even, unit),
+        (10 ** (4 * even - 5), Range(1e-5, 0.1, log=True)),
+        (1 - 10 ** (-4 * even - 1), unit),
+    ):
+        found, places = placed(x)
+        assert (found.low, found.high) == pytest.approx((domain.low, domain.high))
+        assert found.log == domain.log
+        assert np.sort(places) == pytest.approx(even)
 
 
 def test_an_interval_holds_the_mean_and_narrows_with_the_spread() -> None:

@@ -21,7 +21,7 @@ def drawn(seed: int, number: int = 60) -> tuple[Points, np.ndarray]:
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_gradient_is_that_of_the_likelihood(seed: int) -> None:
-    model = CurveModel(COLUMNS, short=0)
+    model = CurveModel(COLUMNS, short=0, away=lambda x_NC: x_NC[:, 0] ** 2)
     points, y = drawn(seed)
     theta = model.start + 0.3 * np.random.default_rng(seed).standard_normal(len(model.start))
     _, gradient = model._loss(theta, points, y)
@@ -45,3 +45,16 @@ def test_a_curve_goes_on_from_its_own_values() -> None:
     mean, deviation = posterior.at(Points(x[:3], np.ones(3), np.array([0, 1, 2])))
     assert mean[0] > mean[2] > mean[1]
     assert deviation[2] > max(deviation[:2])
+
+
+def test_what_is_thought_beforehand_holds_until_values_say_otherwise() -> None:
+    """Far configurations are expected to be worse (larger), but for those beside good far ones."""
+    model = CurveModel(COLUMNS, away=lambda x_NC: 4 * x_NC[:, 0])
+    near, far = np.zeros((1, 4)), np.ones((1, 4))
+    both = Points(np.concatenate([near, far]), np.ones(2), np.array([-1, -2]))
+    else_where = Points(np.full((1, 4), 0.5), np.ones(1), np.array([0]))
+    mean, _ = model.posterior(else_where, np.zeros(1), model.start).at(both)
+    assert mean[0] < mean[1]
+    seen = Points(np.concatenate([near, far]), np.ones(2), np.array([0, 1]))
+    mean, _ = model.posterior(seen, np.array([1.0, -1.0]), model.start).at(both)
+    assert mean[0] > mean[1]

@@ -14,6 +14,7 @@ from search.journal.file import FileJournal
 from search.journal.replay import JobState
 from search.run.driver import Driver
 from search.study.encoding import Encoding
+from search.study.learning_rates import NOT_KNOWN, LearningRates, literature, of_arm
 from search.study.slices import slice_ends
 from trainables.worker.messages import TrialAssignment
 
@@ -23,6 +24,7 @@ SPACE = {
     "hidden_size": {"choices": [16, 32, 64]},
     "learning_rate": {"low": 1e-4, "high": 1.0, "log": True},
 }
+WIDE = {"low": 1e-8, "high": 10.0, "log": True}
 BUDGETS: dict[str, dict[str, Any]] = {
     "trials": {"trials": 12},
     "epochs": {"trials": None, "epochs": 50},
@@ -97,6 +99,16 @@ def test_good_curves_get_the_epochs_and_what_diverges_is_left(tmp_path: Path) ->
     assert len(late) < len(trials[startup:]) / 4  # a quarter of the range diverges
 
 
+def test_an_arm_with_one_configuration_is_tried_again_with_other_seeds(tmp_path: Path) -> None:
+    fixed = {"depth": 1, "hidden_size": 16, "learning_rate": 0.01, "dropout": 0.0}
+    search = {"sampler": "freeze-thaw", "control_fraction": 0, "trials": 12}
+    space = {**fixed, "forget_bias": "one"}
+    wanted = driven.job(tmp_path, arms=["lstm"], space=space, search=search)
+    trials = drive(wanted, tmp_path).arm("lstm", "search")
+    assert len(trials) == 12
+    assert any(trial.state == "complete" for trial in trials)
+
+
 def test_several_slots_are_not_given_the_same(tmp_path: Path) -> None:
     with FileJournal(tmp_path / "job.journal") as journal:
         driver = Driver(job(tmp_path, trials=None, epochs=80), INFO, journal)
@@ -124,3 +136,36 @@ def test_a_candidate_has_the_columns_of_its_configuration(tmp_path: Path) -> Non
     made = np.stack([encoding.columns(encoding.sample(row.tolist()).values) for row in places])
     assert encoding.columns_at(places) == pytest.approx(made)
     assert len({tuple(row) for row in made}) == 50
+
+
+def test_candidates_have_learning_rates_that_are_thought_good(tmp_path: Path) -> None:
+    """Within their range, and whatever it is; the other settings are drawn as before."""
+    wide = driven.job(tmp_path, arms=["lstm"], space={"learning_rate": WIDE}).arms[0]
+    encoding = Encoding(wide)
+    uniform = np.random.default_rng(0).random((200, encoding.settings))
+    place = encoding.setting("learning_rate")
+    assert place is not None
+    for rates in (LearningRates(-3.0, 0.5), LearningRates(-12.0, 0.5), NOT_KNOWN):
+        places = encoding.favoured(uniform, rates)
+        found = np.log10([encoding.sample(row.tolist()).values["learning_rate"] for row in places])
+        assert ((found >= -8) & (found <= 1)).all()
+        assert np.array_equal(np.delete(places, place, 1), np.delete(uniform, place, 1))
+        away = encoding.away(encoding.columns_at(places), rates)
+        assert away == pytest.approx(rates.away(found), abs=1e-6)
+        if rates.mean == -3.0:
+            assert abs(float(np.median(found)) + 3) < 0.1
+            assert np.mean(away < 0.5) > 0.6
+        else:  # nothing is known of rates that the range does not have
+            assert np.array_equal(places, uniform)
+
+
+def test_rates_of_an_arm_follow_from_its_cells_and_optimizers(tmp_path: Path) -> None:
+    def rates(arm: Any, **space: Any) -> LearningRates:
+        return of_arm(driven.job(tmp_path, arms=[arm], space=space).arms[0], {"rnn": 1.0})
+
+    assert rates("lstm", hidden_size=64) == literature("lstm", 64, "adam")
+    learned = literature("rnn", 64, "sgd").mean + 1
+    assert rates("rnn", hidden_size=64, optimizer="sgd").mean == pytest.approx(learned)
+    both = rates(POOLED, hidden_size={"low": 32, "high": 128})
+    means = [literature(cell, 64, "adam").mean for cell in ("rnn", "lstm")]
+    assert both.mean == pytest.approx(np.mean(means) + 0.5)
