@@ -22,8 +22,3 @@ class LearnedRates:
     decades: Mapping[str, float] = field(default_factory=dict)
     unequal: int = 0  #: jobs left out that said something of some of the cells alone
     overlapping: int = 0  #: jobs left out that may have trained on what is test data here
-
-    @property
-    def share_of_variance(self) -> float:
-        """How much of the literature's variance is left, see search/run/former_jobs.py."""
-        return (1 + 1 / (len(self.jobs) + 1)) / 2

@@ -31,7 +31,7 @@ from spaces.domains import Choices, Domain, Fixed, Range
 from spaces.errors import InputError
 from trainables.data.sequences import Data
 
-MOST = 50  #: former jobs that are read: the latest
+MOST = 20  #: former jobs that are read: the latest
 FEWEST = 8  #: trials of a cell by which its best ones say something
 BEST = 0.1  #: of a cell's trials, whose rates are taken
 DECADES = 1.0  #: that a job must have searched, at least, or its rates are its file's
