@@ -40,8 +40,8 @@ ROOMS_BELOW: dict[str, set[str]] = {
     "search/cli": {"job", "journal", "study", "tracking", "results", "report", "export", "run"},
     "search/estimator": {"job", "journal", "results", "export", "run"},
 }
-#: Files that may import more than their room: commands on a cluster.
-MORE = {"search/cli/cluster.py": {"deploy"}}
+#: Files that may import more than their room: commands on a cluster, and where its jobs are.
+MORE = {"search/cli/cluster.py": {"deploy"}, "search/cli/job_folder.py": {"deploy"}}
 #: What a package shows of its rooms: files that lie in its own folder import nothing else of them.
 SHOWN = {("search/__init__.py", "search/estimator/gate_search.py")}
 #: Of these rooms, another one may import these files alone.

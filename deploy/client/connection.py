@@ -57,6 +57,12 @@ def find_address(address: str | None, environ: Mapping[str, str] = os.environ) -
     return address.rstrip("/")
 
 
+def is_address_named(environ: Mapping[str, str] = os.environ) -> bool:
+    """Return whether the environment names an address, as find_address reads it."""
+    url = re.match(r"https?://", environ.get("RAY_ADDRESS", ""))
+    return bool(environ.get("RAY_API_SERVER_ADDRESS")) or url is not None
+
+
 def is_loopback(address: str) -> bool:
     """Return whether the address stays on this machine."""
     host = urlsplit(address).hostname or ""

@@ -53,18 +53,69 @@ SubmissionId = Annotated[
 
 @contextmanager
 def _cluster(address: str | None, token_file: Path | None) -> "Iterator[Client]":
-    """Connect to a cluster; its errors become ours, with their exit codes."""
+    """Connect to a cluster: by default to one that is named, or to this machine's service."""
     from deploy.client import Client, find_token
+    from deploy.client.connection import is_address_named
+    from deploy.service import find_service
 
-    try:
+    with _cluster_errors():
+        service = find_service()
+        if service is not None and (address or not is_address_named()):
+            address = address or service.address
+            if address.rstrip("/") == service.address:
+                token_file = token_file or service.token_file
         with Client(address, find_token(token_file)) as client:
             for warning in client.warnings:
                 print_note(warning)
             yield client
+
+
+@contextmanager
+def _cluster_errors() -> Iterator[None]:
+    """Have errors of a cluster become ours, with their exit codes."""
+    try:
+        yield
     except ClusterError as error:
         if error.exit_code == InputError.exit_code:
             raise InputError.of(error.place, error.rule, error.remedy) from error
         raise GatesearchError(str(error)) from error
+
+
+@app.command()
+def up(
+    port: Annotated[int | None, typer.Option(help="Of the Jobs API; default 8265.")] = None,
+    mlflow_port: Annotated[int | None, typer.Option(help="Of MLflow; default 5000.")] = None,
+    cpus: Annotated[int | None, typer.Option(min=1, help="Cores for jobs; default all.")] = None,
+    root: Root = RUNS,
+) -> None:
+    """Start the whole service on this machine: it takes jobs until `gatesearch down`.
+
+    Commands on a cluster need no --address then. It listens on this machine alone.
+
+    Example: gatesearch up && gatesearch submit deploy/jobs/quickstart.yaml
+    """
+    from deploy.service import up as start
+
+    with _cluster_errors():
+        service, started = start(root.resolve(), port, mlflow_port, cpus)
+    if not started:
+        print_message("The service runs already.")
+    print_text(f"jobs    {service.address}")
+    print_text(f"MLflow  {service.mlflow}")
+    print_text(f"root    {service.root}")
+    print_text(f"token   {service.token_file}")
+
+
+@app.command()
+def down() -> None:
+    """End the service on this machine; jobs that run go on when they are submitted again.
+
+    Example: gatesearch down
+    """
+    from deploy.service import down as end
+
+    with _cluster_errors():
+        print_text("The service has ended." if end() else "No service runs here.")
 
 
 @app.command()

@@ -28,7 +28,7 @@ COMMANDS = (
     *("validate", "schema", "run", "resume", "extend"),
     *("results", "compare", "report", "equal-size", "export", "clean", "mirror", "dashboard"),
     *("predict", "tasks", "cells", "judge", "claims"),
-    *("submit", "jobs", "status", "logs", "stop", "fetch"),
+    *("up", "down", "submit", "jobs", "status", "logs", "stop", "fetch"),
     "doctor",
 )
 

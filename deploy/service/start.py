@@ -1,0 +1,183 @@
+"""Starts the service: a Ray head with the Jobs API, and MLflow's pages of the same folder."""
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from deploy.errors import ClusterError
+from deploy.service import state
+from deploy.service.state import Service
+from deploy.service.stop import down
+
+READY_SECONDS = 90.0
+LAST_LINES = 5  # of a log, where a part does not start
+_HOST = "127.0.0.1"
+_MAIN = "from search.cli import main; main()"
+_PORTS = (
+    "port",
+    "object-manager-port",
+    "node-manager-port",
+    "ray-client-server-port",
+    "dashboard-agent-listen-port",
+    "dashboard-agent-grpc-port",
+    "runtime-env-agent-port",
+    "metrics-export-port",
+)
+_USUAL_PORT, _USUAL_MLFLOW_PORT = 8265, 5000
+
+
+def up(
+    root: Path, port: int | None = None, mlflow_port: int | None = None, cpus: int | None = None
+) -> tuple[Service, bool]:
+    """Start the service unless it runs; return it, and whether it was started.
+
+    root: folder of the jobs' folders. port, mlflow_port: None is the usual one where that is free,
+    or any free one. cpus: None is all cores. Raises ClusterError where a part does not start; then
+    nothing of it is left.
+    """
+    if (running := state.find_service()) is not None:
+        return running, False
+    down()  # what a fault has left
+    folder = state.folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    root.mkdir(parents=True, exist_ok=True)
+    token = _new_token(folder / state.TOKEN)
+    head_port = _free(port, _USUAL_PORT, "--port")
+    pages_port = _free(mlflow_port, _USUAL_MLFLOW_PORT, "--mlflow-port")
+    scratch = _new_scratch()
+    environment = _environment(folder, root)
+    with ExitStack() as undo:
+        undo.callback(down)
+        pages_command = [sys.executable, "-P", "-c", _MAIN, "dashboard", "--root", str(root)]
+        pages_command += ["--port", str(pages_port)]
+        # One after the other: each may take long on a busy machine.
+        pages = _begin(pages_command, environment, folder / state.MLFLOW_LOG)
+        address, mlflow = f"http://{_HOST}:{head_port}", f"http://{_HOST}:{pages_port}"
+        _wait(pages, lambda: _answers(f"{mlflow}/health", None), folder / state.MLFLOW_LOG)
+        head = _begin(_head(head_port, scratch, cpus), environment, folder / state.HEAD_LOG)
+        service = Service(address, mlflow, str(root), head.pid, pages.pid)
+        state.write(service)
+        _wait(head, lambda: _answers(f"{address}/api/version", token), folder / state.HEAD_LOG)
+        undo.pop_all()
+    return service, True
+
+
+def _begin(command: list[str], environment: dict[str, str], log: Path) -> "subprocess.Popen[bytes]":
+    """Start a part, which outlives this command."""
+    with log.open("wb") as file:
+        return subprocess.Popen(
+            command,
+            env=environment,
+            cwd=log.parent,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def _head(port: int, scratch: Path, cpus: int | None) -> list[str]:
+    own = [f"--{name}={number}" for name, number in zip(_PORTS, _free_ports(), strict=True)]
+    return [
+        *(sys.executable, "-P", "-m", "ray.scripts.scripts", "start", "--head", "--block"),
+        *(f"--node-ip-address={_HOST}", f"--dashboard-host={_HOST}", f"--dashboard-port={port}"),
+        *own,
+        *("--min-worker-port=0", "--max-worker-port=0"),  # any free ones
+        *(f"--temp-dir={scratch}", "--disable-usage-stats"),
+        *([] if cpus is None else [f"--num-cpus={cpus}"]),
+    ]
+
+
+def _environment(folder: Path, root: Path) -> dict[str, str]:
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("RAY_")}
+    path = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+    return kept | {
+        state.MARK: str(folder),
+        "PATH": os.pathsep.join(path),
+        "GATESEARCH_ROOT": str(root),
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(folder / state.TOKEN),
+        # Otherwise the node takes the network card's address and listens on every interface.
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    }
+
+
+def _new_scratch() -> Path:
+    """Make Ray's own folder. Raises ClusterError where somebody else's is there."""
+    scratch = state.scratch()
+    try:
+        scratch.mkdir(mode=0o700)
+    except OSError as error:
+        rule = f"must be a folder that can be made ({error.strerror})"
+        raise ClusterError(str(scratch), rule, "remove what is there") from error
+    return scratch
+
+
+def _new_token(path: Path) -> str:
+    path.unlink(missing_ok=True)
+    token = secrets.token_hex(32)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(token)
+    return token
+
+
+def _free(wanted: int | None, usual: int, option: str) -> int:
+    """Return the wanted port, or the usual one, or any free one where none is wanted."""
+    for port in (wanted or usual, 0):
+        try:
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((_HOST, port))
+                return int(probe.getsockname()[1])
+        except OSError as error:
+            if wanted is not None:
+                rule = f"port {wanted} must be free ({error.strerror})"
+                raise ClusterError.refused(option, rule, "give another one") from error
+    raise ClusterError(option, "a port must be free; none is", "end other programs")
+
+
+def _free_ports() -> list[int]:
+    """Return free ports, one for each of _PORTS, that do not collide with workers' ones."""
+    with ExitStack() as held:
+        found: list[int] = []
+        while len(found) < len(_PORTS):
+            probe = held.enter_context(socket.socket())
+            probe.bind((_HOST, 0))
+            if not 10002 <= (port := probe.getsockname()[1]) <= 19999:
+                found.append(port)
+        return found
+
+
+def _wait(part: "subprocess.Popen[bytes]", ready: Callable[[], bool], log: Path) -> None:
+    """Return when a part answers. Raises ClusterError where it ends or takes too long."""
+    until = time.monotonic() + READY_SECONDS
+    while not ready():
+        ended = part.poll() is not None
+        if ended or time.monotonic() > until:
+            what = "has ended" if ended else f"must answer within {READY_SECONDS:.0f} s"
+            last = " | ".join(log.read_text(errors="replace").splitlines()[-LAST_LINES:])
+            rule = f"the service {what}: {last or 'it says nothing'}"
+            raise ClusterError(str(log), rule, "mend the cause, and start it again")
+        time.sleep(0.2)
+
+
+def _answers(url: str, token: str | None) -> bool:
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with direct.open(urllib.request.Request(url, headers=headers), timeout=5) as answer:
+            return bool(answer.status == 200)
+    except urllib.error.HTTPError as error:
+        error.close()
+    except OSError:
+        pass
+    return False

@@ -1,0 +1,52 @@
+"""Ends the service: its own processes, found by their mark, and nothing else."""
+
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from deploy.errors import ClusterError
+from deploy.service import state
+
+PATIENCE = 20.0  #: seconds that processes may take to end by themselves
+
+
+def down() -> bool:
+    """End what runs of this user's service; return whether anything did.
+
+    Jobs that run end as by a fault of the machine: submitted again they go on.
+    """
+    try:
+        service = state.written()
+    except ClusterError:
+        service = None
+    found = state.processes()
+    parts = {service.head, service.pages} if service is not None else set()
+    first = [process for process in found if process.pid in parts]
+    _end(first, kill=False)  # the head ends its own processes in order
+    _end(state.processes(), kill=True)
+    if _is_own(state.scratch()):
+        shutil.rmtree(state.scratch(), ignore_errors=True)
+    for name in (state.STATE, state.TOKEN):
+        (state.folder() / name).unlink(missing_ok=True)
+    return bool(found)
+
+
+def _end(processes: list[psutil.Process], *, kill: bool) -> None:
+    for process in processes:
+        with suppress(psutil.Error):
+            process.terminate()
+    _, left = psutil.wait_procs(processes, timeout=PATIENCE)
+    for process in left if kill else ():
+        with suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(left, timeout=PATIENCE)
+
+
+def _is_own(folder: Path) -> bool:
+    """Return whether a folder is there, is no link, and belongs to this user."""
+    with suppress(OSError):
+        return folder.is_dir() and not folder.is_symlink() and folder.lstat().st_uid == os.getuid()
+    return False
