@@ -6,8 +6,9 @@ of their turn, as it would for as many more workers: the sampler knows that they
 suggestion is made to fit another one. A worker gets those of one shape, the shape of which most
 wait, and later ones of that shape as others of it end.
 
-Control trials are drawn whatever others find. Where all that have begun are trained to their end,
-however long that takes, they wait until others of their shape begin, or nothing else does.
+Control trials are drawn whatever others find, and no budget ends them. Where the budget is in
+trials they wait until others of their shape begin, or nothing else does; otherwise only one waits
+at a time, and it is next.
 """
 
 import math
@@ -59,6 +60,8 @@ class Waiting:
         """
         if not self._together or self._job.search.sampler in ALONE:
             return False
+        if not self._controls_last and any(trial.control for trial in self._trials):
+            return False  # it is trained even if nothing is left for others then
         states = [self._budgets.states(arm.name).total() for arm in self._job.arms]
         most = min(AHEAD * (sum(states) + self._budgets.could_begin()), MAX_MEMBERS * workers)
         pending = sum(not each.control for each in (*in_hand, *self._trials))
@@ -83,8 +86,9 @@ class Waiting:
         return best
 
     def _rank(self, trials: list[TrialState]) -> tuple[bool, int]:
-        waits = self._controls_last and all(one.control and self._pays(one) for one in trials)
-        return not waits, len(trials)
+        if self._controls_last:
+            return not all(one.control and self._pays(one) for one in trials), len(trials)
+        return any(one.control for one in trials), len(trials)
 
     def join(self, trials: Sequence[TrialState], workers: int) -> list[TrialState]:
         """Return the waiting trials of the search that are trained with some of one worker's."""

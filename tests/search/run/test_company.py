@@ -28,6 +28,7 @@ class Cohorts(Workers):
     groups: list[list[TrialAssignment]] = field(default_factory=list)
     seen: list[list[str]] = field(default_factory=list)  #: keys in one worker's hands
     pending: list[int] = field(default_factory=list)  #: no controls, in hand or waiting
+    waiting_controls: list[int] = field(default_factory=list)
 
     def run(self, most_reports: int = 100_000) -> None:
         for _ in range(most_reports):
@@ -36,6 +37,13 @@ class Cohorts(Workers):
             self.pending.append(
                 sum(
                     trial.active and trial.phase == "search" and not trial.control
+                    for trial in self.driver.job_state.trials.values()
+                )
+            )
+            in_hand = {work.key for group in self.groups for work in group}
+            self.waiting_controls.append(
+                sum(
+                    trial.active and trial.control and trial.key not in in_hand
                     for trial in self.driver.job_state.trials.values()
                 )
             )
@@ -123,6 +131,19 @@ def test_control_trials_are_drawn_as_ever_whatever_the_sampler(tmp_path: Path) -
 def test_no_more_trials_are_pending_than_a_third_of_the_search(tmp_path: Path) -> None:
     workers = cohorts(job(tmp_path, search={"trials": 16}, space=SPACE), tmp_path)
     assert 2 < max(workers.pending) <= AHEAD * 3 * 16 + 1
+
+
+@pytest.mark.parametrize(
+    ("budget", "several"),
+    [({}, True), ({"trials": None, "epochs": 300}, False), ({"wall_clock": 3600}, False)],
+)
+def test_controls_wait_for_company_unless_time_may_run_out(
+    budget: dict[str, Any], several: bool, tmp_path: Path
+) -> None:
+    wanted = job(tmp_path, search={"trials": 16, "pruner": "none", **budget}, space=SPACE)
+    workers = cohorts(wanted, tmp_path)
+    assert most_together(workers) > 1
+    assert (max(workers.waiting_controls) > 1) is several
 
 
 @pytest.mark.parametrize("budget", [{"trials": 16}, {"trials": None, "epochs": 80}])
