@@ -28,6 +28,8 @@ def comparison(figures: Comparison) -> RenderableType:
     """Return everything that `gatesearch compare` prints."""
     maximize = figures.metric.maximize
     parts = [verdict(figures.verdict, maximize=maximize), Text(), Text(sentences.headline(figures))]
+    if figures.first_rates is not None:
+        parts += [Text(), Text(figures.first_rates)]
     for table in (tables.arms, tables.trade_offs, tables.costs, tables.finalists, tables.spent):
         if (built := table(figures)).rows:
             parts += [Text(), draw(built)]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from driven import INFO, Workers, job, told
+from rich.console import Console
 
 from search.job.samplers import SAMPLERS
 from search.job.spec import JobSpec
@@ -18,6 +19,7 @@ from search.journal.warm_start import LearnedRates
 from search.results.inheritance import objections
 from search.results.read import read_results
 from search.results.summarise import compare
+from search.results.terminal import comparison
 from search.run.driver import Driver
 from search.run.warm_start import inherit
 from search.study.learning_rates import literature
@@ -256,6 +258,10 @@ def test_the_comparison_tells_rates_and_where_they_are_from(tmp_path: Path) -> N
         assert f"{arm} {first(state, arm).learning_rate:.2g}" in sentence
     assert "the literature and 1 former job of this root" in sentence
     assert "learned from former:" in sentence
+    console = Console(width=2000)
+    with console.capture() as printed:
+        console.print(comparison(figures))
+    assert sentence in printed.get()
     before = compare(read_results(tmp_path / "former")).first_rates or ""
     assert "that the literature found good" in before and "former job" not in before
 
