@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
@@ -19,6 +19,9 @@ WINDOW = 100  #: characters of a text that are predicted in one sequence, by def
 FILE, FOLDER = "file", "folder"  #: columns of a folder of tables: the file of a row, and its class
 #: Parts that one column of a table plays; features may be several columns.
 ROLES = ("id", "time", "target", "split", "group")
+
+#: What is made of missing values among the features; see trainables.data.missing.
+Missing = Literal["refuse", "forward", "mean", "mask"]
 
 Label = str | int  #: of a class or a symbol, as the user wrote it
 
@@ -62,6 +65,12 @@ class DataSection(Section):
 
     options: dict[str, Any] | None = Field(
         None, description="Of a class that makes the data: what its constructor is given by name."
+    )
+    missing: Missing = Field(
+        "refuse",
+        description="Of features that lack values (NaN, empty, ?): refuse; fill with the last "
+        "value of the sequence (forward) or the mean of the training part; or mask: fill forward, "
+        "and tell the model which were there and how many steps ago.",
     )
     window: Integer | None = Field(
         None,
@@ -135,6 +144,8 @@ class DataSection(Section):
     @model_serializer(mode="wrap")
     def _dump(self, handler: SerializerFunctionWrapHandler) -> str | dict[str, Any]:
         plain = {key: value for key, value in handler(self).items() if value is not None}
+        if self.missing == "refuse":
+            del plain["missing"]
         return self.file if list(plain) == ["file"] else plain
 
     @property

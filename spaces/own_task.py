@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from pydantic import Field, StrictBool, model_validator
 
 from spaces.fields import Fault, Integer, refusal
-from spaces.kinds import TaskKind, is_causal
+from spaces.kinds import TaskKind, is_causal, predicts_itself
 from spaces.own_data import SHORT, DataSection
 from spaces.task_section import TaskSection
 from spaces.text import show
@@ -87,6 +87,9 @@ class OwnData(TaskSection):
         if self.kind == "multi-label" and not (self.data.is_class or self._is_npz):
             rule = f"data for multi-label must be an .npz, not {show(self.data.file)}"
             raise refusal([Fault(rule, "write y as [n, labels] of 0 and 1", ("data", "file"))])
+        if predicts_itself(self.kind) and self.data.missing != "refuse":
+            rule = f"missing must be refuse for {self.kind}: the values are what is predicted"
+            raise refusal([Fault(rule, "fill the gaps, and remove the key", ("data", "missing"))])
         return self
 
     @model_validator(mode="after")

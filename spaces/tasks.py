@@ -16,7 +16,7 @@ from spaces.kinds import (
     is_causal,
     is_stepwise,
 )
-from spaces.own_data import Columns, Label
+from spaces.own_data import Columns, Label, Missing
 from spaces.own_task import OwnData
 from spaces.task_section import TaskSection
 from spaces.text import show
@@ -36,6 +36,7 @@ class TaskInfo:
     #: Of own data, the user's own name of each class or symbol; None where they are 0, 1, 2, ….
     labels: tuple[Label, ...] | None = None
     columns: Columns | None = None  #: of own data from a table: how it was read
+    missing: Missing = "refuse"  #: what is made of missing values
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Self:

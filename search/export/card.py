@@ -16,8 +16,10 @@ from search.spread import Spread
 from spaces.cells import find
 from spaces.config import TrialConfig
 from spaces.kinds import Metric, TaskKind
+from spaces.own_data import Missing
 from spaces.tasks import BuiltIn, TaskInfo
 from spaces.text import named, show
+from trainables.data.missing import features
 from trainables.data.sequences import Data, Sequences
 from trainables.data.tasks import LOADERS
 from trainables.export import onnx
@@ -49,6 +51,15 @@ _OUTPUT: dict[TaskKind, str] = {
     "the next symbol",
     "next-step": "`[batch, time, {outputs}]`; the logistic function gives each label's probability "
     "in the next frame",
+}
+
+_MISSING: dict[Missing, str] = {
+    "forward": "the last value of the sequence stands for them, and before the first one the mean "
+    "of the training split",
+    "mean": "the mean of the training split stands for them",
+    "mask": "the last value of the sequence stands for them, and before the first one the mean of "
+    "the training split; the network also reads which values were there, and how many steps ago "
+    "the last one was",
 }
 
 
@@ -184,7 +195,7 @@ def _data(exported: Exported) -> str:
             ("test", data.test),
         )
     )
-    what = f"{info.inputs} symbols" if info.kind == "next-token" else f"{info.inputs} features"
+    what = f"{info.inputs} symbols" if info.kind == "next-token" else f"{features(info)} features"
     text = (
         f"## Data\n\nTask `{info.name}`, {info.kind}; {what} a step, "
         f"split with seed {task.seed}.\n\n"
@@ -199,6 +210,8 @@ def _data(exported: Exported) -> str:
             "\n\nFeatures were scaled for training by mean and deviation of the training split. "
             "`model.onnx` scales raw features itself."
         )
+    if info.missing != "refuse":
+        text += f"\n\nMissing values (NaN): {_MISSING[info.missing]}. `model.onnx` does so itself."
     if data.train.y_scaling is not None:
         mean, deviation = map(_scale, data.train.y_scaling)
         figures = "mse is in these, and loss is that of scaled targets"
@@ -228,13 +241,16 @@ def _use(exported: Exported) -> str:
     x = (
         "`x [batch, time]` int64 symbols"
         if symbols
-        else f"`x [batch, time, {info.inputs}]` float32"
+        else f"`x [batch, time, {features(info)}]` float32"
     )
     example = (
         f"np.zeros((2, {steps}), np.int64)"
         if symbols
-        else f"np.zeros((2, {steps}, {info.inputs}), np.float32)"
+        else f"np.zeros((2, {steps}, {features(info)}), np.float32)"
     )
+    inputs = example
+    if info.missing != "refuse":  # filled, as trainables.data.missing says
+        inputs = f"np.zeros((2, {steps}, {info.inputs}), np.float32)"
     scale = (
         '\nscaling = read_metadata("weights.safetensors")["scaling"]'
         '\nx = (x - torch.tensor(scaling["mean"])) / torch.tensor(scaling["deviation"])'
@@ -272,13 +288,13 @@ import numpy as np, torch
 from trainables.export.weights import {reads}
 
 model = load_model("weights.safetensors")
-x = torch.from_numpy({example}).transpose(0, 1){scale}
+x = torch.from_numpy({inputs}).transpose(0, 1){scale}
 outputs = model(x, torch.tensor([{steps}, 1])){back}
 ```"""
 
 
 def _from_the_command_line(info: TaskInfo) -> str:
-    layout = "x [all steps]" if info.kind == "next-token" else f"x [all steps, {info.inputs}]"
+    layout = "x [all steps]" if info.kind == "next-token" else f"x [all steps, {features(info)}]"
     file, holds = "new.npz", f"holds `{layout}`, sequences end to end, and `lengths [n]`"
     if info.columns is not None:
         names = [info.columns.id, info.columns.time, *(f.name for f in info.columns.features)]

@@ -156,6 +156,7 @@ def _export_one(results: Results, candidate: Candidate, data: Data, folder: Path
     assert best is not None
     model = training.best_model()
     scaling, targets = tasks.scaling(results.job.task, data), data.train.y_scaling
+    fill = data.train.fill
     metadata: dict[str, Any] = {
         "format": FORMAT,
         "gatesearch": version("gatesearch"),
@@ -168,15 +169,17 @@ def _export_one(results: Results, candidate: Candidate, data: Data, folder: Path
         "config": config.model_dump(mode="json"),
         "task": asdict(data.info),
         "scaling": scaling and {"mean": scaling[0].tolist(), "deviation": scaling[1].tolist()},
+        "fill": None if fill is None else fill.tolist(),
         "target_scaling": None if targets is None else _plain(targets),
     }
-    proto = onnx.convert(model, scaling=scaling, targets=targets, metadata=metadata)
+    proto = onnx.convert(model, scaling=scaling, fill=fill, targets=targets, metadata=metadata)
     batches = Batches(data.validation, data.info.kind).shuffled(BATCH, seed=0, epoch=0)
     comparison = onnx.compare(
         proto,
         model,
         itertools.islice(batches, CHECKED_BATCHES),
         scaling=scaling,
+        fill=fill,
         targets=targets,
     )
     if not comparison.passed:

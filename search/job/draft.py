@@ -16,6 +16,7 @@ _WHAT = {
     "split": "who is for training, validation and test",
     "group": "sequences of one group stay in one part",
 }
+_GAPS = "values are missing: fill and tell which; or forward, or mean"
 _MOST_SHOWN = 8  # classes and columns that a comment names
 
 
@@ -78,6 +79,9 @@ def _target(found: Inspection) -> str:
 
 def _data(found: Inspection) -> list[str]:
     data = found.task.data
+    gaps = [_line(f"    missing: {data.missing}", _GAPS)] if data.missing != "refuse" else []
+    if data.features is None and gaps:
+        return ["  data:", f"    file: {scalar(found.file)}", *gaps]
     if data.features is None:
         return [f"  data: {scalar(found.file)}"]
     lines = ["  data:", f"    file: {scalar(found.file)}"]
@@ -88,7 +92,7 @@ def _data(found: Inspection) -> list[str]:
     features = ", ".join(map(scalar, found.roles.features))
     lines.append(_line(f"    features: [{features}]", "what a model reads"))
     lines += [_line(f"    {role}: {scalar(column)}", _WHAT[role]) for role, column in parts.items()]
-    return lines
+    return lines + gaps
 
 
 def _some(names: Iterable[Label]) -> str:

@@ -19,6 +19,7 @@ from pydantic import (
 
 from search.journal.base import JournalError
 from spaces.kinds import METRICS
+from spaces.own_data import Missing
 from spaces.tasks import TaskInfo
 from spaces.text import show
 from trainables.checkpoints.base import is_checkpoint_name
@@ -91,6 +92,7 @@ class _Task(_Record):
     fingerprint: str
     labels: list[str | int] | None = None
     columns: _Columns | None = None
+    missing: Missing = "refuse"
 
     @model_validator(mode="after")
     def _check_labels(self) -> Self:

@@ -24,6 +24,12 @@ TASKS = {
     "off-scale": "{kind: regression, data: own.npz}",
 }
 
+#: Beside those: own data that lacks values, and what is made of them.
+GAPS = {
+    missing: f"{{kind: classification, data: {{file: own.npz, missing: {missing}}}}}"
+    for missing in ("forward", "mean", "mask")
+}
+
 #: Beside those: the user's own data with names of columns and classes.
 TABLE = {"table": "{kind: classification, data: {file: own.csv, id: who, target: mood}}"}
 
@@ -68,6 +74,8 @@ def write_own(path: Path, kind: str, n: int = 30) -> None:
             y = y[:, None] * [1.0, 100.0] + [5.0, -300.0]
         elif kind == "off-scale":
             x, y = x * [1, 1e-3, 1e3, 0] + [0, 0, 5e3, 7], 300 + 60 * y
+        if kind in GAPS:
+            x[draw.random(x.shape) < 0.3] = np.nan
         np.savez(path, x=x, lengths=lengths, y=y)
 
 
@@ -154,7 +162,7 @@ class SmallJob:
 def small_job(folder: Path, task: str = "classification", arms: str = "lstm, gru") -> SmallJob:
     """Return a job without trials in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    known = {**TASKS, **TABLE, **FURTHER}
+    known = {**TASKS, **TABLE, **FURTHER, **GAPS}
     if task == "table":
         write_table(folder / "own.csv")
     elif "own.npz" in known[task]:

@@ -5,7 +5,7 @@
 
 Parts keep their sizes. Classes stay in proportion, and groups whole. A text or a series is cut into
 contiguous stretches. A task that generates its data draws all of it anew under either design. Where
-a task standardises, this is fitted again on the new training part.
+a task standardises or fills with means, these are fitted again on the new training part.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from spaces.errors import InputError
 from trainables.data import tasks
-from trainables.data.scaling import standardised
+from trainables.data.scaling import filled, standardised
 from trainables.data.sequences import Data, Sequences
 from trainables.data.splits import grouped, proportional, rotated
 
@@ -100,7 +100,7 @@ def redeal(data: Data, split: Split) -> Data:
     fingerprint = hashlib.sha256(told.encode()).hexdigest()
     info = replace(data.info, fingerprint=fingerprint)
     dealt_anew = Data(info, train, validation, test, dealing=data.dealing)
-    return standardised(dealt_anew) if data.dealing.standardised else dealt_anew
+    return standardised(dealt_anew) if data.dealing.standardised else filled(dealt_anew)
 
 
 def pooled(data: Data) -> Data:

@@ -1,4 +1,8 @@
-"""Features and targets at the scale at which networks learn: mean 0 and deviation 1 in training."""
+"""What is fitted on the training part: what stands for missing values, and the scale of all data.
+
+Networks learn at mean 0 and deviation 1. Of inputs that tell which features are missing, the ones
+that say whether they are there stay 0 and 1, and steps are divided by their mean.
+"""
 
 from dataclasses import replace
 from typing import Any
@@ -7,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
+from trainables.data.missing import features
 from trainables.data.sequences import Data, Moments, TargetScaling
 
 #: The largest standardised value of all data: its square is a number in float32.
@@ -21,7 +26,16 @@ def standardised(data: Data) -> Data:
     """
     if data.info.causal:
         return data
-    found = moments(data.train.unscaled_steps())
+    data = filled(data)
+    found = moments(_observed(data))
+    if data.info.missing == "mask":
+        there, gaps = np.split(_told(data), 2, axis=1)
+        mean = gaps.mean(axis=0, dtype=np.float64).astype(np.float32)
+        unchanged = np.zeros(there.shape[1], np.float32), np.ones(there.shape[1], np.float32)
+        by_gap = unchanged[0], np.where(mean > 0, mean, unchanged[1])
+        parts = zip(found, unchanged, by_gap, strict=True)
+        centre, width = (np.concatenate(each) for each in parts)
+        found = centre, width
     y_scaling: TargetScaling | None = None
     if data.info.kind in ("regression", "forecasting"):
         assert data.train.y is not None
@@ -36,12 +50,46 @@ def standardised(data: Data) -> Data:
     return replace(data, train=train, validation=validation, test=test, dealing=dealing)
 
 
+def filled(data: Data) -> Data:
+    """Return the data with the means of its training part for what is missing, where it asks so.
+
+    The mean of a feature that is never there is 0.
+    """
+    if data.info.missing == "refuse":
+        return data
+    mean, _ = moments(_observed(data))
+    fill = np.zeros(data.info.inputs, np.float32)
+    fill[: len(mean)] = mean
+    train, validation, test = (replace(part, fill=fill) for part in data.parts)
+    return replace(data, train=train, validation=validation, test=test)
+
+
+def _observed(data: Data) -> NDArray[Any]:
+    """Return the features of the training part [steps, features], NaN where they are missing."""
+    steps, width = data.train.unscaled_steps(), features(data.info)
+    if data.info.missing != "mask":
+        return steps
+    return np.where(steps[:, width : 2 * width] == 1, steps[:, :width], np.float32(np.nan))
+
+
+def _told(data: Data) -> NDArray[Any]:
+    """Return what else the training part tells of its features, whether there and how long ago."""
+    told: NDArray[Any] = data.train.unscaled_steps()[:, features(data.info) :]
+    return told
+
+
 def moments(values: NDArray[Any]) -> Moments:
     """Return mean and deviation [features] of values [n, features]; 1 for one that never changes.
 
-    Both are rounded to float32, as an exported model has them, and only then applied.
+    Both are rounded to float32, as an exported model has them, and only then applied. NaN does not
+    count; a feature of nothing else has mean 0.
     """
     columns = values.astype(np.float64)
+    if np.isnan(columns).any():
+        known = [column[~np.isnan(column)] for column in columns.T]
+        found = [moments(each[:, None] if len(each) else np.zeros((1, 1))) for each in known]
+        means, deviations = zip(*found, strict=True)
+        return np.concatenate(means), np.concatenate(deviations)
     mean, deviation = columns.mean(axis=0), columns.std(axis=0).astype(np.float32)
     constant = columns.min(axis=0) == columns.max(axis=0)
     deviation[constant | (deviation < np.finfo(np.float32).tiny)] = 1.0
@@ -61,8 +109,8 @@ def check_range(data: Data, place: str) -> None:
         targets = [part.y.reshape(-1, mean.size) for part in data.parts if part.y is not None]
         arrays.append(("y", (mean, deviation), targets))
     for name, (mean, deviation), parts in arrays:
-        for extreme in (np.min, np.max):
-            values = np.array([extreme(part, axis=0) for part in parts], np.float64)
+        for extreme in (np.fmin, np.fmax):  # NaN is what is missing
+            values = np.array([extreme.reduce(part, axis=0) for part in parts], np.float64)
             beyond = np.abs(values - mean) / deviation > MOST
             if beyond.any():
                 part, feature = (int(i) for i in np.argwhere(beyond)[0])
@@ -80,7 +128,8 @@ def scale_notes(data: Data) -> list[str]:
 
     A network learns well from inputs and targets near mean 0 and deviation 1.
     """
-    arrays = {"x": data.train.all_steps()}
+    steps = data.train.all_steps()
+    arrays = {"x": steps[:, : features(data.info)] if steps.ndim == 2 else steps}
     if data.info.kind == "regression" and data.train.targets is not None:
         arrays["y"] = data.train.targets.reshape(len(data.train), -1)
     notes = []

@@ -30,6 +30,7 @@ class Sequences:
     stepwise: whether y is [steps] int64 classes, one for each step and read where x is (tagging).
     scaling: of the features as they are read, see `steps`; None leaves them as they are.
     y_scaling: mean and deviation of the targets as they are read, see `targets`; None as before.
+    fill: [features] what is read for a missing value (NaN), before it is scaled; None: none is.
     """
 
     x: NDArray[np.generic]
@@ -39,6 +40,7 @@ class Sequences:
     scaling: Moments | None = None
     y_scaling: TargetScaling | None = None
     stepwise: bool = False
+    fill: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -51,8 +53,10 @@ class Sequences:
         return np.concatenate([[0], np.cumsum(self.lengths)[:-1]]).astype(np.int64)
 
     def steps(self, positions: NDArray[np.int64]) -> NDArray[np.generic]:
-        """Return x at some positions, scaled: a fresh array [*positions.shape, features]."""
+        """Return x at some positions, filled and scaled: a fresh array [*positions.shape, …]."""
         found: NDArray[Any] = self.x[positions]
+        if self.fill is not None:
+            np.copyto(found, self.fill, where=np.isnan(found))
         if self.scaling is None:
             return found
         mean, deviation = self.scaling
@@ -66,8 +70,8 @@ class Sequences:
         return replace(self, lengths=self.lengths[chosen], y=y, at=self.starts[chosen])
 
     def all_steps(self) -> NDArray[np.generic]:
-        """Return the steps of all sequences, laid end to end and scaled."""
-        if self.at is None and self.scaling is None:
+        """Return the steps of all sequences, laid end to end, filled and scaled."""
+        if self.at is None and self.scaling is None and self.fill is None:
             return self.x
         return self.steps(self._positions())
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from spaces.errors import InputError
 from spaces.kinds import TaskKind
-from spaces.own_data import Columns, Label
+from spaces.own_data import Columns, Label, Missing
 from trainables.data.sequences import Dealing, Sequences
 
 
@@ -26,6 +26,7 @@ class Parts:
     dealing: Dealing = field(default_factory=Dealing, kw_only=True)
     labels: tuple[Label, ...] | None = field(default=None, kw_only=True)  #: as in TaskInfo
     columns: Columns | None = field(default=None, kw_only=True)  #: as in TaskInfo
+    missing: Missing = field(default="refuse", kw_only=True)  #: as in TaskInfo
 
 
 def select(

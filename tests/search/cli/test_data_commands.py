@@ -158,8 +158,9 @@ def test_missing_values_are_counted_and_told(
     path = write(tmp_path / "pumps.csv", table)
     plain = found(path, capsys)
     assert {feature["name"]: feature["missing"] for feature in plain["features"]}["flow"] == 2
-    refused(lambda: init(path, tmp_path / "job.yaml"), "row 5: flow", "missing (2 such rows)")
-    assert not (tmp_path / "job.yaml").exists()
+    assert plain["refusals"] == []
+    init(path, tmp_path / "job.yaml")
+    assert session.load(tmp_path / "job.yaml")[1].info.missing == "mask"
 
 
 def test_init_writes_a_job_file_that_validates_and_says_why(

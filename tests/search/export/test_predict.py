@@ -193,7 +193,7 @@ def test_other_features_are_refused(case: Case, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "parts"),
     [
-        ({"x": np.full((6, 4), np.nan)}, ("new.npz: x", "finite")),
+        ({"x": np.full((6, 4), np.nan)}, ("new.npz: x", "missing")),
         ({"x": np.zeros((6, 4), object)}, ("pickled",)),
         ({"lengths": np.array([2, 3])}, ("lengths", "sum to")),
         ({"lengths": np.array([6, 0])}, ("lengths[1]", "at least 1")),

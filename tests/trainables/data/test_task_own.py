@@ -127,7 +127,7 @@ REFUSED: dict[str, tuple[TaskKind, Arrays, str, str, str]] = {
     ),
     "NaN": (
         "classification", G | {"x": changed(G["x"], (29, 2), np.nan)},
-        "x[29, 2] (sequence 7, step 1, feature 2)", "nan (1 such values in 1 steps)", "fill",
+        "x[29, 2] (sequence 7, step 1, feature 2)", "here it is missing", "missing: forward}",
     ),
     "infinity": (
         "classification", G | {"x": changed(G["x"], (0, 0), -np.inf)},

@@ -74,7 +74,7 @@ def test_new_sequences_need_no_labels(tmp_path: Path) -> None:
     ("line", "parts"),
     [
         ("1,?:1,2:9", ("own.ts: line 17: dimension 1, step 2", "missing", "fill the gaps")),
-        ("1,2:1,NaN:9", ("own.ts: line 17: dimension 2, step 2", "finite", "fill the gaps")),
+        ("1,2:1,NaN:9", ("own.ts: line 17: dimension 2, step 2", "missing", "missing: forward}")),
         ("1,x:1,2:9", ("line 17: dimension 1, step 2", "numbers, not 'x'", "correct")),
         ("1,1e99:1,2:9", ("line 17: dimension 1, step 2", "at most 3.4e+38", "fill")),
         ("1,2:1:9", ("line 17: dimension 2", "has 1, the first has 2", "cut or fill")),

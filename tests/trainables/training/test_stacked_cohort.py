@@ -40,6 +40,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "rmsprop": {"optimizer": "rmsprop", "weight_decay": 0.01},
     "adamw": {"optimizer": "adamw", "weight_decay": 0.1},
     "no clipping": {"gradient_clip": None},
+    "a schedule": {"schedule": "step", "decay_after": 1, "decay_factor": 0.1},
 }
 
 

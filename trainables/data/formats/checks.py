@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
-from spaces.kinds import TaskKind, has_classes, is_causal
+from spaces.kinds import TaskKind, has_classes, is_causal, predicts_itself
+from spaces.own_data import Missing
 from trainables.data.formats.ragged import Array, Places, Ragged, first
 
 SPLITS = {"train": 0, "val": 1, "validation": 1, "test": 2}
@@ -12,13 +13,16 @@ NAMES = ("train", "validation", "test")
 MAX_VOCABULARY = 65536  # or the number of steps, if that is more; symbols enter one-hot
 
 
-def steps(ragged: Ragged, kind: TaskKind, least: int | None = None) -> Array:
+def steps(
+    ragged: Ragged, kind: TaskKind, least: int | None = None, missing: Missing = "refuse"
+) -> Array:
     """Return x as the kind of task has it: float32 features or int64 symbols.
 
-    least: the steps that a sequence must have; by default what training needs.
+    least: the steps that a sequence must have; by default what training needs. missing: where it
+    is not refuse, NaN stays where a value is missing.
     """
     x, places = ragged.x, ragged.places
-    least = least or (2 if is_causal(kind) else 1)
+    trained, least = least is None, least or (2 if is_causal(kind) else 1)
     at = first(ragged.lengths < least)
     if at is not None:
         raise InputError.of(
@@ -39,7 +43,13 @@ def steps(ragged: Ragged, kind: TaskKind, least: int | None = None) -> Array:
         return x.astype(np.int64)
     with np.errstate(over="ignore"):  # what does not fit into float32 is refused just below
         values = np.ascontiguousarray(x, dtype=np.float32)
-    finite = np.isfinite(values)
+    finite, absent = np.isfinite(values), np.isnan(values)
+    if missing != "refuse":
+        finite |= absent
+        values = np.where(absent, np.float32(np.nan), values)  # of one bit pattern in all formats
+    elif absent.any():
+        fillable = trained and not predicts_itself(kind)
+        raise _missing(absent, ragged.places, fillable=fillable)
     if not finite.all():
         at, feature = (int(i) for i in np.argwhere(~finite)[0])
         found = x[at, feature]
@@ -60,6 +70,23 @@ def steps(ragged: Ragged, kind: TaskKind, least: int | None = None) -> Array:
                 "threshold the frames: 1 where x > 0, otherwise 0",
             )
     return values
+
+
+def _missing(absent: NDArray[np.bool_], places: Places, *, fillable: bool) -> InputError:
+    """Return the error that values are missing.
+
+    fillable: whether a job file can have them filled.
+    """
+    at, feature = (int(i) for i in np.argwhere(absent)[0])
+    number, steps = int(absent.sum()), int(absent.any(1).sum())
+    more = f" ({number} such values in {steps} steps)" if number > 1 else ""
+    remedy = "fill the gaps, or leave such sequences out"
+    if fillable:
+        remedy = (
+            "have them filled by data: {file: …, missing: forward}, or mean or mask; or " + remedy
+        )
+    rule = f"every step must have a value; here it is missing{more}"
+    return InputError.of(places.step(at, feature), rule, remedy)
 
 
 def targets(y: Array, kind: TaskKind, places: Places) -> Array:

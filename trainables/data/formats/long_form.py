@@ -266,8 +266,8 @@ def _x(table: Table, columns: Columns, order: NDArray[np.int64]) -> Array:
         column = table.columns[feature.name]
         if feature.categories is None:
             rule = "features must be numbers, as in training"
-            _check(column, ("number", "integer", "boolean"), rule, table)
-            x[:, at] = column.values[order]
+            _check_kind(column, ("number", "integer", "boolean"), rule, table)
+            x[:, at] = np.where(column.missing, np.nan, column.values)[order]
         else:
             codes = _codes(column, feature.categories, table)[order]
             x[np.arange(len(order)), at + codes] = 1
@@ -303,12 +303,7 @@ def _codes(column: Column, categories: Sequence[str], table: Table) -> NDArray[n
 
 def _check(column: Column, kinds: Sequence[str], rule: str, table: Table) -> None:
     """Raise InputError where a column is of another kind or a value is missing."""
-    if column.kind not in (*kinds, "empty"):
-        raise InputError.of(
-            f"{table.place}: {named(column.name)}",
-            f"{rule}, not {column.type}",
-            "name another column",
-        )
+    _check_kind(column, kinds, rule, table)
     at = first(column.missing)
     if at is not None:
         number = int(column.missing.sum())
@@ -317,6 +312,16 @@ def _check(column: Column, kinds: Sequence[str], rule: str, table: Table) -> Non
             "every row must have a value; here it is missing"
             + (f" ({number} such rows)" if number > 1 else ""),
             "fill the gaps, or leave such sequences or the column out",
+        )
+
+
+def _check_kind(column: Column, kinds: Sequence[str], rule: str, table: Table) -> None:
+    """Raise InputError where a column is of another kind."""
+    if column.kind not in (*kinds, "empty"):
+        raise InputError.of(
+            f"{table.place}: {named(column.name)}",
+            f"{rule}, not {column.type}",
+            "name another column",
         )
 
 

@@ -33,6 +33,7 @@ from trainables.data.formats import (
 from trainables.data.formats.checks import check_classes, check_whole, part_of_each, steps, targets
 from trainables.data.formats.checks import vocabulary as check_vocabulary
 from trainables.data.formats.ragged import Places, Ragged
+from trainables.data.missing import features, told
 from trainables.data.sequences import Dealing, Sequences
 from trainables.data.splits import Parts, consecutive, grouped, select, stratified
 
@@ -70,10 +71,11 @@ def load(spec: OwnData, base: Path) -> Parts:
     if test is not None:
         info = official_test.info_of(ragged, spec.kind)
         ragged = official_test.joined(ragged, reader.read_new(test, info), spec.kind, test)
-    places, lengths, kind = ragged.places, ragged.lengths, spec.kind
-    x = steps(ragged, kind)
+    places, lengths, kind, missing = ragged.places, ragged.lengths, spec.kind, spec.data.missing
+    x = steps(ragged, kind, missing=missing)
     if kind == "forecasting":
         return forecasting.windows_of(spec, ragged, x, SHARES)
+    x = told(x, lengths, missing)
     y = None if ragged.y is None else targets(ragged.y, kind, places)
     classes = y.astype(np.int64) if y is not None and has_classes(kind) else None
     group = None
@@ -119,6 +121,7 @@ def load(spec: OwnData, base: Path) -> Parts:
         dealing=dealing,
         labels=ragged.labels,
         columns=ragged.columns,
+        missing=missing,
     )
 
 
@@ -135,13 +138,14 @@ def read_new(path: Path, info: TaskInfo) -> tuple[Sequences, Ragged]:
         )
         raise InputError.of(place, rule, "write a table as .csv or .parquet")
     ragged = FORMATS[suffix].read_new(path, info)
-    if info.kind != "next-token" and ragged.x.shape[1] != info.inputs:
+    if info.kind != "next-token" and ragged.x.shape[1] != features(info):
         raise InputError.of(
             f"{place}: x",
-            f"x must have {info.inputs} features a step, as in training, not {ragged.x.shape[1]}",
+            f"x must have {features(info)} features a step, as in training, not "
+            f"{ragged.x.shape[1]}",
             "give the features that the model was trained on, in their order",
         )
-    x = steps(ragged, info.kind, least=1)
+    x = steps(ragged, info.kind, least=1, missing=info.missing)
     if info.kind == "next-token" and int(x.max()) >= info.inputs:
         at = int(np.argmax(x >= info.inputs))
         raise InputError.of(

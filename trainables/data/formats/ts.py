@@ -5,7 +5,7 @@
     0.5,0.7,0.1:1,2,1:a             dimensions between colons, steps between commas, the label last
 
 Sequences may have different lengths, dimensions of one sequence may not. A ? or NaN is a missing
-value, which is refused. Time stamps in brackets are not read.
+value. Time stamps in brackets are not read.
 """
 
 from dataclasses import dataclass, field, replace
@@ -24,6 +24,7 @@ from trainables.data.formats.ragged import Array, Part, Ragged, sequence_of
 from trainables.data.formats.table import VALUE_BYTES, check_file
 from trainables.data.memory import refuse_unless_it_fits
 
+_MISSING = ("?", "")
 _MOST_LINE = 2**26  # bytes of one sequence
 
 
@@ -155,7 +156,7 @@ def _sequence(dimensions: list[str], where: str) -> Array:
             rule = "steps must be numbers with commas between them; these have time stamps"
             raise InputError.of(where, rule, "write the values alone, or a table as .csv")
         try:
-            columns.append(np.array(text.split(","), dtype=np.float64))
+            columns.append(_numbers_of(text.split(",")))
         except ValueError:
             raise _no_number(text, f"{where}: dimension {number}") from None
         if len(columns[-1]) != len(columns[0]):
@@ -168,13 +169,19 @@ def _sequence(dimensions: list[str], where: str) -> Array:
     return np.stack(columns, axis=1)
 
 
+def _numbers_of(texts: list[str]) -> Array:
+    """Return numbers, NaN where one is missing. Raises ValueError."""
+    try:
+        return np.array(texts, dtype=np.float64)
+    except ValueError:
+        known = ["nan" if text.strip() in _MISSING else text for text in texts]
+        return np.array(known, dtype=np.float64)
+
+
 def _no_number(text: str, where: str) -> InputError:
     for step, value in enumerate(text.split(","), 1):
-        if value.strip() in ("?", ""):
-            rule = "every step must have a value; here it is missing"
-            return InputError.of(
-                f"{where}, step {step}", rule, "fill the gaps, or leave such sequences out"
-            )
+        if value.strip() in _MISSING:
+            continue
         try:
             float(value)
         except ValueError:

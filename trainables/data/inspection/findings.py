@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError, Problem
-from spaces.own_data import FILE, FOLDER, DataSection
+from spaces.kinds import predicts_itself
+from spaces.own_data import FILE, FOLDER, DataSection, Missing
 from spaces.own_task import OwnData
 from trainables.data.formats import own
 from trainables.data.formats.table import Column, Table
@@ -56,7 +57,11 @@ class Inspection:
     @property
     def task(self) -> OwnData:
         """The task of a job file, with the file as it was given."""
-        return task_of(self.file, self.roles)
+        return task_of(self.file, self.roles, self._missing)
+
+    @property
+    def _missing(self) -> Missing:
+        return missing_of(self.features, self.roles)
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as plain JSON types."""
@@ -103,24 +108,30 @@ def inspect(path: Path, file: str, table: Table, roles: Roles) -> Inspection:
             *pitfalls.of_time(table, roles, sequence_R),
             *pitfalls.too_little(table, roles, begins),
         ),
-        refusals=_refusals(path, file, roles),
+        refusals=_refusals(path, file, roles, missing_of(features, roles)),
     )
 
 
-def task_of(file: str, roles: Roles) -> OwnData:
+def missing_of(features: Sequence[FeatureFigures], roles: Roles) -> Missing:
+    """Return what a job is to make of missing values: mask, where a feature of numbers has any."""
+    gaps = any(each.missing and each.categories is None for each in features)
+    return "mask" if gaps and not predicts_itself(roles.kind) else "refuse"
+
+
+def task_of(file: str, roles: Roles, missing: Missing = "refuse") -> OwnData:
     """Return the task of a job file. Raises InputError where the parts fit no job."""
     section = DataSection(file=file)
     sounds = section.is_folder and FILE not in roles.parts.values()
     if sounds or (not section.is_table and not section.is_folder):
-        return OwnData(kind=roles.kind, data=file)
+        return OwnData(kind=roles.kind, data={"file": file, "missing": missing})
     parts = {r: c for r, c in roles.parts.items() if not section.is_folder or c not in BOTH}
-    data = {"file": file, **parts, "features": list(roles.features)}
+    data = {"file": file, **parts, "features": list(roles.features), "missing": missing}
     return OwnData(kind=roles.kind, data=data)
 
 
-def _refusals(path: Path, file: str, roles: Roles) -> tuple[Problem, ...]:
+def _refusals(path: Path, file: str, roles: Roles, missing: Missing) -> tuple[Problem, ...]:
     try:
-        own.load(task_of(str(path.resolve()), roles), Path())
+        own.load(task_of(str(path.resolve()), roles, missing), Path())
     except InputError as error:
         shown = str(path.resolve())
         return tuple(

@@ -13,7 +13,7 @@ from spaces.kinds import METRICS
 from spaces.own_task import OwnData
 from spaces.tasks import TASKS, TaskInfo, TaskSpec
 from trainables.data.formats import own
-from trainables.data.scaling import check_range, standardised
+from trainables.data.scaling import check_range, filled, standardised
 from trainables.data.sequences import Data, Moments, fingerprint
 from trainables.data.splits import Parts
 from trainables.data.tasks import (
@@ -121,10 +121,12 @@ def load(spec: TaskSpec, base: Path) -> Data:
             fingerprint=fingerprint(*splits),
             labels=parts.labels,
             columns=parts.columns,
+            missing=parts.missing,
         ),
         *splits,
         dealing=parts.dealing,
     )
+    data = filled(data)
     if isinstance(spec, OwnData):
         if spec.standardise:
             data = standardised(data)

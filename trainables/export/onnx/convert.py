@@ -14,10 +14,13 @@ from numpy.typing import NDArray
 
 from spaces.errors import GatesearchError
 from spaces.kinds import TaskKind
+from spaces.tasks import TaskInfo
 from trainables.data.batches import Batch
+from trainables.data.missing import features, told
 from trainables.data.sequences import TargetScaling
 from trainables.export.onnx.graph import FLOAT, INT64, Graph, tensor
 from trainables.export.onnx.loop import add_loop
+from trainables.export.onnx.missing import add_told
 from trainables.export.onnx.operators import OPERATORS, add_operator
 from trainables.export.onnx.steps import Steps
 from trainables.export.onnx.transformer import add_encoder, add_linear
@@ -50,6 +53,7 @@ def convert(
     model: Model,
     *,
     scaling: Scaling | None = None,
+    fill: NDArray[np.float32] | None = None,
     targets: TargetScaling | None = None,
     metadata: dict[str, Any] | None = None,
 ) -> onnx.ModelProto:
@@ -60,7 +64,8 @@ def convert(
     Output: by OUTPUTS, [batch, outputs] (classification, regression: at each sequence's last valid
     step) or [batch, time, outputs] (next-token, next-step; outputs on padding mean nothing).
 
-    scaling: mean and deviation [features] of the raw data; the graph then takes raw features.
+    scaling: mean and deviation [inputs] of the raw data; the graph then takes raw features.
+    fill: [inputs] what stands for a missing value (NaN), where the task has them.
     targets: mean and deviation of the raw targets; the graph then gives raw predictions.
     metadata: plain JSON values, stored in the file under the key "gatesearch".
     """
@@ -68,7 +73,7 @@ def convert(
     symbols = info.kind == "next-token"
     graph = Graph()
     x, lengths, output = graph.name("x"), graph.name("lengths"), graph.name(OUTPUTS[info.kind])
-    x_TBI = _input(graph, model, x, scaling)
+    x_TBI = _input(graph, model, x, scaling, fill)
     steps = Steps.of(graph, x_TBI, lengths)
     y_TBD = _features(graph, model, x_TBI, steps)
     y_BTD = graph.add("Transpose", y_TBD, name="readout/features", perm=[1, 0, 2])
@@ -84,7 +89,7 @@ def convert(
         [
             tensor(x, INT64, ["batch", "time"])
             if symbols
-            else tensor(x, FLOAT, ["batch", "time", info.inputs]),
+            else tensor(x, FLOAT, ["batch", "time", features(info)]),
             tensor(lengths, INT64, ["batch"]),
         ],
         [tensor(output, FLOAT, [*shape, info.outputs])],
@@ -97,13 +102,24 @@ def _scale(graph: Graph, scale: float | NDArray[np.float32]) -> str:
     return graph.scalar(scale) if isinstance(scale, float) else graph.constant(scale, "output/each")
 
 
-def _input(graph: Graph, model: Model, x: str, scaling: Scaling | None) -> str:
-    """Return x_TBI: time first, scaled, symbols as one-hot vectors."""
+def _input(
+    graph: Graph,
+    model: Model,
+    x: str,
+    scaling: Scaling | None,
+    fill: NDArray[np.float32] | None,
+) -> str:
+    """Return x_TBI: time first, filled and scaled, symbols as one-hot vectors."""
     if model.info.kind == "next-token":
         x_TB = graph.add("Transpose", x, name="input/steps", perm=[1, 0])
         levels = graph.constant(np.array([0, 1], np.float32), "input/levels")
         return graph.add("OneHot", x_TB, graph.ints(model.info.inputs), levels, name="input/x")
     x_TBI = graph.add("Transpose", x, name="input/x", perm=[1, 0, 2])
+    x_TBI = add_told(graph, x_TBI, features(model.info), model.info.missing)
+    if fill is not None:
+        absent = graph.add("IsNaN", x_TBI, name="input/absent")
+        means = graph.constant(fill, "input/means")
+        x_TBI = graph.add("Where", absent, means, x_TBI, name="input/filled")
     if scaling is None:
         return x_TBI
     mean = graph.constant(scaling[0].astype(np.float32), "input/mean")
@@ -181,12 +197,13 @@ def compare(
     model: Model,
     batches: Iterable[Batch],
     scaling: Scaling | None = None,
+    fill: NDArray[np.float32] | None = None,
     targets: TargetScaling | None = None,
 ) -> Comparison:
     """Run both on batches of the task (features scaled as for training) and compare the outputs.
 
     The ONNX graph gets the features as they were before scaling, and gives predictions of targets
-    as they were. Padding is filled with numbers
+    as they were. Where values may be missing, more of them are. Padding is filled with numbers
     that would change outputs if they were read.
     """
     options = onnxruntime.SessionOptions()
@@ -203,10 +220,18 @@ def compare(
         valid_BT = np.arange(len(batch.x)) < lengths[:, None]
         scaled = batch.x.numpy().swapaxes(0, 1)
         raw = scaled if scaling is None else scaled * scaling[1] + scaling[0]
+        if fill is not None:
+            raw = _with_gaps(raw, model.info)
         filler = 1 if model.info.kind == "next-token" else 7.0
         raw = np.where(valid_BT.reshape(valid_BT.shape + (1,) * (raw.ndim - 2)), raw, filler)
         (ours,) = session.run(None, {"x": raw.astype(scaled.dtype), "lengths": lengths})
-        if scaling is not None:  # what the graph makes of the raw values, to the last bit
+        # What the graph makes of the raw values, to the last bit.
+        if fill is not None:
+            steps_B = np.full(len(raw), raw.shape[1])
+            flat = raw.astype(np.float32).reshape(-1, raw.shape[2])
+            known = told(flat, steps_B, model.info.missing)
+            raw = np.where(np.isnan(known), fill, known).reshape(*raw.shape[:2], -1)
+        if scaling is not None:
             raw = ((raw.astype(np.float32) - scaling[0]) / scaling[1]).astype(np.float32)
         with torch.inference_mode():
             x = torch.from_numpy(np.ascontiguousarray(raw.astype(scaled.dtype).swapaxes(0, 1)))
@@ -224,3 +249,13 @@ def compare(
     if targets is not None:
         rounding = float(np.finfo(np.float32).eps * np.max(np.abs(targets[0]) / targets[1]))
     return Comparison(error, largest, sequences, rounding)
+
+
+def _with_gaps(raw_BTI: NDArray[Any], info: TaskInfo) -> NDArray[Any]:
+    """Return features [B, T, features] of inputs, NaN where they were missing and elsewhere."""
+    width = features(info)
+    known = raw_BTI[..., :width]
+    absent = np.arange(known.size).reshape(known.shape) % 7 == 3
+    if info.missing == "mask":
+        absent |= raw_BTI[..., width : 2 * width] < 0.5
+    return np.where(absent, np.nan, known)
