@@ -16,7 +16,7 @@ _WHAT = {
     "split": "who is for training, validation and test",
     "group": "sequences of one group stay in one part",
 }
-_GAPS = "values are missing: fill and tell which; or forward, or mean"
+_GAPS = "some lack: their last values; or mean, or mask"
 _MOST_SHOWN = 8  # classes and columns that a comment names
 
 

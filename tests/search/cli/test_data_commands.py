@@ -160,7 +160,7 @@ def test_missing_values_are_counted_and_told(
     assert {feature["name"]: feature["missing"] for feature in plain["features"]}["flow"] == 2
     assert plain["refusals"] == []
     init(path, tmp_path / "job.yaml")
-    assert session.load(tmp_path / "job.yaml")[1].info.missing == "mask"
+    assert session.load(tmp_path / "job.yaml")[1].info.missing == "forward"
 
 
 def test_init_writes_a_job_file_that_validates_and_says_why(

@@ -113,9 +113,9 @@ def inspect(path: Path, file: str, table: Table, roles: Roles) -> Inspection:
 
 
 def missing_of(features: Sequence[FeatureFigures], roles: Roles) -> Missing:
-    """Return what a job is to make of missing values: mask, where a feature of numbers has any."""
+    """Return what a job is to make of missing values: forward, where numbers have any."""
     gaps = any(each.missing and each.categories is None for each in features)
-    return "mask" if gaps and not predicts_itself(roles.kind) else "refuse"
+    return "forward" if gaps and not predicts_itself(roles.kind) else "refuse"
 
 
 def task_of(file: str, roles: Roles, missing: Missing = "refuse") -> OwnData:
