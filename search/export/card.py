@@ -264,6 +264,8 @@ def _use(exported: Exported) -> str:
         if exported.data.train.y_scaling is not None
         else ""
     )
+    if info.kind == "forecasting":
+        back += "\n# what the outputs say is how far values lie from the last one of feature 0"
     reads = "load_model, read_metadata" if scale or back else "load_model"
     return f"""## Use
 

@@ -117,6 +117,7 @@ def _naive(data: Data, season: int) -> Score:
     def score(part: Sequences) -> Sums:
         y = _targets(part).astype(np.float64)
         values = part.x[(part.starts + part.lengths)[:, None] + before, 0].astype(np.float64)
+        values -= part.x[part.starts + part.lengths - 1, :1]  # as targets are
         mean, deviation = part.y_scaling or (0.0, 1.0)
         found = (values - mean) / deviation
         return np.square(y - found).mean(axis=1).sum(), 0, len(y), found

@@ -41,14 +41,14 @@ def test_a_window_is_followed_by_what_is_forecast(tmp_path: Path) -> None:
         for start, length, y in zip(part.starts, part.lengths, part.y, strict=True):
             assert length == WINDOW
             last = part.x[start + length - 1, 0]
-            np.testing.assert_array_equal(y, last + np.arange(1, HORIZON + 1))
+            np.testing.assert_array_equal(y, np.arange(1, HORIZON + 1))  # beyond the last value
             assert last // 1000 == part.x[start, 0] // 1000, "a window is of one series"
 
 
 def test_parts_follow_time_in_every_series(tmp_path: Path) -> None:
     """No value is forecast in two parts, and every origin of the test part is used."""
     data = loaded(tmp_path, standardise=False)
-    ahead = [np.asarray(part.y) for part in data.parts]
+    ahead = [np.asarray(part.y) + part.x[part.starts + part.lengths - 1, :1] for part in data.parts]
     for at, length in enumerate(LENGTHS):
         own = [values[values[:, 0] // 1000 == at] % 1000 for values in ahead]
         for before, after in pairwise(own):

@@ -4,6 +4,9 @@ Every part is a stretch of time in each series, and its windows begin one step a
 origin; Tashman 2000, International Journal of Forecasting 16): the first 60 % of a series' steps
 are for training, the next 20 % for validation, the last for test. A window is of the part in which
 all the values lie that follow it; what it reads may lie before the part, never after its origin.
+
+Targets are how far these values lie from the last one of the window, so that a level that training
+has not seen is no obstacle; exported models add that value.
 """
 
 import numpy as np
@@ -45,8 +48,8 @@ def windows_of(
                 f"that follow, in every part of it; none has one for {name}",
                 "give longer series, a smaller window or a smaller horizon",
             )
-        ahead = begins[:, None] + window + np.arange(horizon)
-        y = np.ascontiguousarray(x[ahead, 0])
+        last = begins[:, None] + window - 1
+        y = x[last + np.arange(1, horizon + 1), 0] - x[last, 0]
         parts.append(Sequences(x, np.full(len(begins), window), y, begins))
     dealing = Dealing("time", official_test=True, spec=spec)
     steps = tuple(range(1, horizon + 1))

@@ -82,7 +82,12 @@ def convert(
     if targets is not None:
         mean, deviation = (_scale(graph, scale) for scale in targets)
         read = graph.add("Mul", read, deviation, name="output/scaled")
-        graph.add("Add", read, mean, name="output/shifted")
+        read = graph.add("Add", read, mean, name="output/shifted")
+    if info.kind == "forecasting":  # outputs are how far values lie from the last one
+        last_BI = _at_end(graph, x, steps, "output/last")
+        first, second = graph.ints(0), graph.ints(1)
+        last_B1 = graph.add("Slice", last_BI, first, second, second, name="output/level")
+        graph.add("Add", read, last_B1, name="output/raised")
     graph.nodes[-1].output[0] = output
     shape: list[int | str] = ["batch", "time"] if info.stepwise else ["batch"]
     return graph.model(
@@ -158,11 +163,16 @@ def _recurrent(graph: Graph, prefix: str, layer: Recurrent, x_TBI: str, steps: S
     return graph.add("Concat", *outputs, name=f"{prefix}/y", axis=-1)
 
 
+def _at_end(graph: Graph, y_BTD: str, steps: Steps, name: str) -> str:
+    """Return y at each sequence's last valid step [B, D]."""
+    last_B = graph.add("Sub", steps.lengths, graph.index(1), name=f"{name}/last")
+    last_B1 = graph.add("Unsqueeze", last_B, graph.ints(1), name=f"{name}/index")
+    return graph.add("GatherND", y_BTD, last_B1, name=f"{name}/end", batch_dims=1)
+
+
 def _last(graph: Graph, model: Model, y_BTD: str, steps: Steps) -> str:
     """Return each sequence's features: forwards at its last valid step, backwards at step 0."""
-    last_B = graph.add("Sub", steps.lengths, graph.index(1), name="readout/last")
-    last_B1 = graph.add("Unsqueeze", last_B, graph.ints(1), name="readout/index")
-    at_end_BD = graph.add("GatherND", y_BTD, last_B1, name="readout/end", batch_dims=1)
+    at_end_BD = _at_end(graph, y_BTD, steps, "readout")
     if not model.bidirectional:
         return at_end_BD
     width = model.readout.in_features
@@ -213,7 +223,7 @@ def compare(
         proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
     model = copy.deepcopy(model).double().eval()
-    error = largest = 0.0
+    error = largest = level = 0.0
     sequences = 0
     for batch in batches:
         lengths = batch.lengths.numpy()
@@ -224,7 +234,8 @@ def compare(
             raw = _with_gaps(raw, model.info)
         filler = 1 if model.info.kind == "next-token" else 7.0
         raw = np.where(valid_BT.reshape(valid_BT.shape + (1,) * (raw.ndim - 2)), raw, filler)
-        (ours,) = session.run(None, {"x": raw.astype(scaled.dtype), "lengths": lengths})
+        given = raw.astype(scaled.dtype)
+        (ours,) = session.run(None, {"x": given, "lengths": lengths})
         # What the graph makes of the raw values, to the last bit.
         if fill is not None:
             steps_B = np.full(len(raw), raw.shape[1])
@@ -239,6 +250,9 @@ def compare(
         theirs = (outputs.transpose(0, 1) if model.info.stepwise else outputs).numpy()
         if model.info.stepwise:
             ours, theirs = ours[valid_BT], theirs[valid_BT]
+        if model.info.kind == "forecasting":
+            last_B1 = given[np.arange(len(lengths)), lengths - 1, :1].astype(np.float64)
+            ours, level = ours - last_B1, max(level, float(np.abs(last_B1).max()))
         if targets is not None:
             ours = (ours.astype(np.float64) - targets[0]) / targets[1]
         difference = float(np.abs(ours - theirs).max())
@@ -247,7 +261,10 @@ def compare(
         sequences += len(lengths)
     rounding = 0.0
     if targets is not None:
-        rounding = float(np.finfo(np.float32).eps * np.max(np.abs(targets[0]) / targets[1]))
+        furthest = np.max((np.abs(targets[0]) + level) / targets[1])
+        rounding = float(np.finfo(np.float32).eps * furthest)
+    elif level:
+        rounding = float(np.finfo(np.float32).eps) * level
     return Comparison(error, largest, sequences, rounding)
 
 
