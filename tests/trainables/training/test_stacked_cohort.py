@@ -29,6 +29,7 @@ TINY = {"count": 8, "longest": 4, "shortest": 1}
 KINDS: tuple[TaskKind, ...] = get_args(TaskKind)
 #: What a configuration may have that a batch's step sees.
 OPTIONS: dict[str, dict[str, Any]] = {
+    "class weights": {"class_weights": "balanced"},
     "lstm": {"cell": "lstm", "gates": "standard"},
     "two layers in both directions": {"depth": 2, "bidirectional": True},
     "residual": {"residual": True, "depth": 2},
@@ -75,6 +76,18 @@ def test_a_cohort_of_one_trains_as_the_cpu_does(kind: TaskKind, make_data: MakeD
     cohort_of([stacked]).advance(2)
     close(stacked, alone)
     assert stacked.path == "generated/cpu/float32"
+
+
+@pytest.mark.parametrize(("kind", "metric"), [("tagging", "auroc"), ("regression", "mae")])
+def test_metrics_of_whole_parts_are_those_of_the_cpu(
+    kind: TaskKind, metric: str, make_data: MakeData
+) -> None:
+    data = make_data(kind, metric=metric, **TINY)
+    alone, stacked = (Training(config(), data, seed=3) for _ in range(2))
+    alone.advance(1)
+    cohort_of([stacked]).advance(1)
+    close(stacked, alone)
+    assert metric in stacked.curve[0].metrics
 
 
 @pytest.mark.parametrize("changes", OPTIONS.values(), ids=OPTIONS)
