@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -280,3 +281,9 @@ def test_top_level_folders_are_the_agreed_ones() -> None:
     ).stdout.splitlines()
     folders = {name.split("/")[0] for name in listed if "/" in name}
     assert folders <= {*PACKAGES, "tests", ".ci", ".github"}
+
+
+def test_no_two_modules_of_tests_have_one_name() -> None:
+    """They are imported by it alone: in one run, the second would be taken for the first."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("*.py"))
+    assert {name for name, number in names.items() if number > 1} <= {"conftest.py"}
