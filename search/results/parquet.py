@@ -1,7 +1,8 @@
 """results.parquet: one row a trial, for pandas, DuckDB and the like."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import NoneType
+from typing import TYPE_CHECKING, Any, get_args
 
 from search.journal.trial import TrialResult
 from spaces.config import TrialConfig
@@ -82,9 +83,10 @@ def _schema(metrics: list[str]) -> "pyarrow.Schema":
 def _config_type(name: str) -> "pyarrow.DataType":
     import pyarrow as pa
 
-    types = {int: pa.int64(), float: pa.float64(), bool: pa.bool_(), float | None: pa.float64()}
+    types = {int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
     annotation: Any = TrialConfig.model_fields[name].annotation
-    return types.get(annotation, pa.string())
+    kinds = [kind for kind in get_args(annotation) if kind is not NoneType] or [annotation]
+    return types.get(kinds[0], pa.string())
 
 
 def _row(trial: TrialResult, metrics: list[str]) -> dict[str, Any]:

@@ -13,6 +13,9 @@ from spaces.config import TrialConfig
 
 def test_every_record_is_a_row_with_its_configuration_and_curve(tmp_path: Path) -> None:
     results = made(tmp_path)
+    first = results.trials[0]
+    patient = first.config.model_copy(update={"patience": 5, "gradient_clip": None})
+    results.trials[0] = replace(first, config=patient)
     write_parquet(results, tmp_path / "results.parquet")
     rows = pq.read_table(tmp_path / "results.parquet").to_pylist()
     assert len(rows) == len(results.trials)
