@@ -13,7 +13,8 @@ What a sampler suggests depends on what is pending, so that the two searches try
 which alone differ in cost. So all trials of either search are then trained alone in this process:
 the seconds stand as "alone". "same trials" is the ratio of training with both at the same trials:
 (alone / training) with, over (alone / training) without. Every curve of either search must be, to
-the bit, that of the trial alone.
+the bit, that of the trial alone. All seconds are of the clock on the wall: on a machine that does
+other work they tell nothing.
 """
 
 import argparse
