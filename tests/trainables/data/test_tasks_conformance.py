@@ -11,6 +11,7 @@ import pytest
 
 from spaces.archived import ARCHIVED
 from spaces.errors import InputError
+from spaces.kinds import has_classes
 from spaces.own_data import DataSection
 from spaces.own_task import OwnData
 from spaces.tasks import (
@@ -62,6 +63,9 @@ TABLE = {
     **{name: Row(Archive.model_validate({"name": name})) for name in ARCHIVED},
     "own classification": Row(OwnData(kind="classification", data="classification.npz")),
     "own regression": Row(OwnData(kind="regression", data="regression.npz")),
+    "own multi-label": Row(OwnData(kind="multi-label", data="multi-label.npz")),
+    "own tagging": Row(OwnData(kind="tagging", data="tagging.npz")),
+    "own forecasting": Row(OwnData(kind="forecasting", data="series.npz", horizon=2), seeded=False),
     "own next-token": Row(OwnData(kind="next-token", data="next-token.npz")),
     "own next-step": Row(OwnData(kind="next-step", data="next-step.npz")),
 }
@@ -77,6 +81,10 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     features = rng.normal(size=(steps, 2))
     np.savez(folder / "classification.npz", x=features, lengths=lengths, y=np.arange(30) % 3)
     np.savez(folder / "regression.npz", x=features, lengths=lengths, y=rng.normal(size=30))
+    labels = np.arange(30)[:, None] % 3 == np.arange(3)
+    np.savez(folder / "multi-label.npz", x=features, lengths=lengths, y=labels)
+    np.savez(folder / "tagging.npz", x=features, lengths=lengths, y=np.arange(steps) % 3)
+    np.savez(folder / "series.npz", x=features, lengths=[steps])
     np.savez(folder / "next-token.npz", x=rng.integers(0, 50, size=steps), lengths=lengths)
     frames = rng.integers(0, 2, size=(steps, 12), dtype=np.uint8)
     np.savez(folder / "next-step.npz", x=frames, lengths=lengths)
@@ -138,8 +146,10 @@ def test_arrays_are_contiguous_of_the_documented_types_and_finite(row: Row, base
             assert split.y is None
         else:
             assert split.y is not None
-            assert split.y.shape == (len(split),)
-            wanted = np.int64 if data.info.kind == "classification" else np.float32
+            targets = len(split.x) if split.stepwise else len(split)
+            several = data.info.kind in ("multi-label", "forecasting")
+            assert split.y.shape == ((targets, data.info.outputs) if several else (targets,))
+            wanted = np.int64 if has_classes(data.info.kind) else np.float32
             assert split.y.dtype == wanted
 
 
@@ -148,7 +158,7 @@ def test_lengths_sum_to_the_steps_and_leave_something_to_predict(row: Row, base:
     for split in splits(data):
         assert len(split) > 0
         assert split.lengths.min() >= (2 if data.info.causal else 1)
-        assert split.lengths.sum() == len(split.x)
+        assert split.at is not None or split.lengths.sum() == len(split.x)  # at: windows overlap
 
 
 def test_info_describes_the_data(row: Row, base: Path) -> None:
@@ -165,12 +175,13 @@ def test_info_describes_the_data(row: Row, base: Path) -> None:
         assert min(int(split.x.min()) for split in splits(data)) >= 0
         return
     assert {info.inputs} == {split.x.shape[1] for split in splits(data)}
-    if info.kind == "classification":
+    if has_classes(info.kind):
         for split in splits(data):
             assert split.y is not None
             assert set(split.y.tolist()) == set(range(info.outputs))
     else:
-        assert info.outputs == (info.inputs if info.kind == "next-step" else 1)
+        wanted = {"next-step": info.inputs, "multi-label": 3, "forecasting": 2}
+        assert info.outputs == wanted.get(info.kind, 1)
 
 
 def test_splits_have_no_sequence_in_common(row: Row, base: Path) -> None:
