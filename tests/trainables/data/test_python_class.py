@@ -73,6 +73,15 @@ def test_a_class_gives_the_data_of_its_arrays(folder: Path) -> None:
     assert load(task(options={"steps": 9}), folder).info.longest == 9
 
 
+def test_a_class_may_be_a_dataclass_with_postponed_annotations(folder: Path) -> None:
+    text = MODULE.replace("class Gestures:", "@dataclass\nclass Gestures:").replace(
+        "    def __init__(self, steps=6):\n        self.steps = steps\n", "    steps: int = 6\n"
+    )
+    first = "from __future__ import annotations\nfrom dataclasses import dataclass\n"
+    (folder / "gestures.py").write_text(first + text)
+    assert load(task(options={"steps": 9}), folder).info.longest == 9
+
+
 def test_a_module_beside_the_job_file_goes_with_a_submitted_job(folder: Path) -> None:
     assert task().data.files(folder) == [Path("gestures.py")]
     assert task(file="sub/gestures.Gestures").data.files(folder) == []  # an installed one

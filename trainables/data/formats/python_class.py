@@ -15,6 +15,7 @@ gestures.Gestures` calls it twice and says whether it keeps to this.
 
 import importlib
 import importlib.util
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -104,14 +105,23 @@ def _class(path: Path) -> Any:
 
 
 def _module(folder: Path, name: str) -> ModuleType:
-    """Return a module of a folder's or an installed one; the folder is on no path of imports."""
+    """Return a module of a folder's or an installed one; the folder is on no path of imports.
+
+    A folder's is known to Python by a name that no other module has, since dataclasses look there
+    for the names in their annotations.
+    """
     beside = folder / f"{name}.py"
     if not beside.is_file():
         return importlib.import_module(name)
-    spec = importlib.util.spec_from_file_location(f"gatesearch_data_{name}", beside)
+    own_name = f"gatesearch_data_{name}"
+    spec = importlib.util.spec_from_file_location(own_name, beside)
     assert spec is not None and spec.loader is not None  # of a file that ends in .py
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = sys.modules[own_name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[own_name]
+        raise
     return module
 
 
