@@ -10,7 +10,7 @@ the bound: a figure's own value, or 0.03 below it. What is published:
                              Knowledge Discovery 33, arXiv 1809.04356; mean of ten runs)
     gun-point         0.97   the same
     basic-motions     0.95   MLSTM-FCN (Karim et al. 2019), in Zhang et al. 2020, TapNet, AAAI
-    digits            0.97   what is demanded of 8x8 digits read by rows; no figure is known to us
+    digits            none   for 8x8 digits read by rows; the bound of 0.97 is our own
 
 The official test part, of 370, 150 and 40 sequences; 359 digits of a split by seed.
 """
@@ -22,12 +22,12 @@ import sys
 from pathlib import Path
 
 SUITE = Path(__file__).parents[2] / "deploy" / "jobs" / "suite-small"
-#: Job, published accuracy and least accuracy.
+#: Job, published accuracy (None: no figure is known) and least accuracy.
 ROWS = (
     ("vowels", 0.97, 0.97),
     ("gun-point", 0.97, 0.94),
     ("motions", 0.95, 0.92),
-    ("digits", 0.97, 0.97),
+    ("digits", None, 0.97),
 )
 
 
@@ -60,7 +60,8 @@ def main() -> int:
             for arm, each in scores.items()
         )
         mark = "in range" if best >= least else "BELOW"
-        print(f"{job}: {mark} (at least {least:.2f}; published {published:.2f}): {shown}")
+        known = "nothing" if published is None else f"{published:.2f}"
+        print(f"{job}: {mark} (at least {least:.2f}; published: {known}): {shown}")
         print(f"  {found['verdict']['sentence']}", flush=True)
     return int(below > 0)
 

@@ -76,7 +76,7 @@ LOADERS: dict[str, Loader] = {
     ),
     "digits": Loader(
         digits.load,
-        "60/20/20 % of 1,797 digits, classes in proportion",
+        "60/20/20 % of 1,797 digits, classes in proportion; parts share writers",
         "Alpaydin & Kaynak 1998, Optical recognition of handwritten digits, UCI (CC BY 4.0); "
         "file of scikit-learn (BSD-3)",
         standardise=True,

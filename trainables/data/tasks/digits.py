@@ -1,8 +1,9 @@
 """Handwritten digits of 8x8 pixels, read row by row or pixel by pixel.
 
-1,797 digits of 43 writers (Alpaydin & Kaynak, "Optical recognition of handwritten digits", UCI
-Machine Learning Repository, 1998), as the scikit-learn package has them. Pixel by pixel it is a
-small version of the task of Le, Jaitly & Hinton, arXiv 1504.00941 (2015).
+1,797 digits, the test part of Alpaydin & Kaynak, "Optical recognition of handwritten digits", UCI
+Machine Learning Repository (1998), as the scikit-learn package has them. They are of 13 writers,
+and the file does not say whose each one is: training, validation and test share writers. Pixel by
+pixel it is a small version of the task of Le, Jaitly & Hinton, arXiv 1504.00941 (2015).
 """
 
 import csv
