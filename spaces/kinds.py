@@ -16,7 +16,7 @@ TaskKind = Literal[
 ]
 Direction = Literal["maximize", "minimize"]
 
-
+#: Metrics of which 1 is the best value that there is.
 _SHARES = ("accuracy", "subset-accuracy", "balanced-accuracy", "macro-f1", "auroc")
 
 
@@ -34,7 +34,7 @@ class Metric:
 
     @property
     def ceiling(self) -> float | None:
-        """The best value that there is, where a good model may reach it: 1 of an accuracy."""
+        """The best value that there is, where a good model may reach it: 1 of a share."""
         return 1.0 if self.name in _SHARES else None
 
     def cost(self, value: float) -> float:
@@ -48,9 +48,9 @@ class Metric:
 
 #: The metrics of each kind of task; the first is the default one. "loss" is what training
 #: minimises: cross-entropy in nats (classification, tagging, next-token; of multi-label the mean
-#: over labels), mean squared error (regression, forecasting; of
-#: standardised targets, where they are standardised, while mse is in the units of the data), or the
-#: negative log-likelihood summed over labels and averaged over frames (next-step).
+#: over labels), mean squared error (regression, forecasting; of standardised targets, where they
+#: are standardised, while mse is in the units of the data), or the negative log-likelihood summed
+#: over labels and averaged over frames (next-step).
 METRICS: dict[TaskKind, tuple[Metric, ...]] = {
     "classification": (
         Metric("accuracy", "maximize"),

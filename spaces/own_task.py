@@ -13,7 +13,7 @@ from spaces.text import show
 
 
 class OwnData(TaskSection):
-    """The user's own data, from a file without pickles."""
+    """The user's own data, from a file without pickles or made by a class."""
 
     form = "<own data>"
 
@@ -27,14 +27,17 @@ class OwnData(TaskSection):
     standardise: StrictBool = Field(
         True,
         description="Whether features and regression targets get mean 0 and deviation 1 in the "
-        "training part; predictions and mse are in the data's own units all the same.",
+        "training part; predictions are in the data's own units all the same, and so are figures, "
+        "but for loss and those of several targets.",
     )
-
     horizon: Integer | None = Field(
         None, ge=1, description="Of forecasting: steps ahead that are forecast."
     )
     window: Integer | None = Field(
-        None, ge=1, description="Of forecasting: steps that a model reads; null is two horizons."
+        None,
+        ge=1,
+        description="Of forecasting: steps that a model reads; null is two horizons, or a season "
+        "where that is longer.",
     )
     season: Integer | None = Field(
         None,

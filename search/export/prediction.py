@@ -28,6 +28,7 @@ class Prediction:
         multi-label     probabilities [n, labels] float32
         tagging         the same as classification for each step [all steps], by lengths [n]
         regression      prediction [n] float32, or [n, targets] where there are several
+        forecasting     prediction [n] of the next step, or [n, horizon]
         next-token      symbol [n] and probabilities [n, symbols], after the last step
         next-step       probabilities [n, labels] of the frame after the last step
 
