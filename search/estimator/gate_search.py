@@ -17,7 +17,7 @@ from search.estimator import arrays, fitting
 from search.estimator.arrays import SequencesGiven
 from search.export.predict import apply
 from search.export.prediction import Prediction
-from search.job.commands import RUNS
+from search.job.commands import RUNS, command
 from search.job.folder import BEST, RESULTS, VERDICT
 from search.results.read import read_results
 from spaces.errors import GatesearchError, InputError
@@ -154,7 +154,7 @@ class GateSearch(BaseEstimator):  # type: ignore[misc]
         best = results.best()
         if best is None or not (self.job_ / BEST).is_dir():
             rule = f"{self.job_} has no model to predict with"
-            raise GatesearchError(f"{rule}; {self.job_ / 'fit.log'} says why")
+            raise GatesearchError(f"{rule}; `{command('export', self.job_)} --out best` says why")
         self.best_config_ = best.config.model_dump(mode="json")
         self.verdict_ = json.loads((self.job_ / VERDICT).read_text())
         self.results_ = pd.read_parquet(self.job_ / RESULTS)

@@ -45,8 +45,8 @@ def first_rates(results: Results) -> str | None:
     source = "the literature"
     if learned is not None and learned.jobs:
         source += f" and {plural(len(learned.jobs), 'former job')} of this root"
-    begun = f"The first trial of each arm had the learning rate that {source} found good for its "
-    begun += f"cell, size and optimizer: {shown}."
+    begun = "The first trial of each arm had the learning rate of its space that is nearest to "
+    begun += f"what {source} found good for its cell, size and optimizer: {shown}."
     return begun if learned is None else f"{begun} {learned_from(learned)}"
 
 

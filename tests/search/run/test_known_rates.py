@@ -263,7 +263,7 @@ def test_the_comparison_tells_rates_and_where_they_are_from(tmp_path: Path) -> N
         console.print(comparison(figures))
     assert sentence in printed.get()
     before = compare(read_results(tmp_path / "former")).first_rates or ""
-    assert "that the literature found good" in before and "former job" not in before
+    assert "what the literature found good" in before and "former job" not in before
 
 
 def test_a_pooled_arm_begins_by_the_cell_that_it_draws(tmp_path: Path) -> None:
