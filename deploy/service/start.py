@@ -1,5 +1,6 @@
 """Starts the service: a Ray head with the Jobs API, and MLflow's pages of the same folder."""
 
+import fcntl
 import os
 import secrets
 import socket
@@ -8,8 +9,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from deploy.errors import ClusterError
@@ -40,15 +41,39 @@ def up(
     """Start the service unless it runs; return it, and whether it was started.
 
     root: folder of the jobs' folders. port, mlflow_port: None is the usual one where that is free,
-    or any free one. cpus: None is all cores. Raises ClusterError where a part does not start; then
-    nothing of it is left.
+    or any free one. cpus: None is all cores. Raises ClusterError where a part does not start, and
+    then nothing of it is left; and while another command starts the service.
     """
-    if (running := state.find_service()) is not None:
-        return running, False
-    down()  # what a fault has left
     folder = state.folder()
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
+    with _alone(folder):
+        if (running := state.find_service()) is not None:
+            return running, False
+        down()  # what a fault has left
+        return _start(folder, root, port, mlflow_port, cpus), True
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock: `down` would end what another command is starting."""
+    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    with ExitStack() as held:
+        held.callback(os.close, lock)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            rule = "one command at a time must start the service; another one is at it"
+            raise ClusterError.refused(str(folder), rule, "wait for the other one") from error
+        except OSError:
+            pass  # a file system without locks
+        yield
+
+
+def _start(
+    folder: Path, root: Path, port: int | None, mlflow_port: int | None, cpus: int | None
+) -> Service:
+    """Start both parts, or leave nothing of them; see `up`."""
     root.mkdir(parents=True, exist_ok=True)
     token = _new_token(folder / state.TOKEN)
     head_port = _free(port, _USUAL_PORT, "--port")
@@ -68,7 +93,7 @@ def up(
         state.write(service)
         _wait(head, lambda: _answers(f"{address}/api/version", token), folder / state.HEAD_LOG)
         undo.pop_all()
-    return service, True
+    return service
 
 
 def _begin(command: list[str], environment: dict[str, str], log: Path) -> "subprocess.Popen[bytes]":

@@ -1,6 +1,7 @@
 """The service on one machine: it takes jobs, keeps strangers out, and leaves nothing behind."""
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -121,6 +122,17 @@ def test_what_a_fault_has_left_is_found_by_its_mark(place: Path) -> None:
     assert state.find_service() is None
     assert "has ended" in gatesearch("down", cwd=place)
     assert not psutil.pid_exists(service.head) and not state.processes()
+
+
+def test_two_commands_do_not_start_the_service_at_once(place: Path) -> None:
+    state.folder().mkdir()
+    lock = os.open(state.folder(), os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)  # as the other one holds it
+    try:
+        assert "another one is at it" in gatesearch("up", cwd=place, code=2)
+    finally:
+        os.close(lock)
+    assert not state.processes()
 
 
 def test_a_port_that_is_taken_is_refused(place: Path) -> None:
