@@ -45,12 +45,8 @@ FITTED_AT = "freeze-thaw:fitted_at"  #: study attribute: how many epochs had bee
 BEST, LATEST, OTHERS = 50, 20, 20  #: curves that the model reads
 FIT_POINTS = 100  #: values that hyperparameters are fitted on, at most
 FIRST_EVALUATIONS, EVALUATIONS = 40, 12  #: of the likelihood: in the first fit, and in later ones
-UNIFORM, FAVOURED, NEAR, STARTS = (
-    100,
-    200,
-    40,
-    5,
-)  #: candidates: random ones, and near each of the best
+UNIFORM, FAVOURED = 100, 200  #: random candidates: anywhere, and with rates that are thought good
+NEAR, STARTS = 40, 5  #: candidates near each of the best, and how many these are
 EXACT, PROPOSALS = 60, 3  #: candidates that become configurations, and those that are proposed
 SPREADS = (0.05, 0.2)  #: of candidates near a good one
 MARGINS = (-3.0, -0.5)  #: decimal logarithms of margins, in deviations of all values
