@@ -22,6 +22,7 @@ from search.job.folder import BEST, RESULTS, VERDICT
 from search.results.read import read_results
 from spaces.errors import GatesearchError, InputError
 from spaces.text import listed, show
+from trainables.data.formats import labels
 from trainables.scratch import ScratchFolder
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ class GateSearch(BaseEstimator):  # type: ignore[misc]
             target = arrays.classes(y, number)
             self.classes_, stored["y"] = np.unique(target), target
             self._names = np.unique(y) if np.asarray(y).dtype.kind == "f" else self.classes_
+            self._places, _ = labels.encode(self.classes_)  # the job orders "2" before "10"
         else:
             stored["y"] = arrays.numbers(y, number)
         if groups is not None:
@@ -123,14 +125,14 @@ class GateSearch(BaseEstimator):  # type: ignore[misc]
         """Return classes [n], or numbers [n] in the targets' own unit."""
         found = self._predict(X).arrays
         if _classifies(self):
-            classes: Array = self._names[found["probabilities"].argmax(axis=1)]
+            classes: Array = self._names[found["probabilities"][:, self._places].argmax(axis=1)]
             return classes
         return found["prediction"].astype(np.float64)
 
     @available_if(_classifies)  # type: ignore[untyped-decorator, unused-ignore]
     def predict_proba(self, X: Any) -> Array:
         """Return the probabilities [n, classes], in the order of classes_."""
-        found = self._predict(X).arrays["probabilities"].astype(np.float64)
+        found = self._predict(X).arrays["probabilities"][:, self._places].astype(np.float64)
         normed: Array = found / found.sum(axis=1, keepdims=True)
         return normed
 

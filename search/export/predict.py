@@ -13,7 +13,7 @@ from search.export.prediction import Prediction, check_output
 from search.journal.records import check_task
 from spaces.config import TrialConfig, completed
 from spaces.errors import InputError
-from spaces.kinds import compute_metrics
+from spaces.kinds import compute_metrics, of_several
 from spaces.tasks import TaskInfo
 from spaces.text import first_line, show
 from trainables.data.formats.labels import encode_as
@@ -171,6 +171,12 @@ def _targets(ragged: Ragged, info: TaskInfo) -> Array | None:
         raise InputError.of(place, rule, "name the classes as in training, or leave y out")
     if y.dtype.kind not in "fiub" or not bool(np.isfinite(y).all()):
         raise InputError.of(place, "y must hold finite numbers", "leave y out")
+    if info.outputs > 1 and of_several(info.kind) and y.ndim == 1:
+        rule = f"y must be [n, {info.outputs}], all that the model predicts, not {list(y.shape)}"
+        raise InputError.of(place, rule, "leave y out, or give all of them")
+    if info.kind == "multi-label" and not bool(np.isin(y, (0, 1)).all()):
+        rule = "each label must be 0 or 1"
+        raise InputError.of(place, rule, "write 1 where a label holds, otherwise 0")
     return y
 
 

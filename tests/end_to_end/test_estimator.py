@@ -52,6 +52,14 @@ def test_a_fit_is_the_job_of_the_same_words(tmp_path: Path) -> None:
         other.fit(X[:-1], Y[:-1])
 
 
+def test_classes_of_digits_in_text_are_predicted_by_their_own_names(tmp_path: Path) -> None:
+    y = np.where(Y == "calm", "9", "10")  # which text sorts before "9", and the job after it
+    model = GateSearch(**SMALL, confirm={"seeds": 0}, root=tmp_path).fit(X, y)
+    probabilities = model.predict_proba(X)
+    assert model.classes_.tolist() == ["10", "9"] and model.score(X, y) > 0.8
+    assert (model.classes_[probabilities.argmax(axis=1)] == model.predict(X)).all()
+
+
 FIT = """\
 import numpy as np
 from search import GateSearch

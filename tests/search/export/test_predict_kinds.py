@@ -10,6 +10,7 @@ from exported_jobs import FURTHER, SmallJob, small_job
 
 from search.export.export import export
 from search.export.predict import predict
+from spaces.errors import InputError
 from trainables.training.trainer import Training
 
 
@@ -41,6 +42,21 @@ def test_figures_are_those_of_training(exported: SmallJob, tmp_path: Path) -> No
     loss = np.concatenate([part.loss for part in parts]).sum() / counts
     assert found.metrics["loss"] == pytest.approx(loss, rel=1e-4)
     assert found.metrics.keys() == {metric.name for metric in data.info.metrics}
+
+
+def test_targets_that_are_none_of_the_kind_are_refused(exported: SmallJob, tmp_path: Path) -> None:
+    part, kind = exported.data.validation, exported.data.info.kind
+    if kind == "forecasting":  # has no targets
+        return
+    several, n = (len(part), exported.data.info.outputs), len(part)
+    cases = [np.zeros(n)]
+    cases += [np.full(several, np.nan)] + [np.full(several, 2)] * (kind == "multi-label")
+    for y in cases:
+        np.savez(tmp_path / "bad.npz", x=part.unscaled_steps(), lengths=part.lengths, y=y)
+        with pytest.raises(InputError) as caught:
+            predict(exported.folder / "export", tmp_path / "bad.npz")
+        (problem,) = caught.value.problems
+        assert problem.place.startswith("bad.npz: y") and problem.remedy
 
 
 def test_answers_are_the_torch_model_s(exported: SmallJob, tmp_path: Path) -> None:

@@ -45,6 +45,14 @@ RULES = {
         "Odd", "class Odd(Gestures):\n    def load(self): return super().load() | {'x': [None]}\n",
         "x must be an array of numbers or of text",
     ),
+    "ends Python": (
+        "Ends", "class Ends(Gestures):\n    def load(self): raise SystemExit(0)\n", "SystemExit"
+    ),
+    "rows of many lengths": (
+        "Torn", "class Torn(Gestures):\n"
+        "    def load(self): return super().load() | {'x': [[1], [1, 2]]}\n",
+        "must be an array; it raises ValueError",
+    ),
     "lengths that do not fit": (
         "Short", "class Short(Gestures):\n"
         "    def load(self): return super().load() | {'lengths': np.full(40, 5)}\n",

@@ -84,7 +84,10 @@ def _arrays(path: Path, options: Mapping[str, Any], required: tuple[str, ...]) -
         what = f"{missing[0]} is missing" if missing else f"{show(unknown[0])} is none of them"
         rule = f"load() must return {listed(required)}, and may return {listed(_OPTIONAL)}; {what}"
         raise InputError.of(name, rule, "return these names alone")
-    arrays = {each: np.asarray(array) for each, array in found.items()}
+    arrays = {
+        each: _called(f"{name}: {each}", "it must be an array", np.asarray, array)
+        for each, array in found.items()
+    }
     for each, array in arrays.items():
         if array.dtype == object:
             rule = f"{each} must be an array of numbers or of text, not of objects"
@@ -131,7 +134,7 @@ def _called(name: str, rule: str, function: Any, *values: Any, **named: Any) -> 
         return function(*values, **named)
     except InputError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a module that is a script as well ends Python
         detail = f"{type(error).__name__}: {first_line(error)}"
         remedy = "run it in Python by itself, which shows the place"
         raise InputError.of(name, f"{rule}; it raises {detail}", remedy) from error
