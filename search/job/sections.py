@@ -24,7 +24,7 @@ from search.job.resources_section import ResourcesSection
 from search.job.samplers import SAMPLERS, sampler_name
 from search.job.server_sections import StorageSection, TrackingSection
 from search.job.start_section import StartSection, start_faults
-from search.job.unread import precision_warnings, schedule_warnings
+from search.job.unread import precision_warnings, prior_warnings, schedule_warnings
 from spaces.arm_section import ArmSection, ArmWritten
 from spaces.arms import Arm
 from spaces.domains import Domain, Fixed, Value, ValueKey, plain
@@ -329,11 +329,11 @@ class JobFile(Section):
         ]
         if self.search.control_fraction == 1 and self.search.pruner.kind != "none":
             found.append("search.pruner stops nothing: with control_fraction 1 all are controls")
-        if self.search.prior == "jobs" and self.search.warm_start is not None:
-            found.append("search.prior changes nothing: with warm_start a search begins with more")
+        arms = self.resolve()
+        found += prior_warnings(self.search.prior, self.search.warm_start, arms)
         found += self.confirm.unread()
-        found += precision_warnings(self.resolve(), self.resources)
-        return (*found, *schedule_warnings(self.resolve()))
+        found += precision_warnings(arms, self.resources)
+        return (*found, *schedule_warnings(arms))
 
     def dump(self) -> dict[str, Any]:
         """Return plain JSON types with every default spelt out; a valid job file itself."""

@@ -26,6 +26,16 @@ def precision_warnings(arms: Sequence[Arm], resources: ResourcesSection) -> Iter
         )
 
 
+def prior_warnings(prior: str, warm_start: str | None, arms: Sequence[Arm]) -> Iterator[str]:
+    """Yield why what former jobs say of learning rates is not asked for, where it is not."""
+    if prior != "jobs":
+        return
+    if warm_start is not None:
+        yield "search.prior changes nothing: with warm_start a search begins with more"
+    elif all(isinstance(arm.space["learning_rate"], Fixed) for arm in arms):
+        yield "search.prior changes nothing: no arm searches learning_rate"
+
+
 def schedule_warnings(arms: Sequence[Arm]) -> Iterator[str]:
     """Yield settings that no schedule reads, or that no training is long enough for."""
     spaces = [arm.space for arm in arms]
@@ -34,10 +44,11 @@ def schedule_warnings(arms: Sequence[Arm]) -> Iterator[str]:
         if not decays and any(space[key] != HYPERPARAMETERS[key].tried for space in spaces):
             yield f"{key} changes nothing: no schedule is step or plateau"
     epochs = arms[0].max_epochs
-    if all(_least(space["patience"]) >= epochs for space in spaces) and any(
-        space["patience"] != Fixed(None) for space in spaces
-    ):
-        yield f"patience changes nothing: no training has more than max_epochs {epochs} epochs"
+    # The first epoch may be the best one, and those of the warm-up do not count.
+    ends = [_least(space["patience"]) + max(1.0, _least(space["warm_up"])) for space in spaces]
+    given = any(space["patience"] != Fixed(None) for space in spaces)
+    if given and min(ends) >= epochs:
+        yield f"patience changes nothing: it is never over before the last of {epochs} epochs"
     if any(_least(space["warm_up"]) >= epochs for space in spaces):
         yield f"no training reaches its learning_rate: warm_up is not below max_epochs {epochs}"
 

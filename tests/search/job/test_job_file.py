@@ -299,7 +299,12 @@ def test_an_unmeetable_budget_is_refused_where_it_stands() -> None:
         ),
         ("training: {decay_after: 3}\n", "no schedule is step or plateau"),
         ("training: {schedule: cosine, decay_factor: 0.5}\n", "no schedule is step or plateau"),
-        ("training: {max_epochs: 9, patience: 9}\n", "patience changes nothing"),
+        ("training: {max_epochs: 9, patience: 8}\n", "patience changes nothing"),
+        ("training: {max_epochs: 9, warm_up: 4, patience: 5}\n", "patience changes nothing"),
+        (
+            "space: {learning_rate: 0.01}\nsearch: {prior: jobs}\n",
+            "search.prior changes nothing: no arm searches learning_rate",
+        ),
         ("training: {max_epochs: 9}\nspace: {warm_up: {choices: [9, 12]}}\n", "reaches its"),
     ],
 )
@@ -312,6 +317,8 @@ def test_schedules_and_patience_that_act_are_not_warned_of() -> None:
     text = "space: {schedule: {choices: [constant, step]}, patience: {choices: [null, 5]}}\n"
     text += "training: {max_epochs: 9, warm_up: 2, decay_after: 2, decay_factor: 0.5}\n"
     assert loads(SMALLEST + text).warnings == ()
+    assert loads(SMALLEST + "training: {max_epochs: 9, patience: 7}\n").warnings == ()
+    assert loads(SMALLEST + "search: {prior: jobs}\n").warnings == ()
 
 
 def test_a_precision_without_a_recurrent_cell_is_warned_of() -> None:
