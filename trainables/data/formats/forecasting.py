@@ -3,8 +3,8 @@
 Every part is a stretch of time in each series, and its windows begin one step apart (a rolling
 origin; Tashman 2000, International Journal of Forecasting 16): the first 60 % of a series' steps
 are for training, the next 20 % for validation, the last for test. A window is of the part in which
-all the values lie that follow it; what it reads may lie before the part, never after its origin. Each
-series is parted by itself, and one that is too short for a window in a part is not in it.
+all the values lie that follow it; what it reads may lie before the part, never after its origin.
+Each series is parted by itself, and one that is too short for a window in a part is not in it.
 
 Targets are how far these values lie from the last one of the window, so that a level that training
 has not seen is no obstacle; exported models add that value.
