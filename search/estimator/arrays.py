@@ -85,7 +85,9 @@ def _is_ragged(X: Any) -> bool:
     """Return whether X is a list of sequences, of which each has steps of its own."""
     if isinstance(X, np.ndarray):
         return X.ndim == 1 and X.dtype == object and len(X) > 0 and np.ndim(X[0]) > 0
-    return isinstance(X, list | tuple) and len(X) > 0 and isinstance(X[0], np.ndarray)
+    if not isinstance(X, list | tuple) or len(X) == 0 or not hasattr(X[0], "__array__"):
+        return False  # of plain lists, they are a table's rows
+    return np.ndim(X[0]) > 0  # arrays, DataFrames, tensors
 
 
 def _of_list(X: Iterable[Any]) -> SequencesGiven:

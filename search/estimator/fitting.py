@@ -21,7 +21,7 @@ from search.job.spec import JobSpec
 from search.job.yaml_text import write
 from search.results.read import read_results
 from search.run.child import call
-from spaces.errors import GatesearchError
+from spaces.errors import GatesearchError, InputError
 from trainables.data import tasks
 from trainables.files import replace_file
 
@@ -56,7 +56,13 @@ def run(
         return folder
     folder.mkdir(parents=True, exist_ok=True)
     replace_file(folder / data, content)
-    tasks.load(job.task, job.base)  # refuses data here, with its place, and not in another process
+    try:
+        tasks.load(job.task, job.base)  # refuses data here, with its place, and not elsewhere
+    except InputError:
+        (folder / data).unlink()
+        if not any(folder.iterdir()):
+            folder.rmdir()
+        raise
     replace_file(folder / "fit.yaml", text.encode())
     _run(["run", str(folder / "fit.yaml")], folder, quiet=quiet)
     return folder

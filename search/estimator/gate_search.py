@@ -98,6 +98,9 @@ class GateSearch(BaseEstimator):  # type: ignore[misc]
         if self.task not in KINDS:
             rule = f"task must be {listed(KINDS, 'or')}, not {show(self.task)}"
             raise InputError.of("GateSearch", rule, "other kinds have job files")
+        if isinstance(self.arms, str):
+            rule = f"arms must be a list, not {show(self.arms)}"
+            raise InputError.of("GateSearch", rule, f"write arms=[{show(self.arms)}]")
         given = arrays.sequences(X)
         number = len(given)
         stored = {"x": given.x, "lengths": given.lengths}

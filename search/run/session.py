@@ -28,6 +28,7 @@ from search.run.room import check_machine
 from search.supervisor import uninterrupted
 from search.tracking.state import mirror_state
 from spaces.errors import InputError
+from spaces.own_task import OwnData
 from spaces.tasks import TaskInfo
 from trainables.data import redealing, tasks
 from trainables.data.baselines import baselines
@@ -49,11 +50,21 @@ def load(path: Path) -> tuple[JobSpec, Data]:
     """Return a job and its data, both checked. Raises InputError; creates nothing."""
     job = JobSpec.load(path)
     data = tasks.load(job.task, job.base)
+    if isinstance(job.task, OwnData) and job.task.data.is_class:
+        _check_same(tasks.load(job.task, job.base), data, job.task.data.file)
     redealing.check(data, job.confirm.design)
     checked = job.check(data.info)
     # What a cluster's workers have, or may have once it has grown, is not known here.
     checked.check_memory(MOST_MEMORY if joins_cluster() else memory_bytes())
     return checked, data
+
+
+def _check_same(again: Data, data: Data, name: str) -> None:
+    """Raise InputError where a class makes other data: after its search a job could not go on."""
+    if again.info.fingerprint != data.info.fingerprint:
+        rule = "load() must return the same whenever it is called; here it differs"
+        remedy = "draw with a generator of a fixed seed: numpy.random.default_rng(0)"
+        raise InputError.of(name, rule, remedy)
 
 
 def notes(job: JobSpec, data: Data) -> list[str]:

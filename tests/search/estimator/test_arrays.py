@@ -41,6 +41,14 @@ def test_sequences_of_any_lengths_lie_end_to_end(lengths: list[int], features: i
     assert all(np.array_equal(a, b) for a, b in zip(np.split(found.x, ends), given, strict=True))
 
 
+def test_frames_of_many_lengths_are_sequences() -> None:
+    found = arrays.sequences([pd.DataFrame(CUBE[0]), pd.DataFrame(CUBE[1][:2])])
+    assert found.lengths.tolist() == [6, 2] and found.x.tolist() == [
+        *CUBE[0].tolist(),
+        *CUBE[1][:2].tolist(),
+    ]
+
+
 def test_an_array_of_arrays_is_a_list_of_sequences() -> None:
     ragged = np.empty(2, object)
     ragged[:] = [np.zeros((2, 3)), np.ones((4, 3))]

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from search.run import session
 from spaces.errors import InputError
 from spaces.own_data import DataSection, is_class_name
 from spaces.own_task import OwnData
@@ -124,6 +125,16 @@ def test_a_class_that_makes_other_data_each_time_is_refused_where_it_is_inspecte
     (folder / "gestures.py").write_text(MODULE.replace("default_rng(0)", "default_rng()"))
     with pytest.raises(InputError, match="must return the same whenever"):
         read_any(folder / "gestures.Gestures")
+
+
+def test_a_job_on_a_class_that_makes_other_data_each_time_is_not_begun(folder: Path) -> None:
+    job = folder / "job.yaml"
+    data = "{kind: classification, data: gestures.Gestures}"
+    job.write_text(f"name: odd\ntask: {data}\narms: [lstm]\n")
+    assert session.load(job)[1].info.name == "gestures"
+    (folder / "gestures.py").write_text(MODULE.replace("default_rng(0)", "default_rng()"))
+    with pytest.raises(InputError, match="must return the same whenever"):
+        session.load(job)
 
 
 @pytest.mark.parametrize(
