@@ -215,11 +215,10 @@ class Connection:
         )
 
     def _unreachable(self, why: str) -> ClusterError:
-        return ClusterError(
-            self.address,
-            f"no Ray head can be reached ({why})",
-            "check host and port, that the cluster runs, and the tunnel or port-forward to it",
-        )
+        remedy = "check host and port, that the cluster runs, and the tunnel or port-forward to it"
+        if is_loopback(self.address):
+            remedy += "; or start this machine's service: gatesearch up"
+        return ClusterError(self.address, f"no Ray head can be reached ({why})", remedy)
 
     def _not_ray(self, why: str) -> ClusterError:
         return ClusterError.refused(

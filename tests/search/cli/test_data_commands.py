@@ -188,3 +188,9 @@ def test_odd_names_of_columns_come_through_whole(
     init(tmp_path / "pumps.csv", None, name="a b")
     shown = yaml.safe_load(capsys.readouterr().out.partition("run ")[2].partition("\n")[2])
     assert JobSpec.load(tmp_path / "job.yaml").arms and shown["name"] == "a-b"
+
+
+@pytest.mark.parametrize("y", [np.zeros((4, 3), int), np.array(["up"] * 8)])
+def test_targets_of_other_kinds_have_job_files_by_hand(y: Any, tmp_path: Path) -> None:
+    np.savez(tmp_path / "own.npz", x=np.zeros((8, 2)), lengths=[2] * 4, y=y)
+    refused(lambda: inspect(tmp_path / "own.npz"), "own.npz: y: y must be [n]", "by hand")

@@ -136,9 +136,15 @@ def lengths_of(arrays: Mapping[str, Array], place: str) -> NDArray[np.int64]:
     lengths = _lengths(arrays["lengths"], len(np.atleast_1d(arrays["x"])), place)
     if arrays["x"].ndim != 1 or arrays["x"].dtype.kind not in "iu":
         _check_steps(arrays["x"], "classification", place)
+    y, n = arrays.get("y"), len(lengths)
+    if y is not None and (y.ndim > 1 or y.shape == arrays["x"].shape[:1] != (n,)):
+        rule = f"y must be [n], one for each of the {n} sequences, to be looked at; this is "
+        remedy = "write the job file by hand for tagging, multi-label and several targets: "
+        remedy += "see the README, Your own data"
+        raise InputError.of(f"{place}: y", rule + _description(y), remedy)
     for name in ("y", "split", "group"):
         if name in arrays:
-            _per_sequence(name, arrays, len(lengths), "fiubUS", f"correct {name}", place)
+            _per_sequence(name, arrays, n, "fiubUS", f"correct {name}", place)
     return lengths
 
 
