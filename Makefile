@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .PHONY: demo test test-slow test-gpu-interpreted check bench-stock bench-cells bench-fused bench-search-cohorts bench-overhead bench-report \
-	bench-time-to-best bench-search bench-verdict bench-verdict-bank bench-verdict-jobs bench-published bench-large-data bench-gpu bench-gpu-compile clean
+	bench-time-to-best bench-search bench-search-own bench-verdict bench-verdict-bank bench-verdict-jobs bench-published bench-large-data bench-gpu bench-gpu-compile clean
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -72,6 +72,12 @@ TABLES ?= ../shared/data/taskset
 bench-search: $(READY)
 	$(BIN)/python tests/benchmarks/search_replay.py --tables $(TABLES) --methods all \
 		--steps 100,250,500,1000 --seeds 30 --json bench-search.json
+
+# The same on curves of real trainings, which are recorded first: ten minutes.
+bench-search-own: $(READY)
+	$(BIN)/python tests/benchmarks/record_tables.py --out build/bench-search-own
+	$(BIN)/python tests/benchmarks/search_replay.py --tables build/bench-search-own \
+		--methods tpe-stopping-1-3,tpe-promotion-2-4,freeze-thaw --steps 50,100,250,500 --seeds 10
 
 # What the verdict's rules do where the truth is known, beside the bounds they must keep; minutes.
 bench-verdict: $(READY)

@@ -100,5 +100,6 @@ CANNOT_APPLY: dict[str, str] = {}
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("task", ["classification", "regression"])
 def test_scikit_learns_checks_pass(task: str, tmp_path: Path) -> None:
-    small = GateSearch(task, **SMALL, confirm={"seeds": 0}, root=tmp_path)
+    learns = {"arms": ["gru"], "training": {"max_epochs": 40}, "search": {"trials": 2}}
+    small = GateSearch(task, **SMALL | learns, confirm={"seeds": 0}, root=tmp_path)
     check_estimator(small, expected_failed_checks=CANNOT_APPLY)
