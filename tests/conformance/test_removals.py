@@ -291,6 +291,9 @@ PLACES = {
 ELSEWHERE = {
     "trainables/checkpoints/s3.py": "tests/trainables/checkpoints/test_store.py",
     "search/supervisor.py": "tests/search/test_supervisor.py",
+    "search/estimator/fitting.py": "tests/search/estimator/test_refused_fits.py",
+    "deploy/service/start.py": "tests/deploy/service/test_service.py",
+    "deploy/service/stop.py": "tests/deploy/service/test_service.py",
 }
 
 

@@ -316,6 +316,8 @@ class Training:
     def _load(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         self.curve = [Epoch(**point) for point in state["curve"]]
         for point in self.curve:
+            if not isinstance(point.metrics, dict):
+                raise TypeError(f"metrics must be figures by name, not {point.metrics!r}")
             self._schedule.observe(point)
         self.diverged = _truth(state["diverged"])
         best = state["best_epoch"]

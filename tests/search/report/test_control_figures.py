@@ -40,12 +40,13 @@ def own(page: Page, name: str, arm: str) -> dict[str, list[float | None]]:
 def test_below_12_controls_the_page_says_why_there_is_no_curve_and_what_to_do(
     tmp_path: Path,
 ) -> None:
-    page = written(made(tmp_path, trials=12), tmp_path)
+    text = job_text().replace("seed: 0}", "seed: 0, control_fraction: 0.25}")
+    page = written(made(tmp_path, text, trials=12), tmp_path)
     assert "budget" not in {each["name"] for each in data(page)["figures"]}
     assert "fewer than 12 control trials (rnn 3, lstm 3 and gru 3)" in page.text
     assert "--trials 36`" in page.text
     # 12 trials and the 36 more that it advises have enough controls.
-    page = written(made(tmp_path, trials=48), tmp_path)
+    page = written(made(tmp_path, text, trials=48), tmp_path)
     assert figure(page, "budget")["traces"][3]["x"] == [1, 2, 3]
 
 

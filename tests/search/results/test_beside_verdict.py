@@ -43,7 +43,7 @@ def scored(results: Results) -> Results:
         name = f"confirm-{trial.arm}-{trial.number}-g1-scores"
         with store.writing(name) as folder:
             sha256 = found.write(folder)
-        test = found.metrics("classification")
+        test = found.metrics("classification", "accuracy")
         return replace(trial, test=test, scores={"name": name, "sha256": sha256})
 
     (results.folder / "checkpoints").mkdir()

@@ -117,7 +117,9 @@ def test_run_shows_its_trial(mirrored: Path) -> None:
     given |= {"hidden_size": 8, "max_epochs": 9}
     # What the journal of an earlier version lacks has its default.
     everything = {**completed(given), "arm": "lstm", "number": 0, "seed": 7}
-    assert run["params"] == {name: str(value).lower() for name, value in everything.items()}
+    assert run["params"] == {
+        name: "null" if value is None else str(value).lower() for name, value in everything.items()
+    }
     tags = ("arm", "cell", "gates", "phase", "control", "generation", "state")
     shown = [run["tags"][tag] for tag in tags]
     assert shown == ["lstm", "lstm", "standard", "search", "false", "1", "complete"]
