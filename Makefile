@@ -77,7 +77,7 @@ bench-search: $(READY)
 bench-search-own: $(READY)
 	$(BIN)/python tests/benchmarks/record_tables.py --out build/bench-search-own
 	$(BIN)/python tests/benchmarks/search_replay.py --tables build/bench-search-own \
-		--methods tpe-stopping-1-3,tpe-promotion-2-4,freeze-thaw --steps 50,100,250,500 --seeds 10
+		--methods tpe-stopping-1-3,tpe-promotion-2-4,freeze-thaw,random-unpruned --steps 50,100,250,500 --seeds 10
 
 # What the verdict's rules do where the truth is known, beside the bounds they must keep; minutes.
 bench-verdict: $(READY)
