@@ -22,7 +22,8 @@ READY_SECONDS = 90.0
 LAST_LINES = 5  # of a log, where a part does not start
 _HOST = "127.0.0.1"
 _MAIN = "from search.cli import main; main()"
-_PORTS = (
+#: Options of `ray start` for a head that shares its machine with others, beside the dashboard's.
+PORTS = (
     "port",
     "object-manager-port",
     "node-manager-port",
@@ -111,7 +112,7 @@ def _begin(command: list[str], environment: dict[str, str], log: Path) -> "subpr
 
 
 def _head(port: int, scratch: Path, cpus: int | None) -> list[str]:
-    own = [f"--{name}={number}" for name, number in zip(_PORTS, _free_ports(), strict=True)]
+    own = [f"--{name}={number}" for name, number in zip(PORTS, _free_ports(), strict=True)]
     return [
         *(sys.executable, "-P", "-m", "ray.scripts.scripts", "start", "--head", "--block"),
         *(f"--node-ip-address={_HOST}", f"--dashboard-host={_HOST}", f"--dashboard-port={port}"),
@@ -171,10 +172,10 @@ def _free(wanted: int | None, usual: int, option: str) -> int:
 
 
 def _free_ports() -> list[int]:
-    """Return free ports, one for each of _PORTS, that do not collide with workers' ones."""
+    """Return free ports, one for each of PORTS, that do not collide with workers' ones."""
     with ExitStack() as held:
         found: list[int] = []
-        while len(found) < len(_PORTS):
+        while len(found) < len(PORTS):
             probe = held.enter_context(socket.socket())
             probe.bind((_HOST, 0))
             if not 10002 <= (port := probe.getsockname()[1]) <= 19999:

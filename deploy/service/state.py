@@ -9,7 +9,6 @@ $GATESEARCH_SERVICE, or $XDG_STATE_HOME/gatesearch/service, or ~/.local/state/ga
 import hashlib
 import json
 import os
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -38,11 +37,11 @@ class Service:
         return folder() / TOKEN
 
 
-def folder(environ: Mapping[str, str] = os.environ) -> Path:
+def folder() -> Path:
     """Return the folder of this user's service."""
-    if chosen := environ.get("GATESEARCH_SERVICE"):
+    if chosen := os.environ.get("GATESEARCH_SERVICE"):
         return Path(chosen).absolute()
-    standard = Path(environ.get("XDG_STATE_HOME", ""))
+    standard = Path(os.environ.get("XDG_STATE_HOME", ""))
     # The XDG Base Directory Specification has relative paths ignored.
     states = standard if standard.is_absolute() else Path.home() / ".local" / "state"
     return states / "gatesearch" / "service"

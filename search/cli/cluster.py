@@ -96,6 +96,7 @@ def up(
     """
     from deploy.service import up as start
 
+    print_message("Starting MLflow's pages and a Ray head, in up to half a minute ...")
     with _cluster_errors():
         service, started = start(root.resolve(), port, mlflow_port, cpus)
     if not started:

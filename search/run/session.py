@@ -32,6 +32,7 @@ from spaces.own_task import OwnData
 from spaces.tasks import TaskInfo
 from trainables.data import redealing, tasks
 from trainables.data.baselines import baselines
+from trainables.data.formats import python_class
 from trainables.data.scaling import scale_notes
 from trainables.data.sequences import Data
 from trainables.machine import memory_bytes
@@ -51,20 +52,14 @@ def load(path: Path) -> tuple[JobSpec, Data]:
     job = JobSpec.load(path)
     data = tasks.load(job.task, job.base)
     if isinstance(job.task, OwnData) and job.task.data.is_class:
-        _check_same(tasks.load(job.task, job.base), data, job.task.data.file)
+        again = tasks.load(job.task, job.base)
+        if again.info.fingerprint != data.info.fingerprint:  # after its search it could not go on
+            raise python_class.differs(job.task.data.file)
     redealing.check(data, job.confirm.design)
     checked = job.check(data.info)
     # What a cluster's workers have, or may have once it has grown, is not known here.
     checked.check_memory(MOST_MEMORY if joins_cluster() else memory_bytes())
     return checked, data
-
-
-def _check_same(again: Data, data: Data, name: str) -> None:
-    """Raise InputError where a class makes other data: after its search a job could not go on."""
-    if again.info.fingerprint != data.info.fingerprint:
-        rule = "load() must return the same whenever it is called; here it differs"
-        remedy = "draw with a generator of a fixed seed: numpy.random.default_rng(0)"
-        raise InputError.of(name, rule, remedy)
 
 
 def notes(job: JobSpec, data: Data) -> list[str]:

@@ -123,6 +123,10 @@ class CurveModel:
         same = float(np.exp(theta[self._settings : self._settings + 4]).sum())
         return same + (_UNSURE * self.away(points)) ** 2
 
+    def likeness(self, a: Points, b: Points, theta: Floats) -> Floats:
+        """Return how alike the configurations of two sets of points are: k_x, at most 1."""
+        return self._of_settings(a, b, theta)[0]
+
     def away(self, points: Points) -> Floats:
         """Return how far the configurations of points are from good ones."""
         return np.zeros(len(points)) if self._away is None else self._away(points.x_NC)

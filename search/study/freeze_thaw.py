@@ -10,8 +10,9 @@ A search begins with configurations that fill the space, but for the learning ra
 from those that are good elsewhere (learning_rates.py); the model's mean knows of them too.
 
 Values are seen through a logarithm that spreads those near the best; all that is worse than an
-untrained model is the same. A diverged trial counts as that. What other workers have in
-hand counts as if its curve ended where it is expected to. The model reads a bounded part of the
+untrained model is the same. A diverged trial counts as that, and what is like diverged trials has
+the less of a chance. What other workers have in hand counts as if its curve ended where it is
+expected to. The model reads a bounded part of the
 curves: the best, the latest, some of the others; so that a decision costs about the same however
 many there are. Its hyperparameters are fitted whenever a quarter more was seen, and stored with the
 study: a resumed job goes on with them.
@@ -27,7 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
-from scipy.special import ndtr
+from scipy.special import stdtr
 from scipy.stats.qmc import Sobol
 
 from search.study.curve_model import CurveModel, Points, Posterior
@@ -49,6 +50,10 @@ UNIFORM, FAVOURED = 100, 200  #: random candidates: anywhere, and with rates tha
 NEAR, STARTS = 40, 5  #: candidates near each of the best, and how many these are
 EXACT, PROPOSALS = 60, 3  #: candidates that become configurations, and those that are proposed
 SPREADS = (0.05, 0.2)  #: of candidates near a good one
+#: Degrees of freedom of the distribution of what is expected. They order chances as a normal one
+#: does, but leave some to what is unlikely: else a small chance to stay sound weighs nothing.
+TAILS = 4.0
+TRUST = 0.1  #: curves' worth of belief that a configuration does not diverge
 MARGINS = (-3.0, -0.5)  #: decimal logarithms of margins, in deviations of all values
 
 
@@ -166,7 +171,7 @@ class FreezeThaw:
         view = _View(self._read(), self._last)
         stored = self._fit(view)
         rng = np.random.default_rng((seed, len(self._curves), self._seen))
-        aim = _Aim(self._posterior(view), view, self._last, rng)
+        aim = _Aim(self._posterior(view), self._sound(view), view, self._last, rng)
         waiting = [curve for curve in view.ranked if curve.paused]
         thaw, chance = None, 0.0
         if waiting:
@@ -221,6 +226,20 @@ class FreezeThaw:
             points.joined(ends), np.concatenate([y, believed]), self._theta
         )
 
+    def _sound(self, view: "_View") -> Callable[[Points], Floats]:
+        """Return how probable it is [N] that curves do not diverge, by those that are like them."""
+        seen = _places(view.ranked, np.ones(len(view.ranked)))
+        diverged = np.array([curve.diverged for curve in view.ranked], float)
+
+        def sound(points: Points) -> Floats:
+            if not diverged.any():
+                return np.ones(len(points))
+            weights = self._model.likeness(seen, points, self._theta) ** 2
+            found: Floats = 1 - diverged @ weights / (weights.sum(0) + TRUST)
+            return found
+
+        return sound
+
     def _candidates(
         self, aim: "_Aim", view: "_View", rng: np.random.Generator, new: Callable[[Sample], bool]
     ) -> tuple[list[Sample], Floats]:
@@ -246,9 +265,14 @@ class _Aim:
     """What one decision is after: a margin below the least value, within some epochs."""
 
     def __init__(
-        self, posterior: Posterior, view: "_View", last: int, rng: np.random.Generator
+        self,
+        posterior: Posterior,
+        sound: Callable[[Points], Floats],
+        view: "_View",
+        last: int,
+        rng: np.random.Generator,
     ) -> None:
-        self._posterior, self._last = posterior, last
+        self._posterior, self._sound, self._last = posterior, sound, last
         self._within = float(np.exp(rng.uniform(0, np.log(last))))
         self._below = view.least - 10 ** rng.uniform(*MARGINS)
 
@@ -270,7 +294,7 @@ class _Aim:
 
     def _chances(self, points: Points) -> Floats:
         mean, deviation = self._posterior.at(points)
-        found: Floats = ndtr((self._below - mean) / deviation)
+        found: Floats = stdtr(TAILS, (self._below - mean) / deviation) * self._sound(points)
         return found
 
 

@@ -73,10 +73,10 @@ class Suggester:
         arm: Arm,
         info: TaskInfo,
         tried: Iterable[bytes],
-        cma: "CmaEs | None" = None,
-        rates: KnownRates | None = None,
+        cma: "CmaEs | None",
+        rates: KnownRates,
         *,
-        common_controls: bool = True,
+        common_controls: bool,
     ) -> None:
         """tried: digests of the configurations that the arm has tried.
 
@@ -111,7 +111,7 @@ class Suggester:
             made = self._attempt(number, 0, shown, control=control)
             accepted = self._accept(number, made.sample, shown, control=control)
             made = replace(made, sample=accepted)
-        if number or control or self._rates is None:
+        if number or control:
             return made
         return replace(made, sample=self._rates.at_first(self._arm, made.sample))
 

@@ -82,6 +82,16 @@ def test_a_fit_ends_with_the_process_that_asked_for_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_fit_with_an_arm_that_always_diverges_has_the_other_s_model(tmp_path: Path) -> None:
+    wild = {"name": "wild", "cell": "rnn", "space": {"learning_rate": 1e30}}
+    small = {**SMALL, "arms": [wild, "gru"]}
+    model = GateSearch(**small, confirm={"seeds": 0}, root=tmp_path).fit(X, Y)
+    assert model.best_config_["cell"] == "gru"
+    states = dict(zip(model.results_["arm"], model.results_["state"], strict=True))
+    assert states["wild"] == "diverged"
+
+
+@pytest.mark.slow
 def test_an_estimator_of_regressions_stands_in_a_pipeline(tmp_path: Path) -> None:
     x = RNG.standard_normal((60, 6, 1))
     y = 300 + 60 * x.mean(axis=(1, 2))

@@ -21,6 +21,8 @@ from pathlib import Path
 
 from server_process import end_with_parent, free_ports
 
+from deploy.service.start import PORTS
+
 MARK = "GATESEARCH_TEST_HEAD"  # in the environment of every process of the head
 READY_SECONDS = 120
 END_SECONDS = 30
@@ -103,17 +105,7 @@ def running_head(cpus: int = 2, most_nodes: int = 0) -> Iterator[RayHead]:
 
 
 def _command(folder: Path, ports: list[int], cpus: int) -> list[str]:
-    names = (
-        "dashboard-port",
-        "port",
-        "object-manager-port",
-        "node-manager-port",
-        "ray-client-server-port",
-        "dashboard-agent-listen-port",
-        "dashboard-agent-grpc-port",
-        "runtime-env-agent-port",
-        "metrics-export-port",
-    )
+    names = ("dashboard-port", *PORTS)
     return [
         *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"),
         *("--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1"),

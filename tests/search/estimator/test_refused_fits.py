@@ -27,3 +27,10 @@ def test_a_refused_fit_makes_nothing(
     with pytest.raises(InputError, match=rule):
         GateSearch(**settings, root=tmp_path).fit(X, y)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_root_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("mine")
+    with pytest.raises(InputError, match="root must be a folder"):
+        GateSearch(root=tmp_path / "runs").fit(X, Y)
+    assert (tmp_path / "runs").read_text() == "mine"

@@ -85,8 +85,7 @@ def test_a_kill_at_any_moment_changes_no_result(tmp_path: Path) -> None:
 
 
 def test_good_curves_get_the_epochs_and_what_diverges_is_left(tmp_path: Path) -> None:
-    """Once nothing is left to gain where it is good, a search looks elsewhere again."""
-    wanted = job(tmp_path, trials=None, epochs=100)
+    wanted = job(tmp_path, trials=None, epochs=150)
     state = drive(wanted, tmp_path, value=value, diverges=diverges)
     trials = state.arm("lstm", "search")
     away = [abs(np.log10(trial.config.learning_rate) + 2.5) for trial in trials]

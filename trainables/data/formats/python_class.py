@@ -55,10 +55,15 @@ def read_any(path: Path) -> tuple[dict[str, Array], NDArray[np.int64]]:
     arrays, again = (_arrays(path, {}, _REQUIRED) for _ in range(2))
     for name in sorted(arrays.keys() | again.keys()):
         if name not in arrays or name not in again or not _equal(arrays[name], again[name]):
-            rule = f"load() must return the same whenever it is called; {name} differs"
-            remedy = "draw with a generator of a fixed seed: numpy.random.default_rng(0)"
-            raise InputError.of(f"{path.name}: {name}", rule, remedy)
+            raise differs(f"{path.name}: {name}")
     return arrays, npz.lengths_of(arrays, path.name)
+
+
+def differs(place: str) -> InputError:
+    """Return the error of a class that makes other data when it is asked again."""
+    rule = "load() must return the same whenever it is called; here it differs"
+    remedy = "draw with a generator of a fixed seed: numpy.random.default_rng(0)"
+    return InputError.of(place, rule, remedy)
 
 
 def _equal(one: Array, other: Array) -> bool:
