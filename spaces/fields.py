@@ -93,6 +93,35 @@ class OrAuto:
         raise refusal([Fault(f"must be {self.what} or auto, not {show(written)}", self.example)])
 
 
+@dataclass(frozen=True, eq=False)
+class OneOrSeveral:
+    """Has a key take a text or a list of two and more; a list of one is that text.
+
+    what: the text as a message names it.
+    """
+
+    what: str
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self._read)
+
+    def __get_pydantic_json_schema__(
+        self, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+
+    def _read(self, written: Any) -> str | tuple[str, ...]:
+        if isinstance(written, str):
+            return written
+        listed = written if isinstance(written, list | tuple) else ()
+        if listed and all(isinstance(each, str) for each in listed):
+            return listed[0] if len(listed) == 1 else tuple(listed)
+        rule = f"must be {self.what} or a list of them, not {show(written)}"
+        raise refusal([Fault(rule, "write a, or [a, b]")])
+
+
 @dataclass(frozen=True)
 class Fault:
     """A broken rule: the rule with the value that broke it, what to do about it, and where it is.

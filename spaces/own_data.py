@@ -4,11 +4,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from spaces.fields import Fault, Integer, Section, ShortForm, Text, refusal
+from spaces.fields import Fault, Integer, OneOrSeveral, Section, ShortForm, Text, refusal
 from spaces.paths import in_home
 from spaces.text import listed, show
 
@@ -24,6 +24,12 @@ ROLES = ("id", "time", "target", "split", "group")
 Missing = Literal["refuse", "forward", "mean", "mask"]
 
 Label = str | int  #: of a class or a symbol, as the user wrote it
+OneOrMore = str | tuple[str, ...]  #: columns that play one part; targets alone may be several
+
+
+def several(names: OneOrMore | None) -> tuple[str, ...]:
+    """Return the columns of one part."""
+    return (names,) if isinstance(names, str) else names or ()
 
 
 def is_class_name(name: str) -> bool:
@@ -55,8 +61,10 @@ class DataSection(Section):
         description="Columns that a model reads; text is encoded one-hot. Null is all columns of "
         "numbers that play no other part.",
     )
-    target: Text | None = Field(
-        None, description="Column: the class or number to predict, the same in a whole sequence."
+    target: Annotated[str | tuple[str, ...], OneOrSeveral("a column's name")] | None = Field(
+        None,
+        description="Column: the class or number to predict, the same in a whole sequence. Several "
+        "columns in a list are labels of 0 and 1 (multi-label), or several numbers (regression).",
     )
     split: Text | None = Field(None, description="Column: train, validation (or val) or test.")
     group: Text | None = Field(
@@ -118,12 +126,12 @@ class DataSection(Section):
         return []
 
     def _column_faults(self) -> list[Fault]:
-        named = {role: name for role in ROLES if (name := getattr(self, role)) is not None}
+        named = [(role, name) for role in ROLES for name in several(getattr(self, role))]
         if self.is_folder and self.id is not None:
             rule = "id must not be given for a folder: each of its files is a sequence"
             return [Fault(rule, "remove it", ("id",))]
         if not self.is_table and not self.is_folder:
-            given = [*named, *["features"] * (self.features is not None)]
+            given = [*dict(named), *["features"] * (self.features is not None)]
             rule = (
                 f"{{}} must be a column of a table ({listed(TABLES, 'or')}), not of {self.suffix}"
             )
@@ -132,7 +140,7 @@ class DataSection(Section):
         if self.features is not None and not self.features:
             faults.append(Fault("must not be empty", "give at least one column", ("features",)))
         taken: dict[str, str] = {}
-        columns = [*named.items(), *(("features", name) for name in self.features or ())]
+        columns = [*named, *(("features", name) for name in self.features or ())]
         for role, name in columns:
             if name not in taken:
                 taken[name] = role
@@ -169,7 +177,7 @@ class DataSection(Section):
         return not self.suffix
 
     @property
-    def columns(self) -> dict[str, str | tuple[str, ...] | None]:
+    def columns(self) -> dict[str, OneOrMore | None]:
         """Which columns were named for which part."""
         return {name: getattr(self, name) for name in (*ROLES, "features")}
 
@@ -233,7 +241,7 @@ class Columns:
     features: tuple[Feature, ...]
     id: str | None = None
     time: str | None = None
-    target: str | None = None
+    target: OneOrMore | None = None
     split: str | None = None
     group: str | None = None
 
@@ -247,4 +255,6 @@ class Columns:
             )
             for each in plain["features"]
         )
-        return cls(features, **{role: plain[role] for role in ROLES})
+        target = plain["target"]
+        parts = {role: plain[role] for role in ROLES if role != "target"}
+        return cls(features, target=tuple(target) if isinstance(target, list) else target, **parts)

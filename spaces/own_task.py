@@ -7,7 +7,7 @@ from pydantic import Field, StrictBool, model_validator
 
 from spaces.fields import Fault, Integer, refusal
 from spaces.kinds import TaskKind, is_causal, predicts_itself
-from spaces.own_data import SHORT, DataSection
+from spaces.own_data import SHORT, DataSection, several
 from spaces.task_section import TaskSection
 from spaces.text import show
 
@@ -87,9 +87,20 @@ class OwnData(TaskSection):
 
     @model_validator(mode="after")
     def _check_form(self) -> Self:
-        if self.kind == "multi-label" and not (self.data.is_class or self._is_npz):
-            rule = f"data for multi-label must be an .npz, not {show(self.data.file)}"
-            raise refusal([Fault(rule, "write y as [n, labels] of 0 and 1", ("data", "file"))])
+        of_columns, targets = self.data.is_table or self.data.is_folder, several(self.data.target)
+        if self.kind == "multi-label":
+            if not (self.data.is_class or self._is_npz or of_columns):
+                rule = f"multi-label data must be a table or an .npz, not {show(self.data.file)}"
+                remedy = "write a column of 0 and 1 for each label, in a .csv or .parquet"
+                raise refusal([Fault(rule, remedy, ("data", "file"))])
+            if len(targets) == 1 or (self.data.is_folder and not targets):
+                rule = "target must name a column for each label, two or more, for multi-label"
+                remedy = "write target: [A, B], or choose kind: classification"
+                raise refusal([Fault(rule, remedy, ("data", "target"))])
+        elif len(targets) > 1 and self.kind != "regression":
+            rule = f"target must be one column for {self.kind}, not {len(targets)}"
+            remedy = "name one, or choose kind: multi-label or regression"
+            raise refusal([Fault(rule, remedy, ("data", "target"))])
         if predicts_itself(self.kind) and self.data.missing != "refuse":
             rule = f"missing must be refuse for {self.kind}: the values are what is predicted"
             raise refusal([Fault(rule, "fill the gaps, and remove the key", ("data", "missing"))])

@@ -77,7 +77,7 @@ class _Columns(_Strict):
     features: list[_Feature]
     id: str | None
     time: str | None
-    target: str | None
+    target: str | list[str] | None
     split: str | None
     group: str | None
 

@@ -31,7 +31,15 @@ GAPS = {
 }
 
 #: Beside those: the user's own data with names of columns and classes.
-TABLE = {"table": "{kind: classification, data: {file: own.csv, id: who, target: mood}}"}
+READ = "features: [pulse, breath]"
+TABLE = {
+    task: f"{{kind: {kind}, data: {{file: own.csv, id: who, {READ}, target: {target}}}}}"
+    for task, kind, target in (
+        ("table", "classification", "mood"),
+        ("labels", "multi-label", "[glad, well]"),
+        ("numbers", "regression", "[glad, well]"),
+    )
+}
 
 #: And kinds that have other targets than one for each sequence.
 FURTHER = {
@@ -80,14 +88,15 @@ def write_own(path: Path, kind: str, n: int = 30) -> None:
 
 
 def write_table(path: Path, n: int = 30) -> None:
-    """Write a table of n people in three moods, which its numbers tell."""
+    """Write a table of n people in three moods, which its numbers tell; two labels go with them."""
     draw = np.random.default_rng(3)
-    lines = ["who,pulse,place,breath,mood"]
+    lines = ["who,pulse,place,breath,mood,glad,well"]
     for who in range(n):
         for _ in range(draw.integers(2, 9)):
             pulse, breath = draw.normal(size=2) + who % 3
             mood = ("calm", "glad", "sad")[who % 3]
-            lines.append(f"w{who},{pulse:.4f},here,{breath:.4f},{mood}")
+            labels = f"{who % 3 == 1:d},{who % 3 < 2:d}"
+            lines.append(f"w{who},{pulse:.4f},here,{breath:.4f},{mood},{labels}")
     path.write_text("\n".join(lines) + "\n")
 
 
@@ -163,7 +172,7 @@ def small_job(folder: Path, task: str = "classification", arms: str = "lstm, gru
     """Return a job without trials in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     known = {**TASKS, **TABLE, **FURTHER, **GAPS}
-    if task == "table":
+    if task in TABLE:
         write_table(folder / "own.csv")
     elif "own.npz" in known[task]:
         write_own(folder / "own.npz", task)

@@ -78,3 +78,20 @@ def test_the_card_names_columns_and_classes(job: SmallJob) -> None:
 def test_the_exported_job_file_names_the_same_columns(job: SmallJob) -> None:
     again = JobSpec.load(job.folder / "export" / "config.yaml")
     assert tasks.load(again.task, Path("/nowhere")).info == job.data.info
+
+
+@pytest.mark.parametrize(("task", "begins"), [("labels", "probability"), ("numbers", "prediction")])
+def test_several_targets_are_predicted_by_the_names_of_their_columns(
+    task: str, begins: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = small_job(tmp_path / "job", task)
+    made.add("lstm", max_epochs=2)
+    export(made.results, made.folder / "export")
+    command_predict(made.folder / "export", made.folder / "own.csv")
+    printed = capsys.readouterr()
+    rows = list(csv.DictReader(printed.out.splitlines()))
+    assert list(rows[0]) == ["sequence", f"{begins}_glad", f"{begins}_well"]
+    assert made.data.info.metric.name in printed.err
+    assert "in their order: glad, well." in (made.folder / "export" / "card.md").read_text()
+    again = JobSpec.load(made.folder / "export" / "config.yaml")
+    assert tasks.load(again.task, Path("/nowhere")).info == made.data.info

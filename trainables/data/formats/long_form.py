@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
-from spaces.kinds import TaskKind, has_classes, is_causal, predicts_itself
-from spaces.own_data import FILE, FOLDER, ROLES, Columns, DataSection, Feature
+from spaces.kinds import TaskKind, has_classes, is_causal, of_several, predicts_itself
+from spaces.own_data import FILE, FOLDER, ROLES, Columns, DataSection, Feature, several
 from spaces.tasks import TaskInfo
 from spaces.text import listed, named
 from trainables.data.formats import csv_table, parquet_table
@@ -40,13 +40,14 @@ class TablePlaces:
 
     def whole(self, part: Part) -> str:
         """Return the place of a column."""
-        name = None if part == "x" else getattr(self.columns, _ROLE_OF[part])
-        return self.table.place if name is None else f"{self.table.place}: {named(name)}"
+        names = [] if part == "x" else several(getattr(self.columns, _ROLE_OF[part]))
+        return ": ".join([self.table.place, *([listed(map(named, names))] if names else [])])
 
     def of(self, part: Part, sequence: int) -> str:
         """Return the place of a sequence's value: its first row."""
-        name = None if part == "x" else getattr(self.columns, _ROLE_OF[part])
-        return self.table.at(self.order[self.begins[sequence]], name)
+        names = [] if part == "x" else several(getattr(self.columns, _ROLE_OF[part]))
+        place = self.table.at(self.order[self.begins[sequence]])
+        return ": ".join([place, *([listed(map(named, names))] if names else [])])
 
     def step(self, at: int, feature: int | None = None) -> str:
         """Return the place of a step of x."""
@@ -82,18 +83,19 @@ def read(
         parts["id"] = FILE
         if not is_causal(kind):
             parts.setdefault("target", FOLDER)
+    taken = [name for names in parts.values() for name in several(names)]
     if data.features is None:
         known = reader.names(path, place)
-        check_names(known, list(parts.values()), place)
-        wanted = [name for name in known if name not in parts.values()]
-        table = reader.read(path, place, [*parts.values(), *wanted])
+        check_names(known, taken, place)
+        wanted = [name for name in known if name not in taken]
+        table = reader.read(path, place, [*taken, *wanted])
         wanted = [name for name in wanted if table.columns[name].numeric]
         if not wanted and kind != "forecasting":
             rule = "the table must have a column of numbers that plays no other part; it has none"
             raise InputError.of(place, rule, "name the features: features: [COLUMN, …]")
     else:
         wanted = list(data.features)
-        table = reader.read(path, place, [*parts.values(), *wanted])
+        table = reader.read(path, place, [*taken, *wanted])
     if kind == "forecasting":
         wanted = [parts.pop("target"), *wanted]  # what is forecast is the first input
     symbols = kind == "next-token"
@@ -107,8 +109,10 @@ def read(
     if has_classes(kind):
         y, labels = encode(_classes(ragged, table.columns[parts["target"]]))
         return replace(ragged, y=y, labels=labels)
-    if kind == "regression":
-        return replace(ragged, y=_numbers(ragged, table.columns[parts["target"]]))
+    if of_several(kind) and not predicts_itself(kind):
+        names = several(parts["target"])
+        y = _numbers(ragged, [table.columns[name] for name in names], kind)
+        return replace(ragged, y=y, labels=names if len(names) > 1 else None)
     return replace(ragged, labels=features[0].categories) if symbols else ragged
 
 
@@ -128,16 +132,19 @@ def read_new(path: Path, info: TaskInfo, reader: TableReader | None = None) -> R
         needed.insert(0, columns.id)
     check_names(known, needed, place)
     further = {role: getattr(columns, role) for role in ("target", "split", "group")}
-    there = {role: name for role, name in further.items() if name in known}
-    table = reader.read(path, place, [*needed, *there.values()])
+    there = {role: given for role, given in further.items() if {*several(given)} & {*known}}
+    found = [name for names in there.values() for name in several(names)]
+    check_names(known, found, place)
+    table = reader.read(path, place, [*needed, *found])
     present = Columns(columns.features, columns.id, columns.time, **there)
     symbols, each_step = info.kind == "next-token", info.kind == "tagging"
     ragged = _arrange(table, present, symbols=symbols, each_step=each_step)
     if predicts_itself(info.kind) or "target" not in there:
         return ragged
-    column = table.columns[there["target"]]
-    read_targets = _classes if has_classes(info.kind) else _numbers
-    return replace(ragged, y=read_targets(ragged, column))
+    targets = [table.columns[name] for name in several(there["target"])]
+    if has_classes(info.kind):
+        return replace(ragged, y=_classes(ragged, targets[0]))
+    return replace(ragged, y=_numbers(ragged, targets, info.kind))
 
 
 def _arrange(table: Table, columns: Columns, *, symbols: bool, each_step: bool) -> Ragged:
@@ -169,8 +176,8 @@ def _arrange(table: Table, columns: Columns, *, symbols: bool, each_step: bool) 
     )
     once: dict[str, Array] = {}
     for role in ("target", "split", "group"):
-        if (name := getattr(columns, role)) is not None:
-            own = np.ones_like(order) if each_step and role == "target" else lengths
+        own = np.ones_like(order) if each_step and role == "target" else lengths
+        for name in several(getattr(columns, role)):
             once[role] = _once(table, name, role, order, own)
     split, group = (once.get(role) for role in ("split", "group"))
     if "target" not in once:
@@ -215,15 +222,22 @@ def _classes(ragged: Ragged, column: Column) -> Array:
     return classes
 
 
-def _numbers(ragged: Ragged, column: Column) -> Array:
-    if not column.numeric:
-        rule = f"regression targets must be numbers, not {column.type}"
-        raise InputError.of(
-            ragged.places.whole("y"), rule, "write numbers, or choose kind: classification"
-        )
-    assert ragged.y is not None
-    numbers: Array = column.values[ragged.y]
-    return numbers
+def _numbers(ragged: Ragged, columns: Sequence[Column], kind: TaskKind) -> Array:
+    """Return the targets [n] of one column, or [n, targets] of several."""
+    assert ragged.y is not None and isinstance(ragged.places, TablePlaces)
+    table, found = ragged.places.table, []
+    for column in columns:
+        if not column.numeric:
+            rule = f"{kind} targets must be numbers, not {column.type}"
+            remedy = "write numbers, or choose kind: classification"
+            raise InputError.of(f"{table.place}: {named(column.name)}", rule, remedy)
+        found.append(column.values[ragged.y])
+        wrong = first((found[-1] != 0) & (found[-1] != 1)) if kind == "multi-label" else None
+        if wrong is not None:
+            rule = f"each label must be 0 or 1, or true or false, not {found[-1][wrong]}"
+            remedy = "write 1 where a label holds, otherwise 0"
+            raise InputError.of(table.at(ragged.y[wrong], column.name), rule, remedy)
+    return np.stack(found, axis=1) if len(found) > 1 else found[0]
 
 
 def _feature(column: Column, table: Table, *, symbols: bool) -> Feature:

@@ -55,7 +55,7 @@ def read(path: Path, data: DataSection, kind: TaskKind) -> Ragged:
     found, labels = _read(path, data.file, kind)
     if kind in ("tagging", "multi-label"):
         rule = f"a .ts has one label for each sequence, and {kind} needs others"
-        raise InputError.of(data.file, rule, "write the data as .npz")
+        raise InputError.of(data.file, rule, "write the data as .csv, .parquet or .npz")
     if is_causal(kind):
         return found
     if labels is None:
