@@ -83,6 +83,7 @@ METRICS: dict[TaskKind, tuple[Metric, ...]] = {
         Metric("loss", "minimize"),
         Metric("mse", "minimize"),
         Metric("rmse", "minimize"),
+        Metric("mase", "minimize"),
     ),
     "next-token": (
         Metric("bits-per-token", "minimize"),

@@ -7,6 +7,9 @@ Scikit-learn computes them, imported where one of them is asked for. NumPy array
     auroc              the mean over classes of the area under the ROC curve, each against the rest;
                        the mean over labels, each by itself
     mae, rmse          mean absolute error, and root of the mean squared one, in the data's units
+    mase               mean absolute error in units of the naive forecast's error, of each series in
+                       its training part (Hyndman & Koehler 2006, International Journal of
+                       Forecasting 22): outputs and targets come divided by it
 
 Classes that a part has no targets of count nothing in it, and neither do labels that are never on.
 """
@@ -91,5 +94,6 @@ FORMULAS_OF_PARTS: dict[str, Callable[[Array, Array, float], float]] = {
     "macro-f1": _macro_f1,
     "auroc": _auroc,
     "mae": _mae,
+    "mase": _mae,
     "rmse": _rmse,
 }

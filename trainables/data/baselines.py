@@ -60,6 +60,9 @@ def baselines(data: Data) -> list[Baseline]:
         for output in same if data.info.by_part else ():
             targets, each = _targets(part), np.atleast_1d(output)
             outputs = np.broadcast_to(each, (len(targets), each.shape[-1]))
+            if part.naive_error is not None:
+                unit = part.naive_error[:, None].astype(np.float64)
+                outputs, targets = outputs / unit, targets / unit
             found[name] = part_metric(name, outputs, targets, data.unit)
         return found
 

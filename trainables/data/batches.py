@@ -29,6 +29,7 @@ class Batch:
     lengths: Tensor
     targets: Tensor
     class_weights: Tensor | None = None  #: [classes] of the loss in training; None: all the same
+    naive_error: Tensor | None = None  #: [B] of forecasts, in whose units mase is; see Sequences
 
     @property
     def ragged(self) -> bool:
@@ -39,8 +40,9 @@ class Batch:
         """Return the batch on another device; itself where it is there already."""
         if device == self.x.device:
             return self
-        weights = None if self.class_weights is None else self.class_weights.to(device)
-        return Batch(self.x.to(device), self.lengths.to(device), self.targets.to(device), weights)
+        further = (self.class_weights, self.naive_error)
+        moved = (each if each is None else each.to(device) for each in further)
+        return Batch(self.x.to(device), self.lengths.to(device), self.targets.to(device), *moved)
 
 
 class Batches:
@@ -108,7 +110,13 @@ class Batches:
             targets = torch.from_numpy(np.where(padding_TB, 0, self._sequences.y[at_TB]))
         else:
             targets = self.targets(chosen)
-        return Batch(padded, torch.from_numpy(lengths), targets, self.class_weights)
+        of_each = targets, self.class_weights, self.naive_errors(chosen)
+        return Batch(padded, torch.from_numpy(lengths), *of_each)
+
+    def naive_errors(self, chosen: NDArray[np.int64]) -> Tensor | None:
+        """Return the errors in whose units mase is told of the chosen sequences, if it is."""
+        errors = self._sequences.naive_error
+        return None if errors is None else torch.from_numpy(errors[chosen])
 
     def lengths(self, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return how many steps of the chosen sequences are read."""

@@ -31,6 +31,8 @@ class Sequences:
     scaling: of the features as they are read, see `steps`; None leaves them as they are.
     y_scaling: mean and deviation of the targets as they are read, see `targets`; None as before.
     fill: [features] what is read for a missing value (NaN), before it is scaled; None: none is.
+    naive_error: [n] float32 in the units of y, above 0: what `mase` divides the error of each
+       sequence's forecast by; None where no metric asks for it.
     """
 
     x: NDArray[np.generic]
@@ -41,6 +43,7 @@ class Sequences:
     y_scaling: TargetScaling | None = None
     stepwise: bool = False
     fill: NDArray[np.float32] | None = None
+    naive_error: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -67,7 +70,9 @@ class Sequences:
     def chosen(self, chosen: NDArray[np.int64]) -> "Sequences":
         """Return some of the sequences, in that order; x is not copied."""
         y = self.y if self.y is None or self.stepwise else self.y[chosen]
-        return replace(self, lengths=self.lengths[chosen], y=y, at=self.starts[chosen])
+        error = None if self.naive_error is None else self.naive_error[chosen]
+        at, lengths = self.starts[chosen], self.lengths[chosen]
+        return replace(self, lengths=lengths, y=y, at=at, naive_error=error)
 
     def all_steps(self) -> NDArray[np.generic]:
         """Return the steps of all sequences, laid end to end, filled and scaled."""

@@ -217,7 +217,8 @@ class Cohort(Advancing):
         else:
             lengths = torch.from_numpy(batches.lengths(chosen_B))
             none, targets = torch.empty(int(lengths[0]), 0), batches.targets(chosen_B)
-            batch = Batch(none, lengths, targets, batches.class_weights)
+            of_each = targets, batches.class_weights, batches.naive_errors(chosen_B)
+            batch = Batch(none, lengths, *of_each)
         return SCORES[info.kind](self.members[i].model.readout(features), batch)
 
 

@@ -13,6 +13,7 @@ from spaces.kinds import TaskKind
 from spaces.tasks import TaskInfo
 from trainables.data.batches import Batch
 from trainables.training.examples import Examples
+from trainables.training.metrics import relative
 
 Array = NDArray[Any]
 #: Losses and, where there are classes, correct targets of each example of a batch, [B] each.
@@ -89,7 +90,8 @@ class ExampleScores:
         if correct_B is not None:
             self._correct[chosen_B] = correct_B.cpu().numpy()
         if self._by_part:
-            self._keep(chosen_B, outputs.float().cpu().numpy(), batch.targets.cpu().numpy(), batch)
+            told, targets = relative(outputs.float(), batch.targets, batch.naive_error)
+            self._keep(chosen_B, told.cpu().numpy(), targets.cpu().numpy(), batch)
 
     def _keep(
         self, chosen_B: NDArray[np.int64], outputs: Array, targets: Array, batch: Batch

@@ -6,7 +6,8 @@ A file of them is an .npz without pickles:
     correct  [n] int32, targets that were predicted; for tasks with classes alone
     count    [n] int32, targets of an example: 1, or the steps of its sequence
     outputs  [n, outputs] float32, and targets [n], or one for each step; of tasks that are decided
-             by a metric that needs all predictions at once (trainables.part_metrics)
+             by a metric that needs all predictions at once (trainables.part_metrics); where it is
+             mase, both are divided by each series' naive error
     unit     float64, of standardised targets: losses times its square are in the data's units
 
 Examples stand in the order of the part: the test part as loaded, or as it was dealt anew. They are
@@ -64,7 +65,7 @@ class Examples:
 
         None for a metric that is no mean over examples.
         """
-        if metric == "mae" and self.outputs is not None and self.targets is not None:
+        if metric in ("mae", "mase") and self.outputs is not None and self.targets is not None:
             targets = np.asarray(self.targets, np.float64).reshape(self.outputs.shape)
             return np.asarray(self.unit * np.abs(self.outputs - targets).mean(axis=-1))
         if metric not in _FORMULAS:

@@ -22,6 +22,7 @@ class Scored:
     predicted: tuple[Tensor, Tensor] | None = None  #: outputs and targets, one row each
     classes: bool = False  #: whether these targets are classes
     labels: bool = False  #: whether each of them is a label that is on or off
+    naive_error: Tensor | None = None  #: [B] of forecasts, where mase decides
 
     @property
     def correct(self) -> int | None:
@@ -74,7 +75,8 @@ def _next_step(outputs_TBO: Tensor, batch: Batch) -> Scored:
 def _regression(outputs_BO: Tensor, batch: Batch) -> Scored:
     targets = batch.targets.view_as(outputs_BO).to(outputs_BO.dtype)
     loss = functional.mse_loss(outputs_BO, targets, reduction="sum") / outputs_BO.shape[-1]
-    return Scored(loss, len(targets), (outputs_BO.detach(), targets))
+    predicted = outputs_BO.detach(), targets
+    return Scored(loss, len(targets), predicted, naive_error=batch.naive_error)
 
 
 #: Scores a batch: outputs [B, O] or [T, B, O] against the batch's targets.
@@ -104,7 +106,7 @@ class Totals:
         self._count += scored.count
         self._correct += scored.correct or 0
         if self._info.by_part and scored.predicted is not None:
-            self._predicted.append(scored.predicted)
+            self._predicted.append(relative(*scored.predicted, scored.naive_error))
 
     def metrics(self) -> dict[str, float]:
         """Return all metrics of the task over the batches so far, at least one."""
@@ -114,6 +116,14 @@ class Totals:
             outputs, targets = (torch.cat(parts) for parts in zip(*self._predicted, strict=True))
             found |= decided_by_part(self._info, outputs, targets, self._unit)
         return found
+
+
+def relative(outputs: Tensor, targets: Tensor, naive_error: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return outputs and targets [..., B, O] in units of naive errors [..., B], where there are."""
+    if naive_error is None:
+        return outputs, targets
+    unit = naive_error.unsqueeze(-1)
+    return outputs / unit, targets.view_as(outputs) / unit
 
 
 def decided_by_part(

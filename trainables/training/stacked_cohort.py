@@ -22,7 +22,7 @@ from trainables.layers.stacked_model import StackedModel
 from trainables.layers.stacked_scan import valid_steps
 from trainables.training.advancing import Advancing
 from trainables.training.measured_path import measured_path
-from trainables.training.metrics import decided_by_part
+from trainables.training.metrics import decided_by_part, relative
 from trainables.training.stacked_data import StackedData, on_device
 from trainables.training.stacked_scores import score
 from trainables.training.stacked_step import StackedStep
@@ -217,7 +217,8 @@ class StackedCohort(Advancing):
                     there = chosen >= 0
                     if info.stepwise:
                         there = valid_steps(lengths, outputs.shape[1])
-                    predicted.append((outputs, targets, there))
+                    told = relative(outputs, targets, data.naive_errors(chosen))
+                    predicted.append((*told, there))
         return (losses, correct, counts), predicted
 
     def _metrics(

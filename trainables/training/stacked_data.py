@@ -47,6 +47,8 @@ class StackedData:
         else:
             targets = [part.targets for part in parts if part.targets is not None]
             self._y = torch.from_numpy(np.concatenate(targets)).to(device) if targets else None
+        errors = [part.naive_error for part in parts if part.naive_error is not None]
+        self._errors = torch.from_numpy(np.concatenate(errors)).to(device) if errors else None
 
     def steps(self, chosen: NDArray[np.int64]) -> int:
         """Return to how many steps batches of these sequences are padded; -1 is none."""
@@ -68,6 +70,13 @@ class StackedData:
         if self._y is not None:
             return x, lengths, self._y[at]
         return x, lengths, self._x[at, 1 : steps + 1].transpose(1, 2).contiguous()
+
+    def naive_errors(self, chosen_KB: Tensor) -> Tensor | None:
+        """Return [K, B] in whose units mase is told; that of the first one where nobody is chosen.
+
+        None where no metric asks for it.
+        """
+        return None if self._errors is None else self._errors[chosen_KB.clamp(min=0)]
 
 
 _KEPT: weakref.WeakValueDictionary[tuple[tuple[int, ...], TaskKind, torch.device], StackedData] = (

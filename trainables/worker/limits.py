@@ -149,7 +149,8 @@ def _longest(sequences: Sequences, number: int) -> Sequences:
     starts, lengths = sequences.starts[chosen], sequences.lengths[chosen]
     steps = np.concatenate([np.arange(s, s + n) for s, n in zip(starts, lengths, strict=True)])
     y = None if sequences.targets is None else sequences.targets[chosen]
-    return Sequences(sequences.steps(steps), lengths, y)
+    errors = None if sequences.naive_error is None else sequences.naive_error[chosen]
+    return Sequences(sequences.steps(steps), lengths, y, naive_error=errors)
 
 
 def _key(config: TrialConfig, data: Data, meter: Meter) -> str:

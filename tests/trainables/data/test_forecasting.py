@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_trainings import small_config
+from small_trainings import points, small_config
 
 from spaces.errors import InputError
 from spaces.own_task import OwnData
@@ -16,6 +16,7 @@ from trainables.data.batches import Batches
 from trainables.data.redealing import check
 from trainables.data.sequences import Data
 from trainables.data.tasks import load
+from trainables.training.cohort import cohort_of
 from trainables.training.trainer import Training
 
 LENGTHS = (60, 45)
@@ -99,6 +100,43 @@ def test_naive_forecasts_are_what_the_definitions_say(tmp_path: Path) -> None:
         assert last.test["mse"] == pytest.approx((1 + 4 + 9) / 3, rel=1e-4)
         assert seasonal.test["mae"] == pytest.approx(4, rel=1e-4)
     assert [each.name for each in baselines(loaded(tmp_path))] == ["last-value"]
+
+
+@pytest.mark.parametrize("season", [None, 4])
+def test_mase_is_what_hyndman_and_koehler_say(season: int | None, tmp_path: Path) -> None:
+    """Each error in units of the naive error of its own series, in its training part."""
+    x = np.cumsum(np.random.default_rng(1).normal(size=(sum(LENGTHS), 1)), axis=0)
+    x[LENGTHS[0] :] *= 50
+    data = loaded(tmp_path, x, season=season, metric="mase")
+    training = Training(small_config(max_epochs=1), data, seed=1)
+    training.advance(1)
+    scaled = []
+    part = data.test
+    assert part.y is not None and part.y_scaling is not None
+    mean, deviation = part.y_scaling
+    errors = np.abs(_forecasts(training) * deviation + mean - part.y).mean(axis=1)
+    for start, error in zip(part.starts, errors, strict=True):
+        own = x[: LENGTHS[0], 0] if start < LENGTHS[0] else x[LENGTHS[0] :, 0]
+        known = own[: round(0.6 * len(own))]
+        lag = season or 1
+        scaled.append(error / np.abs(known[lag:] - known[:-lag]).mean())
+    assert training.evaluate("test")["mase"] == pytest.approx(np.mean(scaled), rel=1e-4)
+    _, examples = training.evaluate_examples("test")
+    np.testing.assert_allclose(examples.shares("mase"), scaled, rtol=1e-4)
+    alone, *cohort = (Training(small_config(max_epochs=2), data, seed=3) for _ in range(3))
+    alone.advance(2)
+    cohort_of(cohort).advance(2)
+    assert points(cohort[0]) == points(alone)
+    naive = baselines(data)[-1]
+    assert naive.test["mase"] > 0 and naive.test.keys() == {"mase", "loss", "mse"}
+
+
+def test_a_series_without_a_naive_error_has_no_mase(tmp_path: Path) -> None:
+    x = np.ones((sum(LENGTHS), 1))
+    x[: LENGTHS[0], 0] = np.arange(LENGTHS[0])
+    with pytest.raises(InputError, match="for mase the first 60% of a series must change"):
+        loaded(tmp_path, x, metric="mase")
+    assert loaded(tmp_path, x).test.naive_error is None
 
 
 def test_a_table_of_series_is_the_same_data(tmp_path: Path) -> None:

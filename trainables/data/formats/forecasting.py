@@ -34,14 +34,15 @@ def windows_of(
             raise InputError.of(f"{spec.data.file}: {part}", rule, "leave it out")
     window, horizon = spec.steps_read, spec.steps_ahead
     series_begin = np.cumsum(ragged.lengths) - ragged.lengths
+    by_mase = spec.chosen_metric.name == "mase"
+    naive = _naive_errors(spec, ragged, x, shares[0]) if by_mase else None
     parts = []
     for number, name in enumerate(NAMES):
-        begins = np.concatenate(
-            [
-                begin + _begins(consecutive(int(length), shares)[number], window, horizon)
-                for begin, length in zip(series_begin, ragged.lengths, strict=True)
-            ]
-        )
+        of_series = [
+            begin + _begins(consecutive(int(length), shares)[number], window, horizon)
+            for begin, length in zip(series_begin, ragged.lengths, strict=True)
+        ]
+        begins = np.concatenate(of_series)
         if len(begins) == 0:
             raise InputError.of(
                 ragged.places.whole("lengths"),
@@ -51,7 +52,8 @@ def windows_of(
             )
         last = begins[:, None] + window - 1
         y = x[last + np.arange(1, horizon + 1), 0] - x[last, 0]
-        parts.append(Sequences(x, np.full(len(begins), window), y, begins))
+        errors = None if naive is None else np.repeat(naive, list(map(len, of_series)))
+        parts.append(Sequences(x, np.full(len(begins), window), y, begins, naive_error=errors))
     dealing = Dealing("time", official_test=True, spec=spec)
     steps = tuple(range(1, horizon + 1))
     sizes = x.shape[1], horizon
@@ -70,6 +72,33 @@ def _begins(part: slice, window: int, horizon: int) -> NDArray[np.int64]:
     """Return where the windows of a part of one series begin in it."""
     first, last = max(part.start - window, 0), part.stop - horizon - window
     return np.arange(first, max(last + 1, first), dtype=np.int64)
+
+
+def _naive_errors(
+    spec: OwnData, ragged: Ragged, x: NDArray[np.generic], share: float
+) -> NDArray[np.float32]:
+    """Return the scale of mase of each series [n]: the mean error of its naive forecast.
+
+    Of one step ahead, over the series' training part: by the value before, or by that of a season
+    before (Hyndman & Koehler 2006, International Journal of Forecasting 22, equation 3.2). Raises
+    InputError where there is none, or where it is 0.
+    """
+    season, ends = spec.season or 1, np.cumsum(ragged.lengths)
+    found = np.zeros(len(ends), np.float32)
+    for at, (end, length) in enumerate(zip(ends, ragged.lengths, strict=True)):
+        known = x[end - length :][: consecutive(int(length), (share,))[0].stop, 0]
+        values = known.astype(np.float64)
+        errors = np.abs(values[season:] - values[:-season])
+        found[at] = errors.mean() if len(errors) else 0
+        if found[at] == 0:
+            raise InputError.of(
+                ragged.places.of("lengths", at),
+                f"for mase the first {share:.0%} of a series must change from one "
+                f"{'step' if season == 1 else 'season'} to the next; those of this one do not, or "
+                "are too few",
+                "leave the series out, or choose metric: mae",
+            )
+    return found
 
 
 def latest(series: Sequences, window: int) -> Sequences:
