@@ -41,6 +41,12 @@ VARIABLES = (
     Variable("GATESEARCH_CACHE", "gatesearch", Use.TAKEN, "folder of compiled cells"),
     Variable("GATESEARCH_ROOT", "gatesearch", Use.TAKEN, "folder of submitted jobs on a cluster"),
     Variable("GATESEARCH_SERVICE", "gatesearch", Use.TAKEN, "folder of what `up` has started"),
+    Variable(
+        "GATESEARCH_TRACKING_URI",
+        "gatesearch",
+        Use.CHECKED,
+        "MLflow server of jobs whose file names none: a cluster's own",
+    ),
     Variable("HOME", "gatesearch, Ray", Use.TAKEN, "where ~ is; ~/.cache, ~/.ray/auth_token"),
     Variable("PATH", "gatesearch", Use.TAKEN, "of jobs of a service, behind gatesearch's own"),
     Variable("XDG_CACHE_HOME", "gatesearch", Use.TAKEN, "in place of ~/.cache"),

@@ -55,8 +55,8 @@ OWNERS = {
     "plotly": ("search/report/",),
     "jinja2": ("search/report/template.py",),
     "psycopg2": ("search/journal/postgres",),
-    "boto3": ("trainables/checkpoints/s3.py",),
-    "botocore": ("trainables/checkpoints/s3.py",),
+    "boto3": ("trainables/checkpoints/s3.py", "deploy/buckets.py"),
+    "botocore": ("trainables/checkpoints/s3.py", "deploy/buckets.py"),
 }
 LIGHT_COMMANDS = (
     ["--help"],

@@ -64,11 +64,12 @@ class Mirror:
 def start_mirror(folder: Path, uri: str | None, driver_pid: int) -> Mirror:
     """Start a mirror that follows a job for as long as its driver lives, and return at once.
 
-    uri: http(s)://… of a server, or None for the SQLite database in the runs folder (the parent of
-    `folder`). User name and password come from MLFLOW_TRACKING_USERNAME and _PASSWORD or from
-    MLFLOW_TRACKING_TOKEN alone. Raises InputError for an unfit URI, or one that carries them.
+    uri: http(s)://… of a server, or None for that of $GATESEARCH_TRACKING_URI; where that is not
+    set, for the SQLite database in the runs folder (the parent of `folder`). User name and password
+    come from MLFLOW_TRACKING_USERNAME and _PASSWORD or from MLFLOW_TRACKING_TOKEN alone. Raises
+    InputError for an unfit URI, or one that carries them.
     """
-    check_uri(uri)
+    uri = _server_of(uri)
     command = _command(folder, uri, "--follow-pid", str(driver_pid))
     with os.fdopen(open_own(folder / LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab") as log:
         process = subprocess.Popen(
@@ -87,7 +88,7 @@ def mirror_once(folder: Path, uri: str | None) -> MirrorState:
     It runs in a process of its own, which works in the runs folder and has its own environment.
     Raises InputError if there is no job, the URI is unfit, or another mirror is at work.
     """
-    check_uri(uri)
+    uri = _server_of(uri)
     if not open_reader(folder).exists():
         remedy = "name a job that was run here, or give the folder of its runs with --root"
         raise InputError.of(str(folder), "the folder must have a job's journal", remedy)
@@ -106,11 +107,20 @@ def mirror_once(folder: Path, uri: str | None) -> MirrorState:
     return state
 
 
-def check_uri(uri: str | None) -> None:
+def _server_of(uri: str | None) -> str | None:
+    """Return where the runs of a job go that names `uri`, None for SQLite; see `start_mirror`."""
+    check_uri(uri)
+    if uri is not None or not (default := os.environ.get("GATESEARCH_TRACKING_URI")):
+        return uri
+    check_uri(default, "GATESEARCH_TRACKING_URI")
+    return default
+
+
+def check_uri(uri: str | None, place: str = "tracking.uri") -> None:
     """Raise InputError unless a mirror can write to that address."""
     fault = None if uri is None else url_fault(uri, "http", "https", "sqlite")
     if fault is not None:
-        raise InputError.of("tracking.uri", fault.rule, fault.remedy)
+        raise InputError.of(place, fault.rule, fault.remedy)
 
 
 def _command(folder: Path, uri: str | None, *more: str) -> list[str]:

@@ -239,6 +239,19 @@ def test_server_that_stays_away_ends_a_single_mirroring_with_its_reason(tmp_path
     assert "connection refused" in (state.error or "")
 
 
+def test_jobs_that_name_no_server_go_to_the_cluster_s_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = whole_job(tmp_path / "vowels")
+    monkeypatch.setenv("GATESEARCH_TRACKING_URI", nobody())
+    assert "connection refused" in (mirror_once(job.folder, None).error or "")
+    assert not (tmp_path / DATABASE).exists()
+    monkeypatch.setenv("GATESEARCH_TRACKING_URI", "http://me:secret@host:5000")
+    with pytest.raises(InputError, match="GATESEARCH_TRACKING_URI") as refused:
+        mirror_once(job.folder, None)
+    assert "secret" not in str(refused.value)
+
+
 def test_server_that_never_answers_holds_up_no_driver(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent, driver() as process:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
