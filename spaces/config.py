@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from spaces import class_weights as weights
 from spaces.hyperparameters import (
     HYPERPARAMETERS,
-    ClassWeights,
     ForgetBias,
     Optimizer,
     Precision,
@@ -60,7 +60,14 @@ class TrialConfig(BaseModel):
     decay_after: Annotated[int, _bounds("decay_after")] = _default("decay_after")
     decay_factor: Annotated[float, _bounds("decay_factor")] = _default("decay_factor")
     patience: Annotated[int | None, _bounds("patience")] = _default("patience")
-    class_weights: ClassWeights | None = _default("class_weights")
+    class_weights: str | None = _default("class_weights")  #: as spaces.class_weights.canonical
+
+    @field_validator("class_weights")
+    @classmethod
+    def _check_class_weights(cls, value: str | None) -> str | None:
+        if value is not None and weights.canonical(value) != value:
+            raise ValueError(f"class_weights must be {weights.FORMS}, or null")
+        return value
 
 
 #: Fields that a stored configuration may lack: those that have a default.

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from spaces import class_weights
 from spaces.fields import Fault, refusal
 from spaces.text import bracketed, listed, nearest, show, suggestion, unquoted
 
@@ -63,13 +64,13 @@ def values(domain: Domain) -> tuple[Value, ...] | range:
     raise ValueError(f"{domain} is continuous")
 
 
-def plain(domain: Domain) -> Any:
-    """Return a domain as it stands in a job file."""
+def plain(domain: Domain, rule: "Rule | None" = None) -> Any:
+    """Return a domain under a rule as it stands in a job file."""
     match domain:
         case Fixed(value):
-            return value
+            return value if rule is None else rule.written(value)
         case Choices(chosen):
-            return {"choices": list(chosen)}
+            return {"choices": list(chosen if rule is None else map(rule.written, chosen))}
         case Range(low, high, log):
             return {"low": low, "high": high, "log": log}
 
@@ -97,7 +98,7 @@ class Rule:
     names: the values of a name. nullable: null is a value too (and means off).
     """
 
-    kind: Literal["integer", "number", "flag", "name"]
+    kind: Literal["integer", "number", "flag", "name", "weights"]
     at_least: int | None = None
     above: int | None = None
     below: int | None = None
@@ -115,6 +116,8 @@ class Rule:
             return "true or false"
         if self.kind == "name":
             return listed([*self.names, *["null"] * self.nullable], "or")
+        if self.kind == "weights":
+            return f"{class_weights.FORMS}, or null"
         text = "a whole number" if self.kind == "integer" else "a number"
         bounds = []
         if self.at_least is not None:
@@ -139,11 +142,19 @@ class Rule:
             checked = value
         elif self.ordered and isinstance(value, int | float) and not isinstance(value, bool):
             checked = self._number(value)
+        elif self.kind == "weights":
+            checked = class_weights.canonical(value)
         if checked is None:
             raise refusal(
                 [Fault(f"must be {self.text()}, not {show(value)}", self._remedy(value, alone))]
             )
         return checked
+
+    def written(self, value: Value) -> Any:
+        """Return a checked value as a job file has it."""
+        if self.kind == "weights" and isinstance(value, str):
+            return class_weights.written(value)
+        return value
 
     def _number(self, value: int | float) -> int | float | None:
         if isinstance(value, float) and not math.isfinite(value):
@@ -166,7 +177,7 @@ class Rule:
         number = unquoted(value) if self.ordered else None
         if number is not None:
             return f"write it without quotes: {number}"
-        if alone and isinstance(value, list):
+        if alone and isinstance(value, list) and self.kind != "weights":
             return f"for several values write {{choices: {bracketed(value)}}}"
         forms = ", or {low: …, high: …}" if alone and self.ordered else ""
         return f"write {self.text()}{forms}"
@@ -177,6 +188,11 @@ class Rule:
             return {"type": "boolean"}
         if self.kind == "name":
             return {"enum": [*self.names, *[None] * self.nullable]}
+        if self.kind == "weights":
+            number = {"type": "number", "exclusiveMinimum": 0}
+            mapping = {"type": "object", "additionalProperties": number, "minProperties": 1}
+            several = {"type": "array", "items": number, "minItems": 1}
+            return {"anyOf": [{"enum": [class_weights.BALANCED, None]}, mapping, several]}
         bounds = {"minimum": self.at_least, "exclusiveMinimum": self.above}
         found = {**bounds, "exclusiveMaximum": self.below}
         number = {"type": self.kind, **{k: v for k, v in found.items() if v is not None}}
@@ -211,7 +227,9 @@ class DomainKey:
     ) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(
             lambda written: read(self.rule, written),
-            serialization=core_schema.plain_serializer_function_ser_schema(plain),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda domain: plain(domain, self.rule)
+            ),
         )
 
     def __get_pydantic_json_schema__(
@@ -229,7 +247,10 @@ class ValueKey:
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(self.rule.check)
+        return core_schema.no_info_plain_validator_function(
+            self.rule.check,
+            serialization=core_schema.plain_serializer_function_ser_schema(self.rule.written),
+        )
 
     def __get_pydantic_json_schema__(
         self, core: CoreSchema, handler: GetJsonSchemaHandler
@@ -243,7 +264,7 @@ _MEANT = {"min": "low", "max": "high", "values": "choices", "options": "choices"
 def read(rule: Rule, written: Any) -> Domain:
     """Return the domain that a job file's value means. Raises a refusal with all its faults."""
     if isinstance(written, Fixed | Choices | Range):
-        written = plain(written)
+        written = plain(written, rule)
     if not isinstance(written, dict):
         return Fixed(rule.check(written, alone=True))
     known = ("low", "high", "log", "choices") if rule.ordered else ("choices",)

@@ -18,7 +18,6 @@ Precision = Literal["float32", "tf32", "bf16"]
 ForgetBias = Literal["default", "zero", "one", "chrono"]
 RecurrentInit = Literal["orthogonal", "xavier"]
 Schedule = Literal["constant", "cosine", "step", "plateau"]
-ClassWeights = Literal["balanced"]
 
 
 class CellTraits(Protocol):
@@ -282,8 +281,9 @@ _TABLE = (
     # Of the training loss alone: what is evaluated weighs all targets alike.
     Hyperparameter(
         "class_weights",
-        "How much each class counts in training: balanced (rare ones more), or null (all alike).",
-        Rule("name", names=get_args(ClassWeights), nullable=True),
+        "How much each class counts in training: balanced (rare ones more), a number for each as "
+        "{CLASS: 2, …} (others 1) or in a list, or null (all alike).",
+        Rule("weights", nullable=True),
         default=None,
         training=True,
     ),

@@ -88,4 +88,5 @@ class Space(_Keys):
 def plain_space(domains: Mapping[str, Domain], budget: ParameterBudget | None) -> dict[str, Any]:
     """Return domains and a budget as they stand in a job file."""
     size = {"parameters": budget.model_dump()} if budget else {}
-    return {**{key: plain(domain) for key, domain in domains.items()}, **size}
+    rules = {row.name: row.rule for row in _SEARCHABLE}
+    return {**{key: plain(domain, rules.get(key)) for key, domain in domains.items()}, **size}

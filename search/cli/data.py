@@ -12,6 +12,7 @@ from search.cli.options import AsJson, user_path
 from search.cli.terminal import Terminal, print_json, print_note, print_text
 from spaces.errors import InputError
 from spaces.kinds import TaskKind
+from spaces.own_data import several
 from spaces.text import named
 
 if TYPE_CHECKING:
@@ -31,11 +32,17 @@ DataFile = Annotated[
 ]
 Id = Annotated[str | None, typer.Option("--id", help="Column: the sequence of each row.")]
 Time = Annotated[str | None, typer.Option(help="Column: the order of rows in a sequence.")]
-Target = Annotated[str | None, typer.Option(help="Column: what is predicted.")]
+Target = Annotated[
+    str | None, typer.Option(help="Column: what is predicted; several with commas between them.")
+]
 Split = Annotated[str | None, typer.Option(help="Column: train, validation or test.")]
 Group = Annotated[str | None, typer.Option(help="Column: what stays in one part together.")]
 Features = Annotated[
     str | None, typer.Option(help="Columns that a model reads, with commas between them.")
+]
+Test = Annotated[
+    Path | None,
+    typer.Option(help="A second file, whose sequences are the test part.", parser=user_path),
 ]
 Kind = Annotated[TaskKind | None, typer.Option(help="What is predicted; found by default.")]
 
@@ -49,6 +56,7 @@ def inspect(
     split: Split = None,
     group: Group = None,
     features: Features = None,
+    test: Test = None,
     kind: Kind = None,
     as_json: AsJson = False,
 ) -> None:
@@ -57,13 +65,14 @@ def inspect(
     Example: gatesearch inspect pumps.csv
     """
     parts = {"id": id_, "time": time, "target": target, "split": split, "group": group}
-    found = _inspected(data, str(data), parts, features, kind)
+    found = _inspected(data, None, parts, features, kind, test)
     if as_json:
         print_json(found.as_dict())
         return
     _print(found)
     if not found.refusals:
-        print_text(f"Next: gatesearch init {shlex.quote(str(data))} --out job.yaml")
+        second = [] if test is None else ["--test", str(test)]
+        print_text(f"Next: gatesearch init {shlex.join([str(data), *second])} --out job.yaml")
 
 
 @app.command()
@@ -79,6 +88,7 @@ def init(
     split: Split = None,
     group: Group = None,
     features: Features = None,
+    test: Test = None,
     kind: Kind = None,
 ) -> None:
     """Write a job file for your own data, ready to run.
@@ -94,9 +104,8 @@ def init(
         raise InputError.of("--out", f"{out} must not exist yet", "name another file, or remove it")
     if not folder.is_dir():
         raise InputError.of("--out", f"the folder {folder} must exist", "make it, or name another")
-    file = os.path.relpath(data.resolve(), folder.resolve())
     parts = {"id": id_, "time": time, "target": target, "split": split, "group": group}
-    found = _inspected(data, file, parts, features, kind)
+    found = _inspected(data, folder, parts, features, kind, test)
     if found.refusals:
         raise InputError(found.refusals)
     text = draft(found, name or data.stem)
@@ -113,19 +122,31 @@ def init(
 
 def _inspected(
     data: Path,
-    file: str,
+    folder: Path | None,
     parts: dict[str, str | None],
     features: str | None,
     kind: TaskKind | None,
+    test: Path | None,
 ) -> "Inspection":
+    """Return what is in a file. folder: that of a job file, whose paths start there."""
     from trainables.data.inspection import source
-    from trainables.data.inspection.findings import inspect
+    from trainables.data.inspection.findings import TestFile, inspect
     from trainables.data.inspection.roles import find_roles
+
+    def written(path: Path) -> str:
+        return str(path) if folder is None else os.path.relpath(path.resolve(), folder.resolve())
 
     table, given = source.read(data)
     given |= {role: name for role, name in parts.items() if name is not None}
-    names = None if features is None else tuple(name.strip() for name in features.split(","))
-    return inspect(data, file, table, find_roles(table, given, names, kind))
+    if (target := parts["target"]) is not None and target not in table.columns:
+        given["target"] = _split(target) if "," in target else target
+    roles = find_roles(table, given, None if features is None else _split(features), kind)
+    second = None if test is None else TestFile(test, written(test), source.read(test)[0])
+    return inspect(data, written(data), table, roles, second)
+
+
+def _split(names: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in names.split(","))
 
 
 def _print(found: "Inspection") -> None:
@@ -137,8 +158,14 @@ def _print(found: "Inspection") -> None:
     sequences = plural(found.sequences, "sequence")
     facts = [f"{found.file}: {sequences} of {steps} ({plural(found.rows, 'row')})"]
     facts.append(f"taken for {found.roles.kind}")
-    facts += [f"{role:8} {named(name)}" for role, name in found.roles.parts.items()]
-    for title, counts in (("classes", found.classes), ("parts", found.parts)):
+    facts += [
+        f"{role:8} {', '.join(map(named, several(names)))}"
+        for role, names in found.roles.parts.items()
+    ]
+    if found.test is not None:
+        facts.append(f"test     {found.test}: {plural(found.tested or 0, 'sequence')}")
+    classes = "labels" if found.roles.kind == "multi-label" else "classes"
+    for title, counts in ((classes, found.classes), ("parts", found.parts)):
         if counts:
             shown = [f"{named(name)} {number}" for name, number in list(counts.items())[:12]]
             facts.append(f"{title:8} {', '.join(shown)}{', …' * (len(counts) > 12)}")

@@ -7,6 +7,7 @@ from search.job.spec import JobSpec
 from search.job.yaml_text import write
 from search.journal.trial import TrialResult
 from search.results.read import Results
+from spaces import class_weights
 from spaces.cells import find
 from spaces.hyperparameters import DEFAULTS, HYPERPARAMETERS
 from spaces.own_task import OwnData
@@ -23,6 +24,7 @@ def job_file(results: Results, trial: TrialResult, best_epoch: int) -> str:
     training = {
         row.name: getattr(config, row.name) for row in HYPERPARAMETERS.values() if row.training
     }
+    training["class_weights"] = class_weights.written(config.class_weights)
     content: dict[str, Any] = {
         "name": f"{job.name[:40]}-{trial.arm[:14]}-{trial.number}"[:63],
         "task": _task(results),

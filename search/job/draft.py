@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 from search.job.yaml_text import scalar
-from spaces.own_data import ROLES, Label
+from spaces.own_data import ROLES, Label, OneOrMore
 from spaces.text import named, printable
 from trainables.data.inspection.findings import Inspection
 
@@ -16,6 +16,7 @@ _WHAT = {
     "split": "who is for training, validation and test",
     "group": "sequences of one group stay in one part",
 }
+_AHEAD = "steps ahead; a model reads twice as many, or window: N"
 _GAPS = "some lack: their last values; or mean, or mask"
 _MOST_SHOWN = 8  # classes and columns that a comment names
 
@@ -25,6 +26,7 @@ def draft(found: Inspection, name: str) -> str:
 
     name: what the job is to be called; it becomes a valid name.
     """
+    horizon = found.task.horizon
     lines = [
         *_comments(_summary(found)),
         *_comments(f"mind: {warning}" for warning in found.warnings),
@@ -32,6 +34,7 @@ def draft(found: Inspection, name: str) -> str:
         "",
         "task:",
         _line(f"  kind: {found.roles.kind}", _target(found)),
+        *([_line(f"  horizon: {horizon}", _AHEAD)] if horizon is not None else []),
         *_data(found),
         "",
         _line("arms: [lstm, gru]", "what is compared; `gatesearch cells` lists more"),
@@ -45,7 +48,9 @@ def draft(found: Inspection, name: str) -> str:
         _line("training: {batch_size: 32, max_epochs: 27}", "more epochs for slow learners"),
         _line("search: {trials: 12, seed: 0}", "of each arm"),
         _line("confirm:", "the best of each arm again, for the verdict"),
-        _line("  design: splits", "each time on other training and validation data"),
+        _line("  design: splits", "each time on other training and validation data")
+        if horizon is None
+        else _line("  design: seeds", "each time with a fresh seed: parts follow time"),
         _line("  replicates: auto", "until the arms are told apart"),
         _line("  max_replicates: 40", "but no more than these"),
     ]
@@ -67,11 +72,15 @@ def _summary(found: Inspection) -> list[str]:
 
 
 def _target(found: Inspection) -> str:
-    if found.roles.kind == "classification":
-        return f"{len(found.classes)} classes: {_some(found.classes)}"
+    if found.classes:
+        what = "labels" if found.roles.kind == "multi-label" else "classes"
+        each = " of steps" if found.roles.kind == "tagging" else ""
+        return f"{len(found.classes)} {what}{each}: {_some(found.classes)}"
+    if len(found.roles.targets) > 1:
+        return f"{len(found.roles.targets)} numbers for each sequence"
     return {
-        "tagging": "a class for each step",
         "regression": "a number for each sequence",
+        "forecasting": "the next values of each series",
         "next-token": "the next symbol at every step",
         "next-step": "the next frame of zeros and ones",
     }[found.roles.kind]
@@ -79,20 +88,25 @@ def _target(found: Inspection) -> str:
 
 def _data(found: Inspection) -> list[str]:
     data = found.task.data
-    gaps = [_line(f"    missing: {data.missing}", _GAPS)] if data.missing != "refuse" else []
-    if data.features is None and gaps:
-        return ["  data:", f"    file: {scalar(found.file)}", *gaps]
-    if data.features is None:
-        return [f"  data: {scalar(found.file)}"]
-    lines = ["  data:", f"    file: {scalar(found.file)}"]
-    parts = {role: name for role in ROLES if (name := getattr(data, role)) is not None}
+    parts = {role: names for role in ROLES if (names := getattr(data, role)) is not None}
+    lines = [f"    file: {scalar(found.file)}"]
+    if found.test is not None:
+        lines.append(_line(f"    test: {scalar(found.test)}", f"{found.tested} sequences"))
     for role in ("id", "time"):
         if role in parts:
-            lines.append(_line(f"    {role}: {scalar(parts.pop(role))}", _WHAT[role]))
-    features = ", ".join(map(scalar, found.roles.features))
-    lines.append(_line(f"    features: [{features}]", "what a model reads"))
-    lines += [_line(f"    {role}: {scalar(column)}", _WHAT[role]) for role, column in parts.items()]
-    return lines + gaps
+            lines.append(_line(f"    {role}: {_names(parts.pop(role))}", _WHAT[role]))
+    if data.features is not None:
+        lines.append(_line(f"    features: {_names(data.features)}", "what a model reads"))
+    lines += [_line(f"    {role}: {_names(name)}", _WHAT[role]) for role, name in parts.items()]
+    if data.missing != "refuse":
+        lines.append(_line(f"    missing: {data.missing}", _GAPS))
+    return ["  data:", *lines] if len(lines) > 1 else [f"  data: {scalar(found.file)}"]
+
+
+def _names(columns: OneOrMore) -> str:
+    if isinstance(columns, str):
+        return scalar(columns)
+    return f"[{', '.join(map(scalar, columns))}]"
 
 
 def _some(names: Iterable[Label]) -> str:

@@ -7,10 +7,12 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from search.job.samplers import SAMPLERS
+from spaces import class_weights
 from spaces.arms import Arm
-from spaces.domains import Choices, Fixed, Range
+from spaces.domains import Choices, Domain, Fixed, Range, values
 from spaces.fields import Fault
 from spaces.min_size import largest_values, smallest
+from spaces.tasks import TaskInfo
 from spaces.text import listed, readable, show
 
 #: What a parameter takes while it is trained, at least: itself and its gradient in float32.
@@ -18,6 +20,19 @@ BYTES_A_PARAMETER = 8
 BYTES_A_LAYER = 4_000  #: what the objects of a layer take, at least
 
 _PLACE = ("sampler",)  # below the section `search`
+
+
+def weights_faults(weights: Domain, info: TaskInfo) -> list[Fault]:
+    """Return why weights of classes do not fit a task; paths start at `class_weights`."""
+    faults = []
+    for value in values(weights):
+        try:
+            if isinstance(value, str):
+                class_weights.figures(value, info.labels, info.outputs)
+        except ValueError as error:
+            remedy = "name classes as the data does, or write balanced"
+            faults.append(Fault(str(error), remedy, ("class_weights",)))
+    return faults
 
 
 def sampler_faults(

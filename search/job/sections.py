@@ -34,7 +34,6 @@ from spaces.hyperparameters import (
     FIXED_BY_TRAINING,
     HYPERPARAMETERS,
     NUMERIC_DEFAULTS,
-    ClassWeights,
 )
 from spaces.space import Space, plain_space
 from spaces.tasks import TaskSpec
@@ -63,7 +62,7 @@ class TrainingSection(_TrainingKeys):
 
     if TYPE_CHECKING:
         max_epochs: int
-        class_weights: ClassWeights | None
+        class_weights: str | None
 
     seed: Integer | None = Field(
         None, ge=0, description="Training seed of every trial; null derives one for each."

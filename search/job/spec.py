@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from search.job.confirm_section import ConfirmSection
-from search.job.feasibility import limit_faults, memory_fault
+from search.job.feasibility import limit_faults, memory_fault, weights_faults
 from search.job.messages import problem_of, problems_of
 from search.job.origin import base_of, without_origin
 from search.job.resources_section import ResourcesSection
@@ -23,6 +23,7 @@ from search.job.start_section import start_limit_faults
 from search.job.yaml_lines import Source, parse, read_text
 from search.job.yaml_text import write
 from spaces.arms import Arm
+from spaces.domains import Fixed
 from spaces.errors import InputError
 from spaces.fields import Fault
 from spaces.hyperparameters import UNSEARCHED
@@ -160,11 +161,26 @@ class JobSpec:
     def check(self, info: TaskInfo) -> "JobSpec":
         """Return the job with its arms bound to the task's sizes, which budgets of parameters need.
 
-        Raises InputError for combinations of a space that cannot meet their budget, and for arms
-        or configurations to start from all of whose models are over the limit of parameters.
+        Raises InputError for weights of classes that the task does not have, for combinations of a
+        space that cannot meet their budget, and for arms or configurations to start from all of
+        whose models are over the limit of parameters.
         """
         arms = tuple(arm.bind(info.inputs, info.outputs) for arm in self.arms)
-        faults = [
+        if self.training.class_weights is not None:
+            faults = weights_faults(Fixed(self.training.class_weights), info)
+            faults = [fault.below("training") for fault in faults]
+        else:
+            faults = [
+                fault
+                for number, arm in enumerate(arms)
+                for fault in place_faults(
+                    self._file.arms[number],
+                    number,
+                    self._file.space,
+                    weights_faults(arm.space["class_weights"], info),
+                )
+            ]
+        faults += [
             fault
             for number, arm in enumerate(arms)
             for fault in place_faults(

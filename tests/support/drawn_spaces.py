@@ -5,6 +5,7 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from spaces import class_weights
 from spaces.cells import CELLS, families, variants
 from spaces.hyperparameters import HYPERPARAMETERS, Hyperparameter
 
@@ -50,6 +51,11 @@ def values(row: Hyperparameter) -> st.SearchStrategy[Any]:
         return st.booleans()
     if rule.kind == "name":
         return st.sampled_from(rule.names)
+    if rule.kind == "weights":
+        figures = st.floats(0.1, 9)
+        mappings = st.dictionaries(st.text("abc1", min_size=1), figures, min_size=1, max_size=3)
+        written = st.one_of(mappings, st.lists(figures, min_size=1, max_size=3))
+        return st.just("balanced") | written.map(class_weights.canonical)
     if rule.kind == "integer":
         return st.integers(rule.at_least, 512)
     low = 1e-6 if rule.at_least is None else rule.at_least

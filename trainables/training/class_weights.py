@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spaces.class_weights import figures
 from spaces.config import TrialConfig
 from trainables.data.sequences import Data
 
@@ -12,10 +13,15 @@ def class_weights(config: TrialConfig, data: Data) -> Tensor | None:
     """Return the weights [classes] float32, or None where all count the same.
 
     balanced: n / (classes * n_class) over the training part, as scikit-learn has it: the mean over
-    its targets is 1. A class without targets there has weight 1, which is never used.
+    its targets is 1. A class without targets there has weight 1, which is never used. Given figures
+    are taken as they are, so that the scale of the loss is theirs. Raises ValueError where they do
+    not fit the task's classes.
     """
     if config.class_weights is None:
         return None
+    given = figures(config.class_weights, data.info.labels, data.info.outputs)
+    if given is not None:
+        return torch.tensor(given, dtype=torch.float32)
     y = data.train.step_targets() if data.train.stepwise else data.train.y
     assert y is not None
     counts = np.bincount(y.astype(np.int64), minlength=data.info.outputs)

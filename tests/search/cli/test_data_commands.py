@@ -190,7 +190,15 @@ def test_odd_names_of_columns_come_through_whole(
     assert JobSpec.load(tmp_path / "job.yaml").arms and shown["name"] == "a-b"
 
 
-@pytest.mark.parametrize("y", [np.zeros((4, 3), int), np.array(["up"] * 8)])
-def test_targets_of_other_kinds_have_job_files_by_hand(y: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("y", "rule"),
+    [
+        (np.zeros((4, 1)), "y must be [n, labels]"),
+        (np.zeros(8), "y must be [n]"),
+        (np.array([["a", "b"]] * 4), "multi-label targets must be numbers"),
+        (np.zeros((4, 2, 2)), "y must be [n]"),
+    ],
+)
+def test_targets_of_no_kind_are_refused(y: Any, rule: str, tmp_path: Path) -> None:
     np.savez(tmp_path / "own.npz", x=np.zeros((8, 2)), lengths=[2] * 4, y=y)
-    refused(lambda: inspect(tmp_path / "own.npz"), "own.npz: y: y must be [n]", "by hand")
+    refused(lambda: inspect(tmp_path / "own.npz"), "own.npz: y: ", rule, "remedy")

@@ -9,6 +9,8 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 from small_trainings import small_config
 
+from spaces.class_weights import canonical
+from spaces.config import TrialConfig
 from trainables.data.sequences import Data
 from trainables.layers.model import Model
 from trainables.training.class_weights import class_weights
@@ -70,3 +72,31 @@ def test_stacked_scores_weigh_classes_as_one_model_s_do(make_data: Any) -> None:
     )
     expected = torch.nn.functional.cross_entropy(outputs, batch.targets, weights, reduction="sum")
     torch.testing.assert_close(found.losses[0], expected)
+
+
+@pytest.mark.parametrize("given", [{"up": 3, "down": 0.5}, {"up": 3}, [0.5, 3]])
+def test_given_figures_are_those_of_the_classes_in_their_order(given: Any, make_data: Any) -> None:
+    data = rare(make_data())
+    data = replace(data, info=replace(data.info, labels=("down", "up")))
+    weights = class_weights(small_config(class_weights=canonical(given)), data)
+    assert weights is not None
+    expected = [1.0 if given == {"up": 3} else 0.5, 3.0]
+    assert weights.tolist() == expected
+
+
+def test_given_figures_train_as_balanced_ones_of_the_same_size_do(make_data: Any) -> None:
+    data = rare(make_data())
+    balanced = class_weights(BALANCED, data)
+    assert balanced is not None
+    same = small_config(class_weights=canonical(balanced.tolist()))
+    trained = [Training(config, data, seed=3) for config in (BALANCED, same)]
+    for training in trained:
+        training.advance(1)
+    assert torch.equal(trained[0].weights, trained[1].weights)
+
+
+@pytest.mark.parametrize("text", ["heavy", "{}", "[0.0]", '{"a": 2}', "[1, 2]"])
+def test_a_configuration_takes_weights_in_one_form_alone(text: str) -> None:
+    plain = small_config().model_dump()
+    with pytest.raises(ValueError, match="class_weights must be balanced"):
+        TrialConfig(**{**plain, "class_weights": text})

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from spaces.errors import InputError
 from spaces.kinds import TaskKind, is_causal
-from spaces.own_data import FILE, FOLDER, TABLES, DataSection
+from spaces.own_data import FILE, FOLDER, TABLES, DataSection, OneOrMore
 from spaces.tasks import TaskInfo
 from spaces.text import listed, named
 from trainables.data.formats import csv_table, long_form, parquet_table, wav
@@ -93,7 +93,7 @@ def holds_sounds(path: Path) -> bool:
     return _files(path, path.name)[1] == ".wav"
 
 
-def read_table(path: Path) -> tuple[Table, dict[str, str]]:
+def read_table(path: Path) -> tuple[Table, dict[str, OneOrMore]]:
     """Return all columns of a folder of tables, and by role those whose part is known.
 
     Raises InputError.

@@ -124,7 +124,7 @@ def read_new(path: Path, info: TaskInfo) -> Ragged:
 def read_any(path: Path) -> tuple[dict[str, Array], NDArray[np.int64]]:
     """Return the arrays of a file whose task is not known yet, and its lengths. Raises InputError.
 
-    x is [steps] or [steps, features]; y, split and group are [n], where they are there.
+    x is [steps] or [steps, features]; y is [n], [n, targets] or [steps]; split and group are [n].
     """
     place = path.name
     arrays = read_arrays(path, place, ("x", "lengths"), optional=("y", "split", "group"))
@@ -136,13 +136,14 @@ def lengths_of(arrays: Mapping[str, Array], place: str) -> NDArray[np.int64]:
     lengths = _lengths(arrays["lengths"], len(np.atleast_1d(arrays["x"])), place)
     if arrays["x"].ndim != 1 or arrays["x"].dtype.kind not in "iu":
         _check_steps(arrays["x"], "classification", place)
-    y, n = arrays.get("y"), len(lengths)
-    if y is not None and (y.ndim > 1 or y.shape == arrays["x"].shape[:1] != (n,)):
-        rule = f"y must be [n], one for each of the {n} sequences, to be looked at; this is "
-        remedy = "write the job file by hand for tagging, multi-label and several targets: "
-        remedy += "see the README, Your own data"
-        raise InputError.of(f"{place}: y", rule + _description(y), remedy)
-    for name in ("y", "split", "group"):
+    y, n, steps = arrays.get("y"), len(lengths), len(arrays["x"])
+    if y is not None and y.ndim == 1 and len(y) == steps != n and y.dtype.kind in "iubUS":
+        _check_targets(y, steps, "tagging", place)
+    elif y is not None and y.ndim == 2:
+        _check_targets(y, n, "multi-label", place)
+    elif y is not None:
+        _per_sequence("y", arrays, n, "fiubUS", "correct y", place)
+    for name in ("split", "group"):
         if name in arrays:
             _per_sequence(name, arrays, n, "fiubUS", f"correct {name}", place)
     return lengths

@@ -7,16 +7,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from spaces.errors import InputError, Problem
 from spaces.kinds import predicts_itself
-from spaces.own_data import FILE, FOLDER, DataSection, Missing
+from spaces.own_data import FILE, FOLDER, DataSection, Missing, several
 from spaces.own_task import OwnData
 from trainables.data.formats import own
-from trainables.data.formats.table import Column, Table
+from trainables.data.formats.table import Column, Table, check_names
 from trainables.data.inspection import pitfalls
 from trainables.data.inspection.roles import Roles, sequence_of_rows
 
+#: Steps ahead that a first job forecasts, at most, and the share of a series that they may be.
+MOST_AHEAD, LEAST_HORIZONS = 12, 15
 BOTH = (FILE, FOLDER)  #: columns of a folder that no job file names
 
 
@@ -47,21 +50,20 @@ class Inspection:
     roles: Roles
     sequences: int
     lengths: tuple[int, int, int]  #: least, median, greatest
-    features: tuple[FeatureFigures, ...]
+    features: tuple[FeatureFigures, ...]  #: of forecasting with what is forecast, first
     left_out: tuple[str, ...]  #: columns that play no part
-    classes: dict[str, int]  #: sequences of each class
+    classes: dict[str, int]  #: sequences of each class or with each label; of tagging, steps
     parts: dict[str, int]  #: sequences of each part of the user's split
     warnings: tuple[str, ...]
     refusals: tuple[Problem, ...]  #: why a job with this data would be refused
+    test: str | None = None  #: a second file, whose sequences are the test part
+    tested: int | None = None  #: its sequences
 
     @property
     def task(self) -> OwnData:
         """The task of a job file, with the file as it was given."""
-        return task_of(self.file, self.roles, self._missing)
-
-    @property
-    def _missing(self) -> Missing:
-        return missing_of(self.features, self.roles)
+        missing = missing_of(self.features, self.roles)
+        return task_of(self.file, self.roles, missing, self.test, horizon_of(self.lengths[2]))
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as plain JSON types."""
@@ -72,6 +74,8 @@ class Inspection:
             "rows": self.rows,
             "sequences": self.sequences,
             "lengths": {"least": low, "median": median, "greatest": high},
+            "test": self.test,
+            "test_sequences": self.tested,
             "columns": dict(self.roles.parts),
             "features": [{**asdict(f), "constant": f.constant} for f in self.features],
             "left_out": list(self.left_out),
@@ -82,16 +86,35 @@ class Inspection:
         }
 
 
-def inspect(path: Path, file: str, table: Table, roles: Roles) -> Inspection:
+@dataclass(frozen=True)
+class TestFile:
+    """A second file, whose sequences are the test part. file: as a job file is to have it."""
+
+    path: Path
+    file: str
+    table: Table
+
+
+def inspect(
+    path: Path, file: str, table: Table, roles: Roles, test: TestFile | None = None
+) -> Inspection:
     """Return what is in a table. file: its path as a job file is to have it.
 
     Raises InputError where the parts of columns fit no job.
     """
-    sequence_R = sequence_of_rows(table, roles.parts.get("id"))
+    sequence_R = sequence_of_rows(table, roles.one("id"))
     lengths = np.bincount(sequence_R)
     _, begins = np.unique(sequence_R, return_index=True)
-    features = tuple(_figures(table.columns[name]) for name in roles.features)
-    taken = {*roles.features, *roles.parts.values()}
+    read = roles.features
+    if roles.kind == "forecasting":
+        read = (*roles.targets, *(name for name in read if name not in roles.targets))
+    features = tuple(_figures(table.columns[name]) for name in read)
+    taken = {*read, *(n for names in roles.parts.values() for n in several(names))}
+    tested = None
+    if test is not None:
+        wanted = [n for n in (*read, roles.one("id"), roles.one("time")) if n is not None]
+        check_names(list(test.table.columns), wanted, test.table.place)
+        tested = int(sequence_of_rows(test.table, roles.one("id")).max()) + 1
     return Inspection(
         file=file,
         rows=table.rows,
@@ -100,16 +123,26 @@ def inspect(path: Path, file: str, table: Table, roles: Roles) -> Inspection:
         lengths=(int(lengths.min()), int(np.median(lengths)), int(lengths.max())),
         features=features,
         left_out=tuple(name for name in table.columns if name not in taken),
-        classes=_counts(table, roles, "target", begins) if roles.kind == "classification" else {},
-        parts=_counts(table, roles, "split", begins),
+        classes=_classes(table, roles, begins),
+        parts=_counts(table, roles.one("split"), begins),
         warnings=(
             *pitfalls.leakage(table, roles, sequence_R),
+            *(() if test is None else pitfalls.of_test_file(table, test.table, roles)),
             *_of_features(features),
             *pitfalls.of_time(table, roles, sequence_R),
-            *pitfalls.too_little(table, roles, begins),
+            *pitfalls.too_little(table, roles, begins, tested),
         ),
-        refusals=_refusals(path, file, roles, missing_of(features, roles)),
+        refusals=_refusals(
+            path, file, roles, missing_of(features, roles), test, horizon_of(int(lengths.max()))
+        ),
+        test=None if test is None else test.file,
+        tested=tested,
     )
+
+
+def horizon_of(longest: int) -> int:
+    """Return steps ahead to forecast in a first job, for which series are long enough."""
+    return max(1, min(MOST_AHEAD, longest // LEAST_HORIZONS))
 
 
 def missing_of(features: Sequence[FeatureFigures], roles: Roles) -> Missing:
@@ -118,24 +151,44 @@ def missing_of(features: Sequence[FeatureFigures], roles: Roles) -> Missing:
     return "forward" if gaps and not predicts_itself(roles.kind) else "refuse"
 
 
-def task_of(file: str, roles: Roles, missing: Missing = "refuse") -> OwnData:
+def task_of(
+    file: str,
+    roles: Roles,
+    missing: Missing = "refuse",
+    test: str | None = None,
+    horizon: int | None = None,
+) -> OwnData:
     """Return the task of a job file. Raises InputError where the parts fit no job."""
-    section = DataSection(file=file)
-    sounds = section.is_folder and FILE not in roles.parts.values()
-    if sounds or (not section.is_table and not section.is_folder):
-        return OwnData(kind=roles.kind, data={"file": file, "missing": missing})
-    parts = {r: c for r, c in roles.parts.items() if not section.is_folder or c not in BOTH}
-    data = {"file": file, **parts, "features": list(roles.features), "missing": missing}
-    return OwnData(kind=roles.kind, data=data)
-
-
-def _refusals(path: Path, file: str, roles: Roles, missing: Missing) -> tuple[Problem, ...]:
+    ahead = {"horizon": horizon} if roles.kind == "forecasting" else {}
+    data: dict[str, Any] = {"file": file, "test": test, "missing": missing}
     try:
-        own.load(task_of(str(path.resolve()), roles, missing), Path())
+        section = DataSection(file=file)
+        sounds = section.is_folder and FILE not in roles.parts.values()
+        if not sounds and (section.is_table or section.is_folder):
+            folder = section.is_folder
+            data |= {r: c for r, c in roles.parts.items() if not folder or c not in BOTH}
+            data |= {"features": list(roles.features)} if roles.features else {}
+        return OwnData.model_validate({"kind": roles.kind, "data": data, **ahead})
+    except ValidationError as error:
+        faults = [fault for each in error.errors() for fault in each["ctx"]["faults"]]
+        raise InputError([Problem(file, fault.rule, fault.remedy) for fault in faults]) from error
+
+
+def _refusals(
+    path: Path,
+    file: str,
+    roles: Roles,
+    missing: Missing,
+    test: TestFile | None,
+    horizon: int,
+) -> tuple[Problem, ...]:
+    shown, second = str(path.resolve()), None if test is None else str(test.path.resolve())
+    try:
+        own.load(task_of(shown, roles, missing, second, horizon), Path())
     except InputError as error:
-        shown = str(path.resolve())
         return tuple(
-            Problem(p.place.replace(shown, file), p.rule, p.remedy) for p in error.problems
+            Problem(p.place.replace(shown, file), p.rule.replace(shown, file), p.remedy)
+            for p in error.problems
         )
     return ()
 
@@ -159,9 +212,22 @@ def _of_features(features: Sequence[FeatureFigures]) -> list[str]:
     return [f"{name} never changes: it tells nothing" for name in constant]
 
 
-def _counts(table: Table, roles: Roles, role: str, begins: NDArray[np.int64]) -> dict[str, int]:
-    if role not in roles.parts:
+def _classes(table: Table, roles: Roles, begins: NDArray[np.int64]) -> dict[str, int]:
+    """Return how many sequences each class or label has; of tagging, steps."""
+    match roles.kind:
+        case "classification":
+            return _counts(table, roles.targets[0], begins)
+        case "tagging":
+            return _counts(table, roles.targets[0], np.arange(table.rows))
+        case "multi-label":
+            found = {name: table.columns[name].values[begins] for name in roles.targets}
+            return {name: int((values == 1).sum()) for name, values in found.items()}
+        case _:
+            return {}
+
+
+def _counts(table: Table, name: str | None, rows: NDArray[np.int64]) -> dict[str, int]:
+    if name is None:
         return {}
-    values = table.columns[roles.parts[role]].plain()[begins]
-    found, counts = np.unique(values, return_counts=True)
+    found, counts = np.unique(table.columns[name].plain()[rows], return_counts=True)
     return {str(v): int(n) for v, n in zip(found.tolist(), counts.tolist(), strict=True)}

@@ -4,6 +4,7 @@ What the user says stands. The rest follows from values first (a column that is 
 sequences, one that grows in them) and from common names second.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -11,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
-from spaces.kinds import TaskKind
-from spaces.own_data import ROLES
+from spaces.kinds import TaskKind, is_causal
+from spaces.own_data import ROLES, OneOrMore, several
 from trainables.data.formats.checks import SPLITS
 from trainables.data.formats.table import Column, Table, check_names
 
@@ -25,6 +26,10 @@ _NAMES = {
 }
 #: Classes of whole numbers; more different ones are a number to predict.
 MOST_CLASSES = 30
+#: Kinds whose targets are the same in all rows of a sequence.
+OF_SEQUENCES: tuple[TaskKind, ...] = ("classification", "multi-label", "regression")
+#: The end of a name that is one of several alike: label_cough, y1, target 2.
+_ONE_OF_SEVERAL = re.compile(r"[ _.-]\S.*|\d+")
 
 
 @dataclass(frozen=True)
@@ -33,13 +38,25 @@ class Roles:
 
     kind: TaskKind
     features: tuple[str, ...]
-    parts: Mapping[str, str] = field(default_factory=dict)  #: by role: id, time, target, …
+    #: By role: id, time, target (which may be several columns), …
+    parts: Mapping[str, OneOrMore] = field(default_factory=dict)
     telling: tuple[str, ...] = ()  #: columns that tell the target, and are no features for that
 
+    def one(self, role: str) -> str | None:
+        """Return the column of a part that is no target, where it is there."""
+        name = self.parts.get(role)
+        assert name is None or isinstance(name, str)
+        return name
 
-def sequence_of_rows(table: Table, name: str | None) -> NDArray[np.int64]:
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The columns of what is predicted."""
+        return several(self.parts.get("target"))
+
+
+def sequence_of_rows(table: Table, name: OneOrMore | None) -> NDArray[np.int64]:
     """Return the number of each row's sequence, in the order of their first rows."""
-    if name is None:
+    if not isinstance(name, str):
         return np.zeros(table.rows, np.int64)
     values = table.columns[name].values
     _, begins, inverse = np.unique(values, return_index=True, return_inverse=True)
@@ -49,7 +66,7 @@ def sequence_of_rows(table: Table, name: str | None) -> NDArray[np.int64]:
 
 def find_roles(
     table: Table,
-    given: Mapping[str, str],
+    given: Mapping[str, OneOrMore],
     features: tuple[str, ...] | None = None,
     kind: TaskKind | None = None,
 ) -> Roles:
@@ -58,48 +75,120 @@ def find_roles(
     given: by role, what the user said. Raises InputError where it names no column, or where no kind
     of task fits.
     """
-    check_names(list(table.columns), [*given.values(), *(features or ())], table.place)
+    said = [name for names in given.values() for name in several(names)]
+    check_names(list(table.columns), [*said, *(features or ())], table.place)
     parts = dict(given)
-    causal = kind in ("next-token", "next-step")
+    if kind is not None and is_causal(kind):
+        parts.pop("target", None)
 
     def free() -> Iterator[Column]:
-        taken = {*parts.values(), *(features or ())}
+        taken = _taken(parts) | {*(features or ())}
         return (column for name, column in table.columns.items() if name not in taken)
 
-    def choose(role: str, found: str | None) -> None:
-        if role not in parts and found is not None:
+    def choose(role: str, found: OneOrMore | None) -> None:
+        if role not in parts and found:
             parts[role] = found
 
-    choose("split", next((c.name for c in free() if _is_split(c)), None))
+    if kind != "forecasting":
+        choose("split", next((c.name for c in free() if _is_split(c)), None))
     choose("id", _id(list(free())))
     sequence_R = sequence_of_rows(table, parts.get("id"))
     choose("time", _time(list(free()), sequence_R))
-    steady = [column for column in free() if is_steady(column, sequence_R)]
-    steady = steady if sequence_R.any() else []
+    steady = [c for c in free() if sequence_R.any() and is_steady(c, sequence_R)]
     groups = [c for c in steady if _has_name(c, "group") and c.kind in ("text", "integer")]
-    if not causal and kind != "tagging":
-        rest = [c for c in steady if c not in groups] or steady
-        choose("target", _target(rest))
-    choose("group", next((c.name for c in groups if c.name not in parts.values()), None))
+    rest = [c for c in steady if c not in groups] or steady
+    varying = [c for c in free() if c not in steady]
+    choose("target", _targets(rest, varying, parts, kind))
+    found_kind = kind or _kind(table, parts, [*free()], features, sequence_R)
+    if found_kind == "forecasting" and kind is None:
+        choose("target", _forecast(varying, parts))
+    if found_kind != "forecasting":
+        choose("group", next((c.name for c in groups if c.name not in _taken(parts)), None))
     telling: tuple[str, ...] = ()
     if features is None:
-        target = table.columns.get(parts.get("target", ""))
+        targets = [table.columns[name] for name in several(parts.get("target"))]
         own = [c for c in free() if c.numeric]
-        if not own:
+        if not own and found_kind != "forecasting":
             own = [c for c in free() if c.kind == "text"][:1]
-        telling = tuple(c.name for c in own if target is not None and tells(c, target, sequence_R))
+        if found_kind in OF_SEQUENCES:
+            telling = tuple(c.name for c in own if any(tells(c, t, sequence_R) for t in targets))
         features = tuple(c.name for c in own if c.name not in telling)
-    if not features:
+    if not features and found_kind != "forecasting":
         rule = "the table must have a column of numbers that plays no other part; it has none"
         raise InputError.of(table.place, rule, "name the features: --features COLUMN,COLUMN")
-    if kind in ("multi-label", "forecasting"):
-        rule = f"a job of {kind} must be written by hand: what a file has does not tell it"
-        raise InputError.of(table.place, rule, "see the README, Your own data")
-    if kind in ("classification", "tagging", "regression") and "target" not in parts:
-        rule = f"{kind} needs a column with the target, the same in all rows of a sequence"
-        raise InputError.of(table.place, rule, "name it: --target COLUMN")
-    found_kind = kind or _kind(table, parts, features, sequence_R)
+    if not is_causal(found_kind) and "target" not in parts:
+        raise _no_target(found_kind, table.place)
     return Roles(found_kind, features, {r: parts[r] for r in ROLES if r in parts}, telling)
+
+
+def _taken(parts: Mapping[str, OneOrMore]) -> set[str]:
+    return {name for names in parts.values() for name in several(names)}
+
+
+def _no_target(kind: TaskKind, place: str) -> InputError:
+    """Return the error that no column says what is predicted."""
+    what, remedy = {
+        "multi-label": ("columns of 0 and 1, the same in all rows of a sequence", "COLUMN,COLUMN"),
+        "tagging": ("a column with the class of each row", "COLUMN"),
+        "forecasting": ("a column of numbers that is forecast", "COLUMN"),
+    }.get(kind, ("a column with the target, the same in all rows of a sequence", "COLUMN"))
+    return InputError.of(place, f"{kind} needs {what}", f"name it: --target {remedy}")
+
+
+def _targets(
+    steady: list[Column],
+    varying: list[Column],
+    parts: Mapping[str, OneOrMore],
+    kind: TaskKind | None,
+) -> OneOrMore | None:
+    """Return what is predicted, by names first.
+
+    steady: columns that are the same in all rows of a sequence; varying: the others.
+    """
+    if kind is not None and is_causal(kind):
+        return None
+    able = [c for c in steady if len(np.unique(c.values)) > 1]
+    if kind == "multi-label":
+        labels = tuple(c.name for c in able if _is_label(c))
+        return labels if len(labels) > 1 else None
+    if kind == "forecasting":
+        return _forecast(varying, parts)
+    of_steps = [c for c in varying if c.kind in ("text", "integer", "boolean")]
+    meant_steps = [c for c in of_steps if _has_name(c, "target")]
+    if kind == "tagging":
+        found = [*meant_steps, *reversed(of_steps)]
+        return found[0].name if found else None
+    meant = [c for c in able if _has_name(c, "target")]
+    if not meant and kind is None and len(several_alike := _alike(able)) > 1:
+        return several_alike
+    if not meant and kind is None:
+        meant = meant_steps + [c for c in varying if c.numeric and _has_name(c, "target")]
+    return next((column.name for column in [*meant, *reversed(able)]), None)
+
+
+def _alike(columns: list[Column]) -> tuple[str, ...]:
+    """Return the columns of numbers whose names say that they are targets beside others."""
+    found = []
+    for column in columns:
+        name = column.name.strip().lower()
+        word = next((w for w in _NAMES["target"] if name.startswith(w)), None)
+        if word and column.numeric and _ONE_OF_SEVERAL.fullmatch(name.removeprefix(word)):
+            found.append(column.name)
+    return tuple(found)
+
+
+def _forecast(columns: list[Column], parts: Mapping[str, OneOrMore]) -> str | None:
+    """Return the column of numbers that is forecast: the one that is meant, or the only one."""
+    taken = _taken(parts)
+    numbers = [c for c in columns if c.numeric and c.name not in taken]
+    meant = [c for c in numbers if _has_name(c, "target")]
+    if not meant and len(numbers) != 1:
+        return None
+    return (meant or numbers)[0].name
+
+
+def _is_label(column: Column) -> bool:
+    return column.numeric and set(np.unique(column.values).tolist()) <= {0, 1}
 
 
 def is_steady(column: Column, sequence_R: NDArray[np.int64]) -> bool:
@@ -173,38 +262,66 @@ def _time(columns: list[Column], sequence_R: NDArray[np.int64]) -> str | None:
     return next((column.name for column in [*moments, *meant, *grows]), None)
 
 
-def _target(columns: list[Column]) -> str | None:
-    able = [c for c in columns if len(np.unique(c.values)) > 1]
-    meant = [c for c in able if _has_name(c, "target")]
-    return next((column.name for column in [*meant, *reversed(able)]), None)
-
-
 def _has_name(column: Column, role: str) -> bool:
     return column.name.strip().lower().replace(" ", "_") in _NAMES[role]
 
 
 def _kind(
     table: Table,
-    parts: Mapping[str, str],
-    features: tuple[str, ...],
+    parts: Mapping[str, OneOrMore],
+    free: list[Column],
+    features: tuple[str, ...] | None,
     sequence_R: NDArray[np.int64],
 ) -> TaskKind:
-    columns = [table.columns[name] for name in features]
-    if "target" in parts:
-        target = table.columns[parts["target"]]
-        if target.kind in ("text", "boolean"):
-            return "classification"
+    """Return the kind of task of parts. Raises InputError where none fits.
+
+    free: columns that play no part yet.
+    """
+    targets = [table.columns[name] for name in several(parts.get("target"))]
+    if len(targets) > 1:
+        return "multi-label" if all(map(_is_label, targets)) else "regression"
+    if targets:
+        (target,) = targets
         distinct = len(np.unique(target.values))
         sequences = int(sequence_R.max()) + 1
+        varies = _varies(target, sequence_R)
+        if target.kind in ("text", "boolean"):
+            return "tagging" if varies else "classification"
+        if varies:
+            few = target.kind == "integer" and distinct <= MOST_CLASSES
+            return "tagging" if few else "forecasting"
         few = distinct <= min(MOST_CLASSES, max(2, sequences // 2))
         return "classification" if target.kind == "integer" and few else "regression"
-    if all(c.numeric and set(np.unique(c.values)) <= {0, 1} for c in columns):
+    columns = [table.columns[name] for name in features or ()] or [c for c in free if c.numeric]
+    columns = columns or [c for c in free if c.kind == "text"][:1]
+    if columns and all(map(_is_label, columns)):
         return "next-step"
+    time = parts.get("time")
+    dated = isinstance(time, str) and table.columns[time].kind == "time"
+    is_series = columns[0].kind == "number" or dated if columns else False
+    if len(columns) == 1 and columns[0].numeric and is_series and time is not None:
+        return "forecasting"
     if len(columns) == 1 and columns[0].kind in ("text", "integer"):
         return "next-token"
+    if not columns:
+        rule = "the table must have a column of numbers that plays no other part; it has none"
+        raise InputError.of(table.place, rule, "name the features: --features COLUMN,COLUMN")
     raise InputError.of(
         table.place,
         "a column must say what is predicted, the same in all rows of a sequence; none does"
         + ("" if "id" in parts else ", and none says which sequence a row is of"),
-        "name them: --id COLUMN --target COLUMN",
+        "name them: --id COLUMN --target COLUMN; to forecast: --kind forecasting --target COLUMN",
     )
+
+
+def _varies(column: Column, sequence_R: NDArray[np.int64]) -> bool:
+    """Return whether a column changes in half of the sequences at least: it is one of steps.
+
+    One that changes in fewer is one of sequences in which rows are wrong.
+    """
+    lengths = np.bincount(sequence_R)
+    order = np.argsort(sequence_R, kind="stable")
+    values, of = column.values[order], sequence_R[order]
+    changes = (np.diff(values) != 0) & (np.diff(of) == 0)
+    changing = np.unique(of[1:][changes])
+    return len(changing) >= max(1, int((lengths > 1).sum()) / 2)

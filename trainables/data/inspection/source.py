@@ -5,17 +5,18 @@ from pathlib import Path
 import numpy as np
 
 from spaces.errors import InputError
-from spaces.own_data import SUFFIXES, TABLES, is_class_name
+from spaces.own_data import SUFFIXES, TABLES, OneOrMore, is_class_name
 from spaces.text import listed, show
 from trainables.data.formats import folder, long_form, npz, python_class, ts, txt
 from trainables.data.formats.ragged import Array
 from trainables.data.formats.table import Column, Table
 
-#: Names of the columns that an .npz becomes; its features are "feature 0", "feature 1", ….
+#: Names of the columns that an .npz becomes; its features are "feature 0", "feature 1", …, and
+#: several targets "y 0", "y 1", ….
 ARRAYS = {"id": "sequence", "target": "y", "split": "split", "group": "group"}
 
 
-def read(path: Path) -> tuple[Table, dict[str, str]]:
+def read(path: Path) -> tuple[Table, dict[str, OneOrMore]]:
     """Return all columns of a file, and by role those whose part is known.
 
     Raises InputError where the file cannot be read as a table.
@@ -39,11 +40,27 @@ def read(path: Path) -> tuple[Table, dict[str, str]]:
         columns["symbol"] = x
     else:
         columns |= {f"feature {number}": x[:, number] for number in range(x.shape[1])}
-    for role, name in (("target", "y"), ("split", "split"), ("group", "group")):
+    y: Array | None = arrays.get("y")
+    targets: tuple[str, ...] = ()
+    if y is not None and y.ndim == 2:
+        targets = tuple(f"y {number}" for number in range(y.shape[1]))
+        columns |= {name: np.repeat(y[:, at], lengths) for at, name in enumerate(targets)}
+    elif y is not None:  # of steps, or of sequences
+        columns[ARRAYS["target"]] = y if len(y) != len(lengths) else np.repeat(y, lengths)
+    for name in ("split", "group"):
         if name in arrays:
-            columns[ARRAYS[role]] = np.repeat(arrays[name], lengths)
+            columns[name] = np.repeat(arrays[name], lengths)
     table = Table(place, {name: _column(name, values) for name, values in columns.items()})
-    return table, {role: name for role, name in ARRAYS.items() if name in columns}
+    parts: dict[str, OneOrMore] = {role: n for role, n in ARRAYS.items() if n in columns}
+    if targets:
+        parts["target"] = targets
+    elif y is None and module in (npz, python_class) and x.ndim == 2 and not _are_frames(x):
+        parts["target"] = "feature 0"  # what is forecast where there are no targets
+    return table, parts
+
+
+def _are_frames(x: Array) -> bool:
+    return bool(np.isin(x, (0, 1)).all())
 
 
 def _column(name: str, values: Array) -> Column:
