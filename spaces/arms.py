@@ -11,6 +11,7 @@ from spaces.config import TrialConfig
 from spaces.domains import Choices, Domain, Fixed, Range, values
 from spaces.fields import Fault
 from spaces.hyperparameters import HYPERPARAMETERS
+from spaces.inputs import Inputs
 from spaces.sizes import nearest_size, solve_hidden_size
 from spaces.space import ParameterBudget
 from spaces.text import listed, show
@@ -48,7 +49,8 @@ class Arm:
     space: Mapping[str, Domain]  #: by field of TrialConfig; without hidden_size under a budget
     max_epochs: int
     budget: ParameterBudget | None = None
-    sizes: tuple[int, int] | None = None  #: the task's inputs and outputs, once they are known
+    #: The task's inputs and outputs, once they are known.
+    sizes: tuple[int | Inputs, int] | None = None
 
     @property
     def pooled(self) -> bool:
@@ -60,7 +62,7 @@ class Arm:
         """All cells that a configuration of this arm may have."""
         return tuple(cell for branch in self.branches for cell in branch.cells)
 
-    def bind(self, inputs: int, outputs: int) -> "Arm":
+    def bind(self, inputs: int | Inputs, outputs: int) -> "Arm":
         """Return the arm for a task of these sizes; budgets of parameters need them."""
         return replace(self, sizes=(inputs, outputs))
 

@@ -11,6 +11,7 @@ from typing import Literal
 
 from spaces.errors import InputError
 from spaces.hyperparameters import HYPERPARAMETERS
+from spaces.inputs import Told
 from spaces.text import listed, nearest, show, suggestion
 
 
@@ -39,6 +40,8 @@ class Cell:
         open gate keeps the past, -1 if an open gate lets the new value in.
     recurrent: how the recurrent matrices start: as configured, or as the cell demands; "none" if
         the cell has no recurrent matrix.
+    gaps: what the cell makes of what it is told of its inputs (spaces/inputs.py): "decay" with the
+        time since they were there, or the time "elapsed" in a step; "none": they are inputs as all.
     """
 
     family: str
@@ -53,6 +56,18 @@ class Cell:
     attention: bool = False
     retain_gates: Mapping[str, int] = field(default_factory=dict, hash=False)
     recurrent: Literal["configured", "identity", "none"] = "configured"
+    gaps: Literal["none", "decay", "elapsed"] = "none"
+
+    def size(self, values: int, told: Told, hidden: int) -> int:
+        """Return the parameters of one layer in one direction that reads values and what is told.
+
+        A decay has a matrix of its own for times, and the gates none; an elapsed time has none.
+        """
+        if self.gaps == "decay":
+            return self.count(values + told.features, hidden) + told.since * hidden
+        if self.gaps == "elapsed":
+            return self.count(values + 2 * told.features, hidden)
+        return self.count(values + told.width, hidden)
 
     def width(self, hidden: int) -> int:
         """Return the features that a layer gives out in one direction."""
@@ -68,9 +83,9 @@ class Cell:
         """Whether a layer may run in both directions.
 
         Two directions give 2H features, which a square layer cannot take. Attention sees both sides
-        in one direction already, at no extra size.
+        in one direction already, at no extra size. Backwards, times since the past mean nothing.
         """
-        return self.attention or not self.square
+        return self.attention or not (self.square or self.gaps != "none")
 
     @property
     def name(self) -> str:
@@ -308,8 +323,21 @@ CELLS: tuple[Cell, ...] = (
         count=lambda inputs, hidden: 3 * _block(inputs, hidden),
         retain_gates={"z": -1},
     ),
-    # GRU-D without the decay of its inputs, which needs to know what they are; its matrices read
-    # all inputs. With `missing: mask` these are what GRU-D reads: values, masks and gaps.
+    # Of D features that may be missing W reads the values and V their masks, W_d the times since
+    # they were there: V and W_d have 4DH parameters, and the decay of the inputs 2D once.
+    Cell(
+        "gru",
+        "d",
+        equations="x̂ = m⊙x + (1−m)⊙(g⊙x' + (1−g)⊙x̄), g = exp(−relu(w⊙δ + b_g)); "
+        "k = exp(−relu(W_d δ + b_d)); r, z = σ(W x̂ + V m + R(k⊙h⁻) + b); "
+        "n = tanh(W_n x̂ + V_n m + R_n(r⊙k⊙h⁻) + b_n); h = (1−z)⊙k⊙h⁻ + z⊙n",
+        formula="3A + H",
+        source="Che et al. 2018: GRU-D",
+        count=lambda inputs, hidden: 3 * _block(inputs, hidden) + hidden,
+        retain_gates={"z": -1},
+        gaps="decay",
+    ),
+    # The hidden decay of GRU-D alone, for inputs of any kind: its matrices read all of them.
     Cell(
         "gru",
         "decay",
@@ -442,6 +470,35 @@ CELLS: tuple[Cell, ...] = (
         source="Beck et al. 2024",
         count=lambda inputs, hidden: 4 * _block(inputs, hidden),
         retain_gates={"f": 1},
+    ),
+    # The three modes of the authors' package ncps, with a backbone of one layer, H wide.
+    Cell(
+        "cfc",
+        "standard",
+        equations="u = 1.7159 tanh(⅔ a_u); f, g = tanh(R u + b); "
+        "s = σ((R_s u + b_s) t + R_v u + b_v); h = (1−s)⊙f + s⊙g",
+        formula="A + 4(H² + H)",
+        source="Hasani et al. 2022, closed-form continuous-time",
+        count=lambda inputs, hidden: _block(inputs, hidden) + 4 * hidden * (hidden + 1),
+        gaps="elapsed",
+    ),
+    Cell(
+        "cfc",
+        "no-gate",
+        equations="u, f, g, s as in standard; h = f + s⊙g",
+        formula="A + 4(H² + H)",
+        source="Hasani et al. 2022, closed-form continuous-time",
+        count=lambda inputs, hidden: _block(inputs, hidden) + 4 * hidden * (hidden + 1),
+        gaps="elapsed",
+    ),
+    Cell(
+        "cfc",
+        "pure",
+        equations="u as in standard; f = R u + b; h = a⊙(1 − f⊙exp(−t (|w| + |f|)))",
+        formula="A + H² + 3H",
+        source="Hasani et al. 2022, closed-form solution",
+        count=lambda inputs, hidden: _block(inputs, hidden) + hidden * (hidden + 3),
+        gaps="elapsed",
     ),
     Cell(
         "transformer",

@@ -6,13 +6,14 @@ from typing import Any
 from spaces.arms import Arm
 from spaces.domains import Choices, Domain, Range, values
 from spaces.hyperparameters import HYPERPARAMETERS
+from spaces.inputs import Inputs
 from spaces.sizes import parameters
 
 _SIZING = {row.name for row in HYPERPARAMETERS.values() if row.sizing}
 
 
 def smallest(
-    arm: Arm, inputs: int, outputs: int, given: Mapping[str, int] | None = None
+    arm: Arm, inputs: int | Inputs, outputs: int, given: Mapping[str, int] | None = None
 ) -> tuple[int, dict[str, Any]]:
     """Return the least number of parameters in an arm, and the answers that lead to it.
 

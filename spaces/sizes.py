@@ -5,19 +5,21 @@ from typing import Any
 
 from spaces.cells import Cell, find
 from spaces.config import TrialConfig
+from spaces.inputs import NOTHING, Inputs
 
 
-def parameters(config: TrialConfig, inputs: int, outputs: int) -> int:
+def parameters(config: TrialConfig, inputs: int | Inputs, outputs: int) -> int:
     """Return the number of trainable parameters of the whole model, readout included.
 
-    inputs: features a step, or the size of the vocabulary; outputs: width of the readout.
+    inputs: of a step, values alone where it is a number, or the size of the vocabulary; outputs:
+    width of the readout.
     """
     cell = find(config.cell, config.gates)
     return _count(cell, config.hidden_size, config.depth, config.bidirectional, inputs, outputs)
 
 
 def solve_hidden_size(
-    draft: dict[str, Any], inputs: int, outputs: int, target: int, tolerance: float
+    draft: dict[str, Any], inputs: int | Inputs, outputs: int, target: int, tolerance: float
 ) -> int | None:
     """Return the hidden size whose number of parameters is nearest to target.
 
@@ -29,7 +31,9 @@ def solve_hidden_size(
     return hidden if abs(count - target) * whole <= part * target else None
 
 
-def nearest_size(draft: dict[str, Any], inputs: int, outputs: int, target: int) -> tuple[int, int]:
+def nearest_size(
+    draft: dict[str, Any], inputs: int | Inputs, outputs: int, target: int
+) -> tuple[int, int]:
     """Return the hidden size whose number of parameters is nearest to target, and that number."""
     cell = find(draft["cell"], draft.get("gates"))
     step = draft["heads"] if cell.attention else 1
@@ -52,12 +56,20 @@ def nearest_size(draft: dict[str, Any], inputs: int, outputs: int, target: int) 
     return best * step, count(best)
 
 
-def _count(cell: Cell, hidden: int, depth: int, both_ways: bool, inputs: int, outputs: int) -> int:
+def _count(
+    cell: Cell, hidden: int, depth: int, both_ways: bool, inputs: int | Inputs, outputs: int
+) -> int:
+    inputs = Inputs.of(inputs)
+    values, told = inputs.values, inputs.told
     directions = 2 if both_ways and not cell.attention else 1
     width = directions * cell.width(hidden)
     total = cell.once(hidden) + outputs * width + outputs
+    if cell.gaps == "none":  # what is told is an input as any other
+        values, told = inputs.total, NOTHING
     if cell.square:
-        total += inputs * hidden + hidden
-        inputs = hidden
-    total += directions * cell.count(inputs, hidden)
-    return total + (depth - 1) * directions * cell.count(width, hidden)
+        total += values * hidden + hidden
+        values = hidden
+    if cell.gaps == "decay":  # of the inputs, before the first layer
+        total += 2 * told.features
+    total += directions * cell.size(values, told, hidden)
+    return total + (depth - 1) * directions * cell.size(width, told, hidden)

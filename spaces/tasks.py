@@ -8,6 +8,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from spaces.archived import ARCHIVED
 from spaces.fields import Fault, Integer, refusal
+from spaces.inputs import Inputs, Told
 from spaces.kinds import (
     FORMULAS,
     Metric,
@@ -37,6 +38,7 @@ class TaskInfo:
     labels: tuple[Label, ...] | None = None
     columns: Columns | None = None  #: of own data from a table: how it was read
     missing: Missing = "refuse"  #: what is made of missing values
+    gaps: bool = False  #: whether the last input is the time since the step before
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Self:
@@ -48,6 +50,13 @@ class TaskInfo:
             "columns": None if columns is None else Columns.from_dict(columns),
         }
         return cls(**{**plain, **typed})
+
+    @property
+    def sizes(self) -> tuple[Inputs, int]:
+        """Inputs, told apart, and outputs."""
+        rest = self.inputs - self.gaps
+        features = rest // 3 if self.missing == "mask" else 0
+        return Inputs(rest - 2 * features, Told(features, self.gaps)), self.outputs
 
     @property
     def metrics(self) -> tuple[Metric, ...]:

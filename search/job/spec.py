@@ -165,7 +165,7 @@ class JobSpec:
         space that cannot meet their budget, and for arms or configurations to start from all of
         whose models are over the limit of parameters.
         """
-        arms = tuple(arm.bind(info.inputs, info.outputs) for arm in self.arms)
+        arms = tuple(arm.bind(*info.sizes) for arm in self.arms)
         if self.training.class_weights is not None:
             faults = weights_faults(Fixed(self.training.class_weights), info)
             faults = [fault.below("training") for fault in faults]

@@ -93,6 +93,7 @@ class _Task(_Record):
     labels: list[str | int] | None = None
     columns: _Columns | None = None
     missing: Missing = "refuse"
+    gaps: bool = False
 
     @model_validator(mode="after")
     def _check_labels(self) -> Self:

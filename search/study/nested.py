@@ -24,7 +24,7 @@ class NestedDraws:
 
     def __init__(self, job: JobSpec, info: TaskInfo) -> None:
         self._seed, self._most = job.search.seed, job.search.constraints.parameters
-        self._sizes = info.inputs, info.outputs
+        self._sizes = info.sizes
         self._drawn: dict[tuple[str, int, int], TrialConfig] = {}
 
     def configuration(self, arm: Arm, replicate: int, candidate: int) -> TrialConfig:

@@ -85,7 +85,7 @@ class Suggester:
         """
         self._job = job
         self._arm = arm
-        self._sizes = info.inputs, info.outputs
+        self._sizes = info.sizes
         self._directions = Objectives(job.search.objectives, info.metric).directions
         self._tried = set(tried)
         self._exhausted = False  # whether everything in a small space has been tried

@@ -232,11 +232,15 @@ EMBEDDINGS: dict[str, Callable[[Weights], Operator]] = {
 WITHOUT: dict[str, str] = {
     "lstm-full-gate-recurrence": "gates see those of the step before; an operator's see h and c",
     "lstm-layer-norm": "the normalisation of R h⁻ and of c would stand inside of the operator",
+    "gru-d": "h decays before the gates see it, by a factor of each step's own",
     "gru-decay": "h decays before the gates see it, by a factor of each step's own",
     "gru-mut3": "z sees tanh(h⁻), which no operator gives its gates",
     "ugrnn-intersection": "the output y is not the h that the gates see",
     "linear-minlstm": "a gate is the quotient of two gates",
     "xlstm-slstm": "gates are exponentials, and the cell is divided by a normaliser",
+    "cfc-standard": "the gate is that of a time that differs from step to step",
+    "cfc-no-gate": "the gate is that of a time that differs from step to step",
+    "cfc-pure": "the state is an exponential of the time that passed",
     "transformer-encoder": "has no state",
 }
 

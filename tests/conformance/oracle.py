@@ -179,6 +179,43 @@ def decay(o: Weights, x: Array, s: State) -> State:
     return {"h": h, "y": h}
 
 
+def grud(o: Weights, x: Array, s: State) -> State:
+    """Che et al. 2018, equations 7 to 12: values and masks in every gate, times in the decay alone.
+
+    Times come behind values and masks; a gap of the step's own behind them is not read.
+    """
+    read, rest = np.split(x, [o.W["z"].shape[1]])
+    decayed = o.v["D"] @ rest[: o.v["D"].shape[1]] if "D" in o.v else 0.0
+    h_ = np.exp(-np.maximum(0, decayed + o.b["d"])) * s["h"]
+    z, r = sig(pre(o, "z", read, h_)), sig(pre(o, "r", read, h_))
+    new = np.tanh(o.W["n"] @ read + o.R["n"] @ (r * h_) + o.b["n"])
+    h = (1 - z) * h_ + z * new
+    return {"h": h, "y": h}
+
+
+def cfc(mode: str) -> Callable[[Weights, Array, State], State]:
+    """Return a cell of Hasani et al. 2022, equation 10 or (pure) 2; the time is the last input."""
+
+    def step(o: Weights, x: Array, s: State) -> State:
+        t = x[-1]
+        u = 1.7159 * np.tanh(0.666 * pre(o, "u", x[:-1], s["h"]))
+
+        def head(k: str) -> Array:
+            value: Array = o.R[k] @ u + o.b[k]
+            return value
+
+        if mode == "pure":
+            f, a = head("f"), o.v["amplitude"]
+            h = -a * np.exp(-t * (np.abs(o.v["w_tau"]) + np.abs(f))) * f + a
+        else:
+            f, g = np.tanh(head("f")), np.tanh(head("g"))
+            gate = sig(head("s") * t + head("v"))
+            h = f + gate * g if mode == "no-gate" else f * (1 - gate) + gate * g
+        return {"h": h, "y": h}
+
+    return step
+
+
 def light(o: Weights, x: Array, s: State) -> State:
     """Ravanelli 2018 in evaluation: running statistics stand for those of the batch."""
 
@@ -295,6 +332,7 @@ ORACLES: dict[str, Callable[[Weights, Array, State], State]] = {
     "gru-mut1": mut1,
     "gru-mut2": mut2,
     "gru-mut3": mut3,
+    "gru-d": grud,
     "gru-decay": decay,
     "gru-light": light,
     "mgu-mgu": mgu,
@@ -309,6 +347,9 @@ ORACLES: dict[str, Callable[[Weights, Array, State], State]] = {
     "linear-sru": sru,
     "linear-qrnn": qrnn,
     "xlstm-slstm": slstm,
+    "cfc-standard": cfc("standard"),
+    "cfc-no-gate": cfc("no-gate"),
+    "cfc-pure": cfc("pure"),
 }
 
 
@@ -316,9 +357,10 @@ def weights(layer: Any) -> Weights:
     """Return a layer's tensors, cut into blocks."""
     tensors = {name: t.detach().double().numpy() for name, t in layer.state_dict().items()}
     variant = layer.variant
+    of_inputs = variant.W if variant.gaps == "none" else variant.W[:-1]  # the last is of times
     cut = {
         name: dict(zip(names, np.split(tensors[name], len(names)), strict=True)) if names else {}
-        for name, names in (("W", variant.W), ("R", variant.R), ("b", variant.b))
+        for name, names in (("W", of_inputs), ("R", variant.R), ("b", variant.b))
     }
     return Weights(**cut, v=tensors, hidden=layer.hidden)
 

@@ -25,8 +25,9 @@ BIASES: dict[str, dict[str, float]] = {
     "linear-minlstm": {"f": 1.0},
     "xlstm": {"f": 1.0},
 }
-#: Gains start at 1, all other vectors at 0, but for the recurrent weights of IndRNN (section 3).
-GAINS = {"gain_x", "gain_R", "gain_c"}
+#: Gains start at 1, all other vectors at 0, but for the recurrent weights of IndRNN (section 3) and
+#: the rates of a pure CfC, which would have no gradient at 0.
+GAINS = {"gain_x", "gain_R", "gain_c", "amplitude"}
 
 
 @pytest.fixture(params=cells.VARIANTS.values(), ids=lambda variant: variant.name)
@@ -70,7 +71,7 @@ def test_biases_are_0_but_for_gates_that_keep_the_past(layer: Layer) -> None:
 
 def test_vectors_are_0_and_gains_1(layer: Layer) -> None:
     for name, found in layer.named_parameters():
-        if (layer.variant.name, name) == ("rnn-indrnn", "u"):
+        if (layer.variant.name, name) in (("rnn-indrnn", "u"), ("cfc-pure", "w_tau")):
             assert 0 <= float(found.min()) < 0.2
             assert 0.8 < float(found.max()) <= 1
         elif name not in ("W", "R", "P", "b"):

@@ -101,6 +101,7 @@ def test_what_a_row_says_of_gates_and_width_answers_what_the_cell_reads() -> Non
     assert find("lstm").width(9) == 9
 
 
-def test_square_recurrent_cells_run_in_one_direction_alone() -> None:
+def test_square_recurrent_cells_and_those_of_times_run_in_one_direction_alone() -> None:
     one_way = {cell.name for cell in CELLS if not cell.bidirectional}
-    assert one_way == {"gru-mut1", "gru-mut2", "ugrnn-intersection", "linear-sru"}
+    of_times = {"gru-d", "cfc-standard", "cfc-no-gate", "cfc-pure"}
+    assert one_way == {"gru-mut1", "gru-mut2", "ugrnn-intersection", "linear-sru"} | of_times

@@ -1,6 +1,6 @@
 """Recurrent cells: the equations of every gate variant, one file a family, one table row a variant.
 
-    rnn.py, lstm.py, gru.py, mgu.py, additive.py, linear.py, xlstm.py   the rows, by family
+    rnn.py, lstm.py, gru.py, mgu.py, additive.py, linear.py, xlstm.py, cfc.py   the rows, by family
     variant.py    what a row holds: equations, blocks, state, first values
     equations.py  the vocabulary of the equations: Terms, sigmoid, tanh, ...
     noise.py      dropout masks, and all noise of one training step
@@ -13,7 +13,7 @@ size and which settings it reads, stands in the catalogue, spaces/cells.py; Vari
 there.
 """
 
-from trainables.cells import additive, gru, linear, lstm, mgu, rnn, xlstm
+from trainables.cells import additive, cfc, gru, linear, lstm, mgu, rnn, xlstm
 from trainables.cells.variant import Variant
 
 __all__ = ["VARIANTS", "Variant", "find"]
@@ -21,7 +21,7 @@ __all__ = ["VARIANTS", "Variant", "find"]
 #: Every variant, by (family, gates).
 VARIANTS: dict[tuple[str, str], Variant] = {
     (variant.family, variant.gates): variant
-    for family in (rnn, lstm, gru, mgu, additive, linear, xlstm)
+    for family in (rnn, lstm, gru, mgu, additive, linear, xlstm, cfc)
     for variant in family.VARIANTS
 }
 

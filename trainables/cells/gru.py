@@ -47,6 +47,7 @@ def _mut3(a: Terms, s: State) -> State:
 
 
 def _decay(a: Terms, s: State) -> State:
+    # GRU-D too: there blocks of gates read values and masks, and d reads times (layers/told.py).
     h = exp(0 - relu(a.x("d"))) * s["h"]
     r, z = sigmoid(a.x("r") + a.recur("r", h)), sigmoid(a.x("z") + a.recur("z", h))
     n = tanh(a.x("n") + a.recur("n", r * h))
@@ -69,6 +70,7 @@ VARIANTS = (
     Variant("gru", "mut1", _mut1, blocks("zr"), blocks("rn"), blocks("zrn")),
     Variant("gru", "mut2", _mut2, blocks("zn"), blocks("zrn"), blocks("zrn")),
     Variant("gru", "mut3", _mut3, **full_blocks("zrn")),
+    Variant("gru", "d", _decay, blocks("rznd"), blocks("rzn"), blocks("rznd")),
     Variant("gru", "decay", _decay, blocks("drzn"), blocks("rzn"), blocks("drzn")),
     Variant("gru", "light", _light, **full_blocks("zn"), norm="batch"),
 )

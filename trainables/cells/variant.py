@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Literal, TypedDict
 
 from spaces.cells import Cell, find
+from spaces.inputs import NOTHING, Told
 from trainables.cells.equations import Blocks, State, Terms
 
 Step = Callable[[Terms, State], State]
@@ -34,7 +35,8 @@ class Variant:
     """A recurrent cell. Its layer owns the tensors W [|W|·H, I], R [|R|·H, H], b [|b|·H].
 
     W, R and b name the blocks that have an input matrix, a recurrent matrix and a bias. The
-    equations decide what a matrix of R is multiplied with; it need not be the state's h.
+    equations decide what a matrix of R is multiplied with; it need not be the state's h. Where a
+    cell reads gaps, the last block of W reads them alone; see layers/told.py.
 
     What the catalogue of cells says of a variant (square, projected, retain_gates, recurrent) is
     read from its row there and stands nowhere else. InputError if the catalogue has no such row.
@@ -92,6 +94,11 @@ class Variant:
         return self.cell.retain_gates
 
     @property
+    def gaps(self) -> Literal["none", "decay", "elapsed"]:
+        """What the cell makes of what it is told of its inputs; see Cell."""
+        return self.cell.gaps
+
+    @property
     def recurrent(self) -> Literal["configured", "identity", "none"]:
         """How the matrices of R start; see Cell."""
         return self.cell.recurrent
@@ -100,14 +107,23 @@ class Variant:
         """Return how many features a layer of that many units gives out."""
         return self.cell.width(hidden)
 
-    def shapes(self, inputs: int, hidden: int) -> dict[str, tuple[int, ...]]:
-        """Return the shapes of a layer's parameters, in the order in which they are drawn."""
+    def shapes(self, inputs: int, hidden: int, told: Told = NOTHING) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of a layer's parameters, in the order in which they are drawn.
+
+        inputs: all of a step; told: what the last of them tell, for cells that read it apart.
+        """
+        blocks, read = len(self.W), inputs
+        if self.gaps != "none":  # the last block is of times
+            blocks -= 1
+            read -= told.width - told.features if self.gaps == "decay" else int(told.gap)
         stacked: dict[str, tuple[int, ...]] = {
-            "W": (len(self.W) * hidden, self.window * inputs),
+            "W": (blocks * hidden, self.window * read),
             "R": (len(self.R) * hidden, self.width(hidden)),
             "b": (len(self.b) * hidden,),
         }
         shapes = {name: shape for name, shape in stacked.items() if shape[0]}
+        if self.gaps == "decay" and told.since:
+            shapes["D"] = (hidden, told.since)
         shapes.update((name, (hidden,)) for name in self.vectors)
         if self.projected:
             shapes["P"] = (self.width(hidden), hidden)

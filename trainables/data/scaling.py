@@ -64,6 +64,17 @@ def filled(data: Data) -> Data:
     return replace(data, train=train, validation=validation, test=test)
 
 
+def known_means(data: Data) -> NDArray[np.float32]:
+    """Return the mean [features] of what is there in the training part, as a model reads it."""
+    width = features(data.info)
+    assert data.train.fill is not None
+    means = data.train.fill[:width].copy()
+    if data.train.scaling is not None:
+        centre, scale = data.train.scaling
+        means = (means - centre[:width]) / scale[:width]
+    return means
+
+
 def _observed(data: Data) -> NDArray[Any]:
     """Return the features of the training part [steps, features], NaN where they are missing."""
     steps, width = data.train.unscaled_steps(), features(data.info)

@@ -35,6 +35,7 @@ class SavedActivations:
     #: Factors of each model's R by weight drop, None for a model that drops no weights.
     masks: Sequence[Tensor | None] = ()
     masked_weights: Sequence[Tensor] = ()  #: each model's R times its mask
+    input_matrices: Sequence[Tensor] = ()  #: each model's, where no parameter is it alone
     keep: Tensor | None = None  #: factors of zoneout, [N, F], or [1, F] if all rows share them
 
 
@@ -55,6 +56,10 @@ class CohortLayer:
         self._program = engine.program(self.variant, double, inputs, self.hidden)
         matrices, vectors = self._program.matrices, self._program.vectors
         self._shapes = {name: tuple(first.get_parameter(name).shape) for name in matrices}
+        self._parameter_names = {name for name, _ in first.named_parameters()}
+        self._assembled = self.variant.gaps != "none"  #: whether W is made of several parameters
+        if self._assembled:
+            self._shapes["W"] = tuple(first.input_matrix().shape)
         #: Addresses of the parameters and of their gradients, [K] by name.
         self._parameters = {name: _addresses(layers, name, False) for name in matrices}
         self._gradients = {f"d{name}": _addresses(layers, name, True) for name in matrices}
@@ -65,7 +70,7 @@ class CohortLayer:
         self._narrow = {
             name: [_gradient(layer, name) for layer in layers]
             for name, (_, row) in self._shapes.items()
-            if self._program.whole_vectors(row) > row
+            if self._program.whole_vectors(row) > row or (self._assembled and name == "W")
         }
 
     def forward(
@@ -80,7 +85,8 @@ class CohortLayer:
         tape = self._workspace.take((self, "tape"), len(rows), program.tape_row)
         masks, masked_weights = self._drop_weights(models, noises)
         keep = self._keep(rows, noises)
-        saved = SavedActivations(x, y, tape, masks, masked_weights, keep)
+        assembled = self._input_matrices(models)
+        saved = SavedActivations(x, y, tape, masks, masked_weights, assembled, keep)
         scratch = self._workspace.take("scratch", 1, program.forward_scratch).data_ptr()
         memory = self._memory(rows, models, saved)
         program.forward_each(rows.arguments_each, self._starts(tape, rows), scratch, memory)
@@ -99,6 +105,13 @@ class CohortLayer:
                 masks.append(mask)
                 masked_weights.append(R if mask is None else R * mask)
         return masks, masked_weights
+
+    def _input_matrices(self, models: Int64s) -> list[Tensor]:
+        """Return what multiplies the models' inputs, where no parameter does alone."""
+        if not self._assembled:
+            return []
+        with torch.no_grad():
+            return [self._layers[model].input_matrix() for model in models.tolist()]
 
     def _keep(self, rows: Rows, noises: Sequence[Noise]) -> Tensor | None:
         """Return the factors of zoneout, drawn for each model's padded batch as it is alone."""
@@ -135,17 +148,33 @@ class CohortLayer:
         scratch = workspace.take("scratch", 1, program.backward_scratch(rows.batch)).data_ptr()
         program.backward_each(rows.arguments_each, self._starts(saved.tape, rows), scratch, memory)
         for name, zeros in narrow.items():
+            found = list(zeros[:, :, : self._shapes[name][1]])
+            if self._assembled and name == "W":
+                self._take_apart(models, found)
+                continue
             gradients = [self._narrow[name][model] for model in models.tolist()]
-            torch_compat.add(gradients, list(zeros[:, :, : self._shapes[name][1]]))
+            torch_compat.add(gradients, found)
         for model, mask in zip(models.tolist(), saved.masks, strict=False):
             if mask is not None:
                 _gradient(self._layers[model], "R").mul_(mask)
         return dx[:, : saved.x.shape[1]] if dx is not None and wants_dx else None
 
+    def _take_apart(self, models: Int64s, found: list[Tensor]) -> None:
+        """Add the gradients of assembled matrices to those of the parameters in them."""
+        for model, dW in zip(models.tolist(), found, strict=True):
+            layer = self._layers[model]
+            rows, read = layer.get_parameter("W").shape
+            _gradient(layer, "W").add_(dW[:rows, :read])
+            if "D" in self._parameter_names:
+                times = layer.get_parameter("D").shape[1]
+                _gradient(layer, "D").add_(dW[rows:, read : read + times])
+
     def _memory(self, rows: Rows, models: Int64s, saved: SavedActivations) -> Memory:
         """Return where the models' parameters and values are."""
         memory: Memory = {name: found[models] for name, found in self._parameters.items()}
         memory |= {"x": self._starts(saved.x, rows), "y": self._starts(saved.y, rows)}
+        if saved.input_matrices:
+            memory["W"] = np.array([W.data_ptr() for W in saved.input_matrices])
         if saved.masked_weights:
             memory["R"] = np.array([R.data_ptr() for R in saved.masked_weights])
         if saved.keep is not None:

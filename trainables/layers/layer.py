@@ -7,11 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from spaces.hyperparameters import ForgetBias, RecurrentInit
+from spaces.inputs import NOTHING, Told
 from trainables.cells.equations import State, cut
 from trainables.cells.noise import NONE, Noise
 from trainables.cells.variant import Variant
 from trainables.cells.zoneout import keep, zoned
 from trainables.layers import scan
+from trainables.layers.told import input_matrix, read_by
 
 
 def orthogonal(rows: int, columns: int, generator: torch.Generator) -> Tensor:
@@ -59,7 +61,9 @@ class Layer(nn.Module):
         generator: torch.Generator,
         start: Start = DEFAULT,
         zoneout: float = 0.0,
+        told: Told = NOTHING,
     ) -> None:
+        """Draw the parameters. inputs: all of a step; told: what the last of them tell."""
         super().__init__()
         if variant.square and inputs != hidden:
             raise ValueError(
@@ -67,7 +71,7 @@ class Layer(nn.Module):
             )
         self.variant = variant
         self.inputs, self.hidden, self.zoneout = inputs, hidden, zoneout
-        for name, shape in variant.shapes(inputs, hidden).items():
+        for name, shape in variant.shapes(inputs, hidden, read_by(variant, told)).items():
             self.register_parameter(name, nn.Parameter(self._values(name, shape, generator, start)))
         if variant.norm == "batch":
             width = len(variant.W) * hidden
@@ -79,7 +83,7 @@ class Layer(nn.Module):
     ) -> Tensor:
         """Return a parameter's values before training."""
         variant, tensor = self.variant, torch.zeros(shape)
-        if name == "W":
+        if name in ("W", "D"):
             return xavier(tensor, shape[1], self.hidden, generator)
         if name == "P":
             return orthogonal(shape[0], shape[1], generator)
@@ -116,6 +120,10 @@ class Layer(nn.Module):
             else:
                 bias_H.fill_(1.0 if start.forget_bias == "one" else 0.0)
             bias_H.mul_(sign)
+
+    def input_matrix(self) -> Tensor:
+        """Return what multiplies the inputs, [|W| H, inputs] for each step that the cell sees."""
+        return input_matrix(self.variant, self._tensors(), self.variant.window * self.inputs)
 
     def initial_state(self, x_TBI: Tensor) -> State:
         """Return the state before the first step, by the names of its fields."""

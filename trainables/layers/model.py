@@ -3,15 +3,19 @@
 Shapes are suffixes: T steps, B sequences, I inputs, H units, D directions times units, O outputs.
 """
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from spaces.config import TrialConfig
+from spaces.inputs import NOTHING, Told
 from spaces.tasks import TaskInfo
 from trainables import cells
 from trainables.cells.noise import NONE, Noise
 from trainables.layers.layer import Layer, Start
+from trainables.layers.told import InputDecay, read_by, together, with_gap
 from trainables.layers.transformer import Encoder, linear
 
 
@@ -44,11 +48,12 @@ class Recurrent(nn.Module):
         generator: torch.Generator,
         start: Start,
         zoneout: float,
+        told: Told,
     ) -> None:
         super().__init__()
 
         def layer() -> Layer:
-            return Layer(variant, inputs, hidden, generator, start, zoneout)
+            return Layer(variant, inputs, hidden, generator, start, zoneout, told)
 
         self.forwards = layer()
         self.backwards = layer() if bidirectional else None
@@ -66,7 +71,7 @@ class Model(nn.Module):
     """Layers of one cell, or a transformer encoder, and a linear readout.
 
     Square cells, which need as many inputs as units, get an input projection before the first
-    layer.
+    layer. Cells that read gaps get what is told of the inputs in every layer.
 
     Classification, multi-label and regression read out once a sequence: the forward half of the
     last layer at the last valid step, its backward half at step 0, the last step that it reads.
@@ -91,6 +96,9 @@ class Model(nn.Module):
         width = hidden
         self.encoder: Encoder | None = None
         self.project: nn.Linear | None = None
+        self.decay: InputDecay | None = None  #: of missing values
+        self.told = NOTHING  #: what every layer reads apart from values
+        self.elapses = False  #: whether layers read a time that the data does not tell
         self.layers = nn.ModuleList()
         #: Of each layer, whether its input is added to its output: where both are equally wide.
         self.residual: list[bool] = []
@@ -102,13 +110,26 @@ class Model(nn.Module):
         else:
             variant = cells.find(config.cell, config.gates)
             inputs = info.inputs
+            self.told = read_by(variant, info.sizes[0].told)
+            self.elapses = variant.gaps == "elapsed" and not info.gaps
+            if variant.gaps == "decay" and self.told.features:
+                self.decay = InputDecay(self.told.features, generator)
+            if self.told.width:
+                inputs = info.sizes[0].values
             if variant.square:
                 self.project = linear(inputs, hidden, generator)
                 inputs = hidden
             start = Start(config.forget_bias, config.recurrent_init, longest or info.longest)
             for _ in range(config.depth):
                 layer = Recurrent(
-                    variant, inputs, hidden, bidirectional, generator, start, config.zoneout
+                    variant,
+                    inputs + self.told.width,
+                    hidden,
+                    bidirectional,
+                    generator,
+                    start,
+                    config.zoneout,
+                    self.told,
                 )
                 self.layers.append(layer)
                 width = variant.width(hidden) * (1 + bidirectional)
@@ -143,12 +164,38 @@ class Model(nn.Module):
         if self.encoder is not None:
             encoded: Tensor = self.encoder(x, lengths_B, noise.outputs)
             return encoded
-        if self.project is not None:
-            x = self.project(x)
+        x, told = self.apart(self.entered(x))
         for layer, residual in zip(self.layers, self.residual, strict=True):
-            y_TBD = noise.outputs(layer(x, lengths_B, noise))
+            y_TBD = noise.outputs(layer(together(x, told), lengths_B, noise))
             x = x + y_TBD if residual else y_TBD
         return x
+
+    @property
+    def enters(self) -> bool:
+        """Whether something with weights comes before the first layer."""
+        return self.project is not None or self.decay is not None
+
+    def entered(self, x: Tensor) -> Tensor:
+        """Return what comes into the first layer, of encoded inputs [..., I]."""
+        if self.project is not None:
+            projected: Tensor = self.project(x)
+            return projected
+        if self.decay is not None:
+            decayed: Tensor = self.decay(x)
+            return decayed
+        return x
+
+    def apart(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return values and what is told of them, which every layer reads anew; None: nothing."""
+        if self.elapses:
+            x = with_gap(x)
+        width = self.told.width
+        return (x[..., :-width], x[..., -width:]) if width else (x, None)
+
+    def set_means(self, means: NDArray[np.float32]) -> None:
+        """Let missing values decay to these means [features] of the training part, as scaled."""
+        if self.decay is not None:
+            self.decay.mean.copy_(torch.from_numpy(means))
 
     def forward(self, x: Tensor, lengths_B: Tensor, noise: Noise = NONE) -> Tensor:
         """Return outputs [B, O] (classification, regression) or [T, B, O] (one a step).

@@ -22,6 +22,7 @@ from trainables.cells.variant import Variant
 from trainables.engine.gpu import paths
 from trainables.layers import batch_norm
 from trainables.layers.batch_norm import MOMENTUM
+from trainables.layers.told import input_matrix
 
 Parameters = Mapping[str, Tensor]
 
@@ -60,7 +61,8 @@ def hoist(
     """
     b_K = bias(variant, parameters)
     if variant.norm == "none":
-        return functional.linear(x_TBI, parameters["W"], b_K)
+        W_KI = input_matrix(variant, parameters, x_TBI.shape[-1])
+        return functional.linear(x_TBI, W_KI, b_K)
     Wx_TBK = functional.linear(x_TBI, parameters["W"])
     if variant.norm == "layer":
         normed_TBK = norm(Wx_TBK)
@@ -260,9 +262,13 @@ def scan(
     if chosen == "engine":
         if statistics is not None:
             parameters = with_folded_norm(parameters, window_TBI, lengths_B, statistics, training)
+        if variant.gaps != "none":
+            W_KI = input_matrix(variant, parameters, window_TBI.shape[-1])
+            parameters = {**parameters, "W": W_KI}
         return engine.scan(variant, parameters, window_TBI, lengths_B, hidden, keep_TBF)
     if chosen == "generated" and variant.norm == "none":
-        a_TBK = functional.linear(window_TBI, parameters["W"])  # its kernel adds the bias
+        W_KI = input_matrix(variant, parameters, window_TBI.shape[-1])
+        a_TBK = functional.linear(window_TBI, W_KI)  # its kernel adds the bias
     elif variant.norm == "batch" and training:
         assert statistics is not None
         a_TBK = batch_normed(variant, parameters, window_TBI, lengths_B, statistics)

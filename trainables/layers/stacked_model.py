@@ -16,6 +16,7 @@ from trainables.engine.gpu.noise import StackedDropout
 from trainables.engine.gpu.paths import Path, card_of, path_of
 from trainables.layers import scan, stacked_scan
 from trainables.layers.model import Model, Recurrent
+from trainables.layers.told import decayed, together
 
 Kind = Literal["outputs", "weights", "updates"]
 
@@ -137,6 +138,10 @@ class StackedModel:
         if model.project is not None:
             x = _linear(values, "project", x.flatten(1, 2))
             x = x.view(models, steps, batch, -1)
+        if model.decay is not None:
+            names = values["decay.w"], values["decay.b"], buffers["decay.mean"]
+            x = decayed(x, *(each[:, None, None] for each in names))
+        x, told = model.apart(x)
         for depth, residual in enumerate(model.residual):
             recurrent = _recurrent(model, depth)
             variant = recurrent.forwards.variant
@@ -160,7 +165,7 @@ class StackedModel:
             y = stacked_scan.scans(
                 variant,
                 parameters,
-                x,
+                together(x, told),
                 lengths_KB,
                 config.hidden_size,
                 path,

@@ -17,6 +17,7 @@ from trainables.cells.variant import Variant
 from trainables.engine.gpu.paths import Path
 from trainables.layers import scan
 from trainables.layers.batch_norm import MOMENTUM
+from trainables.layers.told import input_matrix
 
 #: A layer's parameters by name, [S, *shape of one].
 Parameters = Mapping[str, Tensor]
@@ -77,7 +78,8 @@ def hoist(
     statistics: running mean and variance [S, G] of Wx, for cells with batch norm; where valid steps
     are given they are moved towards the batch's, which is used.
     """
-    W, b = parameters["W"].mT, bias(variant, parameters)
+    W = input_matrix(variant, parameters, x_SNI.shape[-1]).mT
+    b = bias(variant, parameters)
     if variant.norm == "none":
         if b is None or not biased:
             return torch.bmm(x_SNI, W)

@@ -18,6 +18,7 @@ from trainables.engine.workspace import Workspace
 from trainables.layers.cohort_layer import CohortLayer, SavedActivations
 from trainables.layers.layer import Layer
 from trainables.layers.model import Model, Recurrent, join_ends
+from trainables.layers.told import together
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ class ForwardPass:
     active: list[int]  #: the models that take part
     #: What each model's readout reads, in memory of its own as it is alone.
     features: list[Tensor] = field(default_factory=list)
-    projected: list[Tensor] = field(default_factory=list)  #: inputs, where models project them
+    #: What comes into the first layer, where models have weights before it.
+    entered: list[Tensor] = field(default_factory=list)
     saved: list[list[SavedActivations]] = field(default_factory=list)  #: of each layer's directions
     dropouts: list[_OutputDropout | None] = field(default_factory=list)  #: of each layer
     subsets: list[_Subset] = field(default_factory=list)  #: of each layer
@@ -125,12 +127,14 @@ class CohortLayers:
         done = ForwardPass(rows, active)
         models = np.array(active)
         x = self._first.encode(x)
-        if self._first.project is not None:
-            x = self._project(done, x)
+        if self._first.enters:
+            x = self._enter(done, x)
+        x, told = self._first.apart(x)
         for depth, layers in enumerate(self._layers):
             saved = []
             for layer, backwards in zip(layers, (False, True), strict=False):
-                read = x.index_select(0, rows.reversed) if backwards else x
+                read = together(x, told)
+                read = read.index_select(0, rows.reversed) if backwards else read
                 seen = _windowed(rows, read, layer.variant.window)
                 saved.append(layer.forward(rows, models, seen, noises))
             y = saved[0].y
@@ -156,6 +160,7 @@ class CohortLayers:
         """
         rows, models = done.rows, np.array(done.active)
         d = self._readout_features_backward(rows, gradients)
+        told = self._first.told.width
         for depth in range(len(self._layers) - 1, -1, -1):
             layers, subset = self._layers[depth], done.subsets[depth]
             dropout = done.dropouts[depth]
@@ -164,7 +169,7 @@ class CohortLayers:
             if dropout is not None:
                 d = dropout.apply(d, self._workspace.take("d", *d.shape), subset)
             d = subset.select_backward(d, len(rows))
-            wants_dx = depth > 0 or bool(done.projected)
+            wants_dx = depth > 0 or bool(done.entered)
             width = layers[0].width
             for direction in range(len(layers) - 1, -1, -1):
                 layer, activations = layers[direction], done.saved[depth][direction]
@@ -174,12 +179,15 @@ class CohortLayers:
                 dx = layer.backward(rows, models, activations, dy, wants_dx=wants_dx)
                 if dx is None or not wants_dx:
                     continue
+                if told:  # it is given: nothing is learned before it
+                    dx = dx[:, :-told]
                 parts = _windowed_backward(rows, dx, layer.variant.window)
                 terms += [_total(parts).index_select(0, rows.reversed)] if direction else parts
             if wants_dx:
                 d = _total(terms)
-        if done.projected:
-            torch.autograd.backward(done.projected, rows.scatter_each(d))
+        if done.entered:
+            d = torch.cat([d, d.new_zeros(len(d), told)], dim=1) if told else d
+            torch.autograd.backward(done.entered, rows.scatter_each(d))
 
     def _subset(self, rows: Rows, depth: int) -> _Subset:
         """Return the rows of a layer's outputs that the next layer or the readout reads."""
@@ -207,13 +215,11 @@ class CohortLayers:
         last[:, :half], first[:, half:] = d[:, :half], d[:, half:]
         return torch.cat([last, first])
 
-    def _project(self, done: ForwardPass, x: Tensor) -> Tensor:
-        """Return every model's input projection, made of its padded batch as it is alone."""
+    def _enter(self, done: ForwardPass, x: Tensor) -> Tensor:
+        """Return what enters every model's first layer, made of its padded batch as it is alone."""
         for i, padded in zip(done.active, done.rows.scatter_each(x), strict=True):
-            project = self._models[i].project
-            assert project is not None
-            done.projected.append(project(padded))
-        return done.rows.gather_each([projected.detach() for projected in done.projected])
+            done.entered.append(self._models[i].entered(padded))
+        return done.rows.gather_each([entered.detach() for entered in done.entered])
 
 
 def _recurrent(model: Model, depth: int) -> Recurrent:

@@ -21,6 +21,7 @@ from trainables.cells.noise import NONE, Bits, Dropout, Noise
 from trainables.checkpoints.base import CheckpointError
 from trainables.checkpoints.format import read_checkpoint, write_checkpoint
 from trainables.data.batches import Batch, Batches
+from trainables.data.scaling import known_means
 from trainables.data.sequences import Data, Sequences
 from trainables.layers.model import Model
 from trainables.training import optimizers
@@ -82,6 +83,8 @@ class Training:
         self.batches = Batches(data.train, data.info.kind, weights)
         generator = derived(torch.device("cpu"), seed, _WEIGHTS)
         model = Model(config, data.info, generator, self.batches.longest)
+        if data.train.fill is not None:
+            model.set_means(known_means(data))
         self.model = model.to(self.device)
         self.parameters = model.count
         parameters = list(model.parameters())

@@ -73,6 +73,7 @@ def test_layers_together_give_outputs_and_gradients_of_layers_alone(
     for k, layer in enumerate(layers):
         x_TBI = padded_x[k].requires_grad_()
         parameters = dict(layer.named_parameters())
+        parameters["W"] = layer.input_matrix()
         y_TBH = engine.scan(variant, parameters, x_TBI, torch.tensor(lengths[k]), HIDDEN)
         torch.testing.assert_close(padded_y[k], y_TBH, rtol=0, atol=1e-12)
         expected = torch.autograd.grad(y_TBH, [x_TBI, *layer.parameters()], padded_dy[k])

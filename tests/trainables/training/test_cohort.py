@@ -4,17 +4,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 import torch
 from small_trainings import points, small_config
 
 from spaces.config import OWN, SHARED, TrialConfig
 from spaces.kinds import TaskKind
+from spaces.own_task import OwnData
 from trainables import engine as scan_engine
 from trainables.cells import VARIANTS
 from trainables.data.batches import Batches
 from trainables.data.redealing import Split, redeal
 from trainables.data.sequences import Data, Dealing
+from trainables.data.tasks import load
 from trainables.training import batching
 from trainables.training.batching import batching_pays
 from trainables.training.cohort import Cohort, can_batch
@@ -242,3 +245,26 @@ def test_other_shapes_and_other_tasks_are_refused(make_data: Any) -> None:
         Cohort([first, Training(small_config(hidden_size=8), data, seed=1)])
     with pytest.raises(ValueError, match="differ in their task"):
         Cohort([first, Training(small_config(), make_data("regression"), seed=1)])
+
+
+@pytest.mark.parametrize("cell", [("gru", "d"), ("cfc", "standard")], ids="-".join)
+def test_cells_that_read_gaps_train_in_a_cohort_as_alone(
+    cell: tuple[str, str], tmp_path: Path
+) -> None:
+    draw = np.random.default_rng(3)
+    lengths = draw.integers(1, 7, 40)
+    x = draw.normal(size=(int(lengths.sum()), 3)).astype(np.float32)
+    x[draw.random(x.shape) < 0.4] = np.nan
+    np.savez(tmp_path / "gaps.npz", x=x, lengths=lengths, y=np.arange(40) % 2)
+    section = {"file": "gaps.npz", "missing": "mask"}
+    data = load(OwnData(kind="classification", data=section), tmp_path)  # type: ignore[arg-type]
+    for changes in ({"depth": 2, "dropout": 0.2}, {"zoneout": 0.2, "residual": True}):
+        assert_each_is_as_alone([small_config(*cell, **changes)] * 3, data)
+    others = [redeal(data, Split("splits", seed)) for seed in range(2)]
+    config = small_config(*cell)
+    together = Cohort([Training(config, each, seed=1) for each in others])
+    together.advance(2)
+    for each, member in zip(others, together.members, strict=True):
+        alone = Training(config, each, seed=1)
+        alone.advance(2)
+        assert_same(member, alone)

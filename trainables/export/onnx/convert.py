@@ -20,7 +20,7 @@ from trainables.data.missing import features, told
 from trainables.data.sequences import TargetScaling
 from trainables.export.onnx.graph import FLOAT, INT64, Graph, tensor
 from trainables.export.onnx.loop import add_loop
-from trainables.export.onnx.missing import add_told
+from trainables.export.onnx.missing import add_apart, add_decay, add_told
 from trainables.export.onnx.operators import OPERATORS, add_operator
 from trainables.export.onnx.steps import Steps
 from trainables.export.onnx.transformer import add_encoder, add_linear
@@ -138,9 +138,15 @@ def _features(graph: Graph, model: Model, x_TBI: str, steps: Steps) -> str:
         return add_encoder(graph, model.encoder, x_TBI, steps)
     if model.project is not None:
         x_TBI = add_linear(graph, "project", model.project, x_TBI)
+    if model.decay is not None:
+        x_TBI = add_decay(graph, model.decay, x_TBI)
+    x_TBI, told = add_apart(graph, model, x_TBI)
     for at, (layer, residual) in enumerate(zip(model.layers, model.residual, strict=True)):
         assert isinstance(layer, Recurrent)
-        y_TBD = _recurrent(graph, f"layer{at}", layer, x_TBI, steps)
+        seen = x_TBI
+        if told is not None:
+            seen = graph.add("Concat", x_TBI, told, name=f"layer{at}/inputs", axis=-1)
+        y_TBD = _recurrent(graph, f"layer{at}", layer, seen, steps)
         if residual:
             y_TBD = graph.add("Add", x_TBI, y_TBD, name=f"layer{at}/residual")
         x_TBI = y_TBD

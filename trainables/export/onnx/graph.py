@@ -13,6 +13,8 @@ OPSET, IR_VERSION = 17, 8
 
 FLOAT, DOUBLE = TensorProto.FLOAT, TensorProto.DOUBLE
 INT32, INT64, BOOL = TensorProto.INT32, TensorProto.INT64, TensorProto.BOOL
+#: The end of a slice that goes to the end of its axis.
+END = 2**62
 
 
 class Graph:

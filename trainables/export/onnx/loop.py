@@ -9,13 +9,10 @@ from onnx import helper
 from trainables.cells.equations import NORM_EPSILON
 from trainables.cells.zoneout import zoned
 from trainables.export.onnx.expression import Expression
-from trainables.export.onnx.graph import BOOL, FLOAT, Graph, tensor
+from trainables.export.onnx.graph import BOOL, END, FLOAT, Graph, tensor
 from trainables.export.onnx.operators import parameter, stacked
 from trainables.export.onnx.steps import Steps
 from trainables.layers.layer import Layer
-
-#: The end of a slice that goes to the end of its axis.
-END = 2**62
 
 
 class _Terms:

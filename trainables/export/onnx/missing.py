@@ -1,9 +1,17 @@
-"""Missing values (NaN) in an ONNX graph: what trainables.data.missing tells a model."""
+"""Missing values (NaN) in an ONNX graph: what a model is told of them, and what it makes of it.
+
+As trainables.data.missing and trainables.layers.told do.
+"""
+
+from itertools import pairwise
 
 from onnx import helper
 
 from spaces.own_data import Missing
-from trainables.export.onnx.graph import FLOAT, Graph, tensor
+from trainables.export.onnx.expression import Expression
+from trainables.export.onnx.graph import END, FLOAT, Graph, tensor
+from trainables.layers.model import Model
+from trainables.layers.told import InputDecay
 
 
 def add_told(graph: Graph, x_TBI: str, features: int, missing: Missing) -> str:
@@ -38,3 +46,39 @@ def add_told(graph: Graph, x_TBI: str, features: int, missing: Missing) -> str:
     ]
     names = ["missing/last_end", "missing/gap_end", "missing/all"]
     return graph.add_many("Scan", [*initial, x_TBI], names, body=step, num_scan_inputs=1)[-1]
+
+
+def add_decay(graph: Graph, decay: InputDecay, x_TBI: str) -> str:
+    """Add the decay of missing values towards their mean; see InputDecay."""
+
+    def constant(name: str) -> Expression:
+        value = getattr(decay, name).detach().cpu().numpy()
+        return Expression(graph, graph.constant(value, f"decay/{name}"))
+
+    ends = [at * decay.features for at in range(4)]
+    values, there, since = (
+        Expression(graph, _cut(graph, x_TBI, start, end)) for start, end in pairwise(ends)
+    )
+    g = (0 - (constant("w") * since + constant("b")).relu()).exp()
+    past = g * values + (1 - g) * constant("mean")
+    decayed = there * values + (1 - there) * past
+    return graph.add("Concat", decayed.name, _cut(graph, x_TBI, ends[1], END), name="x", axis=-1)
+
+
+def add_apart(graph: Graph, model: Model, x_TBI: str) -> tuple[str, str | None]:
+    """Return values and what is told of them; see Model.apart."""
+    width = model.told.width
+    if width == 0:
+        return x_TBI, None
+    if model.elapses:
+        sizes = graph.add("Shape", x_TBI, name="told/sizes")
+        both = graph.add("Slice", sizes, graph.ints(0), graph.ints(2), name="told/steps")
+        shape = graph.add("Concat", both, graph.ints(1), name="told/shape", axis=0)
+        gap = graph.add("Expand", graph.scalar(1.0), shape, name="told/gap")
+        x_TBI = graph.add("Concat", x_TBI, gap, name="told/all", axis=-1)
+    return _cut(graph, x_TBI, 0, -width), _cut(graph, x_TBI, -width, END)
+
+
+def _cut(graph: Graph, x_TBI: str, start: int, end: int) -> str:
+    axis = graph.ints(-1)
+    return graph.add("Slice", x_TBI, graph.ints(start), graph.ints(end), axis, name="told/part")

@@ -66,10 +66,15 @@ def stacked(layer: Layer, name: str, blocks: Sequence[str]) -> Array:
     there = getattr(variant, name)
     columns = {"W": (variant.window * layer.inputs,), "R": (variant.width(hidden),), "b": ()}
     result = np.zeros((len(blocks) * hidden, *columns[name]), np.float32)
+    if not there:
+        return result
+    tensor = parameter(layer, name)
+    if name == "W":
+        tensor = layer.input_matrix().detach().cpu().numpy()
     for at, block in enumerate(blocks):
         if block.lstrip("-") in there:
             start = there.index(block.lstrip("-")) * hidden
-            part = parameter(layer, name)[start : start + hidden]
+            part = tensor[start : start + hidden]
             result[at * hidden : (at + 1) * hidden] = -part if block.startswith("-") else part
     return result
 
