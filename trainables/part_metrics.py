@@ -3,7 +3,9 @@
 Scikit-learn computes them, imported where one of them is asked for. NumPy arrays, no torch.
 
     balanced-accuracy  the mean of the classes' recalls
-    macro-f1           the mean of the classes' F1; of labels, where a label is on at odds over 1
+    macro-f1           the mean of the F1 of all classes of the task, as scikit-learn has it with
+                       these labels and zero_division=0: a class that a part neither has nor is
+                       taken for counts 0; of labels, where a label is on at odds over 1
     auroc              the mean over classes of the area under the ROC curve, each against the rest;
                        the mean over labels, each by itself
     mae, rmse          mean absolute error, and root of the mean squared one, in the data's units
@@ -11,7 +13,7 @@ Scikit-learn computes them, imported where one of them is asked for. NumPy array
                        its training part (Hyndman & Koehler 2006, International Journal of
                        Forecasting 22): outputs and targets come divided by it
 
-Classes that a part has no targets of count nothing in it, and neither do labels that are never on.
+For the others, classes that a part has no targets of count nothing in it.
 """
 
 import math
@@ -47,12 +49,10 @@ def _macro_f1(outputs: Array, targets: Array, unit: float) -> float:
     from sklearn.metrics import f1_score
 
     if targets.ndim > 1:
-        there = targets.any(axis=0)
-        found = outputs[:, there] > 0
-        scores = f1_score(targets[:, there] > 0, found, average=None) if there.any() else [0.0]
-        return float(np.mean(scores))
-    found, classes = outputs.argmax(axis=-1), np.unique(targets)
-    return float(f1_score(targets, found, labels=classes, average="macro"))
+        true, found, labels = targets > 0, outputs > 0, None
+    else:
+        true, found, labels = targets, outputs.argmax(axis=-1), np.arange(outputs.shape[-1])
+    return float(f1_score(true, found, labels=labels, average="macro", zero_division=0.0))
 
 
 def _auroc(outputs: Array, targets: Array, unit: float) -> float:

@@ -69,7 +69,7 @@ class GateSearch(BaseEstimator):  # type: ignore[misc]
         confirm: Mapping[str, Any] | None = None,
         resources: Mapping[str, Any] | None = None,
         name: str | None = None,
-        root: str | Path = RUNS,
+        root: str | Path = str(RUNS),
         verbose: bool = False,
     ) -> None:
         """Take in what a job file says; nothing is checked before `fit`.

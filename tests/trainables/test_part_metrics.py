@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score
 
 from trainables.part_metrics import FORMULAS_OF_PARTS, part_metric
 
@@ -28,7 +29,7 @@ def recalls(outputs: Any, targets: Any) -> list[float]:
 def f1(outputs: Any, targets: Any, one: int) -> float:
     found, true = outputs.argmax(1) == one, targets == one
     both = (found & true).sum()
-    return float(2 * both / (found.sum() + true.sum()))
+    return float(2 * both / max(found.sum() + true.sum(), 1))
 
 
 def area(outputs: Any, targets: Any, one: int) -> float:
@@ -42,9 +43,23 @@ def test_balanced_accuracy_is_the_mean_recall_of_classes_that_occur(drawn: Any) 
     assert part_metric("balanced-accuracy", *drawn) == pytest.approx(np.mean(recalls(*drawn)))
 
 
-def test_macro_f1_is_the_mean_f1_of_classes_that_occur(drawn: Any) -> None:
-    expected = np.mean([f1(*drawn, one) for one in range(CLASSES - 1)])
-    assert part_metric("macro-f1", *drawn) == pytest.approx(expected)
+def test_macro_f1_is_the_mean_f1_of_all_classes_of_the_task(drawn: Any) -> None:
+    """A class that a part lacks counts 0, whether or not something is taken for it."""
+    outputs, targets = drawn
+    for given in (outputs, outputs - np.eye(CLASSES)[-1] * 1e3):
+        expected = np.mean([f1(given, targets, one) for one in range(CLASSES)])
+        assert part_metric("macro-f1", given, targets) == pytest.approx(expected)
+        theirs = f1_score(
+            targets, given.argmax(1), labels=range(CLASSES), average="macro", zero_division=0.0
+        )
+        assert part_metric("macro-f1", given, targets) == pytest.approx(theirs)
+
+
+def test_macro_f1_of_labels_is_scikit_learn_s() -> None:
+    draw = np.random.default_rng(1)
+    outputs, targets = draw.normal(size=(20, 3)), draw.integers(0, 2, (20, 3)) * [1, 1, 0]
+    expected = f1_score(targets, (outputs > 0).astype(int), average="macro", zero_division=0.0)
+    assert part_metric("macro-f1", outputs, targets) == pytest.approx(expected)
 
 
 def test_auroc_is_the_share_of_pairs_in_order(drawn: Any) -> None:
