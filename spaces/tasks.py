@@ -257,6 +257,29 @@ class Dyck(BuiltIn):
     examples: Integer = Field(2000, ge=10, description="Sequences over all splits.")
 
 
+class CopyMemory(BuiltIn):
+    """Some symbols, to be written down again after a long pause."""
+
+    form = "<copy-memory>"
+    kind_of_task = "tagging"
+    generated = True
+    summary = "some symbols, to be written down again after a pause; generated"
+    name: Literal["copy-memory"] = Field(description="Built-in task.")
+    pause: Integer = Field(50, ge=1, description="Steps between the symbols and their copy.")
+    copied: Integer = Field(10, ge=1, description="Symbols to be remembered.")
+    symbols: Integer = Field(8, ge=2, description="Different symbols that there are.")
+    examples: Integer = Field(2000, ge=10, description="Sequences over all splits.")
+
+
+class BachChorales(BuiltIn):
+    """The next frame of Bach's four-part chorales as piano rolls."""
+
+    form = "<bach-chorales>"
+    kind_of_task = "next-step"
+    summary = "next chord of Bach's chorales, one a quarter note; real, needs music21"
+    name: Literal["bach-chorales"] = Field(description="Built-in task.")
+
+
 def _check_window(window: int, steps: int, name: str) -> None:
     if window >= steps:
         rule = f"a window of {show(window)} must be below the {name} of {show(steps)}"
@@ -276,6 +299,8 @@ TASKS: dict[str, type[BuiltIn]] = {
         Parity,
         AssociativeRecall,
         Dyck,
+        CopyMemory,
+        BachChorales,
         Archive,
     )
     for name in get_args(task.model_fields["name"].annotation)
@@ -303,6 +328,8 @@ TaskSpec = Annotated[
     | Annotated[Parity, Tag(Parity.form)]
     | Annotated[AssociativeRecall, Tag(AssociativeRecall.form)]
     | Annotated[Dyck, Tag(Dyck.form)]
+    | Annotated[CopyMemory, Tag(CopyMemory.form)]
+    | Annotated[BachChorales, Tag(BachChorales.form)]
     | Annotated[Archive, Tag(Archive.form)]
     | Annotated[OwnData, Tag(OwnData.form)],
     Discriminator(_form),

@@ -2,6 +2,8 @@
 
     classification  majority     the classes' shares in training, whatever the sequence is
     tagging         majority     the same, of steps
+                    by-step      the same of each step by its place, where all sequences have one
+                                 length
     multi-label     label-rates  how often each label is on in training
     regression      target-mean  the mean of the training targets
     forecasting     last-value   the last value before the forecast, for all steps
@@ -69,9 +71,7 @@ def baselines(data: Data) -> list[Baseline]:
     drawn = data.dealing.by == "draws"
     sizes = len(data.test), None if drawn else len(data.train) + len(data.validation)
     fitted = [
-        (name, fit(data))
-        for name, fit in BASELINES[data.info.kind].items()
-        if name != "seasonal" or _season(data) is not None
+        (name, fit(data)) for name, fit in BASELINES[data.info.kind].items() if _applies(name, data)
     ]
     return [
         Baseline(name, metrics(score, data.validation), metrics(score, data.test), *sizes)
@@ -88,6 +88,29 @@ def _majority_class(data: Data) -> Score:
         return -log_p[y].sum(), (y == majority).sum(), len(y), log_p
 
     return score
+
+
+def _by_step(data: Data) -> Score:
+    """Return the score of the classes' shares at each place of sequences of one length."""
+    steps = data.info.longest
+    y_NT = _targets(data.train).reshape(-1, steps)
+    counts = np.stack([np.bincount(y, minlength=data.info.outputs) for y in y_NT.T])
+    log_p, majority = np.log(np.stack([*map(_shares, counts)])), counts.argmax(axis=1)
+
+    def score(part: Sequences) -> Sums:
+        y = _targets(part)
+        at = np.arange(len(y)) % steps
+        return -log_p[at, y].sum(), (y == majority[at]).sum(), len(y), log_p[at]
+
+    return score
+
+
+def _applies(name: str, data: Data) -> bool:
+    """Return whether a baseline is one of the task: not of every task of its kind is each."""
+    if name == "seasonal":
+        return _season(data) is not None
+    longest = data.info.longest
+    return name != "by-step" or all((part.lengths == longest).all() for part in data.parts)
 
 
 def _target_mean(data: Data) -> Score:
@@ -232,7 +255,7 @@ def _binary_loss(rates: Array, frames: Array) -> Sums:
 #: The baselines of each kind of task: name, and what fits it on a training part.
 BASELINES: dict[TaskKind, dict[str, Callable[[Data], Score]]] = {
     "classification": {"majority": _majority_class},
-    "tagging": {"majority": _majority_class},
+    "tagging": {"majority": _majority_class, "by-step": _by_step},
     "multi-label": {"label-rates": _rates_of_labels},
     "regression": {"target-mean": _target_mean},
     "forecasting": {"last-value": _last_value, "seasonal": _seasonal},

@@ -19,8 +19,10 @@ from spaces.tasks import (
     Adding,
     Archive,
     AssociativeRecall,
+    BachChorales,
     BuiltIn,
     Characters,
+    CopyMemory,
     Digits,
     Dyck,
     JapaneseVowels,
@@ -60,6 +62,8 @@ TABLE = {
     "parity": Row(Parity(name="parity", length=10, examples=200)),
     "associative-recall": Row(AssociativeRecall(name="associative-recall", pairs=3, examples=800)),
     "dyck-2": Row(Dyck(name="dyck-2", length=12, examples=60)),
+    "copy-memory": Row(CopyMemory(name="copy-memory", pause=5, copied=4, examples=200)),
+    "bach-chorales": Row(BachChorales(name="bach-chorales")),
     **{name: Row(Archive.model_validate({"name": name})) for name in ARCHIVED},
     "own classification": Row(OwnData(kind="classification", data="classification.npz")),
     "own regression": Row(OwnData(kind="regression", data="regression.npz")),
@@ -93,6 +97,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=TABLE)
 def row(request: pytest.FixtureRequest) -> Row:
+    if request.param == "bach-chorales":
+        pytest.importorskip("music21")
     return TABLE[request.param]
 
 
@@ -318,6 +324,10 @@ REFUSED = {
         AssociativeRecall(name="associative-recall", pairs=1, examples=200),
         "task.examples",
     ),
+    "too few symbols": (
+        CopyMemory(name="copy-memory", copied=3, symbols=2, examples=10),
+        "task.examples",
+    ),
     "too few brackets": (Dyck(name="dyck-2", length=2, depth=1, examples=60), "task.examples"),
 }
 
@@ -326,6 +336,24 @@ REFUSED = {
 def test_more_examples_than_there_are_are_refused(spec: TaskSpec, place: str, base: Path) -> None:
     with pytest.raises(InputError, match=place):
         load(spec, base)
+
+
+def test_what_was_read_is_written_after_the_sign(base: Path) -> None:
+    data = load(CopyMemory(name="copy-memory", pause=6, copied=4, symbols=3, examples=30), base)
+    for split in splits(data):
+        read = split.x.reshape(len(split), 14, 5).argmax(axis=2)
+        written = np.asarray(split.y).reshape(len(split), 14)
+        np.testing.assert_array_equal(written[:, -4:], read[:, :4])
+        assert (written[:, :-4] == 3).all() and (read[:, :4] < 3).all()
+        assert (read[:, 9] == 4).all() and (np.delete(read[:, 4:], 5, axis=1) == 3).all()
+
+
+def test_without_music21_the_chorales_say_how_to_get_it(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainables.data.tasks.chorales.importlib.util.find_spec", lambda _: None)
+    with pytest.raises(InputError, match=r"gatesearch\[music\]"):
+        load(BachChorales(name="bach-chorales"), base)
 
 
 def test_the_description_names_every_task_with_its_source_and_options() -> None:

@@ -21,6 +21,8 @@ from trainables.data.tasks import (
     archive,
     associative_recall,
     characters,
+    chorales,
+    copy_memory,
     digits,
     dyck,
     japanese_vowels,
@@ -87,6 +89,18 @@ LOADERS: dict[str, Loader] = {
     ),
     "dyck-2": Loader(
         dyck.load, GENERATED, "Hewitt et al. 2020, arXiv 2010.07515; Suzgun et al. 2019"
+    ),
+    "copy-memory": Loader(
+        copy_memory.load,
+        GENERATED,
+        "Hochreiter & Schmidhuber 1997, Neural Computation 9; form of Arjovsky, Shah & Bengio "
+        "2016, arXiv 1511.06464, section 4.1",
+    ),
+    "bach-chorales": Loader(
+        chorales.load,
+        "60/20/20 % of 362 chorales; not the split of Boulanger-Lewandowski et al. 2012",
+        "J. S. Bach; form of Boulanger-Lewandowski, Bengio & Vincent 2012, arXiv 1206.6392; files "
+        "of music21 (BSD-3; of the scores by their encoders' leave, see its corpus/license.txt)",
     ),
     **{
         name: Loader(
