@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .PHONY: demo test test-slow test-gpu-interpreted check bench-stock bench-cells bench-fused bench-search-cohorts bench-overhead bench-report \
-	bench-time-to-best bench-search bench-search-own bench-verdict bench-verdict-bank bench-verdict-jobs bench-published bench-large-data bench-gpu bench-gpu-compile clean
+	bench-time-to-best bench-search bench-search-own bench-verdict bench-verdict-bank bench-verdict-jobs bench-published bench-large-data bench-forecast bench-gpu bench-gpu-compile clean
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -90,6 +90,11 @@ bench-published: $(READY)
 # What a gigabyte of own data costs a driver and a worker in memory, and how soon it trains.
 bench-large-data: $(READY)
 	$(BIN)/python tests/benchmarks/large_data.py
+
+# Forecasts of four tasks beside neuralforecast's AutoLSTM and AutoGRU, at equal seconds (hours).
+bench-forecast: $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench-forecast]'
+	$(BIN)/python tests/benchmarks/forecast.py
 
 # How often an arm is called better than itself on real trainings, which take six minutes at first.
 bench-verdict-bank: $(READY)

@@ -15,6 +15,8 @@ TaskKind = Literal[
     "next-step",
 ]
 Direction = Literal["maximize", "minimize"]
+#: What a forecast says of each step ahead; see spaces.forecast.
+Likelihood = Literal["point", "gaussian", "quantile"]
 
 #: Metrics of which 1 is the best value that there is.
 _SHARES = ("accuracy", "subset-accuracy", "balanced-accuracy", "macro-f1", "auroc")
@@ -93,6 +95,26 @@ METRICS: dict[TaskKind, tuple[Metric, ...]] = {
     "next-step": (Metric("nll", "minimize"), Metric("loss", "minimize")),
 }
 
+#: Those of forecasts that are no points: mae, rmse and mase are the mean's or the median's. "loss"
+#: is the negative log-likelihood or the pinball loss of standardised targets, where they are
+#: standardised, averaged over the steps ahead; nll and pinball are in the units of the data.
+_OF_LIKELIHOOD: dict[Likelihood, tuple[Metric, ...]] = {
+    "gaussian": (
+        Metric("mae", "minimize"),
+        Metric("loss", "minimize"),
+        Metric("nll", "minimize"),
+        Metric("rmse", "minimize"),
+        Metric("mase", "minimize"),
+    ),
+    "quantile": (
+        Metric("mae", "minimize"),
+        Metric("loss", "minimize"),
+        Metric("pinball", "minimize"),
+        Metric("rmse", "minimize"),
+        Metric("mase", "minimize"),
+    ),
+}
+
 #: Of these, how each follows from sums over targets: their losses, how many were predicted
 #: correctly, how many there are; and from what a difference of 1 in the losses is in the units of
 #: the data.
@@ -101,17 +123,31 @@ FORMULAS: dict[str, Callable[[float, float, float, float], float]] = {
     "accuracy": lambda loss, correct, count, unit: correct / count,
     "subset-accuracy": lambda loss, correct, count, unit: correct / count,
     "mse": lambda loss, correct, count, unit: loss / count * unit**2,
-    "nll": lambda loss, correct, count, unit: loss / count,
+    "nll": lambda loss, correct, count, unit: loss / count + math.log(unit),
+    "pinball": lambda loss, correct, count, unit: loss / count * unit,
     "bits-per-token": lambda loss, correct, count, unit: loss / count / math.log(2),
 }
 
 
-def evaluated(kind: TaskKind, metric: Metric) -> tuple[Metric, ...]:
+def metrics_of(kind: TaskKind, likelihood: Likelihood = "point") -> tuple[Metric, ...]:
+    """Return the metrics of a kind of task, the default one first; likelihood: of forecasting."""
+    return _OF_LIKELIHOOD.get(likelihood, METRICS[kind])
+
+
+def known_metrics() -> list[Metric]:
+    """Return all metrics that there are; several kinds have some of them."""
+    return [metric for own in (*METRICS.values(), *_OF_LIKELIHOOD.values()) for metric in own]
+
+
+def evaluated(
+    kind: TaskKind, metric: Metric, likelihood: Likelihood = "point"
+) -> tuple[Metric, ...]:
     """Return the metrics of an evaluation: those of FORMULAS, and the one that decides the job.
 
     The others need all predictions of a part at once; see trainables.part_metrics.
     """
-    return tuple(m for m in METRICS[kind] if m.name in FORMULAS or m.name == metric.name)
+    offered = metrics_of(kind, likelihood)
+    return tuple(m for m in offered if m.name in FORMULAS or m.name == metric.name)
 
 
 def has_classes(kind: TaskKind) -> bool:
@@ -135,17 +171,23 @@ def of_several(kind: TaskKind) -> bool:
 
 
 def compute_metrics(
-    kind: TaskKind, loss: float, correct: float, count: float, unit: float = 1.0
+    kind: TaskKind,
+    loss: float,
+    correct: float,
+    count: float,
+    unit: float = 1.0,
+    likelihood: Likelihood = "point",
 ) -> dict[str, float]:
     """Return the metrics of FORMULAS that a kind of task has, from sums over `count` targets.
 
     loss: what training minimises, summed; correct: targets that were predicted, 0 where a task has
     no classes; unit: what a difference of 1 between targets is in the units of the data, where the
-    targets are standardised. Raises ZeroDivisionError where there are no targets.
+    targets are standardised; likelihood: of forecasting. Raises ZeroDivisionError where there are
+    no targets.
     """
     return {
         metric.name: FORMULAS[metric.name](loss, correct, count, unit)
-        for metric in METRICS[kind]
+        for metric in metrics_of(kind, likelihood)
         if metric.name in FORMULAS
     }
 

@@ -61,6 +61,12 @@ class DataSection(Section):
         description="Columns that a model reads; text is encoded one-hot. Null is all columns of "
         "numbers that play no other part.",
     )
+    future: tuple[Text, ...] | None = Field(
+        None,
+        description="Columns of a table, for forecasting: what is known of the steps ahead, such "
+        "as holidays or prices; text is encoded one-hot. A model reads them as it reads features, "
+        "and their values a horizon later.",
+    )
     target: Annotated[str | tuple[str, ...], OneOrSeveral("a column's name")] | None = Field(
         None,
         description="Column: the class or number to predict, the same in a whole sequence. Several "
@@ -131,16 +137,19 @@ class DataSection(Section):
             rule = "id must not be given for a folder: each of its files is a sequence"
             return [Fault(rule, "remove it", ("id",))]
         if not self.is_table and not self.is_folder:
-            given = [*dict(named), *["features"] * (self.features is not None)]
+            further = [name for name in ("features", "future") if getattr(self, name) is not None]
+            given = [*dict(named), *further]
             rule = (
                 f"{{}} must be a column of a table ({listed(TABLES, 'or')}), not of {self.suffix}"
             )
             return [Fault(rule.format(role), "remove it", (role,)) for role in given]
         faults = []
-        if self.features is not None and not self.features:
-            faults.append(Fault("must not be empty", "give at least one column", ("features",)))
+        for name in ("features", "future"):
+            if getattr(self, name) == ():
+                faults.append(Fault("must not be empty", "give at least one column", (name,)))
         taken: dict[str, str] = {}
-        columns = [*named, *(("features", name) for name in self.features or ())]
+        several_of = (("features", self.features), ("future", self.future))
+        columns = [*named, *((role, name) for role, names in several_of for name in names or ())]
         for role, name in columns:
             if name not in taken:
                 taken[name] = role

@@ -5,14 +5,14 @@ from typing import Annotated, Self
 
 from pydantic import Field, StrictBool, model_validator
 
-from spaces.fields import Fault, Integer, refusal
+from spaces.fields import Fault, refusal
+from spaces.forecast import ForecastSection
 from spaces.kinds import TaskKind, is_causal, predicts_itself
 from spaces.own_data import SHORT, DataSection, several
-from spaces.task_section import TaskSection
 from spaces.text import show
 
 
-class OwnData(TaskSection):
+class OwnData(ForecastSection):
     """The user's own data, from a file without pickles or made by a class."""
 
     form = "<own data>"
@@ -30,46 +30,25 @@ class OwnData(TaskSection):
         "training part; predictions are in the data's own units all the same, and so are figures, "
         "but for loss and those of several targets.",
     )
-    horizon: Integer | None = Field(
-        None, ge=1, description="Of forecasting: steps ahead that are forecast."
-    )
-    window: Integer | None = Field(
-        None,
-        ge=1,
-        description="Of forecasting: steps that a model reads; null is two horizons, or a season "
-        "where that is longer.",
-    )
-    season: Integer | None = Field(
-        None,
-        ge=2,
-        description="Of forecasting: steps after which a series repeats, at most window; for the "
-        "seasonal naive forecast that arms are held against.",
-    )
 
     @property
-    def steps_ahead(self) -> int:
-        """Steps that are forecast."""
-        return self.horizon or 1
-
-    @property
-    def steps_read(self) -> int:
-        """Steps that a model reads before it forecasts."""
-        return self.window or max(2 * self.steps_ahead, self.season or 1)
+    def future(self) -> tuple[str, ...]:
+        """Columns whose values at the steps ahead are known."""
+        return self.data.future or ()
 
     @model_validator(mode="after")
     def _check_forecasting(self) -> Self:
         faults = []
         forecasts = self.kind == "forecasting"
-        for name in ("horizon", "window", "season"):
-            if not forecasts and getattr(self, name) is not None:
-                rule = f"{name} must be given for forecasting alone, not for {self.kind}"
-                faults.append(Fault(rule, "remove it", (name,)))
         if forecasts and self.horizon is None:
             rule = "horizon must say how many steps ahead are forecast"
             faults.append(Fault(rule, "write horizon: 1, or more", ("horizon",)))
-        if forecasts and self.season is not None and self.season > self.steps_read:
-            rule = f"season must be at most the window of {self.steps_read} steps"
-            faults.append(Fault(rule, f"write window: {self.season}", ("season",)))
+        if self.future and not forecasts:
+            rule = f"future must be given for forecasting alone, not for {self.kind}"
+            faults.append(Fault(rule, "remove it, or name features", ("data", "future")))
+        if self.future and forecasts and self.steps_read < self.steps_ahead:
+            rule = f"window must be at least the horizon of {self.steps_ahead} steps with future"
+            faults.append(Fault(rule, f"write window: {self.steps_ahead}", ("window",)))
         for role in ("split", "group", "test") if forecasts else ():
             if getattr(self.data, role) is not None:
                 rule = f"{role} must not be given for forecasting, whose parts follow time"

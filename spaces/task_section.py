@@ -40,14 +40,19 @@ class TaskSection(Section):
         raise NotImplementedError
 
     @property
+    def offered_metrics(self) -> tuple[Metric, ...]:
+        """The metrics that may decide the job, the default one first."""
+        return METRICS[self.of_kind]
+
+    @property
     def chosen_metric(self) -> Metric:
         """The metric that decides the job."""
-        offered = METRICS[self.of_kind]
+        offered = self.offered_metrics
         return next((m for m in offered if m.name == self.metric), offered[0])
 
     @model_validator(mode="after")
     def _check_metric(self) -> Self:
-        names = [metric.name for metric in METRICS[self.of_kind]]
+        names = [metric.name for metric in self.offered_metrics]
         if self.metric is not None and self.metric not in names:
             rule = f"the metric of a {self.of_kind} task must be "
             rule += f"{listed(names, 'or')}, not {show(self.metric)}"

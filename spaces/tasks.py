@@ -8,6 +8,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from spaces.archived import ARCHIVED
 from spaces.fields import Fault, Integer, refusal
+from spaces.forecast import Forecast, ForecastSection
 from spaces.inputs import Inputs, Told
 from spaces.kinds import (
     FORMULAS,
@@ -19,6 +20,7 @@ from spaces.kinds import (
 )
 from spaces.own_data import Columns, Label, Missing
 from spaces.own_task import OwnData
+from spaces.series import SERIES
 from spaces.task_section import TaskSection
 from spaces.text import show
 
@@ -39,15 +41,19 @@ class TaskInfo:
     columns: Columns | None = None  #: of own data from a table: how it was read
     missing: Missing = "refuse"  #: what is made of missing values
     gaps: bool = False  #: whether the last input is the time since the step before
+    #: What the outputs say of the steps ahead; None for other kinds, and for points of no columns
+    #: whose future is known.
+    forecast: Forecast | None = None
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Self:
         """Return what dataclasses.asdict made plain: in a journal, a weights file or an export."""
-        labels, columns = plain.get("labels"), plain.get("columns")
+        labels, columns, forecast = map(plain.get, ("labels", "columns", "forecast"))
         typed = {
             "metric": Metric(**plain["metric"]),
             "labels": None if labels is None else tuple(labels),
             "columns": None if columns is None else Columns.from_dict(columns),
+            "forecast": None if forecast is None else Forecast.from_dict(forecast),
         }
         return cls(**{**plain, **typed})
 
@@ -61,7 +67,23 @@ class TaskInfo:
     @property
     def metrics(self) -> tuple[Metric, ...]:
         """All metrics that an evaluation of the task returns."""
-        return evaluated(self.kind, self.metric)
+        return evaluated(self.kind, self.metric, self.ahead.likelihood)
+
+    @property
+    def ahead(self) -> Forecast:
+        """What the outputs of a forecast say of the steps ahead."""
+        return self.forecast or Forecast()
+
+    @property
+    def steps_ahead(self) -> int:
+        """How many steps are forecast."""
+        return self.outputs // self.ahead.numbers
+
+    @property
+    def central(self) -> slice:
+        """Which outputs are a forecast's own values: the points, the means or the medians."""
+        steps = self.steps_ahead
+        return slice(self.ahead.central * steps, (self.ahead.central + 1) * steps)
 
     @property
     def by_part(self) -> bool:
@@ -208,6 +230,36 @@ class Archive(BuiltIn):
         return ARCHIVED[name].summary
 
 
+class Series(BuiltIn, ForecastSection):
+    """Forecasts of a known series, or of many."""
+
+    form = "<series>"
+    kind_of_task = "forecasting"
+    name: Literal["airline", "co2", "m1-yearly", "solar", "sunspots"] = Field(
+        description="Built-in task."
+    )
+
+    @classmethod
+    def summary_of(cls, name: str) -> str:
+        """Return one line on the task of a name."""
+        return SERIES[name].summary
+
+    @property
+    def steps_ahead(self) -> int:
+        """Steps that are forecast."""
+        return self.horizon or SERIES[self.name].horizon
+
+    @property
+    def steps_read(self) -> int:
+        """Steps that a model reads before it forecasts."""
+        return self.window or max(2 * self.steps_ahead, self.season_steps or 1)
+
+    @property
+    def season_steps(self) -> int | None:
+        """Steps after which the series repeats."""
+        return self.season or SERIES[self.name].season
+
+
 class Digits(BuiltIn):
     """Ten handwritten digits, read row by row or pixel by pixel."""
 
@@ -302,6 +354,7 @@ TASKS: dict[str, type[BuiltIn]] = {
         CopyMemory,
         BachChorales,
         Archive,
+        Series,
     )
     for name in get_args(task.model_fields["name"].annotation)
 }
@@ -331,6 +384,7 @@ TaskSpec = Annotated[
     | Annotated[CopyMemory, Tag(CopyMemory.form)]
     | Annotated[BachChorales, Tag(BachChorales.form)]
     | Annotated[Archive, Tag(Archive.form)]
+    | Annotated[Series, Tag(Series.form)]
     | Annotated[OwnData, Tag(OwnData.form)],
     Discriminator(_form),
 ]

@@ -11,7 +11,7 @@ from rich.markup import escape
 from search.cli.options import AsJson, user_path
 from search.cli.terminal import below_here, print_json, print_note, wide_console
 from spaces.errors import InputError
-from spaces.kinds import METRICS, Direction
+from spaces.kinds import Direction, known_metrics
 from spaces.text import show
 
 app = typer.Typer()
@@ -62,7 +62,7 @@ def judge(
     from search.results.evidence.pairs import parse_margin
     from spaces.kinds import Metric
 
-    directions = {known.name: known.direction for own in METRICS.values() for known in own}
+    directions = {known.name: known.direction for known in known_metrics()}
     chosen = direction or directions.get(metric)
     if chosen is None:
         rule = f"--direction must be given with the metric {show(metric)}, which is none of ours"

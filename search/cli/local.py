@@ -372,7 +372,8 @@ def tasks(as_json: AsJson = False) -> None:
     if as_json:
         print_json(describe())
     else:
-        Terminal().print(tasks_table(describe()))
+        terminal = Terminal()
+        terminal.print(tasks_table(describe(), terminal.width))
 
 
 @app.command()

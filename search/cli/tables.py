@@ -87,14 +87,20 @@ def compact_table(caption: str | None = None) -> Table:
     return Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=caption, caption_justify="left")
 
 
-def tasks_table(tasks: Iterable[dict[str, Any]]) -> Table:
-    """Return a table of the built-in tasks as `trainables.data.tasks.describe` gives them."""
-    table = compact_table(
+def tasks_table(tasks: Iterable[dict[str, Any]], width: int) -> Table:
+    """Return a table of the built-in tasks as `trainables.data.tasks.describe` gives them.
+
+    Without sources and licences on a terminal of less than WIDE columns.
+    """
+    notes = [
         "your own data: task: {kind: classification, data: FILE}; `gatesearch init FILE` writes it"
-    )
+    ]
+    if width < WIDE:
+        notes.append(f"sources and licences: in {WIDE} columns, or with --json")
+    table = compact_table("; ".join(notes))
     for name in ("task", "kind"):
         table.add_column(name, no_wrap=True)
-    for name in ("what it is", "options"):
+    for name in ("what it is", "options", *["source, licence"] * (width >= WIDE)):
         table.add_column(name, overflow="fold")
     for task in tasks:
         options = [
@@ -102,9 +108,8 @@ def tasks_table(tasks: Iterable[dict[str, Any]]) -> Table:
             for name, option in task["options"].items()
             if option["required"] or option["default"] is not None
         ]
-        table.add_row(
-            *(escape(task[key]) for key in ("name", "kind", "summary")), escape(", ".join(options))
-        )
+        row = [task["name"], task["kind"], task["summary"], ", ".join(options), task["source"]]
+        table.add_row(*map(escape, row[: len(table.columns)]))
     return table
 
 

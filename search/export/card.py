@@ -96,7 +96,7 @@ def _head(exported: Exported) -> str:
     layers = format.plural(config.depth, "layer")
     both = " in both directions" if config.bidirectional else ""
     network = "A transformer" if cell.attention else "A recurrent network"
-    does = _DOES[info.kind].format(outputs=info.outputs)
+    does = _DOES[info.kind].format(outputs=info.steps_ahead)
     classes = ""
     if info.labels is not None and not info.causal and info.kind != "forecasting":
         shown = [named(str(label)) for label in info.labels[:MOST_COLUMNS]]
@@ -266,13 +266,15 @@ def _use(exported: Exported) -> str:
     )
     if info.kind == "forecasting":
         back += "\n# what the outputs say is how far values lie from the last one of feature 0"
+        if info.ahead.likelihood == "gaussian":
+            back += f"; from {info.steps_ahead} on they are deviations, to which no mean is added"
     reads = "load_model, read_metadata" if scale or back else "load_model"
     return f"""## Use
 
 {_from_the_command_line(info)}
 
 With onnxruntime. Inputs: {x}, padded at the end with zeros, and `lengths [batch]` int64.
-Output: `{OUTPUTS[info.kind]}` {_OUTPUT[info.kind].format(outputs=info.outputs)}.
+Output: `{OUTPUTS[info.kind]}` {_OUTPUT[info.kind].format(outputs=info.outputs)}{_ahead(info)}.
 
 ```python
 import numpy as np, onnxruntime
@@ -295,6 +297,21 @@ outputs = model(x, torch.tensor([{steps}, 1])){back}
 ```"""
 
 
+def _ahead(info: TaskInfo) -> str:
+    """Return what the outputs of a forecast are, and its inputs of columns known ahead."""
+    ahead, text = info.ahead, ""
+    if ahead.likelihood == "gaussian":
+        text = f": the means of the {info.steps_ahead} steps ahead, then their standard deviations"
+    elif ahead.likelihood == "quantile":
+        listed = ", ".join(f"{quantile:g}" for quantile in ahead.quantiles)
+        text = f": for each of the quantiles {listed} the {info.steps_ahead} steps ahead"
+    if ahead.future:
+        names = ", ".join(f"`{named(name)}`" for name in ahead.future)
+        text += f". The last features of `x` are {names}, each as it is {info.steps_ahead} steps "
+        text += "later; those of that name stand before them"
+    return text
+
+
 def _from_the_command_line(info: TaskInfo) -> str:
     layout = "x [all steps]" if info.kind == "next-token" else f"x [all steps, {features(info)}]"
     file, holds = "new.npz", f"holds `{layout}`, sequences end to end, and `lengths [n]`"
@@ -303,6 +320,9 @@ def _from_the_command_line(info: TaskInfo) -> str:
         shown = [f"`{named(name)}`" for name in names if name is not None]
         more = ", …" * (len(shown) > MOST_COLUMNS)
         file, holds = "new.csv", f"has the columns {', '.join(shown[:MOST_COLUMNS])}{more}"
+        if info.ahead.future:
+            ahead = ", ".join(f"`{named(name)}`" for name in info.ahead.future)
+            holds += f"; each series ends with {info.steps_ahead} rows that have {ahead} alone"
     return f"""From the command line; `{file}` {holds}:
 
 ```sh

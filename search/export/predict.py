@@ -215,8 +215,19 @@ def _arrays(info: TaskInfo, outputs: Array) -> dict[str, Array]:
             }
         case "next-step" | "multi-label":
             return {"probabilities": np.exp(-np.logaddexp(0, -outputs))}
-        case "regression" | "forecasting":
+        case "regression":
             return {"prediction": outputs[:, 0] if info.outputs == 1 else outputs}
+        case "forecasting":
+            return _forecasts(info, outputs)
+
+
+def _forecasts(info: TaskInfo, outputs: Array) -> dict[str, Array]:
+    """Return the forecast [n], or [n, horizon], and the other numbers of its distribution."""
+    steps, ahead = info.steps_ahead, info.ahead
+    found = {"prediction": outputs[:, info.central]}
+    for number in range(ahead.numbers):
+        found.setdefault(ahead.name(number), outputs[:, number * steps : (number + 1) * steps])
+    return {name: each[:, 0] if steps == 1 else each for name, each in found.items()}
 
 
 def _log_softmax(logits: Array) -> Array:

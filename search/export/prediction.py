@@ -28,7 +28,8 @@ class Prediction:
         multi-label     probabilities [n, labels] float32
         tagging         the same as classification for each step [all steps], by lengths [n]
         regression      prediction [n] float32, or [n, targets] where there are several
-        forecasting     prediction [n] of the next step, or [n, horizon]
+        forecasting     prediction [n] of the next step, or [n, horizon]: the value, the mean or the
+                        median; beside it deviation, or quantile_0.1 and the others, of that shape
         next-token      symbol [n] and probabilities [n, symbols], after the last step
         next-step       probabilities [n, labels] of the frame after the last step
 
@@ -59,7 +60,7 @@ class Prediction:
         """Yield one row a sequence, or a step of tagging, as tables and JSON show it."""
         for at, row in enumerate(self._names()):
             for name, array in self.arrays.items():
-                if name == "prediction" and array.ndim > 1:
+                if name != "probabilities" and array.ndim > 1:
                     for target, value in zip(self._labels, array[at].tolist(), strict=True):
                         row[f"{name}_{target}"] = value
                 elif name != "probabilities":
@@ -73,8 +74,8 @@ class Prediction:
 
     @property
     def _labels(self) -> list[Label]:
-        """What the data calls each output."""
-        return list(self.info.labels or range(self.info.outputs))
+        """What the data calls each output; of forecasts each step ahead."""
+        return list(self.info.labels or range(self.info.steps_ahead))
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as plain JSON types."""

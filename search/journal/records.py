@@ -18,7 +18,8 @@ from pydantic import (
 )
 
 from search.journal.base import JournalError
-from spaces.kinds import METRICS
+from spaces.forecast import MEDIAN, Forecast
+from spaces.kinds import METRICS, Likelihood
 from spaces.own_data import Missing
 from spaces.tasks import TaskInfo
 from spaces.text import show
@@ -82,6 +83,18 @@ class _Columns(_Strict):
     group: str | None
 
 
+class _Forecast(_Strict):
+    likelihood: Likelihood
+    quantiles: list[Annotated[float, Field(gt=0, lt=1)]]
+    future: list[str]
+
+    @model_validator(mode="after")
+    def _check_quantiles(self) -> Self:
+        if (self.likelihood == "quantile") != (MEDIAN in self.quantiles):
+            raise ValueError("must have quantiles, the median among them, for quantile alone")
+        return self
+
+
 class _Task(_Record):
     name: str
     kind: Literal[tuple(METRICS)]  # type: ignore[valid-type]
@@ -94,10 +107,13 @@ class _Task(_Record):
     columns: _Columns | None = None
     missing: Missing = "refuse"
     gaps: bool = False
+    forecast: _Forecast | None = None
 
     @model_validator(mode="after")
     def _check_labels(self) -> Self:
-        if self.labels is not None and len(self.labels) != self.outputs:
+        forecast = self.forecast and Forecast.from_dict(self.forecast.model_dump())
+        numbers = forecast.numbers if forecast else 1
+        if self.labels is not None and len(self.labels) * numbers != self.outputs:
             raise ValueError("must have a label for each output")
         return self
 

@@ -6,7 +6,16 @@ from dataclasses import asdict
 
 import pytest
 
-from spaces.kinds import FORMULAS, METRICS, Metric, TaskKind, compute_metrics, evaluated
+from spaces.kinds import (
+    FORMULAS,
+    METRICS,
+    Likelihood,
+    Metric,
+    TaskKind,
+    compute_metrics,
+    evaluated,
+    known_metrics,
+)
 from spaces.tasks import TaskInfo
 from trainables.part_metrics import FORMULAS_OF_PARTS
 
@@ -18,11 +27,12 @@ COMPUTED = {
     "mse": 0.5,
     "nll": 0.5,
     "bits-per-token": 0.5 / math.log(2),
+    "pinball": 0.5,
 }
 
 
 def test_every_metric_has_a_formula_and_every_formula_a_metric() -> None:
-    offered = {metric.name for metrics in METRICS.values() for metric in metrics}
+    offered = {metric.name for metric in known_metrics()}
     assert set(FORMULAS) == set(COMPUTED)
     assert offered == set(FORMULAS) | set(FORMULAS_OF_PARTS)
     assert not set(FORMULAS) & set(FORMULAS_OF_PARTS)
@@ -34,6 +44,14 @@ def test_metrics_follow_from_sums_over_targets(kind: TaskKind) -> None:
     summed = [metric for metric in evaluated(kind, METRICS[kind][0]) if metric.name in FORMULAS]
     assert list(found) == [metric.name for metric in summed]
     assert found == {name: COMPUTED[name] for name in found}
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "quantile"])
+def test_a_distribution_s_figures_are_in_the_units_of_the_data(likelihood: Likelihood) -> None:
+    """The density of values that are 10 times as far apart is a tenth."""
+    found = compute_metrics("forecasting", 5.0, 0, 10, 10.0, likelihood)
+    wanted = {"gaussian": {"nll": 0.5 + math.log(10)}, "quantile": {"pinball": 5.0}}
+    assert found == {"loss": 0.5, **wanted[likelihood]}
 
 
 @pytest.mark.parametrize("metric", [Metric("gain", "maximize"), Metric("error", "minimize")])

@@ -46,7 +46,15 @@ FURTHER = {
     "tagging": "{kind: tagging, data: own.npz, metric: macro-f1}",
     "multi-label": "{kind: multi-label, data: own.npz}",
     "forecasting": "{kind: forecasting, data: own.npz, horizon: 3, window: 5}",
+    "gaussian": "{kind: forecasting, data: own.npz, horizon: 3, window: 5, likelihood: gaussian}",
+    "quantile": "{kind: forecasting, data: own.npz, horizon: 3, window: 5, likelihood: quantile}",
     "several": "{kind: regression, data: own.npz, metric: mae}",
+}
+
+#: And a series with a column that is known ahead.
+AHEAD = {
+    "known-future": "{kind: forecasting, horizon: 3, window: 5, "
+    "data: {file: own.csv, target: sold, future: [price]}}"
 }
 
 JOB = """
@@ -65,7 +73,7 @@ def write_own(path: Path, kind: str, n: int = 30) -> None:
     steps = int(lengths.sum())
     if kind == "next-token":
         np.savez(path, x=np.arange(steps) % 5, lengths=lengths)
-    elif kind == "forecasting":
+    elif kind in ("forecasting", "gaussian", "quantile"):
         level = np.sin(np.arange(120) / 3) * 20 + 100
         x = np.stack([np.tile(level, 2), draw.normal(size=240)], axis=1)
         np.savez(path, x=x, lengths=[120, 120])
@@ -98,6 +106,16 @@ def write_table(path: Path, n: int = 30) -> None:
             labels = f"{who % 3 == 1:d},{who % 3 < 2:d}"
             lines.append(f"w{who},{pulse:.4f},here,{breath:.4f},{mood},{labels}")
     path.write_text("\n".join(lines) + "\n")
+
+
+def write_sales(path: Path, n: int = 120) -> None:
+    """Write what was sold on n days, which follows the price of the day."""
+    draw = np.random.default_rng(3)
+    price = draw.normal(size=n) + 5
+    sold, rain = 100 - 10 * price + draw.normal(size=n), draw.normal(size=n)
+    rows = zip(price.tolist(), sold.tolist(), rain.tolist(), strict=True)
+    lines = [",".join(f"{value:.4f}" for value in row) for row in rows]
+    path.write_text("\n".join(["price,sold,rain", *lines]) + "\n")
 
 
 @dataclass
@@ -171,9 +189,11 @@ class SmallJob:
 def small_job(folder: Path, task: str = "classification", arms: str = "lstm, gru") -> SmallJob:
     """Return a job without trials in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    known = {**TASKS, **TABLE, **FURTHER, **GAPS}
+    known = {**TASKS, **TABLE, **FURTHER, **GAPS, **AHEAD}
     if task in TABLE:
         write_table(folder / "own.csv")
+    elif task in AHEAD:
+        write_sales(folder / "own.csv")
     elif "own.npz" in known[task]:
         write_own(folder / "own.npz", task)
     job = JobSpec.loads(JOB.format(task=known[task], arms=arms), base=folder)

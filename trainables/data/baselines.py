@@ -26,8 +26,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spaces.forecast import ForecastSection
 from spaces.kinds import TaskKind, compute_metrics
-from spaces.own_task import OwnData
+from trainables.data.naive_spread import naive_losses
 from trainables.data.sequences import Data, Sequences
 from trainables.part_metrics import part_metric
 
@@ -57,7 +58,8 @@ def baselines(data: Data) -> list[Baseline]:
     def metrics(score: Score, part: Sequences) -> dict[str, float]:
         loss, correct, count, *same = score(part)
         sums = float(loss), float(correct), float(count)
-        found = compute_metrics(data.info.kind, *sums, data.unit)
+        likelihood = data.info.ahead.likelihood
+        found = compute_metrics(data.info.kind, *sums, data.unit, likelihood)
         name = data.info.metric.name
         for output in same if data.info.by_part else ():
             targets, each = _targets(part), np.atleast_1d(output)
@@ -125,7 +127,7 @@ def _target_mean(data: Data) -> Score:
 
 def _season(data: Data) -> int | None:
     spec = data.dealing.spec
-    return spec.season if isinstance(spec, OwnData) else None
+    return spec.season_steps if isinstance(spec, ForecastSection) else None
 
 
 def _last_value(data: Data) -> Score:
@@ -137,16 +139,27 @@ def _seasonal(data: Data) -> Score:
 
 
 def _naive(data: Data, season: int) -> Score:
-    """Return the score of the values of the last season before a forecast, over and over."""
-    before = np.arange(data.info.outputs) % season - season
+    """Return the score of the values of the last season before a forecast, over and over.
 
-    def score(part: Sequences) -> Sums:
-        y = _targets(part).astype(np.float64)
+    Of a distribution, with the spread of their errors in training at each step ahead: their root
+    mean square (Hyndman & Athanasopoulos 2021, Forecasting: principles and practice, section 5.5),
+    or their quantiles around the median.
+    """
+    before = np.arange(data.info.steps_ahead) % season - season
+
+    def values_of(part: Sequences) -> tuple[Array, Array]:
+        """Return targets and naive forecasts, [n, horizon] each."""
         values = part.x[(part.starts + part.lengths)[:, None] + before, 0].astype(np.float64)
         values -= part.x[part.starts + part.lengths - 1, :1]  # as targets are
         mean, deviation = part.y_scaling or (0.0, 1.0)
-        found = (values - mean) / deviation
-        return np.square(y - found).mean(axis=1).sum(), 0, len(y), found
+        return _targets(part).astype(np.float64), (values - mean) / deviation
+
+    y, found = values_of(data.train)
+    losses = naive_losses(data.info.ahead, y - found)
+
+    def score(part: Sequences) -> Sums:
+        y, found = values_of(part)
+        return losses(y - found).sum(), 0, len(y), found
 
     return score
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
+from spaces.forecast import Forecast
 from spaces.kinds import TaskKind
 from spaces.own_data import Columns, Label, Missing
 from trainables.data.sequences import Dealing, Sequences
@@ -27,6 +28,7 @@ class Parts:
     labels: tuple[Label, ...] | None = field(default=None, kw_only=True)  #: as in TaskInfo
     columns: Columns | None = field(default=None, kw_only=True)  #: as in TaskInfo
     missing: Missing = field(default="refuse", kw_only=True)  #: as in TaskInfo
+    forecast: Forecast | None = field(default=None, kw_only=True)  #: as in TaskInfo
 
 
 def select(

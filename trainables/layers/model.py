@@ -14,6 +14,7 @@ from spaces.inputs import NOTHING, Told
 from spaces.tasks import TaskInfo
 from trainables import cells
 from trainables.cells.noise import NONE, Noise
+from trainables.layers.forecast_head import as_forecast
 from trainables.layers.layer import Layer, Start
 from trainables.layers.told import InputDecay, read_by, together, with_gap
 from trainables.layers.transformer import Encoder, linear
@@ -208,5 +209,8 @@ class Model(nn.Module):
             index_B = torch.arange(len(lengths_B), device=lengths_B.device)
             last_BD = y_TBD[lengths_B - 1, index_B]
             y_TBD = join_ends(last_BD, y_TBD[0]) if self.bidirectional else last_BD
-        outputs: Tensor = self.readout(y_TBD)
-        return outputs
+        return self.read(y_TBD)
+
+    def read(self, features: Tensor) -> Tensor:
+        """Return outputs [..., O] of features [..., D] of the steps that are read."""
+        return as_forecast(self.readout(features), self.info.forecast)

@@ -15,6 +15,7 @@ from trainables.cells.zoneout import zoned
 from trainables.engine.gpu.noise import StackedDropout
 from trainables.engine.gpu.paths import Path, card_of, path_of
 from trainables.layers import scan, stacked_scan
+from trainables.layers.forecast_head import as_forecast
 from trainables.layers.model import Model, Recurrent
 from trainables.layers.told import decayed, together
 
@@ -216,4 +217,4 @@ class StackedModel:
         if self._model.bidirectional:
             half = last_KBD.shape[-1] // 2
             last_KBD = torch.cat([last_KBD[..., :half], y_KTBD[:, 0, :, half:]], dim=-1)
-        return _linear(values, "readout", last_KBD)
+        return as_forecast(_linear(values, "readout", last_KBD), self._model.info.forecast)

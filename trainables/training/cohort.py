@@ -29,7 +29,7 @@ from trainables.training import batching
 from trainables.training.advancing import Advancing
 from trainables.training.cohort_layers import CohortLayers
 from trainables.training.measured_path import measured_path
-from trainables.training.metrics import SCORES, Scored, Totals
+from trainables.training.metrics import Scored, Totals, score
 from trainables.training.step import train_epoch
 from trainables.training.trainer import Training, device_name
 
@@ -219,7 +219,7 @@ class Cohort(Advancing):
             none, targets = torch.empty(int(lengths[0]), 0), batches.targets(chosen_B)
             of_each = targets, batches.class_weights, batches.naive_errors(chosen_B)
             batch = Batch(none, lengths, *of_each)
-        return SCORES[info.kind](self.members[i].model.readout(features), batch)
+        return score(info, self.members[i].model.read(features), batch)
 
 
 def _rows(batches: list[Batches], chosen_KB: Positions) -> Rows:

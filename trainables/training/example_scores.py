@@ -13,6 +13,7 @@ from spaces.kinds import TaskKind
 from spaces.tasks import TaskInfo
 from trainables.data.batches import Batch
 from trainables.training.examples import Examples
+from trainables.training.forecast_loss import forecast_losses
 from trainables.training.metrics import relative
 
 Array = NDArray[Any]
@@ -72,7 +73,7 @@ class ExampleScores:
 
     def __init__(self, info: TaskInfo, number: int, unit: float) -> None:
         kind = info.kind
-        self._each, self._unit = EACH[kind], unit
+        self._each, self._unit, self._info = EACH[kind], unit, info
         #: Of tasks that are decided by what needs all predictions at once.
         self._by_part = info.by_part
         self._predicted: list[tuple[NDArray[np.int64], Array, Array]] = []
@@ -84,14 +85,22 @@ class ExampleScores:
 
     def add(self, chosen_B: NDArray[np.int64], outputs: Tensor, batch: Batch) -> None:
         """Add a batch of the chosen examples."""
-        loss_B, correct_B = self._each(outputs, batch)
+        loss_B, correct_B = self._score(outputs, batch)
         self._loss[chosen_B] = loss_B.float().cpu().numpy()
         self._count[chosen_B] = batch.lengths.cpu().numpy() if self._steps else 1
         if correct_B is not None:
             self._correct[chosen_B] = correct_B.cpu().numpy()
         if self._by_part:
+            if self._info.kind == "forecasting":
+                outputs = outputs[:, self._info.central]
             told, targets = relative(outputs.float(), batch.targets, batch.naive_error)
             self._keep(chosen_B, told.cpu().numpy(), targets.cpu().numpy(), batch)
+
+    def _score(self, outputs: Tensor, batch: Batch) -> Each:
+        forecast = self._info.ahead
+        if forecast.likelihood == "point":
+            return self._each(outputs, batch)
+        return forecast_losses(outputs, batch.targets.to(outputs.dtype), forecast), None
 
     def _keep(
         self, chosen_B: NDArray[np.int64], outputs: Array, targets: Array, batch: Batch

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spaces.kinds import FORMULAS, TaskKind, compute_metrics
+from spaces.kinds import FORMULAS, Likelihood, TaskKind, compute_metrics
 from trainables.checkpoints.base import CheckpointError
 from trainables.files import sync_folder, write_new
 from trainables.part_metrics import part_metric
@@ -47,14 +47,17 @@ class Examples:
     outputs: NDArray[np.float32] | None = None
     targets: NDArray[np.generic] | None = None
 
-    def metrics(self, kind: TaskKind, decisive: str) -> dict[str, float]:
+    def metrics(
+        self, kind: TaskKind, decisive: str, likelihood: Likelihood = "point"
+    ) -> dict[str, float]:
         """Return all metrics of a kind of task over these examples, at least one.
 
-        decisive: the name of the metric that decides the task.
+        decisive: the name of the metric that decides the task. likelihood: of forecasting.
         """
         correct = 0 if self.correct is None else int(self.correct.sum())
         loss = float(self.loss.sum(dtype=np.float64))
-        found = compute_metrics(kind, loss, correct, int(self.count.sum()), self.unit)
+        sums = loss, correct, int(self.count.sum())
+        found = compute_metrics(kind, *sums, self.unit, likelihood)
         if decisive not in found:
             assert self.outputs is not None and self.targets is not None
             found[decisive] = part_metric(decisive, self.outputs, self.targets, self.unit)

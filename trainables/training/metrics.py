@@ -11,6 +11,7 @@ from spaces.kinds import TaskKind, compute_metrics
 from spaces.tasks import TaskInfo
 from trainables.data.batches import Batch
 from trainables.part_metrics import part_metric
+from trainables.training.forecast_loss import forecast_losses
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,14 @@ def _regression(outputs_BO: Tensor, batch: Batch) -> Scored:
     return Scored(loss, len(targets), predicted, naive_error=batch.naive_error)
 
 
-#: Scores a batch: outputs [B, O] or [T, B, O] against the batch's targets.
+def _distribution(outputs_BO: Tensor, batch: Batch, info: TaskInfo) -> Scored:
+    targets = batch.targets.to(outputs_BO.dtype)
+    loss = forecast_losses(outputs_BO, targets, info.ahead).sum()
+    predicted = outputs_BO.detach()[:, info.central], targets
+    return Scored(loss, len(targets), predicted, naive_error=batch.naive_error)
+
+
+#: Scores a batch: outputs [B, O] or [T, B, O] against the batch's targets. Of forecasts, points.
 SCORES: dict[TaskKind, Callable[[Tensor, Batch], Scored]] = {
     "classification": _classification,
     "regression": _regression,
@@ -89,6 +97,13 @@ SCORES: dict[TaskKind, Callable[[Tensor, Batch], Scored]] = {
     "next-token": _each_step,
     "next-step": _next_step,
 }
+
+
+def score(info: TaskInfo, outputs: Tensor, batch: Batch) -> Scored:
+    """Return what a batch of a task scores: outputs [B, O] or [T, B, O]."""
+    if info.ahead.likelihood != "point":
+        return _distribution(outputs, batch, info)
+    return SCORES[info.kind](outputs, batch)
 
 
 class Totals:
@@ -110,8 +125,8 @@ class Totals:
 
     def metrics(self) -> dict[str, float]:
         """Return all metrics of the task over the batches so far, at least one."""
-        sums = self._loss, self._correct, self._count
-        found = compute_metrics(self._info.kind, *sums, self._unit)
+        sums, likelihood = (self._loss, self._correct, self._count), self._info.ahead.likelihood
+        found = compute_metrics(self._info.kind, *sums, self._unit, likelihood)
         if self._info.by_part:
             outputs, targets = (torch.cat(parts) for parts in zip(*self._predicted, strict=True))
             found |= decided_by_part(self._info, outputs, targets, self._unit)

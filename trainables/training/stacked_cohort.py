@@ -208,7 +208,7 @@ class StackedCohort(Advancing):
                 chosen = torch.from_numpy(chosen_KB).to(weights.device)
                 x, lengths, targets = data.batch(chosen, data.steps(chosen_KB))
                 outputs = self._model(weights, buffers, x, lengths)
-                scores = score(info.kind, outputs, targets, lengths)
+                scores = score(info, outputs, targets, lengths)
                 losses += scores.losses.double()
                 counts += scores.counts
                 if scores.correct is not None:
@@ -217,7 +217,10 @@ class StackedCohort(Advancing):
                     there = chosen >= 0
                     if info.stepwise:
                         there = valid_steps(lengths, outputs.shape[1])
-                    told = relative(outputs, targets, data.naive_errors(chosen))
+                    told = outputs, targets
+                    if info.kind == "forecasting":
+                        forecasts = outputs[..., info.central]
+                        told = relative(forecasts, targets, data.naive_errors(chosen))
                     predicted.append((*told, there))
         return (losses, correct, counts), predicted
 
@@ -229,7 +232,7 @@ class StackedCohort(Advancing):
         rows = zip(*(total.tolist() for total in totals), strict=True)
         info, units = self._first.data.info, [self.members[i].data.unit for i in active]
         found = [
-            compute_metrics(info.kind, loss, correct, count, unit)
+            compute_metrics(info.kind, loss, correct, count, unit, info.ahead.likelihood)
             for (loss, correct, count), unit in zip(rows, units, strict=True)
         ]
         for at, unit in enumerate(units if predicted else ()):

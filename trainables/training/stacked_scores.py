@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from spaces.kinds import TaskKind, is_stepwise
+from spaces.tasks import TaskInfo
 from trainables.layers.stacked_scan import valid_steps
+from trainables.training.forecast_loss import forecast_losses
 
 
 @dataclass(frozen=True)
@@ -23,16 +24,19 @@ class StackedScores:
 
 
 def score(
-    kind: TaskKind,
+    info: TaskInfo,
     outputs: Tensor,
     targets: Tensor,
     lengths_KB: Tensor,
     class_weights_KO: Tensor | None = None,
 ) -> StackedScores:
     """Score outputs [K, B, O] or [K, T, B, O]; sequences of length 0 count nothing."""
-    valid = valid_steps(lengths_KB, outputs.shape[1]) if is_stepwise(kind) else lengths_KB > 0
+    kind = info.kind
+    valid = valid_steps(lengths_KB, outputs.shape[1]) if info.stepwise else lengths_KB > 0
     correct = None
-    if kind in ("classification", "tagging", "next-token"):
+    if info.ahead.likelihood != "point":
+        losses = forecast_losses(outputs, targets.to(outputs.dtype), info.ahead)
+    elif kind in ("classification", "tagging", "next-token"):
         flat = functional.cross_entropy(
             outputs.flatten(0, -2), targets.flatten().long(), reduction="none"
         )

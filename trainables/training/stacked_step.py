@@ -66,7 +66,7 @@ class StackedStep:
 
     def __init__(self, members: Sequence[Training], model: StackedModel, data: StackedData) -> None:
         first = members[0]
-        self._model, self._data, self._kind = model, data, first.data.info.kind
+        self._model, self._data, self._info = model, data, first.data.info
         self._device, models = first.device, len(members)
         self.weights = torch.stack([member.weights for member in members])
         self.gradients = torch.zeros_like(self.weights)
@@ -196,7 +196,7 @@ class StackedStep:
         self._noise.begin()
         with torch.enable_grad():
             outputs = self._model(weights, self.buffers, x, lengths, self._noise)
-            scores = score(self._kind, outputs, targets, lengths, self._class_weights)
+            scores = score(self._info, outputs, targets, lengths, self._class_weights)
             total = (scores.losses / scores.counts.clamp(min=1)).sum()
             (gradients,) = torch.autograd.grad(total, weights)
         with torch.no_grad():

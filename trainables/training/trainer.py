@@ -30,7 +30,7 @@ from trainables.training.curve import Epoch
 from trainables.training.example_scores import ExampleScores
 from trainables.training.examples import Examples
 from trainables.training.measured_path import measured_path
-from trainables.training.metrics import SCORES, Scored, Totals
+from trainables.training.metrics import Scored, Totals, score
 from trainables.training.schedule import Schedule, stops_early
 from trainables.training.step import train_epoch
 
@@ -253,7 +253,7 @@ class Training:
             for chosen_B in batches.ordered_choices():
                 batch = batches.batch(chosen_B).to(self.device)
                 outputs = self.model(batch.x, batch.lengths, NONE)
-                totals.add(SCORES[kind](outputs, batch))
+                totals.add(score(self.data.info, outputs, batch))
                 if examples is not None:
                     examples.add(chosen_B, outputs, batch)
         return totals.metrics()
@@ -261,7 +261,7 @@ class Training:
     def _score(self, batch: Batch, noise: Noise) -> Scored:
         batch = batch.to(self.device)
         outputs = self.model(batch.x, batch.lengths, noise)
-        return SCORES[self.data.info.kind](outputs, batch)
+        return score(self.data.info, outputs, batch)
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint's files to a folder that has none: a store's draft.

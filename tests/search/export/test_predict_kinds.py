@@ -86,6 +86,12 @@ def test_answers_are_the_torch_model_s(exported: SmallJob, tmp_path: Path) -> No
             if info.kind == "forecasting":
                 last = part.starts + part.lengths - 1
                 wanted = wanted + torch.from_numpy(part.x[last, :1])
+                numbers = [found.arrays[info.ahead.name(n)] for n in range(info.ahead.numbers)]
+                array = np.concatenate(numbers, axis=1)
+                central = found.arrays["prediction"]
+                np.testing.assert_array_equal(central, array[:, info.central])
+                if info.ahead.likelihood == "gaussian":
+                    wanted[:, 3:] = logits[:, 3:] * deviation
     np.testing.assert_allclose(array, wanted.numpy(), rtol=1e-4, atol=1e-4)
 
 
@@ -105,9 +111,35 @@ def test_a_table_of_predictions_has_a_row_for_each_target(
             assert {row["class"] for row in rows} <= {"up", "down"}
         case "forecasting":
             assert len(rows) == 2  # one for each series
-            assert list(rows[0]) == ["sequence", *(f"prediction_{step}" for step in (1, 2, 3))]
+            ahead = exported.data.info.ahead
+            names = dict.fromkeys(["prediction", *map(ahead.name, range(ahead.numbers))])
+            shown = [f"{name}_{step}" for name in names for step in (1, 2, 3)]
+            assert list(rows[0]) == ["sequence", *shown]
+            others = {"point": 0, "gaussian": 1, "quantile": 3}[ahead.likelihood]
+            assert len(names) == 1 + others
         case "multi-label":
             assert [len(rows), len(rows[0])] == [len(lengths), 1 + 3]
         case _:
             assert list(rows[0]) == ["sequence", "prediction_0", "prediction_1"]
             assert float(rows[0]["prediction_1"]) < float(rows[0]["prediction_0"])
+
+
+def test_a_forecast_is_given_what_is_known_ahead(tmp_path: Path) -> None:
+    """From a table with a column that is known ahead to a forecast, and to what a card says."""
+    job = small_job(tmp_path, "known-future")
+    job.add("lstm", max_epochs=2)
+    export(job.results, tmp_path / "export")
+    new, lines = tmp_path / "new.csv", (tmp_path / "own.csv").read_text().splitlines()
+    new.write_text("\n".join(lines[:60]) + "\n")
+    with pytest.raises(InputError, match="must end with 3 rows that have price and no target"):
+        predict(tmp_path / "export", new)
+    forecasts = []
+    for price in (4, 6):
+        new.write_text("\n".join([*lines[:60], *[f"{price},,"] * 3]) + "\n")
+        found = predict(tmp_path / "export", new).arrays["prediction"]
+        assert found.shape == (1, 3)
+        forecasts.append(found)
+    assert (forecasts[0] != forecasts[1]).all()
+    card = (tmp_path / "export" / "card.md").read_text()
+    assert "each series ends with 3 rows that have `price` alone" in card
+    assert "`price`, each as it is 3 steps later" in card

@@ -11,9 +11,11 @@ import pytest
 
 from spaces.archived import ARCHIVED
 from spaces.errors import InputError
+from spaces.forecast import ForecastSection
 from spaces.kinds import has_classes
 from spaces.own_data import DataSection
 from spaces.own_task import OwnData
+from spaces.series import SERIES
 from spaces.tasks import (
     TASKS,
     Adding,
@@ -27,6 +29,7 @@ from spaces.tasks import (
     Dyck,
     JapaneseVowels,
     Parity,
+    Series,
     Symbolic,
     TaskSpec,
     Words,
@@ -35,6 +38,7 @@ from trainables.data.sequences import Data, Sequences, fingerprint
 from trainables.data.tasks import LOADERS, describe, load, scaling
 from trainables.data.tasks.archive import packaged
 from trainables.data.tasks.characters import text as characters_text
+from trainables.data.tasks.series import read as read_series
 from trainables.data.tasks.words import words
 
 
@@ -65,6 +69,7 @@ TABLE = {
     "copy-memory": Row(CopyMemory(name="copy-memory", pause=5, copied=4, examples=200)),
     "bach-chorales": Row(BachChorales(name="bach-chorales")),
     **{name: Row(Archive.model_validate({"name": name})) for name in ARCHIVED},
+    **{name: Row(Series.model_validate({"name": name}), seeded=False) for name in SERIES},
     "own classification": Row(OwnData(kind="classification", data="classification.npz")),
     "own regression": Row(OwnData(kind="regression", data="regression.npz")),
     "own multi-label": Row(OwnData(kind="multi-label", data="multi-label.npz")),
@@ -99,6 +104,9 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def row(request: pytest.FixtureRequest) -> Row:
     if request.param == "bach-chorales":
         pytest.importorskip("music21")
+    known = SERIES.get(request.param)
+    if known is not None:
+        pytest.importorskip(known.package)
     return TABLE[request.param]
 
 
@@ -186,7 +194,8 @@ def test_info_describes_the_data(row: Row, base: Path) -> None:
             assert split.y is not None
             assert set(split.y.tolist()) == set(range(info.outputs))
     else:
-        wanted = {"next-step": info.inputs, "multi-label": 3, "forecasting": 2}
+        ahead = row.spec.steps_ahead if isinstance(row.spec, ForecastSection) else 1
+        wanted = {"next-step": info.inputs, "multi-label": 3, "forecasting": ahead}
         assert info.outputs == wanted.get(info.kind, 1)
 
 
@@ -354,6 +363,27 @@ def test_without_music21_the_chorales_say_how_to_get_it(
     monkeypatch.setattr("trainables.data.tasks.chorales.importlib.util.find_spec", lambda _: None)
     with pytest.raises(InputError, match=r"gatesearch\[music\]"):
         load(BachChorales(name="bach-chorales"), base)
+
+
+KNOWN_VALUES = {
+    "airline": (144, [112, 118], [390, 432]),
+    "co2": (452, [322, 321.75], [369.375, 371.02]),  # means of the weeks of a month
+    "solar": (289, [0, 0], [0, 0]),
+    "sunspots": (309, [5, 11], [7.5, 2.9]),
+}
+
+
+@pytest.mark.parametrize("name", SERIES)
+def test_a_known_series_has_the_values_of_its_file(name: str) -> None:
+    pytest.importorskip(SERIES[name].package)
+    found = read_series(name)
+    if name == "m1-yearly":
+        assert len(found) == 181 and min(map(len, found)) == 15
+        np.testing.assert_allclose(np.exp(found[0][:2]), [3600, 7700])
+        return
+    (values,), (length, begin, end) = found, KNOWN_VALUES[name]
+    assert len(values) == length
+    np.testing.assert_allclose([*values[:2], *values[-2:]], [*begin, *end], atol=0.01)
 
 
 def test_the_description_names_every_task_with_its_source_and_options() -> None:

@@ -67,9 +67,7 @@ def test_stacked_scores_weigh_classes_as_one_model_s_do(make_data: Any) -> None:
     training.model.eval()
     outputs = training.model(batch.x, batch.lengths)
     weights = training.batches.class_weights
-    found = score(
-        "classification", outputs[None], batch.targets[None], batch.lengths[None], weights[None]
-    )
+    found = score(data.info, outputs[None], batch.targets[None], batch.lengths[None], weights[None])
     expected = torch.nn.functional.cross_entropy(outputs, batch.targets, weights, reduction="sum")
     torch.testing.assert_close(found.losses[0], expected)
 

@@ -8,22 +8,32 @@ Each series is parted by itself, and one that is too short for a window in a par
 
 Targets are how far these values lie from the last one of the window, so that a level that training
 has not seen is no obstacle; exported models add that value.
+
+Of columns whose future is known (calendars, prices, plans) a model reads two inputs at each step:
+the value at that step, and the value a horizon later. So it has read those of all steps ahead once
+it is at the origin. Nothing else of a later step is read.
 """
+
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
+from spaces.forecast import Forecast, ForecastSection
+from spaces.own_data import Columns
 from spaces.own_task import OwnData
+from spaces.tasks import Series, TaskInfo
+from spaces.text import listed, named
 from trainables.data.formats.checks import NAMES
-from trainables.data.formats.ragged import Ragged
+from trainables.data.formats.ragged import Part, Places, Ragged
 from trainables.data.sequences import Dealing, Sequences
 from trainables.data.splits import Parts, consecutive
 
+SHARES = (0.6, 0.2, 0.2)  #: of the steps of each series
 
-def windows_of(
-    spec: OwnData, ragged: Ragged, x: NDArray[np.generic], shares: tuple[float, ...]
-) -> Parts:
+
+def windows_of(spec: OwnData | Series, ragged: Ragged, x: NDArray[np.float32]) -> Parts:
     """Return the parts of series x [all steps, features], of which feature 0 is forecast.
 
     Raises InputError where a part would have no window.
@@ -31,15 +41,17 @@ def windows_of(
     for part in ("split", "group"):
         if getattr(ragged, part) is not None:
             rule = f"{part} must not be given for forecasting, whose parts follow time"
-            raise InputError.of(f"{spec.data.file}: {part}", rule, "leave it out")
+            raise InputError.of(ragged.places.whole(part), rule, "leave it out")
     window, horizon = spec.steps_read, spec.steps_ahead
-    series_begin = np.cumsum(ragged.lengths) - ragged.lengths
     by_mase = spec.chosen_metric.name == "mase"
-    naive = _naive_errors(spec, ragged, x, shares[0]) if by_mase else None
+    naive = _naive_errors(spec, ragged, x) if by_mase else None
+    known_ahead = _known_ahead(ragged.columns, spec.future)
+    x = _with_later(x, ragged.lengths, known_ahead, horizon)
+    series_begin = np.cumsum(ragged.lengths) - ragged.lengths
     parts = []
     for number, name in enumerate(NAMES):
         of_series = [
-            begin + _begins(consecutive(int(length), shares)[number], window, horizon)
+            begin + _begins(consecutive(int(length), SHARES)[number], window, horizon)
             for begin, length in zip(series_begin, ragged.lengths, strict=True)
         ]
         begins = np.concatenate(of_series)
@@ -53,18 +65,19 @@ def windows_of(
         last = begins[:, None] + window - 1
         y = x[last + np.arange(1, horizon + 1), 0] - x[last, 0]
         errors = None if naive is None else np.repeat(naive, list(map(len, of_series)))
-        parts.append(Sequences(x, np.full(len(begins), window), y, begins, naive_error=errors))
-    dealing = Dealing("time", official_test=True, spec=spec)
-    steps = tuple(range(1, horizon + 1))
-    sizes = x.shape[1], horizon
+        lengths = np.full(len(begins), window)
+        parts.append(Sequences(x, lengths, y, begins, naive_error=errors))
+    forecast = spec.forecast
     return Parts(
         spec.label,
-        spec.kind,
-        *sizes,
+        "forecasting",
+        x.shape[1],
+        horizon * forecast.numbers,
         *parts,
-        dealing=dealing,
-        labels=steps,
+        dealing=Dealing("time", official_test=True, spec=spec),
+        labels=tuple(range(1, horizon + 1)),
         columns=ragged.columns,
+        forecast=None if forecast == Forecast() else forecast,
     )
 
 
@@ -75,7 +88,7 @@ def _begins(part: slice, window: int, horizon: int) -> NDArray[np.int64]:
 
 
 def _naive_errors(
-    spec: OwnData, ragged: Ragged, x: NDArray[np.generic], share: float
+    spec: ForecastSection, ragged: Ragged, x: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """Return the scale of mase of each series [n]: the mean error of its naive forecast.
 
@@ -83,17 +96,17 @@ def _naive_errors(
     before (Hyndman & Koehler 2006, International Journal of Forecasting 22, equation 3.2). Raises
     InputError where there is none, or where it is 0.
     """
-    season, ends = spec.season or 1, np.cumsum(ragged.lengths)
+    season, ends = spec.season_steps or 1, np.cumsum(ragged.lengths)
     found = np.zeros(len(ends), np.float32)
     for at, (end, length) in enumerate(zip(ends, ragged.lengths, strict=True)):
-        known = x[end - length :][: consecutive(int(length), (share,))[0].stop, 0]
+        known = x[end - length :][: consecutive(int(length), SHARES)[0].stop, 0]
         values = known.astype(np.float64)
         errors = np.abs(values[season:] - values[:-season])
         found[at] = errors.mean() if len(errors) else 0
         if found[at] == 0:
             raise InputError.of(
                 ragged.places.of("lengths", at),
-                f"for mase the first {share:.0%} of a series must change from one "
+                f"for mase the first {SHARES[0]:.0%} of a series must change from one "
                 f"{'step' if season == 1 else 'season'} to the next; those of this one do not, or "
                 "are too few",
                 "leave the series out, or choose metric: mae",
@@ -101,7 +114,85 @@ def _naive_errors(
     return found
 
 
+def _known_ahead(columns: Columns | None, future: tuple[str, ...]) -> int:
+    """Return how many of the inputs, the last ones, are of columns whose future is known."""
+    features = () if columns is None else columns.features
+    return sum(len(feature.inputs) for feature in features if feature.name in future)
+
+
+def _with_later(
+    x: NDArray[np.float32], lengths: NDArray[np.int64], known_ahead: int, horizon: int
+) -> NDArray[np.float32]:
+    """Return x [steps, inputs] with the last inputs a second time, as they are a horizon later.
+
+    At the last steps of a series there is no later value: 0, which is in no window.
+    """
+    if not known_ahead:
+        return x
+    later = np.zeros((len(x), known_ahead), x.dtype)
+    for end, length in zip(np.cumsum(lengths), lengths, strict=True):
+        if length > horizon:
+            later[end - length : end - horizon] = x[end - length + horizon : end, -known_ahead:]
+    return np.concatenate([x, later], axis=1)
+
+
 def latest(series: Sequences, window: int) -> Sequences:
     """Return the last steps of each series, as many as a model reads, or all where it has fewer."""
     lengths = np.minimum(series.lengths, window)
     return Sequences(series.x, lengths, at=series.starts + series.lengths - lengths)
+
+
+@dataclass(frozen=True)
+class _KeptPlaces:
+    """Places of steps that were kept of others, with inputs behind those that the file has."""
+
+    places: Places
+    kept: NDArray[np.int64] = field(repr=False)  #: of each step, its number among all
+    width: int  #: inputs that the file has
+    later: int  #: inputs that are the last ones of these, a horizon later
+    horizon: int
+
+    def whole(self, part: Part) -> str:
+        """Return the place of all values of a part."""
+        return self.places.whole(part)
+
+    def of(self, part: Part, sequence: int) -> str:
+        """Return the place of a sequence's value."""
+        return self.places.of(part, sequence)
+
+    def step(self, at: int, feature: int | None = None) -> str:
+        """Return the place of a step of x, or that of the value a horizon later."""
+        step = int(self.kept[at])
+        if feature is not None and feature >= self.width:
+            return self.places.step(step + self.horizon, feature - self.later)
+        return self.places.step(step, feature)
+
+
+def with_future(ragged: Ragged, info: TaskInfo) -> Ragged:
+    """Return new series as a model reads them that knows some columns a horizon ahead.
+
+    The steps ahead are the rows at the end of each series whose target is missing, a horizon of
+    them or more; only the columns whose future is known are read there. Raises InputError where
+    there are fewer, or where one of their values is missing.
+    """
+    future, horizon, x = info.ahead.future, info.steps_ahead, ragged.x
+    later, names = _known_ahead(ragged.columns, future), listed(map(named, future))
+    ends = np.cumsum(ragged.lengths)
+    lengths, kept = ragged.lengths.copy(), []
+    read: NDArray[np.float32] = _with_later(x, ragged.lengths, later, horizon)
+    for at, (end, length) in enumerate(zip(ends, ragged.lengths, strict=True)):
+        known = np.flatnonzero(~np.isnan(x[end - length : end, 0]))
+        lengths[at] = known[-1] + 1 if len(known) else 0
+        ahead = length - lengths[at]
+        if ahead < horizon or lengths[at] == 0:
+            raise InputError.of(
+                ragged.places.of("lengths", at),
+                f"a series must end with {horizon} rows that have {names} and no target, the steps "
+                f"that are forecast; this one has {ahead} of them, after {lengths[at]} steps with "
+                "a target",
+                f"add rows with {names} and an empty target, one for each step ahead",
+            )
+        kept.append(np.arange(end - length, end - ahead))
+    steps = np.concatenate(kept)
+    places = _KeptPlaces(ragged.places, steps, x.shape[1], later, horizon)
+    return replace(ragged, x=read[steps], lengths=lengths, places=places)

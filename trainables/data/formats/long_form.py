@@ -84,20 +84,21 @@ def read(
         if not is_causal(kind):
             parts.setdefault("target", FOLDER)
     taken = [name for names in parts.values() for name in several(names)]
+    future = data.future or ()
     if data.features is None:
         known = reader.names(path, place)
-        check_names(known, taken, place)
-        wanted = [name for name in known if name not in taken]
-        table = reader.read(path, place, [*taken, *wanted])
+        check_names(known, [*taken, *future], place)
+        wanted = [name for name in known if name not in (*taken, *future)]
+        table = reader.read(path, place, [*taken, *wanted, *future])
         wanted = [name for name in wanted if table.columns[name].numeric]
         if not wanted and kind != "forecasting":
             rule = "the table must have a column of numbers that plays no other part; it has none"
             raise InputError.of(place, rule, "name the features: features: [COLUMN, …]")
     else:
         wanted = list(data.features)
-        table = reader.read(path, place, [*taken, *wanted])
+        table = reader.read(path, place, [*taken, *wanted, *future])
     if kind == "forecasting":
-        wanted = [parts.pop("target"), *wanted]  # what is forecast is the first input
+        wanted = [parts.pop("target"), *wanted, *future]  # what is forecast is the first input
     symbols = kind == "next-token"
     if symbols and len(wanted) != 1:
         rule = f"next-token reads one column of symbols, not {len(wanted)}: {_listed(wanted)}"

@@ -74,7 +74,7 @@ def load(spec: OwnData, base: Path) -> Parts:
     places, lengths, kind, missing = ragged.places, ragged.lengths, spec.kind, spec.data.missing
     x = steps(ragged, kind, missing=missing)
     if kind == "forecasting":
-        return forecasting.windows_of(spec, ragged, x, SHARES)
+        return forecasting.windows_of(spec, ragged, x)
     x = told(x, lengths, missing)
     y = None if ragged.y is None else targets(ragged.y, kind, places)
     classes = y.astype(np.int64) if y is not None and has_classes(kind) else None
@@ -138,6 +138,8 @@ def read_new(path: Path, info: TaskInfo) -> tuple[Sequences, Ragged]:
         )
         raise InputError.of(place, rule, "write a table as .csv or .parquet")
     ragged = FORMATS[suffix].read_new(path, info)
+    if info.ahead.future:
+        ragged = forecasting.with_future(ragged, info)
     if info.kind != "next-token" and ragged.x.shape[1] != features(info):
         raise InputError.of(
             f"{place}: x",

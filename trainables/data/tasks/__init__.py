@@ -11,6 +11,7 @@ from typing import Any
 from spaces.archived import ARCHIVED
 from spaces.kinds import METRICS
 from spaces.own_task import OwnData
+from spaces.series import SERIES
 from spaces.tasks import TASKS, TaskInfo, TaskSpec
 from trainables.data.formats import own
 from trainables.data.scaling import check_range, filled, standardised
@@ -27,6 +28,7 @@ from trainables.data.tasks import (
     dyck,
     japanese_vowels,
     parity,
+    series,
     symbolic,
     words,
 )
@@ -111,6 +113,15 @@ LOADERS: dict[str, Loader] = {
         )
         for name, each in ARCHIVED.items()
     },
+    **{
+        name: Loader(
+            series.load,
+            "60/20/20 % of each series in time order; forecasts begin at every step of a part",
+            each.source,
+            standardise=True,
+        )
+        for name, each in SERIES.items()
+    },
 }
 
 
@@ -136,6 +147,7 @@ def load(spec: TaskSpec, base: Path) -> Data:
             labels=parts.labels,
             columns=parts.columns,
             missing=parts.missing,
+            forecast=parts.forecast,
         ),
         *splits,
         dealing=parts.dealing,

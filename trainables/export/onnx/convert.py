@@ -18,6 +18,7 @@ from spaces.tasks import TaskInfo
 from trainables.data.batches import Batch
 from trainables.data.missing import features, told
 from trainables.data.sequences import TargetScaling
+from trainables.export.onnx.forecast import add_head, add_units, values
 from trainables.export.onnx.graph import FLOAT, INT64, Graph, tensor
 from trainables.export.onnx.loop import add_loop
 from trainables.export.onnx.missing import add_apart, add_decay, add_told
@@ -62,7 +63,8 @@ def convert(
     Inputs: x [batch, time, features] float32, or [batch, time] int64 symbols; lengths [batch]
     int64, each from 1 to time. Values behind a sequence's length change no output.
     Output: by OUTPUTS, [batch, outputs] (classification, regression: at each sequence's last valid
-    step) or [batch, time, outputs] (next-token, next-step; outputs on padding mean nothing).
+    step; forecasting: as spaces.forecast.Forecast orders them, in the units of the data) or
+    [batch, time, outputs] (next-token, next-step; outputs on padding mean nothing).
 
     scaling: mean and deviation [inputs] of the raw data; the graph then takes raw features.
     fill: [inputs] what stands for a missing value (NaN), where the task has them.
@@ -79,15 +81,17 @@ def convert(
     y_BTD = graph.add("Transpose", y_TBD, name="readout/features", perm=[1, 0, 2])
     read = y_BTD if info.stepwise else _last(graph, model, y_BTD, steps)
     read = add_linear(graph, "readout", model.readout, read)
-    if targets is not None:
-        mean, deviation = (_scale(graph, scale) for scale in targets)
-        read = graph.add("Mul", read, deviation, name="output/scaled")
-        read = graph.add("Add", read, mean, name="output/shifted")
-    if info.kind == "forecasting":  # outputs are how far values lie from the last one
+    if info.kind == "forecasting":
+        read = add_head(graph, read, info)
         last_BI = _at_end(graph, x, steps, "output/last")
         first, second = graph.ints(0), graph.ints(1)
         last_B1 = graph.add("Slice", last_BI, first, second, second, name="output/level")
-        graph.add("Add", read, last_B1, name="output/raised")
+        scale = None if targets is None else (float(targets[0]), float(targets[1]))
+        add_units(graph, read, last_B1, info, scale)
+    elif targets is not None:
+        mean, deviation = (_scale(graph, scale) for scale in targets)
+        read = graph.add("Mul", read, deviation, name="output/scaled")
+        graph.add("Add", read, mean, name="output/shifted")
     graph.nodes[-1].output[0] = output
     shape: list[int | str] = ["batch", "time"] if info.stepwise else ["batch"]
     return graph.model(
@@ -256,11 +260,13 @@ def compare(
         theirs = (outputs.transpose(0, 1) if model.info.stepwise else outputs).numpy()
         if model.info.stepwise:
             ours, theirs = ours[valid_BT], theirs[valid_BT]
+        moved: NDArray[np.float32] | float = 1.0
         if model.info.kind == "forecasting":
+            moved = values(model.info)
             last_B1 = given[np.arange(len(lengths)), lengths - 1, :1].astype(np.float64)
-            ours, level = ours - last_B1, max(level, float(np.abs(last_B1).max()))
+            ours, level = ours - last_B1 * moved, max(level, float(np.abs(last_B1).max()))
         if targets is not None:
-            ours = (ours.astype(np.float64) - targets[0]) / targets[1]
+            ours = (ours.astype(np.float64) - targets[0] * moved) / targets[1]
         difference = float(np.abs(ours - theirs).max())
         error = float(np.maximum(error, difference))  # a NaN stays
         largest = max(largest, float(np.abs(theirs).max()))

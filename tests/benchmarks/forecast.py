@@ -1,0 +1,208 @@
+"""Forecasts of a search here beside those of neuralforecast's AutoLSTM and AutoGRU.
+
+    python tests/benchmarks/forecast.py [--seconds 300] [--repeats 5] [--only airline,co2]
+
+Needs the extra `bench-forecast`. On each of four built-in tasks both search for so many seconds, of
+wall time, on this machine, again for every repeat with another seed, in turn:
+
+    ours    one job, arms lstm and gru, `search: {wall_clock: SECONDS}`; the configuration that is
+            best on validation data, as it was trained in the search
+    theirs  AutoLSTM, then AutoGRU, half of the seconds each, their default spaces, Optuna's TPE
+            behind them; the one that is best on validation data, as they train it again after it
+
+Both read windows of equal length, learn from the first 60 % of each series and validate on the
+next 20 %. They are scored on the same forecasts, one from every step of the last 20 % (a rolling
+origin), by the mean absolute error in the units of the task. Where series have different lengths,
+theirs validates on as many steps of each as 20 % are on average: it takes one number for all.
+
+Prints a JSON line for each search and for each task a line of the medians, the spreads (standard
+deviations over the repeats) and the naive forecasts' errors. Their budget ends after the trial that
+is running then; what both took stands in the lines.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spaces.tasks import Series
+from trainables.data.baselines import baselines
+from trainables.data.sequences import Data
+from trainables.data.splits import consecutive
+from trainables.data.tasks import load
+from trainables.data.tasks.series import read
+
+TASKS = ("airline", "sunspots", "co2", "m1-yearly")
+SHARES = (0.6, 0.2, 0.2)
+JOB = """
+name: {name}
+task: {{name: {task}}}
+arms: [lstm, gru]
+space:
+  depth: {{low: 1, high: 2}}
+  hidden_size: {{choices: [16, 32, 64, 128]}}
+  learning_rate: {{low: 1.0e-4, high: 1.0e-1, log: true}}
+  dropout: {{low: 0.0, high: 0.3}}
+training: {{batch_size: 32, max_epochs: 81}}
+search: {{trials: 2000, wall_clock: {seconds}, seed: {seed}}}
+confirm: {{seeds: 0}}
+"""
+Array = NDArray[Any]
+
+
+def truth(data: Data) -> Array:
+    """Return the values [n, horizon] that follow each window of the test part."""
+    part = data.test
+    assert part.y is not None
+    return np.asarray(part.y, np.float64) + part.x[part.starts + part.lengths - 1, :1]
+
+
+def ours(task: str, seed: int, seconds: float, root: Path) -> dict[str, Any]:
+    """Search with this product; return the test MAE of what is best on validation data."""
+    import onnxruntime
+
+    name = f"bench-{task}-{seed}"
+    root.mkdir(parents=True, exist_ok=True)
+    file, command = root / f"{name}.yaml", Path(sys.executable).with_name("gatesearch")
+    file.write_text(JOB.format(name=name, task=task, seconds=seconds, seed=seed))
+    began = time.perf_counter()
+    subprocess.run(
+        [command, "run", file, "--root", root], check=True, stdout=subprocess.DEVNULL, timeout=7200
+    )
+    whole = time.perf_counter() - began
+    shown = [command, "results", name, "--json", "--root", root]
+    trials = json.loads(subprocess.run(shown, check=True, capture_output=True).stdout)
+    best = root / name / "best" / "model.onnx"
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(best.read_bytes(), options)
+    data = load(Series.model_validate({"name": task}), Path())
+    part = data.test
+    x = part.x[part.starts[:, None] + np.arange(part.lengths[0])]
+    (found,) = session.run(None, {"x": x, "lengths": part.lengths})
+    return {
+        "mae": float(np.abs(found - truth(data)).mean()),
+        "trials": sum(trial["state"] == "complete" for trial in trials),
+        "seconds": round(whole, 1),
+    }
+
+
+def theirs(task: str, seed: int, seconds: float) -> dict[str, Any]:
+    """Search with neuralforecast; return the test MAE of what is best on validation data."""
+    import logging
+
+    import optuna
+    import pandas as pd
+
+    warnings.simplefilter("ignore")
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    from neuralforecast import NeuralForecast
+    from neuralforecast.auto import AutoGRU, AutoLSTM
+    from neuralforecast.losses.pytorch import MAE
+
+    spec = Series.model_validate({"name": task})
+    data, values = load(spec, Path()), read(task)
+    horizon, window = spec.steps_ahead, spec.steps_read
+    quiet = {"enable_progress_bar": False, "logger": False, "enable_model_summary": False}
+    fixed = {"input_size": window, "inference_input_size": window, "accelerator": "cpu", **quiet}
+    stops = [consecutive(len(each), SHARES)[1].stop for each in values]
+    known = pd.concat(_frame(f"s{at}", v[:stop]) for at, (v, stop) in _numbered(values, stops))
+    validation = round(statistics.mean(SHARES[1] * len(each) for each in values))
+    windows = pd.concat(
+        _frame(f"w{at:06}", data.test.x[start : start + window, 0])
+        for at, start in enumerate(data.test.starts)
+    )
+    began, tried = time.perf_counter(), []
+    for auto in (AutoLSTM, AutoGRU):
+        default = auto.get_default_config(h=horizon, backend="optuna")
+        model = auto(
+            h=horizon,
+            loss=MAE(),
+            config=lambda trial, default=default: {**default(trial), **fixed},
+            search_alg=optuna.samplers.TPESampler(seed=seed),
+            num_samples=2000,
+            time_budget=seconds / 2,
+            backend="optuna",
+        )
+        forecaster = NeuralForecast(models=[model], freq=1)
+        forecaster.fit(known, val_size=max(validation, horizon))
+        study = forecaster.models[0].results
+        predicted = forecaster.predict(df=windows)
+        column = next(name for name in predicted if name not in ("unique_id", "ds"))
+        found = predicted.sort_values(["unique_id", "ds"])[column].to_numpy().reshape(-1, horizon)
+        error = float(np.abs(found - truth(data)).mean())
+        tried.append((study.best_value, error, len(study.trials)))
+    whole = time.perf_counter() - began
+    trials = sum(number for _, _, number in tried)
+    return {"mae": min(tried)[1], "trials": trials, "seconds": round(whole, 1)}
+
+
+def _numbered(values: list[list[float]], stops: list[int]) -> Any:
+    return enumerate(zip(values, stops, strict=True))
+
+
+def _frame(name: str, values: Any) -> Any:
+    """Return a series as their tables have it."""
+    import pandas as pd
+
+    found = {"unique_id": name, "ds": np.arange(len(values)), "y": np.asarray(values, np.float64)}
+    return pd.DataFrame(found)
+
+
+def naive(task: str) -> dict[str, float]:
+    """Return the test MAE of each forecast without a model."""
+    data = load(Series.model_validate({"name": task}), Path())
+    return {each.name: each.test["mae"] for each in baselines(data)}
+
+
+def alone(way: str, task: str, seed: int, seconds: float, root: Path) -> dict[str, Any]:
+    """Run one search in a process of its own; return what it printed last."""
+    arguments = ["--way", way, "--only", task, "--seed", str(seed), "--seconds", str(seconds)]
+    command = [sys.executable, __file__, *arguments, "--root", str(root)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{way} failed on {task}:\n{(done.stdout + done.stderr)[-3000:]}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def main() -> None:
+    """Search by both in turn, and print how far their forecasts are off."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=300.0, help="of each search")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--only", default=",".join(TASKS), help="tasks, with commas between them")
+    parser.add_argument("--root", type=Path, default=Path("build/bench-forecast"))
+    parser.add_argument("--seed", type=int, default=0, help="of the first repeat")
+    parser.add_argument("--way", choices=["ours", "theirs"], help="one search in this process")
+    asked = parser.parse_args()
+    if asked.way is not None:
+        way = ours if asked.way == "ours" else theirs
+        further = [asked.root] if asked.way == "ours" else []
+        print(json.dumps(way(asked.only, asked.seed, asked.seconds, *further)))
+        return
+    for task in asked.only.split(","):
+        errors: dict[str, list[float]] = {"ours": [], "theirs": []}
+        for repeat in range(asked.repeats):
+            for way in ("ours", "theirs") if repeat % 2 == 0 else ("theirs", "ours"):
+                found = alone(way, task, asked.seed + repeat, asked.seconds, asked.root)
+                errors[way].append(found["mae"])
+                print(json.dumps({"task": task, "way": way, "repeat": repeat, **found}), flush=True)
+        row: dict[str, Any] = {"task": task, "mae without a model": naive(task)}
+        for way, values in errors.items():
+            row[f"{way}, median"] = statistics.median(values)
+            row[f"{way}, spread"] = statistics.stdev(values) if len(values) > 1 else None
+        print(json.dumps(row), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""The end of a forecast's graph: its distribution, in the units of the data.
+
+Shapes are suffixes: B series, N numbers of a step, H steps ahead, I inputs.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spaces.forecast import Forecast
+from spaces.tasks import TaskInfo
+from trainables.export.onnx.graph import Graph
+from trainables.layers.forecast_head import FLOOR
+
+
+def values(info: TaskInfo) -> NDArray[np.float32]:
+    """Return [N * H] which outputs are values of the series (1), and which deviations (0)."""
+    each = [float(info.ahead.is_value(number)) for number in range(info.ahead.numbers)]
+    return np.repeat(np.array(each, np.float32), info.steps_ahead)
+
+
+def add_head(graph: Graph, read: str, info: TaskInfo) -> str:
+    """Add what trainables.layers.forecast_head makes of a readout [B, N * H]; return its name."""
+    forecast: Forecast = info.ahead
+    if forecast.likelihood == "point":
+        return read
+    steps, axis = info.steps_ahead, graph.ints(1)
+    first = graph.add("Slice", read, graph.ints(0), graph.ints(steps), axis, name="forecast/first")
+    others = graph.add(
+        "Slice", read, graph.ints(steps), graph.ints(info.outputs), axis, name="forecast/others"
+    )
+    positive = graph.add("Softplus", others, name="forecast/positive")
+    if forecast.likelihood == "gaussian":
+        floor = graph.scalar(FLOOR)
+        positive = graph.add("Add", positive, floor, name="forecast/deviation")
+        return graph.add("Concat", first, positive, name="forecast/both", axis=1)
+    gaps = graph.add("Concat", first, positive, name="forecast/gaps", axis=1)
+    shape = graph.ints(-1, forecast.numbers, steps)
+    gaps_BNH = graph.add("Reshape", gaps, shape, name="forecast/by_quantile")
+    quantiles = graph.add("CumSum", gaps_BNH, graph.index(1), name="forecast/quantiles")
+    return graph.add("Reshape", quantiles, graph.ints(-1, info.outputs), name="forecast/all")
+
+
+def add_units(
+    graph: Graph, read: str, last_B1: str, info: TaskInfo, scaling: tuple[float, float] | None
+) -> str:
+    """Add the units of the data to forecasts [B, N * H]: how far values lie from the last one.
+
+    scaling: mean and deviation of the targets. Deviations are stretched and not moved.
+    """
+    apart = not values(info).all()
+    if scaling is not None:
+        mean, deviation = scaling
+        read = graph.add("Mul", read, graph.scalar(deviation), name="output/scaled")
+        shift = graph.scalar(mean)
+        if apart:
+            shift = graph.constant(values(info) * np.float32(mean), "output/means")
+        read = graph.add("Add", read, shift, name="output/shifted")
+    if apart:
+        last_B1 = graph.add(
+            "Mul", last_B1, graph.constant(values(info), "output/values"), name="output/levels"
+        )
+    return graph.add("Add", read, last_B1, name="output/raised")
