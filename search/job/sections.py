@@ -116,10 +116,13 @@ class SearchSection(Section):
         description="Seconds after which the whole job's search ends; control trials are finished.",
     )
     sampler: Annotated[Text, AfterValidator(sampler_name)] = Field(
-        "tpe", description=f"{listed(SAMPLERS, 'or')}, or package.module.Class of your own."
+        "freeze-thaw",
+        description=f"{listed(SAMPLERS, 'or')}, or package.module.Class of your own. Default: "
+        "freeze-thaw; tpe with a pruner, warm_start or several objectives, which it has not.",
     )
     pruner: PrunerSection = Field(
-        fitting_pruner("tpe", None), description="What stops unpromising trials: a kind, or more."
+        fitting_pruner("freeze-thaw", None),
+        description="What stops unpromising trials: a kind, or more.",
     )
     control_fraction: Number = Field(
         0.0,
@@ -171,8 +174,16 @@ class SearchSection(Section):
         if "control_fraction" not in self.model_fields_set:
             object.__setattr__(self, "control_fraction", usual_share(self.trials))
         pruner = self.pruner if "pruner" in self.model_fields_set else None
+        if "sampler" not in self.model_fields_set:
+            object.__setattr__(self, "sampler", self._usual_sampler(pruner))
         object.__setattr__(self, "pruner", fitting_pruner(self.sampler, pruner))
         return self
+
+    def _usual_sampler(self, pruner: PrunerSection | None) -> str:
+        """Return freeze-thaw, which finds most in few epochs, where it can do what is asked."""
+        prunes = pruner is not None and pruner.kind != "slices"
+        plain = not prunes and len(self.objectives) == 1 and self.warm_start is None
+        return "freeze-thaw" if plain else "tpe"
 
     @field_validator("objectives")
     @classmethod

@@ -31,7 +31,7 @@ from spaces.space import plain_space
 from spaces.tasks import TaskInfo, TaskSpec
 
 #: Keys of the search section whose defaults were others in earlier versions.
-_CHANGED_DEFAULTS = ("control_fraction", "prior")
+_CHANGED_DEFAULTS = ("control_fraction", "pruner", "prior", "sampler")
 
 
 @dataclass(frozen=True)
@@ -145,9 +145,12 @@ class JobSpec:
         task = dump["task"]
         if "standardise" in task and "standardise" not in self.task.model_fields_set:
             task = {**task, "standardise": begun["task"].get("standardise", True)}
+        named = set(self.search.model_fields_set)
+        if named & {"sampler", "pruner"}:  # the default of the one follows from the other
+            named |= {"sampler", "pruner"}
         search = {
             key: value
-            if key in self.search.model_fields_set or key not in _CHANGED_DEFAULTS
+            if key in named or key not in _CHANGED_DEFAULTS
             else begun["search"].get(key, value)
             for key, value in dump["search"].items()
         }

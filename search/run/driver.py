@@ -292,7 +292,7 @@ class Driver:
         if trial.phase == "search":
             study = self._studies[trial.arm]
             for point in points:
-                match study.report_value(trial.number, point.epoch, point.value):
+                match study.report_value(trial.number, point.epoch, point.value, point.seconds):
                     case Decision.STOP:
                         return Decision.STOP, point.epoch
                     case Decision.PAUSE if not trial.finishing:

@@ -103,7 +103,7 @@ class ArmStudy:
         self._seed = job.search.seed
         ended = {trial.number: trial.state != "running" for trial in trials}
         self._check(arm.name, ended)
-        self._restore(prior_trials)
+        self._restore(prior_trials, {trial.number: trial.seconds for trial in trials})
         for trial in trials:
             if trial.paused:
                 self.pause(trial.number)
@@ -136,16 +136,17 @@ class ArmStudy:
         from search.study.freeze_thaw import FreezeThaw
 
         maximize = self._metric.direction == "maximize"
-        return FreezeThaw(arm, self._last_epoch, rates, maximize=maximize)
+        timed = job.search.worker_seconds is not None
+        return FreezeThaw(arm, self._last_epoch, rates, maximize=maximize, timed=timed)
 
-    def _restore(self, prior_trials: Sequence[FrozenTrial]) -> None:
+    def _restore(self, prior_trials: Sequence[FrozenTrial], seconds: Mapping[int, float]) -> None:
         for trial in prior_trials:
             self._learn(trial)
         trials = self._stored.trials
         self._pruner.restore(trial for trial in trials if not self._unjudged(trial.number))
         for trial in trials:
             if self._freeze_thaw is not None:
-                self._freeze_thaw.started(trial)
+                self._freeze_thaw.started(trial, seconds[trial.number])
             if trial.state.is_finished():
                 self._learn(trial)
             else:
@@ -219,15 +220,15 @@ class ArmStudy:
             return []
         return self._pruner.report_epochs(self._last_epoch)
 
-    def report_value(self, number: int, epoch: int, value: float) -> Decision:
-        """Store the value of an epoch; return what becomes of the trial there.
+    def report_value(self, number: int, epoch: int, value: float, seconds: float = 0.0) -> Decision:
+        """Store the value of an epoch, which took some seconds; return what becomes of the trial.
 
         The pruner never stops a trial after its last epoch, with which it is complete. It sees no
         value of control trials: drawn at random, they would lower its bar.
         """
         self._stored.set_value(number, epoch, value)
         if self._freeze_thaw is not None:
-            self._freeze_thaw.observed(number, value)
+            self._freeze_thaw.observed(number, value, seconds)
         if self._unjudged(number):
             return Decision.CONTINUE
         decision, attributes = self._pruner.judge(self._stored.trial(number))

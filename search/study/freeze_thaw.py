@@ -4,7 +4,8 @@ After every slice of training a Gaussian process (curve_model.py) says where cur
 configurations too: freeze-thaw (Swersky, Snoek & Adams 2014). What gets the next slice is what most
 probably improves on the best value by some margin within some epochs, both drawn anew for every
 decision: a short look ahead favours curves that fall now, a long one favours what is unknown
-(Rakotoarison et al. 2024, section 4.2).
+(Rakotoarison et al. 2024, section 4.2). Where a search may spend seconds, not epochs, the look
+ahead is as long in time for all: what trains fast goes more epochs in it.
 
 A search begins with configurations that fill the space, but for the learning rate, which is drawn
 from those that are good elsewhere (learning_rates.py); the model's mean knows of them too.
@@ -33,6 +34,7 @@ from scipy.stats.qmc import Sobol
 
 from search.study.curve_model import CurveModel, Points, Posterior
 from search.study.encoding import Encoding
+from search.study.epoch_costs import EpochCosts
 from search.study.learning_rates import LearningRates
 from search.study.sampling import Sample
 from search.study.slices import slice_ends
@@ -65,6 +67,7 @@ class _Curve:
     params: dict[str, Any]
     columns: Floats
     costs: list[float] = field(default_factory=list)  #: by epoch
+    seconds: float = 0.0  #: of all epochs
     paused: bool = False
     diverged: bool = False
     best: float = np.inf  #: the least cost so far
@@ -81,9 +84,14 @@ class Choice:
 class FreezeThaw:
     """The curves of one arm, and what follows from them."""
 
-    def __init__(self, arm: Arm, last: int, rates: LearningRates, *, maximize: bool) -> None:
-        """last: the epochs of a whole training. rates: what is known of learning rates."""
-        self._rates = rates
+    def __init__(
+        self, arm: Arm, last: int, rates: LearningRates, *, maximize: bool, timed: bool = False
+    ) -> None:
+        """last: the epochs of a whole training. rates: what is known of learning rates.
+
+        timed: whether the search may spend seconds, not epochs.
+        """
+        self._rates, self._timed = rates, timed
         self._encoding = Encoding(arm)
         short = self._encoding.setting("learning_rate")
         away = partial(self._encoding.away, rates=rates)
@@ -106,18 +114,20 @@ class FreezeThaw:
             self._theta = np.array(attributes[FITTED])
             self._fitted_at = int(attributes[FITTED_AT])
 
-    def started(self, trial: FrozenTrial) -> None:
-        """Take in a trial, with the values that it has."""
+    def started(self, trial: FrozenTrial, seconds: float = 0.0) -> None:
+        """Take in a trial, with the values that it has and the seconds that they took."""
         columns = self._encoding.columns(trial.params)
         curve = _Curve(trial.number, trial.params, columns)
         self._curves[trial.number] = curve
         self._in_hand[trial.number] = None
         for step in sorted(trial.intermediate_values):
-            self.observed(trial.number, trial.intermediate_values[step])
+            self.observed(trial.number, trial.intermediate_values[step], 0.0)
+        curve.seconds = seconds
 
-    def observed(self, number: int, value: float) -> None:
-        """Take in the value of a trial's next epoch."""
+    def observed(self, number: int, value: float, seconds: float) -> None:
+        """Take in the value of a trial's next epoch, and how long it took."""
         curve, cost = self._curves[number], self._sign * value
+        curve.seconds += seconds
         curve.costs.append(cost)
         self._seen += 1
         if cost < curve.best or len(curve.costs) == 1:
@@ -171,7 +181,8 @@ class FreezeThaw:
         view = _View(self._read(), self._last)
         stored = self._fit(view)
         rng = np.random.default_rng((seed, len(self._curves), self._seen))
-        aim = _Aim(self._posterior(view), self._sound(view), view, self._last, rng)
+        costs = self._epoch_costs(view)
+        aim = _Aim(self._posterior(view), self._sound(view), view, self._last, costs, rng)
         waiting = [curve for curve in view.ranked if curve.paused]
         thaw, chance = None, 0.0
         if waiting:
@@ -226,6 +237,14 @@ class FreezeThaw:
             points.joined(ends), np.concatenate([y, believed]), self._theta
         )
 
+    def _epoch_costs(self, view: "_View") -> EpochCosts | None:
+        """Return what epochs take; None where they all count the same."""
+        known = [curve for curve in view.ranked if curve.costs and curve.seconds > 0]
+        if not self._timed or not known:
+            return None
+        seconds = np.array([curve.seconds / len(curve.costs) for curve in known])
+        return EpochCosts(np.stack([curve.columns for curve in known]), seconds)
+
     def _sound(self, view: "_View") -> Callable[[Points], Floats]:
         """Return how probable it is [N] that curves do not diverge, by those that are like them."""
         seen = _places(view.ranked, np.ones(len(view.ranked)))
@@ -270,27 +289,38 @@ class _Aim:
         sound: Callable[[Points], Floats],
         view: "_View",
         last: int,
+        costs: EpochCosts | None,
         rng: np.random.Generator,
     ) -> None:
-        self._posterior, self._sound, self._last = posterior, sound, last
+        self._posterior, self._sound, self._last, self._costs = posterior, sound, last, costs
         self._within = float(np.exp(rng.uniform(0, np.log(last))))
         self._below = view.least - 10 ** rng.uniform(*MARGINS)
 
     def of_curves(self, curves: list[_Curve]) -> Floats:
         """Return the chances of curves that go on."""
         epochs = np.array([len(curve.costs) for curve in curves])
-        return self._chances(_places(curves, self._scaled(epochs)))
+        ahead = self._ahead(np.array([curve.seconds / len(curve.costs) for curve in curves]))
+        return self._chances(_places(curves, self._scaled(epochs, ahead)))
 
     def of_new(self, columns_KC: Floats) -> Floats:
         """Return the chances of new curves."""
         number = len(columns_KC)
-        s = self._scaled(np.zeros(number))
+        ahead = self._ahead(np.zeros(0) if self._costs is None else self._costs.of_new(columns_KC))
+        s = self._scaled(np.zeros(number), ahead)
         return self._chances(Points(columns_KC, s, -1 - np.arange(number)))
 
-    def _scaled(self, epochs: Floats) -> Floats:
+    def _ahead(self, seconds: Floats) -> Floats:
+        """Return for how many epochs it looks ahead, by the seconds that one takes."""
+        if self._costs is None:
+            return np.array(self._within)
+        found: Floats = (
+            self._within * self._costs.typical / np.where(seconds > 0, seconds, self._costs.typical)
+        )
+        return found
+
+    def _scaled(self, epochs: Floats, ahead: Floats) -> Floats:
         """Return how far curves will be, as the model reads steps."""
-        until = np.clip(epochs + self._within, 1, self._last)
-        return scaled(until, self._last)
+        return scaled(np.clip(epochs + ahead, 1, self._last), self._last)
 
     def _chances(self, points: Points) -> Floats:
         mean, deviation = self._posterior.at(points)

@@ -5,6 +5,8 @@
 Cost: one suggestion of a job's own study, against Optuna's grouped TPE on the same trials in the
 same run, in CPU time of one thread (on an idle machine that is wall time). Ratios above 1: ours is
 faster. Beside it, what a trial's report and end cost on the journal's study.
+And one decision of freeze-thaw, which paused trial goes on or which begins, on trials all paused
+after some epochs; the fit of its hyperparameters, a few in a whole search, is told by itself.
 
 Quality: TPE that sees a window of trials against TPE that sees all of them, on a synthetic space of
 eight parameters with noise and an interaction, seeds paired, longer than a window. The figure is
@@ -75,7 +77,7 @@ JOB: dict[str, Any] = {
         "gradient_clip": {"choices": [None, 1.0, 5.0]},
     },
     "training": {"max_epochs": 9},
-    "search": {"trials": 10_000},
+    "search": {"trials": 10_000, "sampler": "tpe"},
 }
 SPACE: dict[str, BaseDistribution] = {
     **{f"x{n}": FloatDistribution(0, 1) for n in range(5)},
@@ -100,10 +102,7 @@ def cost(sizes: list[int], asks: int) -> list[dict[str, float]]:
         trial_ms: list[float] = []
         for number in range(max(sizes)):
             # Random ones take no time; none is a control trial, so that some are pruned.
-            suggestion = study.prepare_suggestion(number, control=True)()
-            config = study.start_trial(number, replace(suggestion, control=False))
-            value = 0.5 - abs(math.log10(config.learning_rate) + 2.5) / 9 - config.dropout / 9
-            value += derive_seed(0, number) / 2**32 / 20
+            value = begin(study, number)
             begun = time.process_time()
             stopped = any(
                 study.report_value(number, e, value * (1 - 0.5**e)) is Decision.STOP
@@ -127,6 +126,50 @@ def cost(sizes: list[int], asks: int) -> list[dict[str, float]]:
                     }
                 )
                 show(rows[-1])
+    return rows
+
+
+def begin(study: ArmStudy, number: int) -> float:
+    """Begin a trial with a configuration drawn at random; return the value that its curve nears."""
+    suggestion = study.prepare_suggestion(number, control=True)()
+    config = study.start_trial(number, replace(suggestion, control=False))
+    value = 0.5 - abs(math.log10(config.learning_rate) + 2.5) / 9 - config.dropout / 9
+    return value + derive_seed(0, number) / 2**32 / 20
+
+
+def decision_cost(sizes: list[int], decisions: int) -> list[dict[str, float]]:
+    """Return what a decision of freeze-thaw costs, in ms, for each number of paused trials."""
+    job = JobSpec.loads(json.dumps({**JOB, "search": {"trials": 10_000, "sampler": "freeze-thaw"}}))
+    job_state = JobState()
+    job_state.info = INFO
+    rows = []
+    with tempfile.TemporaryDirectory() as folder, FileJournal(Path(folder) / "j") as journal:
+        storage = JournalStorage(JournalBackend(journal, []))
+        study = ArmStudy(job, job.arms[0], job_state, storage)
+        for number in range(max(sizes)):
+            value = begin(study, number)
+            for epoch in range(1, 2 + number % 8):
+                study.report_value(number, epoch, value * (1 - 0.5**epoch))
+            study.pause(number)
+            journal.commit()
+            if number + 1 in sizes:
+                begun = time.process_time()
+                study.next_thaw(may_begin=True)  # fits the hyperparameters
+                fit_ms = 1e3 * (time.process_time() - begun)
+                found = timed(lambda _: study.next_thaw(may_begin=True), number + 1, decisions)
+                rows.append(
+                    {
+                        "trials": number + 1,
+                        "decision_ms": statistics.median(found),
+                        "worst_ms": max(found),
+                        "fit_ms": fit_ms,
+                    }
+                )
+                print(
+                    f"{number + 1:>6} paused trials: decision {rows[-1]['decision_ms']:.1f} ms "
+                    f"(worst {max(found):.1f}), with a fit {fit_ms:.0f} ms",
+                    flush=True,
+                )
     return rows
 
 
@@ -252,7 +295,11 @@ def main() -> int:
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    found: dict[str, Any] = {"cost": cost([int(n) for n in given.trials.split(",")], given.asks)}
+    sizes = [int(n) for n in given.trials.split(",")]
+    found: dict[str, Any] = {
+        "cost": cost(sizes, given.asks),
+        "freeze-thaw": decision_cost(sizes, given.asks),
+    }
     if given.seeds:
         found["quality"] = quality(given.seeds, given.length)
         print(json.dumps(found["quality"]))

@@ -48,7 +48,7 @@ space:
   learning_rate: {{low: 1e-4, high: 3e-2, log: true}}
   dropout: {{low: 0.0, high: 0.5}}
 training: {{max_epochs: {reports}}}
-search: {{trials: {trials}}}
+search: {{trials: {trials}, pruner: successive-halving}}
 confirm: {{seeds: 0}}
 resources: {{max_concurrent: {slots}}}
 """

@@ -63,8 +63,8 @@ RESAMPLES = 4000
 def is_default(table: Table, method: str) -> bool:
     """Return whether a job file without a word gets this sampler and pruner."""
     made = job_on(table, METHODS[method], table.steps, 0).search
-    usual = SearchSection.model_fields
-    return made.sampler == usual["sampler"].default and made.pruner == usual["pruner"].default
+    usual = SearchSection()
+    return made.sampler == usual.sampler and made.pruner == usual.pruner
 
 
 def one(task: tuple[Path, str, int, int]) -> tuple[Floats, int, float]:

@@ -135,7 +135,7 @@ def test_the_figures_are_written_with_the_default_marked(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "out.json"
-    methods = "random-unpruned,tpe-stopping-1-3"
+    methods = "random-unpruned,freeze-thaw"
     given = ["--tables", folder, "--methods", methods, "--steps", "20,60", "--seeds", "2"]
     monkeypatch.setattr("sys.argv", ["search_replay.py", *map(str, given), "--json", str(out)])
     search_replay.main()

@@ -51,11 +51,32 @@ def test_name_task_and_arms_are_enough() -> None:
     assert arm.space["batch_size"] == Fixed(32)
     assert job.training.max_epochs == arm.max_epochs == 27
     assert (job.search.trials, job.search.worker_seconds, job.search.epochs) == (20, None, None)
-    assert job.search.pruner.kind == "successive-halving"
+    assert (job.search.sampler, job.search.pruner.kind) == ("freeze-thaw", "slices")
     assert job.resources.gpus_per_trial == 0
     assert job.tracking.uri is None
     assert job.storage.checkpoints is None
     assert job.warnings == ()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "{pruner: none}",
+        "{pruner: {kind: successive-halving, mode: promotion}}",
+        "{objectives: [value, parameters]}",
+        "{warm_start: before}",
+    ],
+)
+def test_a_search_that_freeze_thaw_cannot_do_has_tpe_by_default(given: str) -> None:
+    assert loads(f"{SMALLEST}search: {given}\n").search.sampler == "tpe"
+
+
+def test_a_job_that_was_begun_with_the_defaults_of_before_goes_on_with_them() -> None:
+    before = loads(f"{SMALLEST}search: {{sampler: tpe, pruner: successive-halving}}\n").dump()
+    today = loads(SMALLEST).with_defaults_of(before).search
+    assert (today.sampler, today.pruner.kind) == ("tpe", "successive-halving")
+    asked = loads(f"{SMALLEST}search: {{sampler: freeze-thaw}}\n").with_defaults_of(before)
+    assert asked.search.sampler == "freeze-thaw"
 
 
 def test_the_job_file_of_the_design_is_accepted() -> None:

@@ -28,6 +28,7 @@ WIDE = {"low": 1e-8, "high": 10.0, "log": True}
 BUDGETS: dict[str, dict[str, Any]] = {
     "trials": {"trials": 12},
     "epochs": {"trials": None, "epochs": 50},
+    "seconds": {"trials": None, "worker_seconds": 50},
 }
 
 
@@ -73,15 +74,36 @@ def test_every_arm_spends_its_budget_and_ends_with_a_complete_trial(
     assert state.phase == "report"
 
 
-def test_a_kill_at_any_moment_changes_no_result(tmp_path: Path) -> None:
-    wanted = job(tmp_path, **BUDGETS["epochs"])
+def seconds(work: TrialAssignment) -> float:
+    """Return what an epoch takes: much more of large models."""
+    return {16: 0.3, 32: 0.6, 64: 2.4}[work.config.hidden_size]
+
+
+@pytest.mark.parametrize("budget", ["epochs", "seconds"])
+def test_a_kill_at_any_moment_changes_no_result(tmp_path: Path, budget: str) -> None:
+    wanted = job(tmp_path, **BUDGETS[budget])
     whole, again = tmp_path / "whole", tmp_path / "again"
     whole.mkdir(), again.mkdir()
-    undisturbed = comparable(drive(wanted, whole, value=value, diverges=diverges))
+    work = {"value": value, "diverges": diverges, "seconds": seconds}
+    undisturbed = comparable(drive(wanted, whole, **work))
     lines = (whole / "job.journal").read_bytes().splitlines(keepends=True)
     for kept in range(3, len(lines), 67):
         (again / "job.journal").write_bytes(b"".join(lines[:kept]) + lines[kept][:40])
-        assert comparable(drive(wanted, again, value=value, diverges=diverges)) == undisturbed
+        assert comparable(drive(wanted, again, **work)) == undisturbed
+
+
+def test_a_search_for_seconds_prefers_what_trains_fast_where_curves_are_alike(
+    tmp_path: Path,
+) -> None:
+    shares = {}
+    for budget in ({"epochs": 120}, {"worker_seconds": 120}):
+        folder = tmp_path / next(iter(budget))
+        folder.mkdir()
+        wanted = job(folder, trials=None, **budget)
+        trials = drive(wanted, folder, value=value, seconds=seconds).arm("lstm", "search")
+        large = sum(trial.epoch for trial in trials if trial.config.hidden_size == 64)
+        shares[folder.name] = large / sum(trial.epoch for trial in trials)
+    assert shares["worker_seconds"] < shares["epochs"] / 2
 
 
 def test_good_curves_get_the_epochs_and_what_diverges_is_left(tmp_path: Path) -> None:
