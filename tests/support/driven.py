@@ -37,14 +37,14 @@ LATER |= {"schedule", "warm_up", "decay_after", "decay_factor", "patience", "cla
 def job(folder: Path, **changes: dict[str, Any]) -> JobSpec:
     """Return a small job; changes replace keys of its sections.
 
-    Its trials know nothing of learning rates: what is simulated stays what it was.
+    Its search has the defaults of the first jobs: what is simulated stays what it was.
     """
     plain: dict[str, Any] = {
         "name": "driven",
         "task": {"name": "japanese-vowels"},
         "arms": ["rnn", "lstm", "gru"],
         "training": {"max_epochs": 9},
-        "search": {"trials": 8, "control_fraction": 0.25, "prior": "none"},
+        "search": {"trials": 8, "control_fraction": 0.25, "prior": "none", "sampler": "tpe"},
         "confirm": {"finalists": 1, "seeds": 2},
     }
     for section, values in changes.items():
