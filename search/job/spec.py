@@ -161,6 +161,25 @@ class JobSpec:
         """Return the error that reports these faults with their lines in the job file."""
         return InputError([problem_of(fault, self._source) for fault in faults])
 
+    def placed(self, error: InputError) -> InputError:
+        """Return an error of the task's data with lines in the job file where fields are at fault.
+
+        Places in a file of the user's stay as they are.
+        """
+        fields = {
+            f"{name}.{field}": (name, field)
+            for name, section in (("task", self.task), ("confirm", self.confirm))
+            for field in type(section).model_fields
+        }
+        return InputError(
+            [
+                replace(each, place=self._source.place(fields[each.place], missing=True))
+                if each.place in fields
+                else each
+                for each in error.problems
+            ]
+        )
+
     def check(self, info: TaskInfo) -> "JobSpec":
         """Return the job with its arms bound to the task's sizes, which budgets of parameters need.
 

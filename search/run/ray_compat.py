@@ -10,6 +10,7 @@ from typing import Any
 from ray.tune.experiment import Trial
 
 from search.journal.reason import with_cause_first
+from spaces.errors import GatesearchError
 
 #: Ray's texts for a worker that was lost with its node; "unavailable" is one whose process nobody
 #: has reported dead, as a living node would have.
@@ -20,6 +21,30 @@ NODE_DEATH = (
     "preempted",
     "is temporarily unavailable",
 )
+
+#: Ray's text where a node of its own is not up after 30 s, which no setting of it changes.
+SLOW_START = "timed out during startup"
+STARTS = 4  #: that are tried on a busy machine
+
+
+def start_own(options: dict[str, Any]) -> None:
+    """Start a Ray of this process's own, again where the machine is too busy for Ray's patience.
+
+    options: of ray.init. What a start that failed has left ends with this process. Raises
+    GatesearchError where none succeeds.
+    """
+    import ray
+
+    for _ in range(STARTS):
+        try:
+            ray.init(**options)
+            return
+        except Exception as error:  # Ray raises no class of its own here
+            if SLOW_START not in str(error):
+                raise
+            ray.shutdown()
+    rule = f"Ray must start within 30 s; in {STARTS} tries it did not: the machine is too busy"
+    raise GatesearchError(f"{rule}\n  remedy: resume the job when it does less")
 
 
 def is_node_death(reason: str) -> bool:

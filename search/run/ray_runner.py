@@ -168,7 +168,7 @@ def _own_cluster(
 
 def _join_ray(options: dict[str, Any]) -> None:
     """Connect to the cluster at RAY_ADDRESS, or start one with these options."""
-    import ray
+    from search.run.ray_compat import start_own
 
     # Half of Ray's start is waiting. What is imported meanwhile has nothing of Ray's, whose modules
     # import each other in circles that two threads must not enter from two sides.
@@ -176,7 +176,7 @@ def _join_ray(options: dict[str, Any]) -> None:
     imports.start()
     on_sigterm = signal.getsignal(signal.SIGTERM)
     if options:
-        ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
+        start_own({"logging_level": logging.ERROR, "log_to_driver": False, **options})
     else:
         _join_cluster()
     signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own handler ends without a message

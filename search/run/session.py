@@ -50,12 +50,15 @@ MIRROR_SECONDS = 60.0  #: how long a finished job waits for the tracking server
 def load(path: Path) -> tuple[JobSpec, Data]:
     """Return a job and its data, both checked. Raises InputError; creates nothing."""
     job = JobSpec.load(path)
-    data = tasks.load(job.task, job.base)
+    try:
+        data = tasks.load(job.task, job.base)
+        redealing.check(data, job.confirm.design)
+    except InputError as error:
+        raise job.placed(error) from error
     if isinstance(job.task, OwnData) and job.task.data.is_class:
         again = tasks.load(job.task, job.base)
         if again.info.fingerprint != data.info.fingerprint:  # after its search it could not go on
             raise python_class.differs(job.task.data.file)
-    redealing.check(data, job.confirm.design)
     checked = job.check(data.info)
     # What a cluster's workers have, or may have once it has grown, is not known here.
     checked.check_memory(MOST_MEMORY if joins_cluster() else memory_bytes())

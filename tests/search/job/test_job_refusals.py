@@ -40,10 +40,10 @@ REFUSED: list[tuple[str, str, str, str]] = [
         "remove the key",
     ),
     (
-        HEAD + "training: {class_weights: [1, 2]}\n",
+        HEAD + "training: {class_weights: [1, 0]}\n",
         "job.yaml:4: training.class_weights",
-        "must be balanced or null",
-        "",
+        "must be balanced, a number above 0 for each class",
+        "write balanced",
     ),
     # text and structure
     ("", "job.yaml", "empty", "name, task and arms"),

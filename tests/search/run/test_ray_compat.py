@@ -1,5 +1,6 @@
 """What is private or undocumented in Ray and is relied on: each claim says what would break."""
 
+import inspect
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from ray.tune.experiment import Trial
 from ray.tune.experiment.trial import _TemporaryTrialState
 
 from search.run import ray_compat, ray_settings
+from spaces.errors import GatesearchError
 
 RAY = Path(ray.__file__).parent
 BINARIES = ("_raylet.so", "core/src/ray/raylet/raylet", "core/src/ray/gcs/gcs_server")
@@ -28,6 +30,28 @@ def test_ray_still_says_so_when_a_node_dies(sign: str, shipped: bytes) -> None:
     """Otherwise the loss of a node would count as a trial's fault."""
     assert sign.encode() in shipped
     assert ray_compat.is_node_death(f"The actor died: {sign}.")
+
+
+def test_ray_still_says_so_when_a_busy_machine_is_too_slow_for_it() -> None:
+    assert ray_compat.SLOW_START in Path(inspect.getfile(Node)).read_text()
+
+
+def test_a_start_that_took_too_long_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+
+    def init(*, address: str) -> None:
+        tried.append(address)
+        if len(tried) < slow + 1:
+            raise Exception(f"The current node {ray_compat.SLOW_START}.")
+
+    monkeypatch.setattr(ray, "init", init)
+    slow = 2
+    ray_compat.start_own({"address": "local"})
+    assert tried == ["local"] * 3
+    tried, slow = [], 99
+    with pytest.raises(GatesearchError, match="remedy: resume the job"):
+        ray_compat.start_own({"address": "local"})
+    assert len(tried) == ray_compat.STARTS
 
 
 def test_other_deaths_are_the_worker_s_own() -> None:
