@@ -24,6 +24,7 @@ from spaces.domains import Choices, Domain, Fixed, Range, values
 from spaces.errors import InputError
 from spaces.fields import Section
 from spaces.hyperparameters import FIXED_BY_TRAINING, HYPERPARAMETERS
+from spaces.inputs import Inputs
 from spaces.tasks import TASKS, TaskInfo
 
 SHIPPED = sorted((Path(__file__).parents[3] / "deploy" / "jobs").rglob("*.yaml"))
@@ -295,7 +296,7 @@ def test_files_that_mean_the_same_have_equal_dumps() -> None:
 
 def test_a_checked_job_has_its_arms_bound() -> None:
     job = loads(SMALLEST + "space: {parameters: {target: 20000}}\n")
-    assert job.check(info_for(job)).arms[0].sizes == (12, 9)
+    assert job.check(info_for(job)).arms[0].sizes == (Inputs(12), 9)
 
 
 def test_an_unmeetable_budget_is_refused_where_it_stands() -> None:
