@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    StrictBool,
+    model_serializer,
+    model_validator,
+)
 
 from spaces.fields import Fault, Integer, OneOrSeveral, Section, ShortForm, Text, refusal
 from spaces.paths import in_home
@@ -86,6 +92,12 @@ class DataSection(Section):
         "value of the sequence (forward) or the mean of the training part; or mask: fill forward, "
         "and tell the model which were there and how many steps ago.",
     )
+    time_gaps: StrictBool = Field(
+        False,
+        description="Whether a model reads the time since the step before, as an input more: in "
+        "seconds where time is of dates, divided by its mean in the training part. cfc and gru-d "
+        "let so much time pass; without it steps count.",
+    )
     window: Integer | None = Field(
         None,
         ge=1,
@@ -101,6 +113,9 @@ class DataSection(Section):
         if self.options is not None and not self.is_class:
             rule = f"options must be given for a class alone, not for {show(self.file)}"
             faults.append(Fault(rule, "remove them, or give module.Class", ("options",)))
+        if self.time_gaps and self.time is None:
+            rule = "time_gaps must have a time: the column that says when each step was"
+            faults.append(Fault(rule, "name it: time: COLUMN, or remove time_gaps", ("time_gaps",)))
         faults += [*self._file_faults(), *self._test_faults(), *self._column_faults()]
         if faults:
             raise refusal(faults)
@@ -163,6 +178,8 @@ class DataSection(Section):
         plain = {key: value for key, value in handler(self).items() if value is not None}
         if self.missing == "refuse":
             del plain["missing"]
+        if not self.time_gaps:
+            del plain["time_gaps"]
         return self.file if list(plain) == ["file"] else plain
 
     @property

@@ -83,6 +83,9 @@ class OwnData(ForecastSection):
         if predicts_itself(self.kind) and self.data.missing != "refuse":
             rule = f"missing must be refuse for {self.kind}: the values are what is predicted"
             raise refusal([Fault(rule, "fill the gaps, and remove the key", ("data", "missing"))])
+        if predicts_itself(self.kind) and self.data.time_gaps:
+            rule = f"time_gaps must not be given for {self.kind}: all inputs are what is predicted"
+            raise refusal([Fault(rule, "remove the key", ("data", "time_gaps"))])
         return self
 
     @model_validator(mode="after")

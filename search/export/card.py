@@ -19,7 +19,7 @@ from spaces.kinds import Metric, TaskKind
 from spaces.own_data import Missing
 from spaces.tasks import BuiltIn, TaskInfo
 from spaces.text import named, show
-from trainables.data.missing import features
+from trainables.data.missing import given
 from trainables.data.sequences import Data, Sequences
 from trainables.data.tasks import LOADERS
 from trainables.export import onnx
@@ -195,7 +195,7 @@ def _data(exported: Exported) -> str:
             ("test", data.test),
         )
     )
-    what = f"{info.inputs} symbols" if info.kind == "next-token" else f"{features(info)} features"
+    what = f"{info.inputs} symbols" if info.kind == "next-token" else f"{given(info)} features"
     text = (
         f"## Data\n\nTask `{info.name}`, {info.kind}; {what} a step, "
         f"split with seed {task.seed}.\n\n"
@@ -210,6 +210,8 @@ def _data(exported: Exported) -> str:
             "\n\nFeatures were scaled for training by mean and deviation of the training split. "
             "`model.onnx` scales raw features itself."
         )
+    if info.gaps:
+        text += "\n\nThe last feature of a step is the time since the step before, 0 at the first."
     if info.missing != "refuse":
         text += f"\n\nMissing values (NaN): {_MISSING[info.missing]}. `model.onnx` does so itself."
     if data.train.y_scaling is not None:
@@ -241,12 +243,12 @@ def _use(exported: Exported) -> str:
     x = (
         "`x [batch, time]` int64 symbols"
         if symbols
-        else f"`x [batch, time, {features(info)}]` float32"
+        else f"`x [batch, time, {given(info)}]` float32"
     )
     example = (
         f"np.zeros((2, {steps}), np.int64)"
         if symbols
-        else f"np.zeros((2, {steps}, {features(info)}), np.float32)"
+        else f"np.zeros((2, {steps}, {given(info)}), np.float32)"
     )
     inputs = example
     if info.missing != "refuse":  # filled, as trainables.data.missing says
@@ -313,7 +315,7 @@ def _ahead(info: TaskInfo) -> str:
 
 
 def _from_the_command_line(info: TaskInfo) -> str:
-    layout = "x [all steps]" if info.kind == "next-token" else f"x [all steps, {features(info)}]"
+    layout = "x [all steps]" if info.kind == "next-token" else f"x [all steps, {given(info)}]"
     file, holds = "new.npz", f"holds `{layout}`, sequences end to end, and `lengths [n]`"
     if info.columns is not None:
         names = [info.columns.id, info.columns.time, *(f.name for f in info.columns.features)]

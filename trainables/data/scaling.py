@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
+from spaces.inputs import NOTHING
 from trainables.data.missing import features
 from trainables.data.sequences import Data, Moments, TargetScaling
 
@@ -28,14 +29,11 @@ def standardised(data: Data) -> Data:
         return data
     data = filled(data)
     found = moments(_observed(data))
-    if data.info.missing == "mask":
-        there, gaps = np.split(_told(data), 2, axis=1)
-        mean = gaps.mean(axis=0, dtype=np.float64).astype(np.float32)
-        unchanged = np.zeros(there.shape[1], np.float32), np.ones(there.shape[1], np.float32)
-        by_gap = unchanged[0], np.where(mean > 0, mean, unchanged[1])
-        parts = zip(found, unchanged, by_gap, strict=True)
-        centre, width = (np.concatenate(each) for each in parts)
-        found = centre, width
+    if (told := data.info.sizes[0].told) != NOTHING:
+        by_time = np.ones(told.width, np.float32)
+        by_time[told.features :] = _usual_times(data)
+        nothing = np.zeros(told.width, np.float32)
+        found = np.concatenate([found[0], nothing]), np.concatenate([found[1], by_time])
     y_scaling: TargetScaling | None = None
     if data.info.kind in ("regression", "forecasting"):
         assert data.train.y is not None
@@ -79,14 +77,23 @@ def _observed(data: Data) -> NDArray[Any]:
     """Return the features of the training part [steps, features], NaN where they are missing."""
     steps, width = data.train.unscaled_steps(), features(data.info)
     if data.info.missing != "mask":
-        return steps
+        return steps[:, :width]
     return np.where(steps[:, width : 2 * width] == 1, steps[:, :width], np.float32(np.nan))
 
 
-def _told(data: Data) -> NDArray[Any]:
-    """Return what else the training part tells of its features, whether there and how long ago."""
-    told: NDArray[Any] = data.train.unscaled_steps()[:, features(data.info) :]
-    return told
+def _usual_times(data: Data) -> NDArray[np.float32]:
+    """Return the mean of each input that is a time in the training part; 1 where it is 0.
+
+    That of a step's gap is over the steps that have one before them: it is 1 after division.
+    """
+    values, told = data.info.sizes[0].values, data.info.sizes[0].told
+    times = data.train.unscaled_steps()[:, values + told.features :]
+    mean = times.mean(axis=0, dtype=np.float64)
+    later = len(times) - len(data.train)
+    if told.gap and later:
+        mean[-1] *= len(times) / later
+    usual: NDArray[np.float32] = np.where(mean > 0, mean, 1).astype(np.float32)
+    return usual
 
 
 def moments(values: NDArray[Any]) -> Moments:

@@ -29,6 +29,7 @@ class Parts:
     columns: Columns | None = field(default=None, kw_only=True)  #: as in TaskInfo
     missing: Missing = field(default="refuse", kw_only=True)  #: as in TaskInfo
     forecast: Forecast | None = field(default=None, kw_only=True)  #: as in TaskInfo
+    gaps: bool = field(default=False, kw_only=True)  #: as in TaskInfo
 
 
 def select(

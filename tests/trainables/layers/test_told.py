@@ -158,7 +158,7 @@ def test_the_time_between_steps_changes_what_a_cell_gives(cell: tuple[str, str])
         assert not torch.allclose(model(x_TBI, LENGTHS), model(later, LENGTHS))
 
 
-@pytest.mark.parametrize("layout", LAYOUTS[:-1], ids=str)
+@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
 @pytest.mark.parametrize("cell", OF_TIMES, ids="-".join)
 def test_the_graph_gives_torch_s_outputs(cell: tuple[str, str], layout: tuple[bool, bool]) -> None:
     info = info_of(*layout)

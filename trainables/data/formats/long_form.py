@@ -26,6 +26,9 @@ from trainables.data.formats.table import Column, Table, check_names
 
 MOST_CATEGORIES = 1000  #: of one column of text: each becomes an input
 _NUMBER = re.compile(r"[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?")
+#: Of a type of times, as pyarrow writes it, its unit; and how many seconds that is.
+_UNIT = re.compile(r"\[(day|s|ms|us|ns)\b")
+_SECONDS = {"day": 86_400.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 _ROLE_OF: dict[Part, str] = {"lengths": "id", "y": "target", "split": "split", "group": "group"}
 
 
@@ -174,6 +177,7 @@ def _arrange(table: Table, columns: Columns, *, symbols: bool, each_step: bool) 
         y=order if each_step else order[begins],
         ids=None if columns.id is None else table.columns[columns.id].plain()[order[begins]],
         columns=columns,
+        gap=None if columns.time is None else _gaps(table.columns[columns.time], order, begins),
     )
     once: dict[str, Array] = {}
     for role in ("target", "split", "group"):
@@ -184,6 +188,16 @@ def _arrange(table: Table, columns: Columns, *, symbols: bool, each_step: bool) 
     if "target" not in once:
         ragged = replace(ragged, y=None)
     return replace(ragged, split=split, group=group)
+
+
+def _gaps(time: Column, order: NDArray[np.int64], begins: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the time since the step before [steps]: in seconds where it is of dates or times."""
+    values = time.values[order]
+    gaps = np.diff(values, prepend=values[:1]).astype(np.float64)
+    gaps[begins] = 0
+    unit = _UNIT.search(time.type) if time.kind == "time" else None
+    seconds = 1.0 if unit is None else _SECONDS[unit[1]]
+    return (gaps * seconds).astype(np.float32)
 
 
 def _once(

@@ -75,7 +75,8 @@ def load(spec: OwnData, base: Path) -> Parts:
     x = steps(ragged, kind, missing=missing)
     if kind == "forecasting":
         return forecasting.windows_of(spec, ragged, x)
-    x = told(x, lengths, missing)
+    gap = ragged.gap if spec.data.time_gaps else None
+    x = told(x, lengths, missing, gap)
     y = None if ragged.y is None else targets(ragged.y, kind, places)
     classes = y.astype(np.int64) if y is not None and has_classes(kind) else None
     group = None
@@ -122,6 +123,7 @@ def load(spec: OwnData, base: Path) -> Parts:
         labels=ragged.labels,
         columns=ragged.columns,
         missing=missing,
+        gaps=gap is not None,
     )
 
 
@@ -155,6 +157,9 @@ def read_new(path: Path, info: TaskInfo) -> tuple[Sequences, Ragged]:
             f"symbols must be 0 to {info.inputs - 1}, as in training; this one is {int(x[at])}",
             "encode the data as the training data was",
         )
+    if info.gaps:
+        assert ragged.gap is not None  # of a table with the column of times
+        x = np.column_stack([x, ragged.gap])
     found = Sequences(x, ragged.lengths)
     return forecasting.latest(found, info.longest) if info.kind == "forecasting" else found, ragged
 

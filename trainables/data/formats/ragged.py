@@ -46,6 +46,8 @@ class Ragged:
     labels: tuple[Label, ...] | None = None  #: of classes or symbols; None where 0, 1, 2, …
     in_order: bool = False  #: sequences are stretches of one text: parts are dealt in its order
     columns: Columns | None = None  #: of a table, how it was read
+    #: [steps] time since the step before, 0 at the first one, where steps have times.
+    gap: NDArray[np.float32] | None = None
 
 
 def sequence_of(lengths: NDArray[np.int64], step: int) -> tuple[int, int]:

@@ -112,7 +112,7 @@ def of_time(table: Table, roles: Roles, sequence_R: Rows) -> Iterator[str]:
         if gaps:
             yield (
                 f"{gaps} gaps in {name}, of more than {_GAP:g} times the usual step: a model sees "
-                "the step after one as if it followed at once"
+                "the step after one as if it followed at once, unless data has time_gaps: true"
             )
 
 

@@ -148,6 +148,7 @@ def load(spec: TaskSpec, base: Path) -> Data:
             columns=parts.columns,
             missing=parts.missing,
             forecast=parts.forecast,
+            gaps=parts.gaps,
         ),
         *splits,
         dealing=parts.dealing,

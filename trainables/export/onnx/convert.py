@@ -16,7 +16,7 @@ from spaces.errors import GatesearchError
 from spaces.kinds import TaskKind
 from spaces.tasks import TaskInfo
 from trainables.data.batches import Batch
-from trainables.data.missing import features, told
+from trainables.data.missing import features, given, told
 from trainables.data.sequences import TargetScaling
 from trainables.export.onnx.forecast import add_head, add_units, values
 from trainables.export.onnx.graph import FLOAT, INT64, Graph, tensor
@@ -98,7 +98,7 @@ def convert(
         [
             tensor(x, INT64, ["batch", "time"])
             if symbols
-            else tensor(x, FLOAT, ["batch", "time", features(info)]),
+            else tensor(x, FLOAT, ["batch", "time", given(info)]),
             tensor(lengths, INT64, ["batch"]),
         ],
         [tensor(output, FLOAT, [*shape, info.outputs])],
@@ -124,7 +124,7 @@ def _input(
         levels = graph.constant(np.array([0, 1], np.float32), "input/levels")
         return graph.add("OneHot", x_TB, graph.ints(model.info.inputs), levels, name="input/x")
     x_TBI = graph.add("Transpose", x, name="input/x", perm=[1, 0, 2])
-    x_TBI = add_told(graph, x_TBI, features(model.info), model.info.missing)
+    x_TBI = add_told(graph, x_TBI, model.info)
     if fill is not None:
         absent = graph.add("IsNaN", x_TBI, name="input/absent")
         means = graph.constant(fill, "input/means")
@@ -250,7 +250,8 @@ def compare(
         if fill is not None:
             steps_B = np.full(len(raw), raw.shape[1])
             flat = raw.astype(np.float32).reshape(-1, raw.shape[2])
-            known = told(flat, steps_B, model.info.missing)
+            values, gap = flat[:, : features(model.info)], flat[:, -1]
+            known = told(values, steps_B, model.info.missing, gap if model.info.gaps else None)
             raw = np.where(np.isnan(known), fill, known).reshape(*raw.shape[:2], -1)
         if scaling is not None:
             raw = ((raw.astype(np.float32) - scaling[0]) / scaling[1]).astype(np.float32)
@@ -281,10 +282,11 @@ def compare(
 
 
 def _with_gaps(raw_BTI: NDArray[Any], info: TaskInfo) -> NDArray[Any]:
-    """Return features [B, T, features] of inputs, NaN where they were missing and elsewhere."""
+    """Return what a model is given [B, T, …] of inputs, NaN where it was missing and elsewhere."""
     width = features(info)
     known = raw_BTI[..., :width]
     absent = np.arange(known.size).reshape(known.shape) % 7 == 3
     if info.missing == "mask":
         absent |= raw_BTI[..., width : 2 * width] < 0.5
-    return np.where(absent, np.nan, known)
+    gap = raw_BTI[..., -1:] if info.gaps else raw_BTI[..., :0]
+    return np.concatenate([np.where(absent, np.nan, known), gap], axis=-1)

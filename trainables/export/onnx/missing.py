@@ -7,45 +7,61 @@ from itertools import pairwise
 
 from onnx import helper
 
-from spaces.own_data import Missing
+from spaces.tasks import TaskInfo
+from trainables.data.missing import features
 from trainables.export.onnx.expression import Expression
 from trainables.export.onnx.graph import END, FLOAT, Graph, tensor
 from trainables.layers.model import Model
 from trainables.layers.told import InputDecay
 
 
-def add_told(graph: Graph, x_TBI: str, features: int, missing: Missing) -> str:
-    """Add what a model is told of raw features; what is to be a mean stays NaN."""
-    if missing in ("refuse", "mean"):
+def add_told(graph: Graph, x_TBI: str, info: TaskInfo) -> str:
+    """Add what a model is told of what it is given; what is to be a mean stays NaN."""
+    if info.missing in ("refuse", "mean"):
         return x_TBI
+    gap_TB1 = None
+    if info.gaps:
+        x_TBI, gap_TB1 = _cut(graph, x_TBI, 0, -1), _cut(graph, x_TBI, -1, END)
     body = graph.body()
-    last, gap, x = (body.name(f"missing/{name}") for name in ("last", "gap", "x"))
+    # Of the state: the last values, and how long ago each was at the step before. Steps count from
+    # -1, so that the first one is 0; so much time passes before the first one as well: none.
+    last, since, x = (body.name(f"missing/{name}") for name in ("last", "since", "x"))
+    passed = body.scalar(1.0) if gap_TB1 is None else body.name("missing/passed")
     absent = body.add("IsNaN", x, name="missing/absent")
     filled = body.add("Where", absent, last, x, name="missing/filled")
-    longer = body.add("Add", gap, body.scalar(1.0), name="missing/longer")
-    next_gap = body.add("Where", absent, longer, body.scalar(1.0), name="missing/next")
+    now = body.add("Add", since, passed, name="missing/now")
+    next_since = body.add("Where", absent, now, body.scalar(0.0), name="missing/next")
     told = filled
-    if missing == "mask":
+    if info.missing == "mask":
         there = body.add("Where", absent, body.scalar(0.0), body.scalar(1.0), name="missing/there")
-        told = body.add("Concat", filled, there, gap, name="missing/told", axis=-1)
+        told = body.add("Concat", filled, there, now, name="missing/told", axis=-1)
     told = body.add("Identity", told, name="missing/out")
-    shape: list[int | str] = ["batch", features]
-    width = features * (3 if missing == "mask" else 1)
+    shape: list[int | str] = ["batch", features(info)]
+    width = features(info) * (3 if info.missing == "mask" else 1)
+    scanned = [(tensor(x, FLOAT, shape), x_TBI)]
+    if gap_TB1 is not None:
+        later = graph.add("Slice", gap_TB1, graph.ints(1), graph.ints(END), graph.ints(0))
+        none_first = graph.add("Pad", later, graph.ints(1, 0, 0, 0, 0, 0), name="missing/passes")
+        scanned.append((tensor(passed, FLOAT, ["batch", 1]), none_first))
     step = helper.make_graph(
         body.nodes,
         "missing/step",
-        [tensor(name, FLOAT, shape) for name in (last, gap, x)],
-        [tensor(name, FLOAT, shape) for name in (filled, next_gap)]
+        [tensor(name, FLOAT, shape) for name in (last, since)] + [each for each, _ in scanned],
+        [tensor(name, FLOAT, shape) for name in (filled, next_since)]
         + [tensor(told, FLOAT, ["batch", width])],
     )
     sizes = graph.add("Shape", x_TBI, name="missing/sizes")
     size = graph.add("Slice", sizes, graph.ints(1), graph.ints(3), name="missing/size")
     initial = [
         graph.add("Expand", graph.scalar(value), size, name="missing/initial")
-        for value in (float("nan"), 0.0)
+        for value in (float("nan"), -1.0 if gap_TB1 is None else 0.0)
     ]
-    names = ["missing/last_end", "missing/gap_end", "missing/all"]
-    return graph.add_many("Scan", [*initial, x_TBI], names, body=step, num_scan_inputs=1)[-1]
+    names = ["missing/last_end", "missing/since_end", "missing/all"]
+    values = [*initial, *(each for _, each in scanned)]
+    all_told = graph.add_many("Scan", values, names, body=step, num_scan_inputs=len(scanned))[-1]
+    if gap_TB1 is None:
+        return all_told
+    return graph.add("Concat", all_told, gap_TB1, name="missing/with_gap", axis=-1)
 
 
 def add_decay(graph: Graph, decay: InputDecay, x_TBI: str) -> str:
