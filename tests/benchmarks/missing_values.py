@@ -7,7 +7,8 @@ is left, by the installed command: one fills with the training part's means (`mi
 has a GRU, the other tells its arms what is missing (`missing: mask`): GRU-D, CfC and a GRU, each
 with the same budget. Both have the same seed, so that a replicate of a number has the same split in
 both: training and validation part are dealt again for each, the official test part stays. The test
-accuracies, paired by split, go to `gatesearch judge`, and what that says is printed.
+accuracies, paired by split, go to `gatesearch judge`, each arm's beside those of mean fill, and
+what that says is printed.
 """
 
 import argparse
@@ -73,6 +74,16 @@ def replicates(folder: Path, missing: str, asked: argparse.Namespace) -> list[di
     return found
 
 
+def judged(table: Path, rows: list[tuple[str, int, float]]) -> str:
+    """Return the sentence of `gatesearch judge` on two arms' results, paired by split."""
+    with table.open("w", newline="") as file:
+        csv.writer(file).writerows([("arm", "split", "value"), *rows])
+    judging = [COMMAND, "judge", table, "--metric", "accuracy", "--json"]
+    said = subprocess.run(judging, check=True, capture_output=True)
+    sentence: str = json.loads(said.stdout)["sentence"]
+    return sentence
+
+
 def main() -> int:
     """Run both jobs, pair their replicates and print the verdict."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -91,12 +102,9 @@ def main() -> int:
         for arm in dict.fromkeys(arm for arm, _, _ in rows):
             own = np.array([value for other, _, value in rows if other == arm])
             print(f"{arm}: test accuracy {own.mean():.4f} ± {own.std(ddof=1):.4f} ({len(own)})")
-        table = folder / "replicates.csv"
-        with table.open("w", newline="") as file:
-            csv.writer(file).writerows([("arm", "split", "value"), *rows])
-        judging = [COMMAND, "judge", table, "--metric", "accuracy", "--json"]
-        judged = subprocess.run(judging, check=True, capture_output=True)
-        print(json.loads(judged.stdout))
+        for arm in ARMS["mask"]:
+            pair = ("gru-mean", f"{arm}-mask")
+            print(judged(folder / f"{arm}.csv", [row for row in rows if row[0] in pair]))
         print(f"{time.monotonic() - began:.0f} s")
     return 0
 

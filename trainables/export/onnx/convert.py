@@ -250,8 +250,8 @@ def compare(
         if fill is not None:
             steps_B = np.full(len(raw), raw.shape[1])
             flat = raw.astype(np.float32).reshape(-1, raw.shape[2])
-            values, gap = flat[:, : features(model.info)], flat[:, -1]
-            known = told(values, steps_B, model.info.missing, gap if model.info.gaps else None)
+            known, gap = flat[:, : features(model.info)], flat[:, -1]
+            known = told(known, steps_B, model.info.missing, gap if model.info.gaps else None)
             raw = np.where(np.isnan(known), fill, known).reshape(*raw.shape[:2], -1)
         if scaling is not None:
             raw = ((raw.astype(np.float32) - scaling[0]) / scaling[1]).astype(np.float32)
