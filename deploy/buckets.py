@@ -21,7 +21,7 @@ def make(names: list[str], patience: float = PATIENCE) -> list[str]:
     Raises botocore's errors where the store does not answer in time, or refuses.
     """
     until = time.monotonic() + patience
-    client = boto3.client("s3")
+    client = boto3.Session().client("s3")
     while True:
         try:
             return _make(client, names)

@@ -70,6 +70,10 @@ class Postgres:
                     cursor.execute(statement)
                 return cursor.fetchall() if cursor.description else []
 
+    def program(self, name: str) -> Path:
+        """Return a program of PostgreSQL's: psql, pg_dump, ..."""
+        return _binaries(self.folder)[0] / name
+
     def start(self) -> None:
         """Start the server and wait until it answers."""
         binaries, run_as = _binaries(self.folder)
