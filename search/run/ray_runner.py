@@ -22,6 +22,7 @@ from search.journal.reason import with_cause_first
 from search.run import ray_settings
 from search.run.driver import Driver
 from search.run.local_jobs import place_on_machine
+from search.run.metrics import exported
 from search.run.retention import removing
 from search.run.room import RoomWatch
 from search.run.shared_folder import check_shared
@@ -88,7 +89,7 @@ def _run_trials(
             own = {} if joins_cluster() else _own_cluster(driver.job, data, scratch.path, most())
             _join_ray(own)
             check_shared(driver.job, folder)
-            with removing(driver.unneeded, checkpoints):
+            with removing(driver.unneeded, checkpoints), exported(driver, folder):
                 _fit(driver, data, checkpoints, scratch.path, worker, _Workers(driver.job, most))
     except BaseException:
         _leave(scratch)

@@ -39,6 +39,16 @@ class RayHead:
     home: Path  #: HOME of the cluster's user; job folders are in home/gatesearch/runs
     programs: Path  #: the first folder on the PATH of jobs, empty at first
     pid: int
+    metrics: str  #: what the node's agent exports for Prometheus
+
+
+def exported_metrics(head: RayHead) -> list[str]:
+    """Return the lines that the node's agent exports; none while it has not come up."""
+    try:
+        with urllib.request.urlopen(head.metrics, timeout=10) as answer:
+            return list(answer.read().decode().splitlines())
+    except OSError:
+        return []
 
 
 @contextlib.contextmanager
@@ -83,6 +93,7 @@ def running_head(cpus: int = 2, most_nodes: int = 0) -> Iterator[RayHead]:
                 home,
                 programs,
                 process.pid,
+                f"http://127.0.0.1:{ports[1 + PORTS.index('metrics-export-port')]}/metrics",
             )
             _wait_until(lambda: _answers(head) or process.poll() is not None, READY_SECONDS)
             assert process.poll() is None and _answers(head), (
