@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StrictBool, model_validator
 
 from spaces.fields import Fault, Integer, Number, refusal
 from spaces.kinds import Likelihood, Metric, metrics_of
@@ -28,6 +28,7 @@ class Forecast:
     likelihood: Likelihood = "point"
     quantiles: tuple[float, ...] = ()
     future: tuple[str, ...] = ()  #: columns of which a model reads the values a horizon later
+    relative: bool = False  #: whether it reads how far values lie from the last one that it reads
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Self:
@@ -86,10 +87,22 @@ class ForecastSection(TaskSection):
         f"{', '.join(map(str, QUANTILES))}.",
     )
 
+    relative: StrictBool | None = Field(
+        None,
+        description="Of forecasting: whether a model reads how far the series' values lie from the "
+        "last one that it reads, so that a new level is no obstacle; null is true for built-in "
+        "series and false for own data.",
+    )
+
     @property
     def steps_ahead(self) -> int:
         """Steps that are forecast."""
         return self.horizon or 1
+
+    @property
+    def reads_relative(self) -> bool:
+        """Whether a model reads how far values lie from the last one that it reads."""
+        return bool(self.relative)
 
     @property
     def steps_read(self) -> int:
@@ -111,7 +124,7 @@ class ForecastSection(TaskSection):
         """What a model says of the steps ahead."""
         likelihood = self.likelihood or "point"
         quantiles = (self.quantiles or QUANTILES) if likelihood == "quantile" else ()
-        return Forecast(likelihood, quantiles, self.future)
+        return Forecast(likelihood, quantiles, self.future, self.reads_relative)
 
     @property
     def offered_metrics(self) -> tuple[Metric, ...]:
@@ -122,7 +135,7 @@ class ForecastSection(TaskSection):
     def _check_forecast(self) -> Self:
         faults = []
         if self.of_kind != "forecasting":
-            for name in ("horizon", "window", "season", "likelihood", "quantiles"):
+            for name in ("horizon", "window", "season", "likelihood", "quantiles", "relative"):
                 if getattr(self, name) is not None:
                     rule = f"{name} must be given for forecasting alone, not for {self.of_kind}"
                     faults.append(Fault(rule, "remove it", (name,)))

@@ -41,8 +41,8 @@ class TaskInfo:
     columns: Columns | None = None  #: of own data from a table: how it was read
     missing: Missing = "refuse"  #: what is made of missing values
     gaps: bool = False  #: whether the last input is the time since the step before
-    #: What the outputs say of the steps ahead; None for other kinds, and for points of no columns
-    #: whose future is known.
+    #: What a model reads and says of the steps ahead; None for other kinds, and for points from
+    #: values as they are, without columns whose future is known.
     forecast: Forecast | None = None
 
     @classmethod
@@ -253,6 +253,11 @@ class Series(BuiltIn, ForecastSection):
     def steps_read(self) -> int:
         """Steps that a model reads before it forecasts."""
         return self.window or max(2 * self.steps_ahead, self.season_steps or 1)
+
+    @property
+    def reads_relative(self) -> bool:
+        """Whether a model reads how far values lie from the last one that it reads."""
+        return self.relative is not False
 
     @property
     def season_steps(self) -> int | None:

@@ -17,6 +17,7 @@ _WHAT = {
     "group": "sequences of one group stay in one part",
 }
 _AHEAD = "steps ahead; a model reads twice as many, or window: N"
+_RELATIVE = "reads how far values lie from the last one that it reads"
 _GAPS = "some lack: their last values; or mean, or mask"
 _MOST_SHOWN = 8  # classes and columns that a comment names
 
@@ -35,6 +36,7 @@ def draft(found: Inspection, name: str) -> str:
         "task:",
         _line(f"  kind: {found.roles.kind}", _target(found)),
         *([_line(f"  horizon: {horizon}", _AHEAD)] if horizon is not None else []),
+        *([_line("  relative: true", _RELATIVE)] if horizon is not None else []),
         *_data(found),
         "",
         _line("arms: [lstm, gru]", "what is compared; `gatesearch cells` lists more"),

@@ -87,6 +87,7 @@ class _Forecast(_Strict):
     likelihood: Likelihood
     quantiles: list[Annotated[float, Field(gt=0, lt=1)]]
     future: list[str]
+    relative: bool = False
 
     @model_validator(mode="after")
     def _check_quantiles(self) -> Self:

@@ -42,6 +42,7 @@ from trainables.data.tasks.series import read
 
 TASKS = ("airline", "sunspots", "co2", "m1-yearly")
 SHARES = (0.6, 0.2, 0.2)
+ATTEMPTS = 3
 JOB = """
 name: {name}
 task: {{name: {task}}}
@@ -74,9 +75,11 @@ def ours(task: str, seed: int, seconds: float, root: Path) -> dict[str, Any]:
     file, command = root / f"{name}.yaml", Path(sys.executable).with_name("gatesearch")
     file.write_text(JOB.format(name=name, task=task, seconds=seconds, seed=seed))
     began = time.perf_counter()
-    subprocess.run(
-        [command, "run", file, "--root", root], check=True, stdout=subprocess.DEVNULL, timeout=7200
-    )
+    for attempt in range(ATTEMPTS):  # Ray may not start on a machine that is busy; run resumes
+        run = [command, "run", file, "--root", root]
+        done = subprocess.run(run, stdout=subprocess.DEVNULL, check=attempt == ATTEMPTS - 1)
+        if done.returncode == 0:
+            break
     whole = time.perf_counter() - began
     shown = [command, "results", name, "--json", "--root", root]
     trials = json.loads(subprocess.run(shown, check=True, capture_output=True).stdout)

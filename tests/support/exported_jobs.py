@@ -46,7 +46,8 @@ FURTHER = {
     "tagging": "{kind: tagging, data: own.npz, metric: macro-f1}",
     "multi-label": "{kind: multi-label, data: own.npz}",
     "forecasting": "{kind: forecasting, data: own.npz, horizon: 3, window: 5}",
-    "gaussian": "{kind: forecasting, data: own.npz, horizon: 3, window: 5, likelihood: gaussian}",
+    "gaussian": "{kind: forecasting, data: own.npz, horizon: 3, window: 5, likelihood: gaussian, "
+    "relative: true}",
     "quantile": "{kind: forecasting, data: own.npz, horizon: 3, window: 5, likelihood: quantile}",
     "several": "{kind: regression, data: own.npz, metric: mae}",
 }

@@ -1,4 +1,6 @@
-"""What a forecast's readout becomes: numbers that can be a deviation, or quantiles in their order.
+"""What a forecast's model does at both ends: values beside their last one, and a distribution.
+
+A readout becomes numbers that can be a deviation, or quantiles in their order.
 
 With softplus(a) = log(1 + exp a), of each step ahead:
 
@@ -7,7 +9,7 @@ With softplus(a) = log(1 + exp a), of each step ahead:
               International Journal of Forecasting 36; the floor keeps the likelihood bounded)
     quantile  q_0 = a_0, q_k = q_(k-1) + softplus(a_k): no quantile is below a lower one
 
-Shapes are suffixes: N numbers of a step, H steps ahead.
+Shapes are suffixes: N numbers of a step, H steps ahead; T steps, B series, I inputs.
 """
 
 import torch
@@ -18,6 +20,17 @@ from spaces.forecast import Forecast
 
 #: The least deviation, of targets as they are read (standardised, where a task does so).
 FLOOR = 1e-3
+
+
+def as_relative(x: Tensor, lengths: Tensor) -> Tensor:
+    """Return x [..., T, B, I] with feature 0 less its value at the last step of each series.
+
+    A network that has seen levels of one range knows nothing of another one; how far values lie
+    apart is alike in both. lengths: [..., B], of 0 where there is no series.
+    """
+    last = (lengths - 1).clamp(min=0)[..., None, :, None]
+    first = x[..., :1]
+    return torch.cat([first - first.take_along_dim(last, dim=-3), x[..., 1:]], dim=-1)
 
 
 def as_forecast(read: Tensor, forecast: Forecast | None) -> Tensor:

@@ -14,7 +14,7 @@ from spaces.inputs import NOTHING, Told
 from spaces.tasks import TaskInfo
 from trainables import cells
 from trainables.cells.noise import NONE, Noise
-from trainables.layers.forecast_head import as_forecast
+from trainables.layers.forecast_head import as_forecast, as_relative
 from trainables.layers.layer import Layer, Start
 from trainables.layers.told import InputDecay, read_by, together, with_gap
 from trainables.layers.transformer import Encoder, linear
@@ -162,6 +162,8 @@ class Model(nn.Module):
     def features(self, x: Tensor, lengths_B: Tensor, noise: Noise = NONE) -> Tensor:
         """Return y_TBD, the last layer's outputs, of x [T, B, I] or integer symbols [T, B]."""
         x = self.encode(x)
+        if self.info.ahead.relative:
+            x = as_relative(x, lengths_B)
         if self.encoder is not None:
             encoded: Tensor = self.encoder(x, lengths_B, noise.outputs)
             return encoded

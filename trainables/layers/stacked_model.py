@@ -15,7 +15,7 @@ from trainables.cells.zoneout import zoned
 from trainables.engine.gpu.noise import StackedDropout
 from trainables.engine.gpu.paths import Path, card_of, path_of
 from trainables.layers import scan, stacked_scan
-from trainables.layers.forecast_head import as_forecast
+from trainables.layers.forecast_head import as_forecast, as_relative
 from trainables.layers.model import Model, Recurrent
 from trainables.layers.told import decayed, together
 
@@ -134,6 +134,8 @@ class StackedModel:
         model, config, info = self._model, self._model.config, self._model.info
         if not x.is_floating_point():
             x = functional.one_hot(x, info.inputs).to(model.readout.weight.dtype)
+        if info.ahead.relative:
+            x = as_relative(x, lengths_KB)
         models, steps, batch, _ = x.shape
         path = self.path(x.device, models)
         if model.project is not None:

@@ -160,7 +160,8 @@ class Cohort(Advancing):
         """Add the gradients of one batch of each active member to its own, and score it."""
         batches = [self.members[i].batches for i in active]
         rows = _rows(batches, chosen_KB)
-        done = self._layers.forward(rows, active, _inputs(batches, chosen_KB, rows), noises)
+        x = self._inputs(batches, chosen_KB, rows)
+        done = self._layers.forward(rows, active, x, noises)
         features = [feature.requires_grad_() for feature in done.features]
         with torch.enable_grad():
             scores = [
@@ -205,9 +206,18 @@ class Cohort(Advancing):
         active = [i for i, _ in chunk]
         read = [batches[i] for i in active]
         rows = _rows(read, chosen_KB)
-        done = self._layers.forward(rows, active, _inputs(read, chosen_KB, rows))
+        done = self._layers.forward(rows, active, self._inputs(read, chosen_KB, rows))
         for (i, chosen_B), features in zip(chunk, done.features, strict=True):
             totals[i].add(self._score(i, features, chosen_B, batches[i]))
+
+    def _inputs(self, batches: list[Batches], chosen_KB: Positions, rows: Rows) -> Tensor:
+        """Return the inputs' rows of all models' batches, as a model alone reads them."""
+        x = _inputs(batches, chosen_KB, rows)
+        if self._data.info.ahead.relative:
+            pairs = list(zip(batches, chosen_KB, strict=True))
+            last = [b.steps(chosen_B, b.lengths(chosen_B) - 1)[:, :1] for b, chosen_B in pairs]
+            x[:, :1] -= torch.stack(last)[rows.model, rows.place]
+        return x
 
     def _score(self, i: int, features: Tensor, chosen_B: Positions, batches: Batches) -> Scored:
         """Score one member's readout of features of the last step or of every one."""

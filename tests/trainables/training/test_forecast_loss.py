@@ -17,7 +17,7 @@ from trainables.data.naive_spread import FLOOR as NAIVE_FLOOR
 from trainables.data.naive_spread import naive_losses
 from trainables.data.sequences import Data
 from trainables.data.tasks import load
-from trainables.layers.forecast_head import FLOOR, as_forecast
+from trainables.layers.forecast_head import FLOOR, as_forecast, as_relative
 from trainables.training.cohort import cohort_of
 from trainables.training.forecast_loss import forecast_losses
 from trainables.training.metrics import Totals, score
@@ -86,12 +86,14 @@ def series(folder: Path, **options: Any) -> Data:
 
 
 @pytest.mark.parametrize("metric", ["mae", "mase", None])
+@pytest.mark.parametrize("relative", [True, False])
 @pytest.mark.parametrize("likelihood", ["gaussian", "quantile"])
 def test_a_member_of_a_cohort_trains_as_it_does_alone(
-    likelihood: str, metric: str | None, tmp_path: Path
+    likelihood: str, relative: bool, metric: str | None, tmp_path: Path
 ) -> None:
     own = {"gaussian": "nll", "quantile": "pinball"}[likelihood]
-    data = series(tmp_path, likelihood=likelihood, metric=metric or own)
+    options = {"likelihood": likelihood, "relative": relative}
+    data = series(tmp_path, metric=metric or own, **options)
     alone, *cohort = (Training(small_config(), data, seed=seed) for seed in (3, 3, 4))
     alone.advance(2)
     cohort_of(cohort).advance(2)
@@ -118,6 +120,23 @@ def test_stacked_scores_are_those_of_one_model(likelihood: str, tmp_path: Path) 
     totals = Totals(replace(data.info), data.unit)
     totals.add(one)
     assert totals.metrics()["mae"] > 0
+
+
+def test_a_model_that_reads_relative_values_knows_no_level(tmp_path: Path) -> None:
+    """The same series a thousand higher has the same forecasts above it; else it has others."""
+    same = {}
+    for relative in (True, False):
+        training = Training(small_config(), series(tmp_path, relative=relative), seed=3)
+        training.model.eval()
+        x = torch.randn(5, 2, 1)
+        lengths = torch.tensor([5, 3])
+        moved = [training.model(x + level, lengths) for level in (0.0, 1000.0)]
+        same[relative] = torch.allclose(*moved, atol=1e-3)
+        padded = torch.where(torch.arange(5)[:, None, None] < lengths[:, None], x, 7.0)
+        torch.testing.assert_close(training.model(padded, lengths), moved[0])
+        stacked = as_relative(torch.stack([x, x + 4]), torch.stack([lengths, lengths]))
+        torch.testing.assert_close(stacked[1], as_relative(x, lengths), atol=1e-5, rtol=0)
+    assert same == {True: True, False: False}
 
 
 @pytest.mark.parametrize("likelihood", ["gaussian", "quantile"])

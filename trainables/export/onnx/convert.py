@@ -18,7 +18,7 @@ from spaces.tasks import TaskInfo
 from trainables.data.batches import Batch
 from trainables.data.missing import features, given, told
 from trainables.data.sequences import TargetScaling
-from trainables.export.onnx.forecast import add_head, add_units, values
+from trainables.export.onnx.forecast import add_head, add_relative, add_units, values
 from trainables.export.onnx.graph import FLOAT, INT64, Graph, tensor
 from trainables.export.onnx.loop import add_loop
 from trainables.export.onnx.missing import add_apart, add_decay, add_told
@@ -77,6 +77,10 @@ def convert(
     x, lengths, output = graph.name("x"), graph.name("lengths"), graph.name(OUTPUTS[info.kind])
     x_TBI = _input(graph, model, x, scaling, fill)
     steps = Steps.of(graph, x_TBI, lengths)
+    if info.ahead.relative:
+        x_BTI = graph.add("Transpose", x_TBI, name="input/series", perm=[1, 0, 2])
+        last_BI = _at_end(graph, x_BTI, steps, "input/last")
+        x_TBI = add_relative(graph, x_TBI, last_BI, info.inputs)
     y_TBD = _features(graph, model, x_TBI, steps)
     y_BTD = graph.add("Transpose", y_TBD, name="readout/features", perm=[1, 0, 2])
     read = y_BTD if info.stepwise else _last(graph, model, y_BTD, steps)

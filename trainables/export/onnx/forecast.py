@@ -18,6 +18,20 @@ def values(info: TaskInfo) -> NDArray[np.float32]:
     return np.repeat(np.array(each, np.float32), info.steps_ahead)
 
 
+def add_relative(graph: Graph, x_TBI: str, last_BI: str, inputs: int) -> str:
+    """Add what trainables.layers.forecast_head.as_relative does; return the inputs' name."""
+    zero, one, end = graph.ints(0), graph.ints(1), graph.ints(inputs)
+    level_B1 = graph.add("Slice", last_BI, zero, one, one, name="relative/level")
+    level_1B1 = graph.add("Unsqueeze", level_B1, zero, name="relative/levels")
+    axis = graph.ints(2)
+    first = graph.add("Slice", x_TBI, zero, one, axis, name="relative/series")
+    first = graph.add("Sub", first, level_1B1, name="relative/moved")
+    if inputs == 1:
+        return first
+    others = graph.add("Slice", x_TBI, one, end, axis, name="relative/others")
+    return graph.add("Concat", first, others, name="relative/inputs", axis=2)
+
+
 def add_head(graph: Graph, read: str, info: TaskInfo) -> str:
     """Add what trainables.layers.forecast_head makes of a readout [B, N * H]; return its name."""
     forecast: Forecast = info.ahead
