@@ -1,6 +1,7 @@
 """What is raised when a cluster cannot do what was asked.
 
 ClusterError (Exception)    place, rule, remedy; exit_code 2: the user's input, 1: the cluster
+  JobRefusedError           a head that answers does not take a job
 """
 
 
@@ -18,3 +19,7 @@ class ClusterError(Exception):
     def refused(cls, place: str, rule: str, remedy: str) -> "ClusterError":
         """Return the error for the user's own mistake (exit code 2)."""
         return cls(place, rule, remedy, exit_code=2)
+
+
+class JobRefusedError(ClusterError):
+    """A head that answers does not take a job."""

@@ -12,11 +12,12 @@ Everything that fails raises ClusterError.
 
 import contextlib
 import difflib
+import json
 import re
 import secrets
 import tempfile
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -24,11 +25,19 @@ from typing import Any, Self
 from deploy.client import archive, submission_ids
 from deploy.client.auth import Token
 from deploy.client.cluster_job import ClusterJob, Submission, metadata
-from deploy.client.commands import run_command, send_command, shell_root
+from deploy.client.commands import (
+    STANDING,
+    run_command,
+    send_command,
+    shell_root,
+    standing_command,
+)
 from deploy.client.connection import Connection, find_address, last_line, segment
 from deploy.client.nodes import LIST, Node, nodes_of
 from deploy.client.package import Package, pack
-from deploy.errors import ClusterError
+from deploy.client.queue import VERSION as QUEUE_VERSION
+from deploy.client.queue import Queue
+from deploy.errors import ClusterError, JobRefusedError
 
 #: What Ray gives a stopped job to end by itself before it kills it; its default is 3 s.
 STOP_SECONDS = 30
@@ -74,6 +83,8 @@ class Client:
         root: str | None = None,
         again: bool = False,
         content: bytes | None = None,
+        priority: int | None = None,
+        notify: str | None = None,
     ) -> Submission:
         """Send a job and start it, once.
 
@@ -85,12 +96,18 @@ class Client:
         file's, where it was read already. `root` is a folder on
         the cluster ("/…" or "~/…") that outlives Ray's session; on more than one node's disk it is
         a shared volume.
+
+        A queue before the cluster starts the job when its turn has come. `priority` and `notify`, a
+        webhook that is told of its end, are a queue's alone.
         """
-        root_in_shell = shell_root(root)
+        shell_root(root)
         package = pack(job_yaml, data_files, content=content)
+        if (queue := self.find_queue()) is not None:
+            return queue.submit(package, name, root, again=again, priority=priority, notify=notify)
+        if priority is not None or notify is not None:
+            raise self._no_queue("--priority and --notify")
         digest = submission_ids.digest_of(package.digest, root)
         first = submission_ids.first_id(name, digest)
-        self.ray_version()
         everything = self.jobs(every=True)
         latest = submission_ids.latest(first, everything)
         submission_ids.refuse_name_in_use(name, root, digest, everything)
@@ -99,19 +116,48 @@ class Client:
             if not latest.is_ended or done:
                 return Submission(latest.id, False, latest.state)
         new = submission_ids.next_id(first, latest)
-        self._upload(package)
-        body = {
-            "entrypoint": run_command(package.job_path, root_in_shell),
-            "submission_id": new,
-            "runtime_env": {
-                "working_dir": package.uri,
-                "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS)},
-            },
-            "metadata": metadata(name, root, digest),
-        }
-        if not self._post_job(body):  # somebody else submitted the same job first
-            return Submission(new, False, self._job(new).state)
+        if not self.start(new, package, name=name, root=root, digest=digest):
+            return Submission(new, False, self._job(new).state)  # somebody else was first
         return Submission(new, True, "pending", None if latest is None else latest.id)
+
+    def start(
+        self, submission_id: str, package: Package, *, name: str, root: str | None, digest: str
+    ) -> bool:
+        """Submit a job under an id; return False where the cluster knows the id already.
+
+        Raises JobRefusedError where the head answers and does not take it.
+        """
+        self._upload(package)
+        return self._post_job(
+            {
+                "entrypoint": run_command(package.job_path, shell_root(root)),
+                "submission_id": submission_id,
+                "runtime_env": {
+                    "working_dir": package.uri,
+                    "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS)},
+                },
+                "metadata": metadata(name, root, digest),
+            }
+        )
+
+    def find_queue(self) -> Queue | None:
+        """Return the queue that is before the cluster, or None where there is none."""
+        about = self._about()
+        return Queue(self._http) if QUEUE_VERSION in about else None
+
+    def queue(self) -> Queue:
+        """Return the queue that is before the cluster. Raises ClusterError where there is none."""
+        if (found := self.find_queue()) is None:
+            raise self._no_queue("the command")
+        return found
+
+    def _no_queue(self, what: str) -> ClusterError:
+        return ClusterError.refused(
+            self.address,
+            f"{what} must go to a queue, and this is a cluster without one",
+            "`gatesearch up` starts one on this machine, `gatesearch queue serve` one before a "
+            "cluster; on Kubernetes Kueue does it",
+        )
 
     def _upload(self, package: Package) -> None:
         path = f"/api/packages/gcs/{package.name}"
@@ -125,7 +171,7 @@ class Client:
         text = str(answer.text)
         if "already exists" in text:
             return False
-        raise ClusterError(
+        raise JobRefusedError(
             self.address,
             f"the cluster refused the job: {last_line(text)}",
             "look at the head's dashboard_agent.log",
@@ -135,6 +181,9 @@ class Client:
 
     def ray_version(self) -> str:
         """Return the version of Ray on the head. ClusterError if the address is that of no head."""
+        return str(self._about()["ray_version"])
+
+    def _about(self) -> dict[str, Any]:
         version = self._http.json("GET", "/api/version")
         if not isinstance(version, dict) or "ray_version" not in version:
             raise ClusterError.refused(
@@ -142,7 +191,7 @@ class Client:
                 "the address must be that of a Ray head (its /api/version names no Ray)",
                 "give the address of the Ray dashboard (port 8265 unless changed)",
             )
-        return str(version["ray_version"])
+        return version
 
     def nodes(self) -> list[Node]:
         """Return the nodes that are up, the head first."""
@@ -203,7 +252,8 @@ class Client:
     def follow(self, id_or_name: str) -> Generator[str, None, None]:
         """Yield a submission's log in pieces, from its beginning until the submission has ended.
 
-        A connection that breaks off is opened again, and goes on where it ended.
+        A connection that breaks off is opened again, and goes on where it ended. A job that a queue
+        has submitted anew, since its head was lost, has a new log.
         """
         job = self.find(id_or_name)
         seen = 0  # characters that were yielded
@@ -220,8 +270,10 @@ class Client:
                     if new:
                         seen += len(new)
                         yield new
-                if self._job(job.id).is_ended:
+                now = self._job(job.id)
+                if now.is_ended:
                     return
+                seen, job = (seen if now.attempt == job.attempt else 0), now
                 raise EOFError
             except EOFError:
                 problem = ClusterError(
@@ -261,9 +313,13 @@ class Client:
         deadline = time.monotonic() + STOP_SECONDS + 15
         while not job.is_ended and (left := deadline - time.monotonic()) > 0:
             # Asked again, since Ray drops the request while the job's supervisor is starting.
-            self._http.json("POST", f"/api/jobs/{segment(job.id)}/stop")
+            self.ask_to_stop(job.id)
             job = self.wait(job.id, min(left, 3.0))
         return job
+
+    def ask_to_stop(self, submission_id: str) -> None:
+        """Ask a submission to end in good order, and return at once."""
+        self._http.json("POST", f"/api/jobs/{segment(submission_id)}/stop")
 
     # Fetch
 
@@ -281,24 +337,53 @@ class Client:
                 "the submission must be a gatesearch job to have results to fetch",
                 "`gatesearch jobs` lists those that have",
             )
-        fetch_id = f"{archive.FETCH_PREFIX}{secrets.token_hex(6)}"
-        folder = f"{shell_root(job.root)}/{job.name}"
-        self._post_job(
-            {
-                "entrypoint": send_command(folder, checkpoints=checkpoints),
-                "submission_id": fetch_id,
-                "metadata": {},
-            }
-        )
+        command = send_command(f"{shell_root(job.root)}/{job.name}", checkpoints=checkpoints)
+        with (
+            tempfile.TemporaryFile() as spool,
+            self._printed(job, "checkpoints" if checkpoints else "folder", command) as log,
+        ):
+            head = archive.read(log, f"{self.address} {job.id}", spool)
+            return archive.unpack(spool, head, into, job.name)
+
+    def standing(self, id_or_name: str) -> dict[str, Any] | None:
+        """Return how far a job is, from its journal on the cluster; see search/run/standing.py.
+
+        None where it has not begun its first trial, or the cluster cannot say it.
+        """
+        job = self.find(id_or_name)
+        if job.name is None:
+            return None
+        command = standing_command(f"{shell_root(job.root)}/{job.name}")
+        with self._printed(job, "standing", command) as log:
+            for line in "".join(log).splitlines():
+                word, _, rest = line.partition(" ")
+                if word == STANDING:
+                    found: dict[str, Any] | None = json.loads(rest)
+                    return found
+        return None
+
+    @contextlib.contextmanager
+    def _printed(
+        self, job: ClusterJob, what: str, command: str
+    ) -> Iterator[Generator[str, None, None]]:
+        """Yield what a command prints that runs on the cluster for a moment.
+
+        A queue runs none but its own: it is asked by the name of what is wanted.
+        """
+        if (queue := self.find_queue()) is not None:
+            submission = queue.print(job.id, what)
+        else:
+            submission = f"{archive.FETCH_PREFIX}{secrets.token_hex(6)}"
+            self.print(submission, command)
         try:
-            with (
-                tempfile.TemporaryFile() as spool,
-                contextlib.closing(self.follow(fetch_id)) as log,
-            ):
-                head = archive.read(log, f"{self.address} {job.id}", spool)
-                return archive.unpack(spool, head, into, job.name)
+            with contextlib.closing(self.follow(submission)) as log:
+                yield log
         finally:
-            self._forget(fetch_id)
+            self._forget(submission)
+
+    def print(self, submission_id: str, command: str) -> None:
+        """Run a command on the cluster for what it prints into its log."""
+        self._post_job({"entrypoint": command, "submission_id": submission_id, "metadata": {}})
 
     def _forget(self, submission_id: str) -> None:
         """Remove a submission from the cluster's list; it is stopped first if it still runs."""

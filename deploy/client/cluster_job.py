@@ -3,10 +3,25 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-State = Literal["pending", "running", "succeeded", "failed", "stopped"]
+#: A queue's jobs are queued, starting and stopping; what a cluster has not begun is pending.
+State = Literal[
+    "queued", "starting", "pending", "running", "stopping", "succeeded", "failed", "stopped"
+]
 ENDED: tuple[State, ...] = ("succeeded", "failed", "stopped")
 # Keys of a submission's metadata, which Ray stores and returns unchanged.
 NAME, ROOT, DIGEST = "gatesearch_name", "gatesearch_root", "gatesearch_digest"
+
+
+@dataclass(frozen=True)
+class Queued:
+    """What a queue says of one of its jobs."""
+
+    place: int | None  #: its number among those that wait, from 1
+    user: str
+    priority: int
+    slots: int  #: of the queue's, which it holds
+    started: int | None  #: when it was given its slot, milliseconds since 1970
+    attempt: int  #: how often it was submitted: more than once where a head was lost
 
 
 @dataclass(frozen=True)
@@ -23,6 +38,7 @@ class ClusterJob:
     digest: str | None  #: SHA-256 of what was sent
     exit_code: int | None
     last_lines: tuple[str, ...] = ()  #: of a failed job's log, from `status` only
+    queue: Queued | None = None  #: where a queue is before the cluster
 
     @classmethod
     def of(cls, details: dict[str, Any]) -> "ClusterJob":
@@ -39,7 +55,26 @@ class ClusterJob:
             root=stored.get(ROOT),
             digest=stored.get(DIGEST),
             exit_code=details.get("driver_exit_code"),
+            queue=None if details.get("queue") is None else Queued(**details["queue"]),
         )
+
+    def as_details(self) -> dict[str, Any]:
+        """Return what the Jobs API answers about it; see `of`."""
+        stored = {NAME: self.name, ROOT: self.root, DIGEST: self.digest}
+        return {
+            "submission_id": self.id,
+            "status": self.state.upper(),
+            "message": self.message,
+            "start_time": self.submitted,
+            "end_time": self.ended,
+            "driver_exit_code": self.exit_code,
+            "metadata": {name: text for name, text in stored.items() if text is not None},
+        }
+
+    @property
+    def attempt(self) -> int:
+        """Which of its submissions is the last or the next to come, from 1."""
+        return 1 if self.queue is None else max(self.queue.attempt, 1)
 
     @property
     def is_ended(self) -> bool:

@@ -43,3 +43,12 @@ def send_command(folder_in_shell: str, *, checkpoints: bool) -> str:
     # -P: nothing of the folder that Ray starts the job in is imported.
     command = f"exec python -P -m deploy.client.send {folder_in_shell}"
     return f"{command} --checkpoints" if checkpoints else command
+
+
+#: Begins the line in which a job's standing comes, as JSON.
+STANDING = "GATESEARCH-STANDING"
+
+
+def standing_command(folder_in_shell: str) -> str:
+    """Return the command that prints how far a job is. `folder_in_shell`: a word of the shell."""
+    return f"exec python -P -m search.run.standing {folder_in_shell}"

@@ -1,6 +1,7 @@
 """HTTP to a Ray head's Jobs API: one address, one token, and an error for everything that fails."""
 
 import ipaddress
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -208,6 +209,8 @@ class Connection:
             )
         if status in (404, 405):
             raise self._not_ray(f"it has no {path}")
+        if status == 400 and (refusal := _refusal(text)) is not None:
+            raise ClusterError.refused(*refusal)
         raise ClusterError(
             self.address,
             f"the cluster answered {status} to {path}: {last_line(text)}",
@@ -284,6 +287,15 @@ class Connection:
                         raise EOFError("the web socket broke off")
             finally:
                 runner.run(close())
+
+
+def _refusal(text: str) -> tuple[str, str, str] | None:
+    """Return place, rule and remedy where a queue refuses what its user asks."""
+    try:
+        told = json.loads(text)
+        return str(told["place"]), str(told["rule"]), str(told["remedy"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def reason(error: Exception) -> str:

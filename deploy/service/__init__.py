@@ -1,4 +1,4 @@
-"""The whole service on one machine: a Ray head that takes jobs, and MLflow's pages.
+"""The whole service on one machine: a Ray head that takes jobs, a queue, and MLflow's pages.
 
 state.py    where a service that runs is written down, and which processes are its own
 start.py    `gatesearch up`

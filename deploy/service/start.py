@@ -1,4 +1,4 @@
-"""Starts the service: a Ray head with the Jobs API, and MLflow's pages of the same folder."""
+"""Starts the service: a Ray head with the Jobs API, MLflow's pages of its folder, and a queue."""
 
 import fcntl
 import os
@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -33,17 +33,24 @@ PORTS = (
     "runtime-env-agent-port",
     "metrics-export-port",
 )
-_USUAL_PORT, _USUAL_MLFLOW_PORT = 8265, 5000
+_USUAL_PORT, _USUAL_MLFLOW_PORT, _USUAL_QUEUE_PORT = 8265, 5000, 8266
 
 
 def up(
-    root: Path, port: int | None = None, mlflow_port: int | None = None, cpus: int | None = None
+    root: Path,
+    port: int | None = None,
+    mlflow_port: int | None = None,
+    cpus: int | None = None,
+    *,
+    queue_port: int | None = None,
+    jobs: int = 1,
 ) -> tuple[Service, bool]:
     """Start the service unless it runs; return it, and whether it was started.
 
-    root: folder of the jobs' folders. port, mlflow_port: None is the usual one where that is free,
-    or any free one. cpus: None is all cores. Raises ClusterError where a part does not start, and
-    then nothing of it is left; and while another command starts the service.
+    root: folder of the jobs' folders. port, mlflow_port, queue_port: None is the usual one where
+    that is free, or any free one. cpus: None is all cores. jobs: how many run at once. Raises
+    ClusterError where a part does not start, and then nothing of it is left; and while another
+    command starts the service.
     """
     folder = state.folder()
     folder.mkdir(parents=True, exist_ok=True)
@@ -52,7 +59,7 @@ def up(
         if (running := state.find_service()) is not None:
             return running, False
         down()  # what a fault has left
-        return _start(folder, root, port, mlflow_port, cpus), True
+        return _start(folder, root, (port, mlflow_port, queue_port), cpus, jobs), True
 
 
 @contextmanager
@@ -72,29 +79,47 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _start(
-    folder: Path, root: Path, port: int | None, mlflow_port: int | None, cpus: int | None
+    folder: Path, root: Path, ports: Sequence[int | None], cpus: int | None, jobs: int
 ) -> Service:
-    """Start both parts, or leave nothing of them; see `up`."""
+    """Start all parts, or leave nothing of them; see `up`. ports: of head, pages and queue."""
     root.mkdir(parents=True, exist_ok=True)
     token = _new_token(folder / state.TOKEN)
-    head_port = _free(port, _USUAL_PORT, "--port")
-    pages_port = _free(mlflow_port, _USUAL_MLFLOW_PORT, "--mlflow-port")
+    usual = (_USUAL_PORT, _USUAL_MLFLOW_PORT, _USUAL_QUEUE_PORT)
+    options = ("--port", "--mlflow-port", "--queue-port")
+    free = [_free(*one) for one in zip(ports, usual, options, strict=True)]
+    address, mlflow, queue = (f"http://{_HOST}:{port}" for port in free)
     scratch = _new_scratch()
     environment = _environment(folder, root)
     with ExitStack() as undo:
         undo.callback(down)
-        pages_command = [sys.executable, "-P", "-c", _MAIN, "dashboard", "--root", str(root)]
-        pages_command += ["--port", str(pages_port)]
         # One after the other: each may take long on a busy machine.
-        pages = _begin(pages_command, environment, folder / state.MLFLOW_LOG)
-        address, mlflow = f"http://{_HOST}:{head_port}", f"http://{_HOST}:{pages_port}"
+        command = _ours("dashboard", "--root", str(root), "--port", str(free[1]))
+        pages = _begin(command, environment, folder / state.MLFLOW_LOG)
         _wait(pages, lambda: _answers(f"{mlflow}/health", None), folder / state.MLFLOW_LOG)
-        head = _begin(_head(head_port, scratch, cpus), environment, folder / state.HEAD_LOG)
-        service = Service(address, mlflow, str(root), head.pid, pages.pid)
-        state.write(service)
+        head = _begin(_head(free[0], scratch, cpus), environment, folder / state.HEAD_LOG)
         _wait(head, lambda: _answers(f"{address}/api/version", token), folder / state.HEAD_LOG)
+        command = _ours("queue", "serve", "--address", address, "--port", str(free[2]))
+        command += ["--jobs", str(jobs), "--cluster-root", str(root)]
+        command += ["--token-file", str(folder / state.TOKEN)]
+        waits = _begin(command, environment, folder / state.QUEUE_LOG)
+        service = Service(address, mlflow, str(root), head.pid, pages.pid, queue, waits.pid)
+        state.write(service)
+        _wait(
+            waits,
+            lambda: _answers(f"{queue}/api/version", _read(service.queue_token_file)),
+            folder / state.QUEUE_LOG,
+        )
         undo.pop_all()
     return service
+
+
+def _ours(*arguments: str) -> list[str]:
+    """Return the command line of one of gatesearch's own commands."""
+    return [sys.executable, "-P", "-c", _MAIN, *arguments]
+
+
+def _read(path: Path) -> str | None:
+    return path.read_text() if path.exists() else None
 
 
 def _begin(command: list[str], environment: dict[str, str], log: Path) -> "subprocess.Popen[bytes]":

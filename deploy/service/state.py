@@ -3,7 +3,8 @@
 $GATESEARCH_SERVICE, or $XDG_STATE_HOME/gatesearch/service, or ~/.local/state/gatesearch/service
     service.json    addresses and folders
     token           what opens the head, readable by its owner alone
-    head.log, mlflow.log
+    head.log, mlflow.log, queue.log
+    queue/          the queue, which outlives the service: see deploy/queue/
 """
 
 import hashlib
@@ -18,7 +19,8 @@ import psutil
 from deploy.errors import ClusterError
 
 MARK = "GATESEARCH_SERVICE_OF"  #: environment of the service's processes: its folder
-STATE, TOKEN, HEAD_LOG, MLFLOW_LOG = "service.json", "token", "head.log", "mlflow.log"
+STATE, TOKEN = "service.json", "token"
+HEAD_LOG, MLFLOW_LOG, QUEUE_LOG = "head.log", "mlflow.log", "queue.log"
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,33 @@ class Service:
     root: str  #: folder of the jobs' folders
     head: int  #: pid
     pages: int  #: pid of MLflow's server
+    queue: str = ""  #: address of the queue; nothing in a service of an earlier version
+    waits: int = 0  #: pid of the queue
 
     @property
     def token_file(self) -> Path:
-        """The file of the token."""
+        """The file of the head's token."""
         return folder() / TOKEN
+
+    @property
+    def queue_token_file(self) -> Path:
+        """The file of the token of the queue's owner."""
+        return queue_folder() / TOKEN
+
+    @property
+    def jobs(self) -> str:
+        """Where jobs are submitted: to the queue, unless there is none."""
+        return self.queue or self.address
+
+    @property
+    def tokens(self) -> dict[str, Path]:
+        """The file of the token for each address."""
+        return {self.jobs: self.queue_token_file, self.address: self.token_file}
+
+    @property
+    def parts(self) -> set[int]:
+        """The processes that a service has while it runs."""
+        return {self.head, self.pages} | ({self.waits} if self.queue else set())
 
 
 def folder() -> Path:
@@ -45,6 +69,11 @@ def folder() -> Path:
     # The XDG Base Directory Specification has relative paths ignored.
     states = standard if standard.is_absolute() else Path.home() / ".local" / "state"
     return states / "gatesearch" / "service"
+
+
+def queue_folder() -> Path:
+    """Return the folder of this user's queue."""
+    return folder() / "queue"
 
 
 def scratch() -> Path:
@@ -72,12 +101,12 @@ def write(service: Service) -> None:
 
 
 def find_service() -> Service | None:
-    """Return the service if both of its parts run."""
+    """Return the service if all of its parts run."""
     service = written()
     if service is None:
         return None
     alive = {process.pid for process in processes()}
-    return service if {service.head, service.pages} <= alive else None
+    return service if service.parts <= alive else None
 
 
 def processes() -> list[psutil.Process]:

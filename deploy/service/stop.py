@@ -16,21 +16,26 @@ PATIENCE = 20.0  #: seconds that processes may take to end by themselves
 def down() -> bool:
     """End what runs of this user's service; return whether anything did.
 
-    Jobs that run end as by a fault of the machine: submitted again they go on.
+    Jobs that run end as by a fault of the machine, and the queue is kept: the next service goes on
+    with both.
     """
     try:
         service = state.written()
     except ClusterError:
         service = None
     found = state.processes()
-    parts = {service.head, service.pages} if service is not None else set()
+    parts = service.parts if service is not None else set()
     first = [process for process in found if process.pid in parts]
     _end(first, kill=False)  # the head ends its own processes in order
     _end(state.processes(), kill=True)
     if _is_own(state.scratch()):
         shutil.rmtree(state.scratch(), ignore_errors=True)
-    for name in (state.STATE, state.TOKEN):
-        (state.folder() / name).unlink(missing_ok=True)
+    for path in (
+        state.folder() / state.STATE,
+        state.folder() / state.TOKEN,
+        state.queue_folder() / state.TOKEN,
+    ):
+        path.unlink(missing_ok=True)
     return bool(found)
 
 

@@ -5,6 +5,8 @@ data.py      a user's own data: what is in it, and a job file to start from
 local.py     commands on this machine
 compare.py   a job's arms side by side, and several jobs across their tasks
 cluster.py   commands on a cluster
+queue.py     the queue before one
+connect.py   how a command reaches either
 claims.py    what articles claim, held against jobs that run here
 judge.py     the verdict on results that another tool made
 tables.py    tables of the commands that list

@@ -1,21 +1,17 @@
-"""Commands on a cluster, and what this machine or a cluster has for jobs.
+"""Commands on a cluster, and what this machine or a cluster has for jobs."""
 
-The only file outside of deploy/ that imports deploy.
-"""
-
-import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from deploy.errors import ClusterError
-from search.cli.options import AsJson, JobFile, Root, user_path
+from search.cli.connect import Address, SubmissionId, TokenFile, cluster_errors, connected
+from search.cli.options import AsJson, JobFile, Root
 from search.cli.terminal import (
     Terminal,
     below_here,
@@ -26,7 +22,7 @@ from search.cli.terminal import (
     wide_console,
 )
 from search.job.commands import RUNS
-from spaces.errors import GatesearchError, InputError
+from spaces.errors import GatesearchError
 
 if TYPE_CHECKING:
     from deploy.client import Client, ClusterJob, Node
@@ -34,88 +30,48 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-Address = Annotated[
-    str | None,
-    typer.Option("--address", help="The cluster's Jobs API, http(s)://HOST:8265; or RAY_ADDRESS."),
-]
-TokenFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--token-file",
-        help="File with the cluster's token; or RAY_AUTH_TOKEN(_PATH).",
-        parser=user_path,
-    ),
-]
-SubmissionId = Annotated[
-    str, typer.Argument(help="A submission id, or a job's name.", metavar="ID")
-]
-
-
-@contextmanager
-def _cluster(address: str | None, token_file: Path | None) -> "Iterator[Client]":
-    """Connect to a cluster: by default to one that is named, or to this machine's service."""
-    from deploy.client import Client, find_token
-    from deploy.client.connection import is_address_named
-    from deploy.service import find_service
-
-    with _cluster_errors():
-        service = find_service()
-        if service is not None and (address or not is_address_named()):
-            address = address or service.address
-            if address.rstrip("/") == service.address:
-                token_file = token_file or service.token_file
-        with Client(address, find_token(token_file)) as client:
-            for warning in client.warnings:
-                print_note(warning)
-            yield client
-
-
-@contextmanager
-def _cluster_errors() -> Iterator[None]:
-    """Have errors of a cluster become ours, with their exit codes."""
-    try:
-        yield
-    except ClusterError as error:
-        if error.exit_code == InputError.exit_code:
-            raise InputError.of(error.place, error.rule, error.remedy) from error
-        raise GatesearchError(str(error)) from error
+_WAIT_SECONDS = 5.0
 
 
 @app.command()
 def up(
     port: Annotated[int | None, typer.Option(help="Of the Jobs API; default 8265.")] = None,
     mlflow_port: Annotated[int | None, typer.Option(help="Of MLflow; default 5000.")] = None,
+    queue_port: Annotated[int | None, typer.Option(help="Of the queue; default 8266.")] = None,
     cpus: Annotated[int | None, typer.Option(min=1, help="Cores for jobs; default all.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Jobs that run at once; others wait.")] = 1,
     root: Root = RUNS,
 ) -> None:
     """Start the whole service on this machine: it takes jobs until `gatesearch down`.
 
     Commands on a cluster need no --address then. It listens on this machine alone.
 
-    Example: gatesearch up && gatesearch submit deploy/jobs/quickstart.yaml
+    Example: gatesearch up --jobs 2 && gatesearch submit deploy/jobs/quickstart.yaml
     """
     from deploy.service import up as start
 
-    print_message("Starting MLflow's pages and a Ray head, in up to half a minute ...")
-    with _cluster_errors():
-        service, started = start(root.resolve(), port, mlflow_port, cpus)
+    print_message("Starting MLflow's pages, a Ray head and a queue, in up to half a minute ...")
+    with cluster_errors():
+        service, started = start(
+            root.resolve(), port, mlflow_port, cpus, queue_port=queue_port, jobs=jobs
+        )
     if not started:
         print_message("The service runs already.")
-    print_text(f"jobs    {service.address}")
+    print_text(f"queue   {service.queue}  {service.queue_token_file}")
+    print_text(f"jobs    {service.address}  {service.token_file}")
     print_text(f"MLflow  {service.mlflow}")
     print_text(f"root    {service.root}")
-    print_text(f"token   {service.token_file}")
 
 
 @app.command()
 def down() -> None:
-    """End the service on this machine; jobs that run go on when they are submitted again.
+    """End the service on this machine; its jobs go on when it is started again.
 
     Example: gatesearch down
     """
     from deploy.service import down as end
 
-    with _cluster_errors():
+    with cluster_errors():
         print_text("The service has ended." if end() else "No service runs here.")
 
 
@@ -128,8 +84,18 @@ def submit(
         str | None, typer.Option(help="Folder of jobs on the cluster; default GATESEARCH_ROOT.")
     ] = None,
     again: Annotated[bool, typer.Option(help="Submit a finished job once more.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Return when it has ended; exit with 1 if it failed.")
+    ] = False,
+    priority: Annotated[
+        int | None, typer.Option(help="Among your own jobs, -100 to 100; of a queue alone.")
+    ] = None,
+    notify: Annotated[
+        str | None,
+        typer.Option(help="URL that is told of its end by a POST of JSON; of a queue alone."),
+    ] = None,
 ) -> None:
-    """Submit a job to a Ray cluster; the same job is never started twice.
+    """Submit a job to a Ray cluster, or the queue before one; no job is ever started twice.
 
     Example: gatesearch submit deploy/jobs/quickstart.yaml --address http://127.0.0.1:8265
     """
@@ -138,7 +104,7 @@ def submit(
 
     job = JobSpec.load(job_file)
     data_files = job.task.data.files(job.base) if isinstance(job.task, OwnData) else []
-    with _cluster(address, token_file) as cluster:
+    with connected(address, token_file) as cluster:
         submission = cluster.submit(
             job.base / job_file.name,
             data_files,
@@ -146,23 +112,51 @@ def submit(
             root=cluster_root,
             again=again,
             content=job.text.encode(),
+            priority=priority,
+            notify=notify,
         )
-    print_text(submission.id)
-    if submission.continues:
-        print_message(f"It continues where {submission.continues} ended.")
-    if not submission.started:
-        print_message(
-            f"This job was submitted before and is {submission.state}; nothing was started."
+        print_text(submission.id)
+        if submission.continues:
+            print_message(f"It continues where {submission.continues} ended.")
+        if not submission.started:
+            print_message(
+                f"This job was submitted before and is {submission.state}; nothing was started."
+            )
+        if wait:
+            _wait(cluster, submission.id)
+
+
+def _wait(cluster: "Client", submission: str) -> None:
+    """Return when a job has succeeded. Raises GatesearchError where it ends otherwise."""
+    told = ""
+    while True:
+        job = cluster.wait(submission, _WAIT_SECONDS)
+        now = f"{job.state}, {where}" if (where := _place(job)) else job.state
+        if now != told:
+            print_message(now)
+            told = now
+        if job.is_ended:
+            break
+    if job.state != "succeeded":
+        raise GatesearchError(
+            f"{job.id} has {'failed' if job.state == 'failed' else 'been stopped'}: {job.message}\n"
+            f"  `gatesearch logs {job.id}` shows why; submitted again it goes on"
         )
+
+
+def _place(job: "ClusterJob") -> str:
+    """Return where in a queue a job is, for people; nothing for one that does not wait."""
+    waits = job.queue is not None and job.queue.place is not None
+    return f"place {job.queue.place}" if job.queue is not None and waits else ""
 
 
 @app.command()
 def jobs(address: Address = None, token_file: TokenFile = None, as_json: AsJson = False) -> None:
-    """List the jobs that were submitted to a cluster.
+    """List the jobs that were submitted to a cluster, or are in the queue before it.
 
     Example: gatesearch jobs --address http://127.0.0.1:8265
     """
-    with _cluster(address, token_file) as cluster:
+    with connected(address, token_file) as cluster:
         found = cluster.jobs()
     if as_json:
         print_json([asdict(job) for job in found])
@@ -171,18 +165,20 @@ def jobs(address: Address = None, token_file: TokenFile = None, as_json: AsJson 
 
 
 def _jobs_table(jobs: "Iterable[ClusterJob]") -> Table:
-    from search.cli.tables import compact_table
+    from search.cli.tables import compact_table, day_and_minute
 
+    jobs = list(jobs)
+    queued = any(job.queue is not None for job in jobs)
     table = compact_table()
-    for name in ("id", "job", "state", "submitted"):
+    for name in ("id", "job", *(["user"] if queued else []), "state", "submitted"):
         table.add_column(name, no_wrap=True)
     table.add_column("message", overflow="fold")
     for job in jobs:
-        submitted = ""
-        if job.submitted is not None:
-            submitted = time.strftime("%Y-%m-%d %H:%M", time.localtime(job.submitted / 1000))
+        user = [escape(job.queue.user if job.queue else "")] if queued else []
+        message = " ".join(filter(None, (_place(job), job.message)))
+        when = day_and_minute(job.submitted)
         table.add_row(
-            escape(job.id), escape(job.name or ""), job.state, submitted, escape(job.message)
+            escape(job.id), escape(job.name or ""), *user, job.state, when, escape(message)
         )
     return table
 
@@ -194,18 +190,46 @@ def status(
     token_file: TokenFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the state of a submitted job.
+    """Show the state of a submitted job, and from its journal how far it is.
 
     Example: gatesearch status vowels
     """
-    with _cluster(address, token_file) as cluster:
+    with connected(address, token_file) as cluster:
         job = cluster.status(submission)
+        far = _standing(cluster, job)
     if as_json:
-        print_json(asdict(job))
+        print_json({**asdict(job), "standing": far})
         return
-    print_text(f"{job.id}  {job.state}  {job.message}")
+    print_text("  ".join(filter(None, (job.id, job.state, _place(job), job.message))))
+    if far is not None:
+        from search.run.standing import sentences
+
+        for line in sentences(far):
+            print_text(f"  {line}")
     for line in job.last_lines:
         print_text(f"  {line}")
+
+
+def _standing(cluster: "Client", job: "ClusterJob") -> dict[str, Any] | None:
+    """Return how far a job is by its journal; None where that is unknown.
+
+    The journal of this machine's service is read here, that of a cluster there.
+    """
+    if job.name is None or job.state == "queued":
+        return None
+    from deploy.service import find_service
+
+    service = find_service()
+    if service is not None and cluster.address in service.tokens:
+        from search.run.standing import standing
+
+        folder = Path(job.root or service.root).expanduser() / job.name
+        return standing(folder)
+    try:
+        return cluster.standing(job.id)
+    except ClusterError as error:
+        print_note(f"how far the job is cannot be read: {error.rule}")
+        return None
 
 
 @app.command()
@@ -219,7 +243,7 @@ def logs(
 
     Example: gatesearch logs vowels -f
     """
-    with _cluster(address, token_file) as cluster:
+    with connected(address, token_file) as cluster:
         for text in cluster.follow(submission) if follow else [cluster.logs(submission)]:
             print_text(text, end="")
 
@@ -230,7 +254,7 @@ def stop(submission: SubmissionId, address: Address = None, token_file: TokenFil
 
     Example: gatesearch stop vowels
     """
-    with _cluster(address, token_file) as cluster:
+    with connected(address, token_file) as cluster:
         print_text(cluster.stop(submission).state)
 
 
@@ -248,7 +272,7 @@ def fetch(
 
     Example: gatesearch fetch vowels
     """
-    with _cluster(address, token_file) as cluster:
+    with connected(address, token_file) as cluster:
         folder = cluster.fetch(submission, root.resolve(), checkpoints=checkpoints)
     print_text(str(below_here(folder)))
 
@@ -300,7 +324,7 @@ def _print_diagnosis(found: "Diagnosis") -> None:
 
 
 def _examine_cluster(address: str, token_file: Path | None, as_json: bool) -> None:
-    with _cluster(address, token_file) as cluster:
+    with connected(address, token_file) as cluster:
         version, nodes = cluster.ray_version(), cluster.nodes()
     if as_json:
         print_json({"ray_version": version, "nodes": [asdict(node) for node in nodes]})

@@ -1,5 +1,6 @@
 """Tables of the commands that list: trials, tasks, cells, what a machine has."""
 
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -187,3 +188,10 @@ def paths_table(found: Diagnosis) -> Table:
     for (cpu, card), names in alike.items():
         table.add_row(cpu, card, f"{len(names)}: {', '.join(names)}")
     return table
+
+
+def day_and_minute(time_ms: int | None) -> str:
+    """Return a time for people; nothing for None. time_ms: milliseconds since 1970."""
+    if time_ms is None:
+        return ""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(time_ms / 1000))

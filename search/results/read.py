@@ -106,6 +106,26 @@ def read_results(folder: Path, *, patience: float = 0.0) -> Results:
 
     patience: seconds to wait for a journal's database that is away.
     """
+    job, job_state = read_state(folder, patience=patience)
+    assert job_state.info is not None
+    ids = run_ids(folder)
+    metric = job_state.info.metric
+    return Results(
+        folder=folder,
+        job=job,
+        info=job_state.info,
+        trials=[trial.result(metric, ids.get(key)) for key, trial in job_state.trials.items()],
+        phase=job_state.phase,
+        job_id=job_state.job_id,
+        warm_start=job_state.warm_start,
+        learned_rates=job_state.learned_rates,
+        baselines=job_state.baselines,
+        driven=is_driver_at_work(job_state, folder),
+    )
+
+
+def read_state(folder: Path, *, patience: float = 0.0) -> tuple[JobSpec, JobState]:
+    """Return the job in a folder as its journal has it, and the journal's sum; see read_results."""
     remedy = "name a job that was run here, or give the folder of its runs with --root"
     reader = open_reader(folder, patience=patience)
     job_state = JobState()
@@ -124,17 +144,4 @@ def read_results(folder: Path, *, patience: float = 0.0) -> Results:
         job_state.check_arms(job)
     except JournalError as error:
         raise InputError.of(str(folder), str(error), "see the message") from error
-    ids = run_ids(folder)
-    metric = job_state.info.metric
-    return Results(
-        folder=folder,
-        job=job,
-        info=job_state.info,
-        trials=[trial.result(metric, ids.get(key)) for key, trial in job_state.trials.items()],
-        phase=job_state.phase,
-        job_id=job_state.job_id,
-        warm_start=job_state.warm_start,
-        learned_rates=job_state.learned_rates,
-        baselines=job_state.baselines,
-        driven=is_driver_at_work(job_state, folder),
-    )
+    return job, job_state

@@ -12,6 +12,7 @@ from rich.table import Table
 from search.journal.replay import TrialState
 from search.run.driver import Driver
 from search.run.lines import lines_shown
+from search.run.standing import clock, seconds_left
 from trainables.patience import waits
 
 _STATES = ("running", "paused", "complete", "pruned", "diverged", "failed")
@@ -100,38 +101,16 @@ class _Progress:
             self._working = now
         elapsed = now - self._began
         if self._working is None:
-            return f"starting Ray and its workers, {_clock(elapsed)} elapsed"
+            return f"starting Ray and its workers, {clock(elapsed)} elapsed"
         left = self._seconds_left(trials, now - self._working)
-        return f"{_clock(elapsed)} elapsed" + (
-            "" if left is None else f", about {_clock(left)} left"
-        )
+        return f"{clock(elapsed)} elapsed" + ("" if left is None else f", about {clock(left)} left")
 
     def _seconds_left(self, trials: list[TrialState], worked: float) -> float | None:
         """Extrapolate from the rate of this session; None while there is nothing to go by."""
         driver = self._driver
         ended = [trial for trial in trials if trial.state != "running"]
         here = len(ended) - self._ended_before
-        complete = [trial.seconds for trial in ended if trial.state == "complete"]
-        if here < 2 or not complete:
+        if here < 2:
             return None
-        wall_per_worker_second = worked / max(1e-9, sum(e.seconds for e in ended[-here:]))
-        search = [trial for trial in ended if trial.phase == "search"]
-        mean = sum(trial.seconds for trial in search) / max(1, len(search))
-        budgets, arms = driver.budgets, driver.job.arms
-        spent = sum(min(budgets.spent(arm.name), budgets.amount) for arm in arms)
-        unspent = budgets.amount * len(arms) - spent
-        per_unit = {"trials": mean, "s": 1.0, "epochs": mean / max(1, _mean_epochs(search))}
-        replicates = driver.confirmation.replicates * len(arms)
-        replicates -= sum(trial.phase == "confirm" for trial in ended)
-        work = unspent * per_unit[budgets.unit] + replicates * sum(complete) / len(complete)
-        return work * wall_per_worker_second
-
-
-def _mean_epochs(trials: list[TrialState]) -> float:
-    return sum(trial.epoch for trial in trials) / max(1, len(trials))
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+        rate = worked / max(1e-9, sum(e.seconds for e in ended[-here:]))
+        return seconds_left(driver.job, driver.budgets, driver.confirmation, ended, rate)

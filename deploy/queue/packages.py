@@ -1,0 +1,66 @@
+"""What was sent with the jobs: one file a package, named by the SHA-256 of its bytes.
+
+A head keeps packages in memory: one that comes back after a crash needs them again.
+"""
+
+import hashlib
+import os
+import re
+import time
+from collections.abc import Collection
+from pathlib import Path
+
+from deploy.errors import ClusterError
+
+_NAME = re.compile(r"[0-9a-f]{64}")
+_UNUSED_SECONDS = 3600.0  #: for which a package may wait for the job that it belongs to
+
+
+class Packages:
+    """A folder of packages."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        self._folder = folder
+
+    def has(self, sha256: str) -> bool:
+        """Return whether a package is there."""
+        return self._path(sha256).is_file()
+
+    def put(self, sha256: str, content: bytes) -> None:
+        """Keep a package, whole or not at all. Raises ClusterError where it is another one."""
+        path = self._path(sha256)
+        if hashlib.sha256(content).hexdigest() != sha256:
+            rule = "the package must be the one that its name says; it was changed on the way"
+            raise ClusterError.refused(sha256, rule, "submit the job again")
+        draft = path.with_suffix(".draft")
+        with draft.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def read(self, sha256: str) -> bytes:
+        """Return a package's bytes. Raises ClusterError where it is gone."""
+        try:
+            return self._path(sha256).read_bytes()
+        except OSError as error:
+            rule = f"the job's package must be readable ({error.strerror})"
+            raise ClusterError(sha256, rule, "submit the job again") from error
+
+    def prune(self, needed: Collection[str]) -> None:
+        """Remove the packages that no job needs and that were not sent just now."""
+        for path in self._folder.iterdir():
+            old = path.stat().st_mtime < time.time() - _UNUSED_SECONDS
+            if path.stem not in needed and old:
+                path.unlink(missing_ok=True)
+
+    def _path(self, sha256: str) -> Path:
+        if not _NAME.fullmatch(sha256):
+            raise ClusterError.refused("package", "must be a SHA-256", "submit the job again")
+        return self._folder / sha256

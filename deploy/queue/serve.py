@@ -1,0 +1,136 @@
+"""The process of a queue: `gatesearch queue serve`."""
+
+import asyncio
+import getpass
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from aiohttp import web
+
+from deploy.client.auth import Token
+from deploy.client.client import Client
+from deploy.errors import ClusterError
+from deploy.queue.dispatch import Dispatcher
+from deploy.queue.gateway import Gateway
+from deploy.queue.notify import Notifier
+from deploy.queue.packages import Packages
+from deploy.queue.requests import Requests
+from deploy.queue.server import Server
+from deploy.queue.store import Store
+from deploy.queue.users import Signer
+
+HOST = "127.0.0.1"
+TOKEN = "token"  #: file of the token of whoever started it
+END_SECONDS = 15.0
+_ASK_SECONDS = 2.0
+
+
+def serve(
+    folder: Path,
+    address: str,
+    token: Token | None,
+    port: int,
+    limit: int,
+    root: str | None,
+    log: Callable[[str], None],
+) -> None:
+    """Serve the queue in a folder before the cluster at an address, until SIGTERM or Ctrl-C.
+
+    token: the cluster's. limit: jobs that run at once. root: folder of the jobs' folders on the
+    cluster, where a job names none. log: takes lines for whoever looks after it. Whoever starts it
+    is its first admin, whose token is in the folder, readable by them alone.
+    """
+    with ExitStack() as held:
+        store = Store(folder)
+        held.callback(store.close)
+        signer = Signer(folder / "key")
+        packages = Packages(folder / "packages")
+        packages.prune({entry.package for entry in store.entries() if entry.state != "succeeded"})
+        owner = _owner()
+
+        def write_token(name: str) -> None:
+            if name == owner:
+                _write(folder / TOKEN, signer.sign(owner, store.users()[owner].number))
+
+        found = store.users().get(owner)
+        if found is None or found.removed or not found.admin:
+            store.put_user(owner, admin=True, weight=1 if found is None else found.weight)
+        write_token(owner)
+        client = held.enter_context(Client(address, token))
+        dispatcher = Dispatcher(store, packages, client, limit)
+        notifier = Notifier(store)
+        requests = Requests(store, packages, signer, dispatcher, root)
+        gateway = Gateway(client.address, token, store)
+        version = _Version(address, token)
+        server = Server(store, packages, requests, gateway, version, write_token)
+        for part in (dispatcher.run, notifier.run, version.learn):
+            thread = threading.Thread(target=part, args=(log,), daemon=True)
+            thread.start()
+            if part != version.learn:
+                held.callback(thread.join, END_SECONDS)
+        held.callback(notifier.end)
+        held.callback(dispatcher.end)
+        log(f"the queue listens on {HOST}:{port}, before {client.address}; {limit} at once")
+        asyncio.run(_listen(server.app(), port))
+
+
+async def _listen(app: web.Application, port: int) -> None:
+    """Answer requests until a signal to end."""
+    over = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, over.set)
+    # Without a log of requests, which would be the place to look for tokens.
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, HOST, port).start()
+        except OSError as error:
+            rule = f"port {port} must be free ({error.strerror})"
+            raise ClusterError.refused("--port", rule, "give another one") from error
+        await over.wait()
+    finally:
+        await runner.cleanup()
+
+
+class _Version:
+    """The version of the cluster's Ray, once the cluster has told it."""
+
+    def __init__(self, address: str, token: Token | None) -> None:
+        self._address, self._token = address, token
+        self._known = "unknown"
+
+    def __call__(self) -> str:
+        return self._known
+
+    def learn(self, log: Callable[[str], None]) -> None:
+        """Ask until the cluster answers."""
+        while self._known == "unknown":
+            try:
+                with Client(self._address, self._token) as client:
+                    self._known = client.ray_version()
+            except ClusterError:
+                time.sleep(_ASK_SECONDS)
+
+
+def _owner() -> str:
+    """Return the name of whoever started the queue, as the queue's users are named."""
+    try:
+        name = re.sub(r"[^a-z0-9_-]", "-", getpass.getuser().lower())[:32].lstrip("-_")
+    except (KeyError, OSError):
+        name = ""
+    return name or "owner"
+
+
+def _write(path: Path, text: str) -> None:
+    draft = path.with_suffix(".draft")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    draft.replace(path)

@@ -1,0 +1,323 @@
+"""The queue on disk: an SQLite file with one writer, each step one transaction that is synced.
+
+entries     the jobs                        users   who may submit, and their shares
+notices     webhooks that are to be told    events  every step, in order, for whoever looks into one
+"""
+
+import fcntl
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from deploy.errors import ClusterError
+from deploy.queue.entry import Entry, State
+from deploy.queue.fair import Share, Waiting, order
+
+DATABASE, LOCK = "queue.db", "queue.lock"
+_COLUMNS = tuple(field.name for field in fields(Entry))
+_VERSION = 1
+_TABLES = """
+CREATE TABLE entries (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL, user TEXT NOT NULL, priority INTEGER NOT NULL,
+    position INTEGER NOT NULL, state TEXT NOT NULL, root TEXT, digest TEXT NOT NULL,
+    job_path TEXT NOT NULL, package TEXT NOT NULL, attempt INTEGER NOT NULL, submission TEXT,
+    stopping INTEGER NOT NULL, failures INTEGER NOT NULL, submitted INTEGER NOT NULL,
+    started INTEGER, resumed INTEGER, ended INTEGER, exit_code INTEGER, message TEXT NOT NULL,
+    notify TEXT);
+CREATE TABLE users (
+    name TEXT PRIMARY KEY, number INTEGER NOT NULL, admin INTEGER NOT NULL,
+    weight INTEGER NOT NULL, removed INTEGER NOT NULL, served INTEGER NOT NULL);
+CREATE TABLE notices (
+    number INTEGER PRIMARY KEY, entry TEXT NOT NULL, url TEXT NOT NULL, body TEXT NOT NULL,
+    tries INTEGER NOT NULL, due INTEGER NOT NULL, outcome TEXT);
+CREATE TABLE events (
+    number INTEGER PRIMARY KEY, time INTEGER NOT NULL, entry TEXT NOT NULL, user TEXT NOT NULL,
+    event TEXT NOT NULL);
+"""
+
+
+@dataclass(frozen=True)
+class User:
+    """Somebody who may use the queue."""
+
+    name: str
+    number: int  #: of the token that is good
+    admin: bool
+    weight: int
+    removed: bool
+    served: int  #: when one of their jobs was last given a slot, milliseconds since 1970
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A webhook that is to be told of a job's end."""
+
+    number: int
+    entry: str
+    url: str
+    body: str  #: JSON
+    tries: int
+    due: int  #: milliseconds since 1970
+
+
+def milliseconds() -> int:
+    """Return the time, in milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+class Store:
+    """The queue's file, held by this process alone; its methods may be called from any thread."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open the queue in a folder. Raises ClusterError where another process has it."""
+        folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+        self._lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._lock)
+            rule = f"a queue must have one process; another one has it ({error.strerror})"
+            raise ClusterError.refused(str(folder), rule, "end the other one first") from error
+        path = folder / DATABASE
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        self._threads = threading.RLock()
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._db.row_factory = sqlite3.Row
+        self._db.execute("PRAGMA synchronous = FULL")
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version not in (0, _VERSION):
+            rule = f"the queue must be of version {_VERSION}, not {version}"
+            raise ClusterError.refused(str(path), rule, "use the gatesearch that wrote it")
+        if version == 0:
+            with self._step():
+                for statement in filter(str.strip, _TABLES.split(";")):
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA user_version = {_VERSION}")
+
+    def close(self) -> None:
+        """Close the file and give the queue back."""
+        with self._threads:
+            self._db.close()
+            os.close(self._lock)
+
+    @contextmanager
+    def _step(self) -> Iterator[None]:
+        """Do what is in the block whole or not at all."""
+        with self._threads:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Let no other thread between what the block reads and what it writes."""
+        with self._threads:
+            yield
+
+    # Jobs
+
+    def entries(self, *, ended: bool = True) -> list[Entry]:
+        """Return all jobs in the order in which they came; or those that have not ended."""
+        states = "" if ended else "WHERE state IN ('queued', 'starting', 'running')"
+        with self._threads:
+            rows = self._db.execute(f"SELECT * FROM entries {states} ORDER BY position, id")
+            return [_entry(row) for row in rows.fetchall()]
+
+    def entry(self, entry_id: str) -> Entry | None:
+        """Return the job of that id."""
+        with self._threads:
+            row = self._db.execute("SELECT * FROM entries WHERE id = ?", (entry_id,)).fetchone()
+            return None if row is None else _entry(row)
+
+    def submissions(self) -> set[str]:
+        """Return the ids under which jobs of the queue were submitted to the cluster."""
+        return {
+            entry.submission_of(attempt)
+            for entry in self.entries()
+            for attempt in range(1, entry.attempt + 1)
+        }
+
+    def active(self) -> list[Entry]:
+        """Return the jobs that hold a slot, the one that has it longest first."""
+        found = [entry for entry in self.entries(ended=False) if entry.active]
+        return sorted(found, key=lambda entry: (entry.started or 0, entry.position))
+
+    def waiting(self, limit: int) -> list[Entry]:
+        """Return the jobs that wait, in the order in which they will start."""
+        found = {entry.id: entry for entry in self.entries(ended=False) if entry.state == "queued"}
+        running = [entry.user for entry in self.active()]
+        ordered = order(
+            map(as_waiting, found.values()), running, self.shares(), limit, milliseconds() / 1000
+        )
+        return [found[job.id] for job in ordered]
+
+    def add(self, entry: Entry) -> None:
+        """Queue a job, behind all others."""
+        with self._step():
+            last = self._db.execute("SELECT max(position) FROM entries").fetchone()[0] or 0
+            told = {name: getattr(entry, name) for name in _COLUMNS} | {"position": last + 1}
+            marks = ", ".join(f":{name}" for name in _COLUMNS)
+            self._db.execute(f"INSERT INTO entries ({', '.join(_COLUMNS)}) VALUES ({marks})", told)
+            self._event(entry, "queued")
+
+    def begin(self, entry: Entry, attempt: int, failure: str | None = None) -> Entry:
+        """Give a job a slot, or a lost one its next submission; the id of that is on disk then.
+
+        failure: why the cluster could not run the submission before, where that is counted.
+        """
+        now = milliseconds()
+        with self._step():
+            changes: dict[str, Any] = {
+                "state": "starting",
+                "attempt": attempt,
+                "submission": entry.submission_of(attempt),
+                "resumed": now,
+            }
+            if entry.state == "queued":
+                changes |= {"started": now, "message": ""}
+                self._db.execute("UPDATE users SET served = ? WHERE name = ?", (now, entry.user))
+            if failure is not None:
+                changes |= {"failures": entry.failures + 1, "message": failure}
+            self._change(entry, **changes)
+            self._event(entry, "starting" if entry.state == "queued" else "resumed")
+        return self._again(entry)
+
+    def runs(self, entry: Entry) -> None:
+        """Record that the cluster runs a job."""
+        with self._step():
+            self._change(entry, state="running")
+            self._event(entry, "running")
+
+    def refused(self, entry: Entry, message: str) -> Entry:
+        """Count that the cluster has not taken a job's submission."""
+        with self._step():
+            self._change(entry, failures=entry.failures + 1, message=message)
+            self._event(entry, "refused")
+        return self._again(entry)
+
+    def end(
+        self, entry: Entry, state: State, message: str, exit_code: int | None, notice: str | None
+    ) -> None:
+        """Record a job's end, and with it what its webhook is to be told."""
+        now = milliseconds()
+        with self._step():
+            self._change(entry, state=state, message=message, exit_code=exit_code, ended=now)
+            self._event(entry, state)
+            if entry.notify is not None and notice is not None:
+                self._db.execute(
+                    "INSERT INTO notices (entry, url, body, tries, due) VALUES (?, ?, ?, 0, ?)",
+                    (entry.id, entry.notify, notice, now),
+                )
+
+    def ask_to_stop(self, entry: Entry) -> None:
+        """Record that a job that holds a slot is to end."""
+        with self._step():
+            self._change(entry, stopping=True)
+            self._event(entry, "stopping")
+
+    def arrange(self, places: Sequence[tuple[Entry, int, int]]) -> None:
+        """Give jobs other priorities and positions: (job, priority, position) of each."""
+        with self._step():
+            for entry, priority, position in places:
+                if (priority, position) != (entry.priority, entry.position):
+                    self._change(entry, priority=priority, position=position)
+                    self._event(entry, f"priority {priority}, position {position}")
+
+    def _change(self, entry: Entry, **changes: Any) -> None:
+        sets = ", ".join(f"{name} = :{name}" for name in changes)
+        self._db.execute(f"UPDATE entries SET {sets} WHERE id = :id", changes | {"id": entry.id})
+
+    def _event(self, entry: Entry, event: str) -> None:
+        self._db.execute(
+            "INSERT INTO events (time, entry, user, event) VALUES (?, ?, ?, ?)",
+            (milliseconds(), entry.id, entry.user, event),
+        )
+
+    def _again(self, entry: Entry) -> Entry:
+        found = self.entry(entry.id)
+        assert found is not None
+        return found
+
+    # People
+
+    def users(self) -> dict[str, User]:
+        """Return everybody who is or was a user, by name."""
+        with self._threads:
+            rows = self._db.execute("SELECT * FROM users ORDER BY name").fetchall()
+        found = [
+            User(
+                row["name"],
+                row["number"],
+                bool(row["admin"]),
+                row["weight"],
+                bool(row["removed"]),
+                row["served"],
+            )
+            for row in rows
+        ]
+        return {user.name: user for user in found}
+
+    def shares(self) -> dict[str, Share]:
+        """Return what every user is due."""
+        return {user.name: Share(user.weight, user.served / 1000) for user in self.users().values()}
+
+    def put_user(self, name: str, *, admin: bool, weight: int, removed: bool = False) -> User:
+        """Write a user down; the tokens of before are good no more."""
+        with self._step():
+            self._db.execute(
+                "INSERT INTO users VALUES (?, 1, ?, ?, ?, 0) ON CONFLICT (name) DO UPDATE SET "
+                "number = number + 1, admin = excluded.admin, weight = excluded.weight, "
+                "removed = excluded.removed",
+                (name, admin, weight, removed),
+            )
+        return self.users()[name]
+
+    # Webhooks
+
+    def notices(self) -> list[Notice]:
+        """Return the webhooks that are still to be told."""
+        with self._threads:
+            rows = self._db.execute(
+                "SELECT number, entry, url, body, tries, due FROM notices "
+                "WHERE outcome IS NULL ORDER BY due"
+            )
+            return [Notice(*row) for row in rows.fetchall()]
+
+    def tried(self, notice: Notice, outcome: str | None, due: int) -> None:
+        """Record a try; outcome: how it has ended for good, None where another one is due."""
+        with self._step():
+            self._db.execute(
+                "UPDATE notices SET tries = tries + 1, outcome = ?, due = ? WHERE number = ?",
+                (outcome, due, notice.number),
+            )
+            if outcome is not None:
+                entry = self.entry(notice.entry)
+                assert entry is not None
+                self._event(entry, f"webhook {outcome}")
+
+    def events(self) -> list[tuple[str, str, str]]:
+        """Return every step so far as (job's id, user, what), in order."""
+        with self._threads:
+            rows = self._db.execute("SELECT entry, user, event FROM events ORDER BY number")
+            return [tuple(row) for row in rows.fetchall()]
+
+
+def as_waiting(entry: Entry) -> Waiting:
+    """Return a queued job as the rule has it."""
+    since = entry.submitted / 1000
+    return Waiting(entry.id, entry.user, entry.priority, entry.position, since)
+
+
+def _entry(row: sqlite3.Row) -> Entry:
+    told = {name: row[name] for name in _COLUMNS} | {"stopping": bool(row["stopping"])}
+    return Entry(**told)

@@ -1,0 +1,68 @@
+"""People, and the tokens that the queue signs for them.
+
+A token is `gsq.NAME.NUMBER.SIGNATURE`, the signature an HMAC-SHA256 of name and number under a key
+that the queue alone reads. No token is kept: a new one for the same name has the next number, and
+ends the one before.
+"""
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+from pathlib import Path
+
+from deploy.errors import ClusterError
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+_TOKEN = re.compile(r"gsq\.([a-z0-9_-]{1,32})\.([0-9]{1,9})\.([0-9a-f]{64})")
+_KEY_BYTES = 32
+
+
+class Signer:
+    """Signs and checks tokens with a key in a file, which is made where there is none."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the key. Raises ClusterError where the file holds none."""
+        if not path.exists():
+            draft = path.with_suffix(".draft")
+            draft.unlink(missing_ok=True)
+            with os.fdopen(
+                os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb"
+            ) as key:
+                key.write(secrets.token_bytes(_KEY_BYTES))
+                key.flush()
+                os.fsync(key.fileno())
+            draft.replace(path)
+        self._key = path.read_bytes()
+        if len(self._key) != _KEY_BYTES:
+            rule = f"the queue's key must have {_KEY_BYTES} bytes, not {len(self._key)}"
+            raise ClusterError(str(path), rule, "remove it; every user then needs a new token")
+
+    def __repr__(self) -> str:
+        return "Signer()"
+
+    def sign(self, name: str, number: int) -> str:
+        """Return a user's token of that number."""
+        return f"gsq.{name}.{number}.{self._signature(name, number)}"
+
+    def read(self, token: str) -> tuple[str, int] | None:
+        """Return whom a token names, and its number; None unless it was signed here."""
+        match = _TOKEN.fullmatch(token)
+        if match is None:
+            return None
+        name, number = match[1], int(match[2])
+        good = hmac.compare_digest(self._signature(name, number), match[3])
+        return (name, number) if good else None
+
+    def _signature(self, name: str, number: int) -> str:
+        text = f"gatesearch queue token\0{name}\0{number}".encode()
+        return hmac.new(self._key, text, hashlib.sha256).hexdigest()
+
+
+def check_name(name: object) -> str:
+    """Return a user's name. Raises ClusterError for what is none."""
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        rule = f"a user's name must be 1 to 32 of a-z, 0-9, - and _, not {name!r:.60}"
+        raise ClusterError.refused("user", rule, "give another name")
+    return name

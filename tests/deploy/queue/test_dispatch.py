@@ -1,0 +1,309 @@
+"""Nothing is lost and nothing doubled, wherever the queue or the head is killed."""
+
+import hashlib
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from queued import Head, Lost, entry
+
+from deploy.errors import ClusterError, JobRefusedError
+from deploy.queue.dispatch import MAX_FAILURES, Dispatcher
+from deploy.queue.packages import Packages
+from deploy.queue.store import Store
+
+CONTENT = b"a package"
+PACKAGE = hashlib.sha256(CONTENT).hexdigest()
+NAMES = [f"{user}{number}" for number in range(1, 6) for user in ("ann", "bob")]
+
+
+class Place:
+    """A queue's folder, and the queue that runs in it until it is killed."""
+
+    def __init__(self, folder: Path, head: Head, limit: int = 2) -> None:
+        self.folder, self.head, self.limit = folder, head, limit
+        self._open()
+
+    def _open(self) -> None:
+        self.store = Store(self.folder)
+        packages = Packages(self.folder / "packages")
+        if not packages.has(PACKAGE):
+            packages.put(PACKAGE, CONTENT)
+        self.dispatcher = Dispatcher(self.store, packages, self.head, self.limit)
+
+    def again(self, head: Head | None = None) -> None:
+        """Start the queue anew, as after kill -9; with another head where that was lost."""
+        self.store.close()
+        if head is not None:
+            self.head = head
+        self._open()
+
+    def add(self, *names: str, **changes: object) -> None:
+        for name in names:
+            if self.store.entry(name) is None:
+                self.store.add(entry(name, package=PACKAGE, **changes))
+
+    def state(self, name: str) -> str:
+        found = self.store.entry(name)
+        assert found is not None
+        return found.state
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    made = Place(tmp_path / "queue", Head({}))
+    for user in ("ann", "bob"):
+        made.store.put_user(user, admin=False, weight=1)
+    yield made
+    made.store.close()
+
+
+def finish_oldest(place: Place) -> None:
+    for one in place.store.active():
+        if one.submission in place.head.running:
+            place.head.finish(one.submission)
+            return
+
+
+def work_off(place: Place, most: int = 60) -> None:
+    """Take steps, a job ending before each, until all have ended."""
+    for _ in range(most):
+        place.dispatcher.step()
+        finish_oldest(place)
+        if not place.store.entries(ended=False):
+            return
+    raise AssertionError("not all jobs have ended")
+
+
+def check_order_and_shares(events: list[tuple[str, str, str]], limit: int) -> None:
+    """Assert what the events say: each job once, the limit kept, users alike, each's own order."""
+    slots: dict[str, str] = {}
+    waiting: dict[str, str] = {}
+    started: list[str] = []
+    for name, user, event in events:
+        if event == "queued":
+            waiting[name] = user
+        elif event == "starting":
+            slots[name] = waiting.pop(name)
+            started.append(name)
+            assert len(slots) <= limit
+            mine = [each for each in slots.values() if each == user]
+            assert len(mine) == 1 or not set(waiting.values()) - set(slots.values())
+        elif event in ("succeeded", "failed", "stopped"):
+            slots.pop(name, None)
+            waiting.pop(name, None)
+    assert len(set(started)) == len(started)
+    for user in ("ann", "bob"):
+        own = [name for name in started if name.startswith(user)]
+        assert own == sorted(own)
+
+
+def test_two_users_share_the_slots_and_keep_their_order(place: Place) -> None:
+    place.add(*NAMES)
+    work_off(place)
+    assert {place.state(name) for name in NAMES} == {"succeeded"}
+    assert place.head.folders == {name: ["begun", "done"] for name in NAMES}
+    assert place.head.most == 2
+    check_order_and_shares(place.store.events(), 2)
+
+
+class Killed:
+    """Has the queue killed before or after the n-th of its calls to store and cluster."""
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+
+    def wrap(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*args: Any, **named: Any) -> Any:
+            self._step()
+            found = call(*args, **named)
+            self._step()
+            return found
+
+        return called
+
+    def _step(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise Lost
+
+    def into(self, place: Place) -> None:
+        for owner, names in (
+            (place.store, ("begin", "runs", "end", "refused")),
+            (place.head, ("jobs", "start", "ask_to_stop")),
+        ):
+            for name in names:
+                setattr(owner, name, self.wrap(getattr(owner, name)))
+
+    def out_of(self, place: Place) -> None:
+        for name in ("jobs", "start", "ask_to_stop"):
+            vars(place.head).pop(name, None)
+
+
+@pytest.mark.parametrize("head_too", [False, True], ids=["the queue", "queue and head"])
+def test_killed_before_or_after_any_call_nothing_is_lost_or_doubled(
+    tmp_path: Path, head_too: bool
+) -> None:
+    names = ["ann1", "bob2"]
+    at = 0
+    killed = True
+    while killed:
+        at += 1
+        folders: dict[str, list[str]] = {}
+        place = Place(tmp_path / f"queue{at}", Head(folders))
+        place.add(*names)
+        death = Killed(at)
+        death.into(place)
+        try:
+            work_off(place)
+            killed = False
+        except Lost:
+            death.out_of(place)
+            place.again(Head(folders) if head_too else None)
+            work_off(place)
+        assert {place.state(name) for name in names} == {"succeeded"}, at
+        for name in names:
+            once = ["begun", "done"]
+            assert folders[name] in ([once, ["begun", *once]] if head_too else [once]), at
+        check_order_and_shares(place.store.events(), 2)
+        place.store.close()
+    assert at > 20
+
+
+MOVES = st.lists(
+    st.sampled_from(["step", "finish", "fail", "away", "back", "kill queue", "lose head", "add"]),
+    max_size=40,
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(moves=MOVES)
+def test_whatever_happens_in_whatever_order_every_job_ends_once(
+    tmp_path_factory: pytest.TempPathFactory, moves: list[str]
+) -> None:
+    folders: dict[str, list[str]] = {}
+    place = Place(tmp_path_factory.mktemp("any") / "queue", Head(folders))
+    left = list(NAMES)
+    for move in moves:
+        if move == "step":
+            place.dispatcher.step()
+        elif move == "finish":
+            finish_oldest(place)
+        elif move == "fail" and place.head.running:
+            place.head.finish(next(iter(place.head.running)), "FAILED", 1)
+        elif move in ("away", "back"):
+            place.head.away = move == "away"
+        elif move == "kill queue":
+            place.again()
+        elif move == "lose head":
+            place.again(Head(folders))
+        elif move == "add" and left:
+            place.add(left.pop(0))
+    place.head.away = False
+    work_off(place)
+    for one in place.store.entries():
+        assert one.state in ("succeeded", "failed")
+        assert folders[one.name].count("done") == (one.state == "succeeded")
+    check_order_and_shares(place.store.events(), 2)
+    place.store.close()
+
+
+def test_a_head_that_is_away_loses_no_job_and_starts_none(place: Place) -> None:
+    place.add("ann1", "ann2", "ann3")
+    place.dispatcher.step()
+    place.head.away = True
+    place.dispatcher.step()
+    assert place.dispatcher.away == "nobody answers"
+    place.head.away = False
+    place.dispatcher.step()
+    assert place.dispatcher.away is None
+    assert place.head.folders == {"ann1": ["begun"], "ann2": ["begun"]}
+
+
+def test_lost_jobs_are_resumed_in_their_order_before_any_that_waits(place: Place) -> None:
+    place.add(*NAMES)
+    place.dispatcher.step()
+    place.dispatcher.step()
+    running = [one.name for one in place.store.active()]
+    place.again(Head(place.head.folders))
+    place.dispatcher.step()
+    assert list(place.head.running.values()) == running
+    assert list(place.head.running) == [f"{name}-r2" for name in running]
+
+
+def test_a_job_that_the_cluster_cannot_run_is_tried_again_and_then_fails(place: Place) -> None:
+    place.add("ann1")
+    for number in range(1, MAX_FAILURES + 1):
+        place.dispatcher.step()
+        assert len(place.head.running) == 1, number
+        place.head.finish(next(iter(place.head.running)), "FAILED", None)
+    place.dispatcher.step()
+    assert place.state("ann1") == "failed"
+
+
+def test_a_job_that_fails_by_itself_is_not_run_again(place: Place) -> None:
+    place.add("ann1")
+    place.dispatcher.step()
+    place.head.finish("ann1", "FAILED", 1)
+    place.dispatcher.step()
+    assert (place.state("ann1"), place.head.folders["ann1"]) == ("failed", ["begun"])
+
+
+def test_a_submission_that_the_head_refuses_fails_in_the_end(place: Place) -> None:
+    def refuse(*_: Any, **__: Any) -> bool:
+        raise JobRefusedError("head", "the cluster refused the job: no such thing", "look")
+
+    place.head.start = refuse  # type: ignore[method-assign]
+    place.add("ann1")
+    for _ in range(MAX_FAILURES):
+        place.dispatcher.step()
+    found = place.store.entry("ann1")
+    assert found is not None and (found.state, found.failures) == ("failed", MAX_FAILURES)
+    assert "no such thing" in found.message
+
+
+def test_a_job_without_its_package_fails_and_holds_up_nobody(place: Place) -> None:
+    place.store.add(entry("ann1", package=64 * "f"))
+    place.add("ann2")
+    place.dispatcher.step()
+    assert place.state("ann1") == "failed" and place.head.folders == {"ann2": ["begun"]}
+
+
+def test_a_job_that_is_to_stop_stops_and_is_not_resumed_after_a_crash(place: Place) -> None:
+    place.add("ann1", "ann2")
+    for _ in range(2):
+        place.dispatcher.step()
+    for one in place.store.active():
+        place.store.ask_to_stop(one)
+    place.head.running.pop("ann2")
+    place.head.listed.pop("ann2")  # as a new head has it
+    place.dispatcher.step()
+    place.dispatcher.step()
+    assert {place.state(name) for name in ("ann1", "ann2")} == {"stopped"}
+    assert place.head.folders == {"ann1": ["begun"], "ann2": ["begun"]}
+
+
+def test_ids_that_the_head_knows_from_an_earlier_queue_are_not_taken_again(place: Place) -> None:
+    place.head.start("ann1", None, name="old", root=None, digest="")  # type: ignore[arg-type]
+    place.head.finish("ann1", "FAILED", 1)
+    place.add("ann1")
+    place.dispatcher.step()
+    assert list(place.head.running) == ["ann1-r2"]
+
+
+def test_a_queue_has_one_process(place: Place) -> None:
+    with pytest.raises(ClusterError, match="another one has it"):
+        Store(place.folder)
+
+
+def test_a_queue_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
+    Store(tmp_path).close()
+    with sqlite3.connect(tmp_path / "queue.db") as database:
+        database.execute("PRAGMA user_version = 9")
+    database.close()
+    with pytest.raises(ClusterError, match="must be of version 1, not 9"):
+        Store(tmp_path)

@@ -1,0 +1,209 @@
+"""The queue's own process: who gets in, and what outlives kill -9. Its cluster is away."""
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+from installed import GATESEARCH, gatesearch, wait_until
+from server_process import end_with_parent, free_ports
+
+JOB = """\
+name: {name}
+task: {{name: adding, length: 8, examples: 60}}
+arms: [lstm]
+space: {{depth: 1, hidden_size: 4}}
+training: {{max_epochs: 2}}
+search: {{trials: 2, pruner: none}}
+confirm: {{seeds: 0}}
+"""
+
+
+class Place:
+    """A folder from which commands go to a queue of the test's own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        port, self.closed = free_ports(2)
+        self.address = f"http://127.0.0.1:{port}"
+        self.state = folder / "service" / "queue"
+
+    @contextmanager
+    def serving(self) -> "Iterator[subprocess.Popen[bytes]]":
+        """Run the queue's process, before a cluster that is not there."""
+        command = [GATESEARCH, "queue", "serve", "--port", self.address.rpartition(":")[2]]
+        command += ["--address", f"http://127.0.0.1:{self.closed}", "--cluster-root", "/runs"]
+        with (self.folder / "queue.log").open("ab") as log:
+            process = subprocess.Popen(
+                command,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                preexec_fn=end_with_parent(signal.SIGKILL),
+            )
+        try:
+            wait_until(self._answers, "the queue answers")
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+    def _answers(self) -> bool:
+        with suppress(OSError):
+            return self.ask("GET", "/api/version", self.token())[0] == 200
+        return False
+
+    def token(self, name: str = "") -> str:
+        return (self.folder / f"{name}.token" if name else self.state / "token").read_text().strip()
+
+    def ask(self, method: str, path: str, token: str | None, **headers: str) -> tuple[int, str]:
+        parts = urlsplit(self.address)
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        try:
+            connection.request(method, path, headers=headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
+    def run(self, *arguments: str, user: str | None = None, code: int = 0) -> str:
+        """Run a command as a user, or as whoever started the queue."""
+        token = self.folder / f"{user}.token" if user else self.state / "token"
+        options = ["--address", self.address, "--token-file", str(token)]
+        return gatesearch(*arguments, *options, cwd=self.folder, code=code)
+
+    def add_user(self, name: str) -> None:
+        file = self.folder / f"{name}.token"
+        file.touch(mode=0o600)
+        file.write_text(self.run("queue", "user", "add", name))
+
+    def submit(self, name: str, user: str, *options: str) -> str:
+        (self.folder / f"{name}.yaml").write_text(JOB.format(name=name))
+        return self.run("submit", f"{name}.yaml", *options, user=user).split()[0]
+
+    def names(self) -> list[str]:
+        return [job["name"] for job in json.loads(self.run("queue", "--json"))["jobs"]]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    monkeypatch.setenv("GATESEARCH_SERVICE", str(tmp_path / "service"))
+    for name in [each for each in os.environ if each.startswith("RAY_")]:
+        monkeypatch.delenv(name)
+    return Place(tmp_path)
+
+
+def test_the_queue_lets_nobody_in_and_outlives_a_kill(place: Place) -> None:
+    with place.serving() as process:
+        place.add_user("ann")
+        place.add_user("bob")
+        token = place.token("ann")
+        refused = {
+            "no token": (401, None, {}),
+            "a wrong token": (403, "0" * 64, {}),
+            "a token changed": (403, token[:-1] + ("0" if token[-1] != "0" else "1"), {}),
+            "a foreign host": (403, token, {"Host": "evil.example"}),
+            "a foreign origin": (403, token, {"Origin": "https://evil.example"}),
+            "an origin of nowhere": (403, token, {"Origin": "null"}),
+        }
+        for path in ("/queue", "/api/jobs/", "/api/jobs/x/logs", "/api/jobs/x/logs/tail", "/else"):
+            for what, (status, shown, headers) in refused.items():
+                assert place.ask("GET", path, shown, **headers)[0] == status, (path, what)
+        own = place.address.removeprefix("http://").replace("127.0.0.1", "localhost")
+        assert place.ask("GET", "/queue", token, Host=own, Origin=f"http://{own}")[0] == 200
+        listening = {
+            one.laddr.ip
+            for one in psutil.Process(process.pid).net_connections("inet")
+            if one.status == psutil.CONN_LISTEN
+        }
+        assert listening == {"127.0.0.1"}
+
+        first = place.submit("one", "ann")
+        place.submit("two", "ann")
+        place.submit("three", "bob", "--priority", "3", "--notify", "http://127.0.0.1:1/planted")
+        assert place.names() == ["one", "three", "two"]
+        process.kill()
+        process.wait()
+    with place.serving():
+        assert place.names() == ["one", "three", "two"]
+        assert "nothing was started" in place.run("submit", "one.yaml", user="ann")
+        refusal = place.run("stop", first, user="bob", code=2)
+        assert "only ann or an admin may change this job, not bob" in refusal
+        assert "place 1" in place.run("status", first, user="bob")
+        assert "place 3" in place.run("jobs", user="bob")
+        place.run("queue", "change", first, "--move", "2", user="ann")
+        assert place.names() == ["two", "three", "one"]
+        assert place.run("stop", "one", user="ann").strip() == "stopped"
+        place.run("queue", "change", "one", "--resume", user="ann")
+        assert place.names() == ["two", "three", "one"]
+        assert "has been stopped" in _waited_for(place)
+        place.run("queue", "user", "remove", "bob")
+        place.run("queue", user="bob", code=2)
+        shown = place.run("queue")
+        assert "0 of 1 slots are taken" in shown and "The cluster does not answer" in shown
+
+        tokens = [place.token(name) for name in ("ann", "bob")]
+        kept = [file for file in place.folder.rglob("*") if file.suffix != ".token"]
+        for file in kept:
+            assert not file.is_file() or not any(t.encode() in file.read_bytes() for t in tokens)
+        log = (place.folder / "queue.log").read_text()
+        assert "planted" not in log and "gsq." not in log
+        for running in psutil.process_iter(["cmdline"]):
+            assert not any(each in " ".join(running.info["cmdline"] or []) for each in tokens)
+
+
+def _waited_for(place: Place) -> str:
+    """Return what `submit --wait` says of a job that is stopped while it waits."""
+    (place.folder / "four.yaml").write_text(JOB.format(name="four"))
+    command = [GATESEARCH, "submit", "four.yaml", "--wait", "--address", place.address]
+    command += ["--token-file", str(place.folder / "ann.token")]
+    with subprocess.Popen(
+        command, cwd=place.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as waiting:
+        wait_until(lambda: "four" in place.names(), "the job waits")
+        place.run("stop", "four")
+        said, _ = waiting.communicate(timeout=240)
+    assert waiting.returncode == 1
+    return said
+
+
+def test_a_cluster_without_a_queue_says_so(place: Place) -> None:
+    """A stand-in for a bare head: it answers as one does to whoever asks for its version."""
+    program = (
+        "import http.server, sys\n"
+        "class Head(http.server.BaseHTTPRequestHandler):\n"
+        "    def do_GET(self):\n"
+        "        self.send_response(200)\n"
+        "        self.end_headers()\n"
+        '        self.wfile.write(b\'{"ray_version": "2.60.0"}\')\n'
+        "    def log_message(self, *_): pass\n"
+        f"http.server.HTTPServer(('127.0.0.1', {place.closed}), Head).serve_forever()\n"
+    )
+    head = subprocess.Popen([sys.executable, "-c", program])
+    place.address = f"http://127.0.0.1:{place.closed}"
+    (place.folder / "ann.token").write_text("0123")
+    (place.folder / "one.yaml").write_text(JOB.format(name="one"))
+
+    def up() -> bool:
+        with suppress(OSError):
+            return place.ask("GET", "/", None)[0] == 200
+        return False
+
+    try:
+        wait_until(up, "it answers")
+        for words in (["queue"], ["submit", "one.yaml", "--priority", "3"]):
+            said = place.run(*words, user="ann", code=2)
+            assert "must go to a queue" in said and "Kueue" in said
+    finally:
+        head.kill()
+        head.wait()
