@@ -21,6 +21,8 @@ from deploy.queue.store import Store, as_waiting, milliseconds
 STEP_SECONDS = 1.0
 #: Failures of the cluster to run one job, after which the job counts as failed.
 MAX_FAILURES = 3
+#: For so long is a submission tried again that the head refuses: one that starts has no agent yet.
+REFUSED_MS = 300_000
 #: A resumed job that fails within this time may have met what its lost driver has left.
 RESUMED_MS = 120_000
 
@@ -160,7 +162,8 @@ class Dispatcher:
             )
         except JobRefusedError as error:
             entry = self._store.refused(entry, error.rule)
-            if entry.failures >= MAX_FAILURES:
+            refused = self._now() - (entry.resumed or 0)
+            if entry.failures >= MAX_FAILURES and refused > REFUSED_MS:
                 self._end(entry, "failed", error.rule)
 
     def _end(self, entry: Entry, state: State, message: str, exit_code: int | None = None) -> None:

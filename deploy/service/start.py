@@ -18,7 +18,7 @@ from deploy.service import state
 from deploy.service.state import Service
 from deploy.service.stop import down
 
-READY_SECONDS = 90.0
+READY_SECONDS = 180.0
 LAST_LINES = 5  # of a log, where a part does not start
 _HOST = "127.0.0.1"
 _MAIN = "from search.cli import main; main()"

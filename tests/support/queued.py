@@ -100,3 +100,26 @@ class Head:
     def _answer(self) -> None:
         if self.away:
             raise ClusterError("head", "nobody answers", "wait")
+
+
+def check_order_and_shares(events: list[tuple[str, str, str]], limit: int) -> None:
+    """Assert what the events say: each job once, the limit kept, users alike, each's own order."""
+    slots: dict[str, str] = {}
+    waiting: dict[str, str] = {}
+    started: list[str] = []
+    for name, user, event in events:
+        if event == "queued":
+            waiting[name] = user
+        elif event == "starting":
+            slots[name] = waiting.pop(name)
+            started.append(name)
+            assert len(slots) <= limit
+            mine = [each for each in slots.values() if each == user]
+            assert len(mine) == 1 or not set(waiting.values()) - set(slots.values())
+        elif event in ("succeeded", "failed", "stopped"):
+            slots.pop(name, None)
+            waiting.pop(name, None)
+    assert len(set(started)) == len(started)
+    for user in ("ann", "bob"):
+        own = [name for name in started if name.startswith(user)]
+        assert own == sorted(own)

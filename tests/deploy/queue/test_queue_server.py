@@ -1,7 +1,6 @@
 """The queue's own process: who gets in, and what outlives kill -9. Its cluster is away."""
 
 import http.client
-import json
 import os
 import signal
 import subprocess
@@ -15,6 +14,9 @@ import psutil
 import pytest
 from installed import GATESEARCH, gatesearch, wait_until
 from server_process import end_with_parent, free_ports
+
+from deploy.client import Client, find_token
+from deploy.errors import ClusterError
 
 JOB = """\
 name: {name}
@@ -85,14 +87,22 @@ class Place:
     def add_user(self, name: str) -> None:
         file = self.folder / f"{name}.token"
         file.touch(mode=0o600)
-        file.write_text(self.run("queue", "user", "add", name))
+        with self.client() as cluster:
+            file.write_text(cluster.queue().add_user(name, admin=False, weight=1))
 
-    def submit(self, name: str, user: str, *options: str) -> str:
+    def client(self, name: str = "") -> Client:
+        """Return what commands use, as a user: it takes no process to start."""
+        token = self.folder / f"{name}.token" if name else self.state / "token"
+        return Client(self.address, find_token(token))
+
+    def submit(self, name: str, user: str) -> str:
         (self.folder / f"{name}.yaml").write_text(JOB.format(name=name))
-        return self.run("submit", f"{name}.yaml", *options, user=user).split()[0]
+        with self.client(user) as cluster:
+            return cluster.submit(self.folder / f"{name}.yaml", name=name).id
 
-    def names(self) -> list[str]:
-        return [job["name"] for job in json.loads(self.run("queue", "--json"))["jobs"]]
+    def names(self) -> list[str | None]:
+        with self.client() as cluster:
+            return [job.name for job in cluster.queue().list().jobs]
 
 
 @pytest.fixture
@@ -106,7 +116,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
 def test_the_queue_lets_nobody_in_and_outlives_a_kill(place: Place) -> None:
     with place.serving() as process:
         place.add_user("ann")
-        place.add_user("bob")
+        bob = place.folder / "bob.token"
+        bob.touch(mode=0o600)
+        bob.write_text(place.run("queue", "user", "add", "bob"))
         token = place.token("ann")
         refused = {
             "no token": (401, None, {}),
@@ -130,25 +142,32 @@ def test_the_queue_lets_nobody_in_and_outlives_a_kill(place: Place) -> None:
 
         first = place.submit("one", "ann")
         place.submit("two", "ann")
-        place.submit("three", "bob", "--priority", "3", "--notify", "http://127.0.0.1:1/planted")
+        (place.folder / "three.yaml").write_text(JOB.format(name="three"))
+        options = ("--priority", "3", "--notify", "http://127.0.0.1:1/planted")
+        place.run("submit", "three.yaml", *options, user="bob")
         assert place.names() == ["one", "three", "two"]
         process.kill()
         process.wait()
     with place.serving():
         assert place.names() == ["one", "three", "two"]
-        assert "nothing was started" in place.run("submit", "one.yaml", user="ann")
+        assert place.submit("one", "ann") == first and len(place.names()) == 3
         refusal = place.run("stop", first, user="bob", code=2)
         assert "only ann or an admin may change this job, not bob" in refusal
         assert "place 1" in place.run("status", first, user="bob")
-        assert "place 3" in place.run("jobs", user="bob")
+        with place.client("bob") as cluster:
+            places = {job.name: job.queue and job.queue.place for job in cluster.jobs()}
+        assert places == {"one": 1, "three": 2, "two": 3}
         place.run("queue", "change", first, "--move", "2", user="ann")
         assert place.names() == ["two", "three", "one"]
-        assert place.run("stop", "one", user="ann").strip() == "stopped"
+        with place.client("ann") as cluster:
+            assert cluster.stop("one").state == "stopped"
         place.run("queue", "change", "one", "--resume", user="ann")
         assert place.names() == ["two", "three", "one"]
         assert "has been stopped" in _waited_for(place)
-        place.run("queue", "user", "remove", "bob")
-        place.run("queue", user="bob", code=2)
+        with place.client() as cluster:
+            cluster.queue().remove_user("bob")
+        with place.client("bob") as cluster, pytest.raises(ClusterError, match="refuses the token"):
+            cluster.jobs()
         shown = place.run("queue")
         assert "0 of 1 slots are taken" in shown and "The cluster does not answer" in shown
 
@@ -171,7 +190,8 @@ def _waited_for(place: Place) -> str:
         command, cwd=place.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as waiting:
         wait_until(lambda: "four" in place.names(), "the job waits")
-        place.run("stop", "four")
+        with place.client() as cluster:
+            cluster.stop("four")
         said, _ = waiting.communicate(timeout=240)
     assert waiting.returncode == 1
     return said
