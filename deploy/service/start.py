@@ -97,7 +97,9 @@ def _start(
         pages = _begin(command, environment, folder / state.MLFLOW_LOG)
         _wait(pages, lambda: _answers(f"{mlflow}/health", None), folder / state.MLFLOW_LOG)
         head = _begin(_head(free[0], scratch, cpus), environment, folder / state.HEAD_LOG)
-        _wait(head, lambda: _answers(f"{address}/api/version", token), folder / state.HEAD_LOG)
+        # It answers before it has a node of its own, and ends where it gets none.
+        nodes = f"{address}/api/v0/nodes?limit=1"
+        _wait(head, lambda: _answers(nodes, token, b"ALIVE"), folder / state.HEAD_LOG)
         command = _ours("queue", "serve", "--address", address, "--port", str(free[2]))
         command += ["--jobs", str(jobs), "--cluster-root", str(root)]
         command += ["--token-file", str(folder / state.TOKEN)]
@@ -221,12 +223,13 @@ def _wait(part: "subprocess.Popen[bytes]", ready: Callable[[], bool], log: Path)
         time.sleep(0.2)
 
 
-def _answers(url: str, token: str | None) -> bool:
+def _answers(url: str, token: str | None, words: bytes = b"") -> bool:
+    """Return whether a URL can be read, with these words in it."""
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with direct.open(urllib.request.Request(url, headers=headers), timeout=5) as answer:
-            return bool(answer.status == 200)
+        with direct.open(urllib.request.Request(url, headers=headers), timeout=20) as answer:
+            return bool(answer.status == 200) and words in answer.read()
     except urllib.error.HTTPError as error:
         error.close()
     except OSError:

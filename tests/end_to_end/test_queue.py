@@ -46,7 +46,10 @@ class Place:
     def up(self) -> state.Service:
         options = ("--port", "--mlflow-port", "--queue-port")
         ports = [text for pair in zip(options, map(str, self.ports), strict=True) for text in pair]
-        gatesearch("up", *ports, "--cpus", "2", "--jobs", "2", cwd=self.folder, seconds=900)
+        for _ in range(5):  # Ray gives its node 30 s to start, which a busy machine exceeds
+            with suppress(AssertionError):
+                gatesearch("up", *ports, "--cpus", "2", "--jobs", "2", cwd=self.folder, seconds=900)
+                break
         service = state.find_service()
         assert service is not None
         return service
