@@ -19,6 +19,10 @@ from spaces.tasks import TaskInfo
 from trainables.data.baselines import Baseline
 
 
+class NotBegunError(InputError):
+    """A folder has no job, or one that has not begun its first trial."""
+
+
 @dataclass(frozen=True)
 class Results:
     """All trials of a job and what is needed to understand them."""
@@ -131,14 +135,14 @@ def read_state(folder: Path, *, patience: float = 0.0) -> tuple[JobSpec, JobStat
     job_state = JobState()
     try:
         if not reader.exists():
-            raise InputError.of(str(folder), "the folder must hold a job", remedy)
+            raise NotBegunError.of(str(folder), "the folder must hold a job", remedy)
         job_state.apply_all(reader.groups())
     except JournalAwayError as error:
         raise InputError.of(str(folder), str(error), "try again once it answers") from error
     except JournalError as error:
         raise InputError.of(str(folder), str(error), "see the message") from error
     if job_state.spec is None or job_state.info is None:
-        raise InputError.of(str(folder), "the job must have begun its first trial", remedy)
+        raise NotBegunError.of(str(folder), "the job must have begun its first trial", remedy)
     job = JobSpec.recorded(job_state.spec, Path(job_state.base))
     try:
         job_state.check_arms(job)

@@ -13,7 +13,7 @@ from typing import Any
 
 from search.job.spec import JobSpec
 from search.journal.replay import TrialState
-from search.results.read import read_state
+from search.results.read import NotBegunError, read_state
 from search.run.budgets import SearchBudgets
 from search.run.confirmation import Confirmation
 from spaces.errors import InputError
@@ -32,9 +32,7 @@ def standing(folder: Path) -> dict[str, Any] | None:
     """
     try:
         job, job_state = read_state(folder)
-    except InputError as error:
-        if folder.is_dir() and "begun its first trial" not in str(error):
-            raise
+    except NotBegunError:
         return None
     assert job_state.info is not None
     budgets, confirmation = SearchBudgets(job, job_state), Confirmation(job, job_state)
