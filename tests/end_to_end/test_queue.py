@@ -24,7 +24,7 @@ name: {name}
 task: {{name: adding, length: 8, examples: 60}}
 arms: [lstm]
 space: {{depth: 1, hidden_size: {size}}}
-training: {{max_epochs: 150}}
+training: {{max_epochs: 60}}
 search: {{trials: 2, pruner: none}}
 confirm: {{seeds: 0}}
 resources: {{max_concurrent: 1}}
@@ -129,7 +129,7 @@ def test_two_users_share_two_slots_while_the_head_is_killed_twice(place: Place) 
             (1, "complete"),
         ]
         assert {each["config"]["hidden_size"] for each in found} == {size}
-        assert all(epochs_of(each) == list(range(1, 151)) for each in found)
+        assert all(epochs_of(each) == list(range(1, 61)) for each in found)
 
 
 def epochs_of(record: dict[str, Any]) -> list[int]:
