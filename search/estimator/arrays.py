@@ -60,11 +60,38 @@ def classes(y: Any, n: int) -> Array:
 
 
 def numbers(y: Any, n: int) -> Array:
-    """Return targets [n] as finite numbers. Raises ValueError."""
+    """Return targets [n], or [n, targets] of several, as finite numbers. Raises ValueError."""
     if y is None:
         raise ValueError("GateSearch requires y to be passed, but the target y is None.")
     found = check_array(y, ensure_2d=False, dtype="numeric", input_name="y", estimator="GateSearch")
-    return _one_each(found, n)
+    return _rows(found, n) if found.ndim == 2 and found.shape[1] > 1 else _one_each(found, n)
+
+
+def labels(y: Any, n: int) -> Array:
+    """Return labels [n, labels] of 0 and 1. Raises ValueError."""
+    found = numbers(y, n)
+    if found.ndim != 2 or not np.isin(found, (0, 1)).all():
+        rule = "y must be [n, labels] of 0 and 1, of two labels or more, for multi-label"
+        raise InputError.of("y", rule, "write 1 where a label holds, otherwise 0")
+    return found.astype(np.int64)
+
+
+def tags(y: Any, lengths: NDArray[np.int64]) -> Array:
+    """Return a class of each step, one sequence after the other. Raises ValueError.
+
+    y: [n, time], or a list of n arrays [steps].
+    """
+    if y is None:
+        raise ValueError("GateSearch requires y to be passed, but the target y is None.")
+    found = [np.atleast_1d(np.asarray(each)) for each in y]
+    if len(found) != len(lengths):
+        rule = f"y must have an array for each of the {len(lengths)} sequences, not {len(found)}"
+        raise InputError.of("y", rule, "give X and y in the same order")
+    for number, (each, length) in enumerate(zip(found, lengths.tolist(), strict=True)):
+        if each.shape != (length,):
+            rule = f"y must have a class for each of the {length} steps, not {list(each.shape)}"
+            raise InputError.of(f"y[{number}]", rule, "give one for each step of X")
+    return classes(np.concatenate(found), int(lengths.sum()))
 
 
 def groups(given: Any, n: int) -> Array:
@@ -74,7 +101,10 @@ def groups(given: Any, n: int) -> Array:
 
 
 def _one_each(y: Any, n: int, name: str = "y") -> Array:
-    found: Array = column_or_1d(y, warn=True)
+    return _rows(column_or_1d(y, warn=True), n, name)
+
+
+def _rows(found: Array, n: int, name: str = "y") -> Array:
     if len(found) != n:
         rule = f"{name} must have one value for each of the {n} sequences of X, not {len(found)}"
         raise InputError.of(name, rule, f"give X and {name} in the same order")

@@ -29,11 +29,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Array = NDArray[Any]
-KINDS = ("classification", "regression")
+KINDS = ("classification", "multi-label", "tagging", "regression")
 
 
-def _classifies(self: "GateSearch") -> bool:
-    return self.task == "classification"
+def _has_classes(self: "GateSearch") -> bool:
+    return self.task in ("classification", "tagging")
+
+
+def _has_probabilities(self: "GateSearch") -> bool:
+    return self.task != "regression"
 
 
 class GateSearch(BaseEstimator):  # type: ignore[misc]
@@ -55,7 +59,7 @@ class GateSearch(BaseEstimator):  # type: ignore[misc]
     verdict_: dict[str, Any]  #: as `gatesearch compare NAME --json` has it
     results_: "pd.DataFrame"  #: a row a trial or replicate, as results.parquet has them
     best_config_: dict[str, Any]  #: settings of the model that predicts
-    classes_: Array  #: [classes], of a classification
+    classes_: Array  #: [classes], of a classification or tagging; of multi-label 0, 1, 2, …
     n_features_in_: int
 
     def __init__(
@@ -74,7 +78,8 @@ class GateSearch(BaseEstimator):  # type: ignore[misc]
     ) -> None:
         """Take in what a job file says; nothing is checked before `fit`.
 
-        task: classification or regression. arms, and space to resources: those sections of a job
+        task: classification, regression (of one or several numbers), multi-label, or tagging (a
+        class for each step). arms, and space to resources: those sections of a job
         file. name: the job's; None is one that follows from data and settings. root: the folder of
         jobs. verbose: whether the job's progress goes to standard error; if not, to fit.log.
         """
@@ -90,7 +95,11 @@ class GateSearch(BaseEstimator):  # type: ignore[misc]
         self.verbose = verbose
 
     def fit(self, X: Any, y: Any = None, groups: Any = None) -> Self:
-        """Run the job. groups: [n], whose sequence each one is; a group is never torn apart.
+        """Run the job.
+
+        y: [n] classes or numbers; [n, targets] several numbers; [n, labels] of 0 and 1 for
+        multi-label; a list of n arrays [steps] for tagging. groups: [n], whose sequence each one
+        is; a group is never torn apart.
 
         Raises ValueError where data or settings break a rule, and GatesearchError where the job
         fails.
@@ -104,10 +113,15 @@ class GateSearch(BaseEstimator):  # type: ignore[misc]
         given = arrays.sequences(X)
         number = len(given)
         stored = {"x": given.x, "lengths": given.lengths}
-        if _classifies(self):
-            target = arrays.classes(y, number)
+        if self.task == "multi-label":
+            stored["y"] = arrays.labels(y, number)
+            self.classes_ = np.arange(stored["y"].shape[1])
+        elif _has_classes(self):
+            tagging = self.task == "tagging"
+            target = arrays.tags(y, given.lengths) if tagging else arrays.classes(y, number)
             self.classes_, stored["y"] = np.unique(target), target
-            self._names = np.unique(y) if np.asarray(y).dtype.kind == "f" else self.classes_
+            floats = not tagging and np.asarray(y).dtype.kind == "f"
+            self._names = np.unique(y) if floats else self.classes_
             self._places, _ = labels.encode(self.classes_)  # the job orders "2" before "10"
         else:
             stored["y"] = arrays.numbers(y, number)
@@ -124,25 +138,48 @@ class GateSearch(BaseEstimator):  # type: ignore[misc]
         self._take_in()
         return self
 
-    def predict(self, X: Any) -> Array:
-        """Return classes [n], or numbers [n] in the targets' own unit."""
-        found = self._predict(X).arrays
-        if _classifies(self):
-            classes: Array = self._names[found["probabilities"][:, self._places].argmax(axis=1)]
-            return classes
-        return found["prediction"].astype(np.float64)
+    def predict(self, X: Any) -> Any:
+        """Return what is predicted for n sequences.
 
-    @available_if(_classifies)  # type: ignore[untyped-decorator, unused-ignore]
-    def predict_proba(self, X: Any) -> Array:
-        """Return the probabilities [n, classes], in the order of classes_."""
-        found = self._predict(X).arrays["probabilities"][:, self._places].astype(np.float64)
+        Classes [n]; numbers [n] or [n, targets] in the targets' own units; labels [n, labels] of 0
+        and 1; of tagging a list of n arrays [steps] of classes.
+        """
+        if self.task == "multi-label":
+            return (self.predict_proba(X) > 0.5).astype(np.int64)
+        if self.task == "tagging":
+            return [self._names[each.argmax(axis=1)] for each in self.predict_proba(X)]
+        if _has_classes(self):
+            return self._names[self.predict_proba(X).argmax(axis=1)]
+        return self._predict(X).arrays["prediction"].astype(np.float64)
+
+    @available_if(_has_probabilities)  # type: ignore[untyped-decorator, unused-ignore]
+    def predict_proba(self, X: Any) -> Any:
+        """Return the probabilities [n, classes] in the order of classes_, or [n, labels].
+
+        Of tagging, a list of n arrays [steps, classes].
+        """
+        prediction = self._predict(X)
+        found = prediction.arrays["probabilities"].astype(np.float64)
+        if self.task == "multi-label":
+            return found
+        found = found[:, self._places]
         normed: Array = found / found.sum(axis=1, keepdims=True)
-        return normed
+        if prediction.lengths is None:
+            return normed
+        return np.split(normed, np.cumsum(prediction.lengths)[:-1])
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the accuracy of a classification, or R² of a regression."""
-        measure = accuracy_score if _classifies(self) else r2_score
-        return float(measure(y, self.predict(X), sample_weight=sample_weight))
+        """Return R² of a regression, of others the accuracy: of steps, or of all labels together.
+
+        sample_weight: [n], or of tagging one weight for each step, one sequence after the other.
+        """
+        found = self.predict(X)
+        if self.task == "tagging":
+            y, found = (
+                np.concatenate([np.asarray(each) for each in given]) for given in (y, found)
+            )
+        measure = accuracy_score if _has_probabilities(self) else r2_score
+        return float(measure(y, found, sample_weight=sample_weight))
 
     def _sections(self) -> dict[str, Any]:
         """Return the job file but for its name and data."""
@@ -182,10 +219,14 @@ class GateSearch(BaseEstimator):  # type: ignore[misc]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        classifies = _classifies(self)
+        classifies = _has_probabilities(self)
         tags.estimator_type = "classifier" if classifies else "regressor"
         tags.classifier_tags = ClassifierTags() if classifies else None
         tags.regressor_tags = None if classifies else RegressorTags()
+        if tags.classifier_tags is not None:
+            tags.classifier_tags.multi_label = self.task == "multi-label"
+        tags.target_tags.multi_output = self.task in ("multi-label", "regression")
+        tags.target_tags.single_output = self.task != "multi-label"
         tags.target_tags.required = True
         tags.input_tags.three_d_array = True
         return tags

@@ -102,6 +102,29 @@ def test_an_estimator_of_regressions_stands_in_a_pipeline(tmp_path: Path) -> Non
     assert sum((tmp_path / name).is_dir() for name in map(str, tmp_path.glob("regression-*"))) == 2
 
 
+#: By task: targets, what one prediction of the first five sequences looks like, and the score.
+FURTHER: dict[str, tuple[Any, Any]] = {
+    "multi-label": (np.stack([Y == "shaken", np.arange(60) % 3 == 0], axis=1), (5, 2)),
+    "tagging": ([np.where(x[:, 0] > 1, "up", "down") for x in X], [(len(x),) for x in X[:5]]),
+    "regression": (np.stack([np.arange(60.0), 3 - (Y == "shaken")], axis=1), (5, 2)),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", FURTHER)
+def test_a_fit_of_other_targets_predicts_them_in_their_form(task: str, tmp_path: Path) -> None:
+    y, shape = FURTHER[task]
+    model = GateSearch(task, **SMALL, confirm={"seeds": 0}, root=tmp_path).fit(X, y)
+    found = model.predict(X[:5])
+    assert ([each.shape for each in found] if task == "tagging" else found.shape) == shape
+    assert np.isfinite(model.score(X, y)) and hasattr(model, "predict_proba") != (
+        task == "regression"
+    )
+    if task == "tagging":
+        assert {*np.concatenate(found)} <= {"up", "down"}
+        assert [p.shape for p in model.predict_proba(X[:2])] == [(len(x), 2) for x in X[:2]]
+
+
 #: What scikit-learn asks of tables whose rows are points, and cannot be asked of sequences.
 CANNOT_APPLY: dict[str, str] = {}
 

@@ -95,3 +95,29 @@ def test_what_is_no_class_for_each_sequence_is_refused(y: Any) -> None:
 def test_what_is_no_number_for_each_sequence_is_refused(y: Any) -> None:
     with pytest.raises(ValueError):
         arrays.numbers(y, 2)
+
+
+def test_several_targets_and_labels_stay_a_table() -> None:
+    assert arrays.numbers([[1.5, 2], [3, 4]], 2).shape == (2, 2)
+    assert arrays.labels([[True, False], [1, 1]], 2).tolist() == [[1, 0], [1, 1]]
+
+
+def test_tags_lie_one_sequence_after_the_other() -> None:
+    found = arrays.tags([["a", "b"], np.array(["b"])], np.array([2, 1]))
+    assert found.tolist() == ["a", "b", "b"]
+
+
+@pytest.mark.parametrize(
+    ("call", "rule"),
+    [
+        (lambda: arrays.labels([[0, 2], [1, 1]], 2), "y must be [n, labels] of 0 and 1"),
+        (lambda: arrays.labels([0, 1], 2), "y must be [n, labels] of 0 and 1"),
+        (lambda: arrays.labels([[0, 1]], 2), "one value for each of the 2 sequences"),
+        (lambda: arrays.tags([[0, 1]], np.array([2, 1])), "an array for each of the 2 sequences"),
+        (lambda: arrays.tags([[0], [1]], np.array([2, 1])), "y[0]: y must have a class for each"),
+        (lambda: arrays.tags(None, np.array([2])), "y is None"),
+    ],
+)
+def test_targets_of_another_form_are_refused(call: Any, rule: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(rule)):
+        call()
