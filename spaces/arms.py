@@ -97,16 +97,38 @@ class Arm:
             found.update(self._read_by(branch, *branch.cells))
         return {name: domain for name, domain in found.items() if not isinstance(domain, Fixed)}
 
-    def faults(self, *, causal: bool, classes: bool = True) -> list[Fault]:
+    def faults(self, *, causal: bool, classes: bool = True, carries: bool = True) -> list[Fault]:
         """Return the faults that need no look at data; paths start with a key of the space.
 
-        causal: whether the task forbids models to see the future; classes: whether it has classes.
+        causal: whether the task forbids models to see the future; classes: whether it has classes;
+        carries: whether a state may go on from one of its sequences to the next.
         """
         faults = [*self._direction_faults(causal), *self._heads_faults(), *self._unread_faults()]
         if not classes and self.space["class_weights"] != Fixed(None):
             rule = f"arm {self.name} must have class_weights null: this task has no classes"
             faults.append(Fault(rule, "remove the key", ("class_weights",)))
-        return faults
+        return faults + self._carry_faults(carries)
+
+    @property
+    def carries(self) -> bool:
+        """Whether its models are scored with states that go on from window to window."""
+        return self.space["carry_state"] != Fixed("never")
+
+    def _carry_faults(self, carries: bool) -> list[Fault]:
+        place = ("carry_state",)
+        if not self.carries:
+            return []
+        if not carries:
+            rule = f"arm {self.name} must have carry_state never: this task's sequences are no text"
+            return [Fault(rule, "remove the key", place)]
+        if "never" in self.space["carry_state"]:
+            rule = f"arm {self.name} must have its trials scored alike: with carry_state never, or "
+            return [Fault(f"{rule}without", "remove never from the choices", place)]
+        without = [cell.name for cell in self.cells if cell.attention]
+        if without:
+            rule = f"arm {self.name} must have a state to carry; {listed(without)} has none"
+            return [Fault(rule, "remove carry_state, or the arm from this job", place)]
+        return []
 
     def budget_faults(self) -> list[Fault]:
         """Return the combinations that cannot meet the budget of parameters. The arm is bound."""

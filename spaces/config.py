@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from spaces import class_weights as weights
 from spaces.hyperparameters import (
     HYPERPARAMETERS,
+    CarryState,
     ForgetBias,
     Optimizer,
     Precision,
@@ -61,6 +62,8 @@ class TrialConfig(BaseModel):
     decay_factor: Annotated[float, _bounds("decay_factor")] = _default("decay_factor")
     patience: Annotated[int | None, _bounds("patience")] = _default("patience")
     class_weights: str | None = _default("class_weights")  #: as spaces.class_weights.canonical
+    carry_state: CarryState = _default("carry_state")
+    truncation: Annotated[int | None, _bounds("truncation")] = _default("truncation")
 
     @field_validator("class_weights")
     @classmethod

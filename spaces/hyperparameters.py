@@ -18,6 +18,7 @@ Precision = Literal["float32", "tf32", "bf16"]
 ForgetBias = Literal["default", "zero", "one", "chrono"]
 RecurrentInit = Literal["orthogonal", "xavier"]
 Schedule = Literal["constant", "cosine", "step", "plateau"]
+CarryState = Literal["never", "evaluation", "always"]
 
 
 class CellTraits(Protocol):
@@ -285,6 +286,25 @@ _TABLE = (
         "{CLASS: 2, …} (others 1) or in a list, or null (all alike).",
         Rule("weights", nullable=True),
         default=None,
+        training=True,
+    ),
+    # A text is scored from its beginning to its end, and with "always" trained in batch_size
+    # streams, by truncated back-propagation: trainables/training/carried.py.
+    Hyperparameter(
+        "carry_state",
+        "Of next-token: when the state goes on from one window of a text to the next: never, in "
+        "evaluation, or always.",
+        Rule("name", names=get_args(CarryState)),
+        default="never",
+        need=Need(lambda cell: not cell.attention, "state to carry", warn_only=True),
+        training=True,
+    ),
+    Hyperparameter(
+        "truncation",
+        "Of carry_state always: steps that gradients go back through; null is the task's window.",
+        Rule("integer", at_least=1, nullable=True),
+        default=None,
+        need=Need(lambda cell: not cell.attention, "state to carry", warn_only=True),
         training=True,
     ),
 )

@@ -89,6 +89,7 @@ METRICS: dict[TaskKind, tuple[Metric, ...]] = {
     ),
     "next-token": (
         Metric("bits-per-token", "minimize"),
+        Metric("bits-per-character", "minimize"),
         Metric("accuracy", "maximize"),
         Metric("loss", "minimize"),
     ),
@@ -115,9 +116,12 @@ _OF_LIKELIHOOD: dict[Likelihood, tuple[Metric, ...]] = {
     ),
 }
 
+#: The metric that tokens of several characters have beside bits a token.
+IN_CHARACTERS = "bits-per-character"
+
 #: Of these, how each follows from sums over targets: their losses, how many were predicted
 #: correctly, how many there are; and from what a difference of 1 in the losses is in the units of
-#: the data.
+#: the data, or how many targets a character has, where targets stand for text.
 FORMULAS: dict[str, Callable[[float, float, float, float], float]] = {
     "loss": lambda loss, correct, count, unit: loss / count,
     "accuracy": lambda loss, correct, count, unit: correct / count,
@@ -126,6 +130,7 @@ FORMULAS: dict[str, Callable[[float, float, float, float], float]] = {
     "nll": lambda loss, correct, count, unit: loss / count + math.log(unit),
     "pinball": lambda loss, correct, count, unit: loss / count * unit,
     "bits-per-token": lambda loss, correct, count, unit: loss / count / math.log(2),
+    "bits-per-character": lambda loss, correct, count, unit: loss / count / math.log(2) * unit,
 }
 
 
@@ -140,19 +145,33 @@ def known_metrics() -> list[Metric]:
 
 
 def evaluated(
-    kind: TaskKind, metric: Metric, likelihood: Likelihood = "point"
+    kind: TaskKind, metric: Metric, likelihood: Likelihood = "point", *, characters: bool = False
 ) -> tuple[Metric, ...]:
     """Return the metrics of an evaluation: those of FORMULAS, and the one that decides the job.
 
     The others need all predictions of a part at once; see trainables.part_metrics.
+
+    characters: whether a task's tokens may be of several characters; where they are not, bits a
+        character are bits a token.
     """
-    offered = metrics_of(kind, likelihood)
-    return tuple(m for m in offered if m.name in FORMULAS or m.name == metric.name)
+    found = _summed(kind, likelihood, characters)
+    return tuple(m for m in metrics_of(kind, likelihood) if m.name in (*found, metric.name))
+
+
+def _summed(kind: TaskKind, likelihood: Likelihood, characters: bool) -> list[str]:
+    """Return the metrics of FORMULAS that a kind of task has, with bits a character or without."""
+    names = [metric.name for metric in metrics_of(kind, likelihood) if metric.name in FORMULAS]
+    return [name for name in names if characters or name != IN_CHARACTERS]
 
 
 def has_classes(kind: TaskKind) -> bool:
     """Return whether a training of this kind of task may weigh classes."""
     return kind in ("classification", "tagging")
+
+
+def carries_state(kind: TaskKind) -> bool:
+    """Return whether a state may go on from one sequence of this kind of task to the next."""
+    return kind == "next-token"
 
 
 def is_stepwise(kind: TaskKind) -> bool:
@@ -177,19 +196,19 @@ def compute_metrics(
     count: float,
     unit: float = 1.0,
     likelihood: Likelihood = "point",
+    *,
+    characters: bool = False,
 ) -> dict[str, float]:
     """Return the metrics of FORMULAS that a kind of task has, from sums over `count` targets.
 
     loss: what training minimises, summed; correct: targets that were predicted, 0 where a task has
     no classes; unit: what a difference of 1 between targets is in the units of the data, where the
-    targets are standardised; likelihood: of forecasting. Raises ZeroDivisionError where there are
-    no targets.
+    targets are standardised, or how many targets a character has; likelihood: of forecasting;
+    characters: whether bits a character are asked for. Raises ZeroDivisionError where there are no
+    targets.
     """
-    return {
-        metric.name: FORMULAS[metric.name](loss, correct, count, unit)
-        for metric in metrics_of(kind, likelihood)
-        if metric.name in FORMULAS
-    }
+    names = _summed(kind, likelihood, characters)
+    return {name: FORMULAS[name](loss, correct, count, unit) for name in names}
 
 
 def is_causal(kind: TaskKind) -> bool:

@@ -29,6 +29,9 @@ ROLES = ("id", "time", "target", "split", "group")
 #: What is made of missing values among the features; see trainables.data.missing.
 Missing = Literal["refuse", "forward", "mean", "mask"]
 
+TrainedVocabulary = Literal["words", "bpe"]  #: of a text, learned from its training part
+SIZE = 1000  #: symbols of such a vocabulary, by default
+
 Label = str | int  #: of a class or a symbol, as the user wrote it
 OneOrMore = str | tuple[str, ...]  #: columns that play one part; targets alone may be several
 
@@ -101,7 +104,15 @@ class DataSection(Section):
     window: Integer | None = Field(
         None,
         ge=1,
-        description=f"Of a .txt: characters that are predicted in one sequence; null is {WINDOW}.",
+        description=f"Of a .txt: symbols that are predicted in one sequence; null is {WINDOW}.",
+    )
+    vocabulary: Literal["characters", TrainedVocabulary] = Field(
+        "characters",
+        description="Of a .txt, what its symbols are: characters; or learned from the training "
+        "part, its most frequent words, or pieces of words by byte-pair encoding (bpe).",
+    )
+    size: Integer | None = Field(
+        None, ge=2, description=f"Of words and bpe: symbols of the vocabulary; null is {SIZE}."
     )
 
     @model_validator(mode="after")
@@ -110,6 +121,12 @@ class DataSection(Section):
         if self.window is not None and self.suffix != ".txt":
             rule = f"window must be given for a .txt alone, not for {self.suffix or 'a folder'}"
             faults.append(Fault(rule, "remove it", ("window",)))
+        if self.vocabulary != "characters" and self.suffix != ".txt":
+            rule = f"vocabulary must be given for a .txt alone, not for {show(self.file)}"
+            faults.append(Fault(rule, "remove it", ("vocabulary",)))
+        if self.size is not None and self.vocabulary == "characters":
+            rule = "size must be given for a vocabulary that is learned"
+            faults.append(Fault(rule, "write vocabulary: words or bpe, or remove it", ("size",)))
         if self.options is not None and not self.is_class:
             rule = f"options must be given for a class alone, not for {show(self.file)}"
             faults.append(Fault(rule, "remove them, or give module.Class", ("options",)))
@@ -180,6 +197,8 @@ class DataSection(Section):
             del plain["missing"]
         if not self.time_gaps:
             del plain["time_gaps"]
+        if self.vocabulary == "characters":
+            del plain["vocabulary"]
         return self.file if list(plain) == ["file"] else plain
 
     @property

@@ -5,7 +5,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from spaces.fields import Fault, Integer, Section, Text, refusal
-from spaces.kinds import METRICS, Metric, TaskKind, has_classes, is_causal
+from spaces.kinds import METRICS, Metric, TaskKind, carries_state, has_classes, is_causal
 from spaces.text import listed, show, suggestion
 
 
@@ -33,6 +33,11 @@ class TaskSection(Section):
     def classes(self) -> bool:
         """Whether a training may weigh classes."""
         return has_classes(self.of_kind)
+
+    @property
+    def carries_state(self) -> bool:
+        """Whether a state may go on from one sequence to the next."""
+        return carries_state(self.of_kind)
 
     @property
     def label(self) -> str:

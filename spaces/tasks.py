@@ -12,13 +12,14 @@ from spaces.forecast import Forecast, ForecastSection
 from spaces.inputs import Inputs, Told
 from spaces.kinds import (
     FORMULAS,
+    IN_CHARACTERS,
     Metric,
     TaskKind,
     evaluated,
     is_causal,
     is_stepwise,
 )
-from spaces.own_data import Columns, Label, Missing
+from spaces.own_data import Columns, Label, Missing, TrainedVocabulary
 from spaces.own_task import OwnData
 from spaces.series import SERIES
 from spaces.task_section import TaskSection
@@ -44,6 +45,8 @@ class TaskInfo:
     #: What a model reads and says of the steps ahead; None for other kinds, and for points from
     #: values as they are, without columns whose future is known.
     forecast: Forecast | None = None
+    #: Of own text: how raw text becomes the symbols `labels`; None where each is a character.
+    vocabulary: TrainedVocabulary | None = None
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Self:
@@ -67,7 +70,8 @@ class TaskInfo:
     @property
     def metrics(self) -> tuple[Metric, ...]:
         """All metrics that an evaluation of the task returns."""
-        return evaluated(self.kind, self.metric, self.ahead.likelihood)
+        likelihood = self.ahead.likelihood
+        return evaluated(self.kind, self.metric, likelihood, characters=self.in_characters)
 
     @property
     def ahead(self) -> Forecast:
@@ -84,6 +88,11 @@ class TaskInfo:
         """Which outputs are a forecast's own values: the points, the means or the medians."""
         steps = self.steps_ahead
         return slice(self.ahead.central * steps, (self.ahead.central + 1) * steps)
+
+    @property
+    def in_characters(self) -> bool:
+        """Whether its figures are told a character too."""
+        return self.vocabulary is not None or self.metric.name == IN_CHARACTERS
 
     @property
     def by_part(self) -> bool:

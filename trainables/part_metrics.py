@@ -23,6 +23,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spaces.kinds import compute_metrics
+from spaces.tasks import TaskInfo
+
 Array = NDArray[Any]
 
 
@@ -97,3 +100,11 @@ FORMULAS_OF_PARTS: dict[str, Callable[[Array, Array, float], float]] = {
     "mase": _mae,
     "rmse": _rmse,
 }
+
+
+def summed_metrics(
+    info: TaskInfo, loss: float, correct: float, count: float, unit: float = 1.0
+) -> dict[str, float]:
+    """Return the metrics of a task that follow from sums over targets; see compute_metrics."""
+    likelihood, characters = info.ahead.likelihood, info.in_characters
+    return compute_metrics(info.kind, loss, correct, count, unit, likelihood, characters=characters)

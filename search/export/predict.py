@@ -13,14 +13,16 @@ from search.export.prediction import Prediction, check_output
 from search.journal.records import check_task
 from spaces.config import TrialConfig, completed
 from spaces.errors import InputError
-from spaces.kinds import compute_metrics, of_several
+from spaces.kinds import of_several
 from spaces.tasks import TaskInfo
 from spaces.text import first_line, show
 from trainables.data.formats.labels import encode_as
 from trainables.data.formats.own import read_new
 from trainables.data.formats.ragged import Ragged
+from trainables.data.memory import refuse_unless_it_fits
 from trainables.data.sequences import Sequences
-from trainables.part_metrics import part_metric
+from trainables.data.stretches import whole
+from trainables.part_metrics import part_metric, summed_metrics
 
 #: Float32 numbers that a batch may need for inputs, outputs or attention (a single sequence may
 #: need more).
@@ -51,6 +53,13 @@ def apply(folder: Path, data: Path) -> Prediction:
     """
     session, info, config, unit = _open(folder)
     sequences, ragged = read_new(data, info)
+    if sequences.characters is not None:
+        unit = float((sequences.lengths - 1).sum() / max(1, sequences.characters.sum()))
+    if config.carry_state != "never" and sequences.offsets is not None:
+        # Its outputs, in double precision, and what is made of them.
+        needed = 50 * int(sequences.lengths.sum()) * info.outputs
+        refuse_unless_it_fits(needed, data.name, "give less text at a time")
+        sequences = whole(sequences)  # as it was scored in training: from its beginning to its end
     y, split = _targets(ragged, info), ragged.split
     scores = _Scores(info, len(sequences), unit)
     results: Array = np.zeros((len(sequences), info.outputs), np.float32)
@@ -314,7 +323,7 @@ class _Scores:
             return {}
         loss, hits = self._loss[chosen].sum(), self._hits[chosen].sum()
         sums = float(loss), float(hits), float(count)
-        found = compute_metrics(self._info.kind, *sums, self._own_unit)
+        found = summed_metrics(self._info, *sums, self._own_unit)
         if self._info.by_part and self._predicted is not None:
             name, (outputs, y) = self._info.metric.name, self._predicted
             if self._info.stepwise:

@@ -60,6 +60,17 @@ def sampler_faults(
         yield Fault(rule, "use tpe, nsgaii or nsgaiii, or write [value]", ("objectives",))
 
 
+def scoring_faults(arms: Sequence[Arm]) -> Iterator[Fault]:
+    """Yield the first arm that is not scored as those before it: with a carried state, or without.
+
+    The fault's path is its number.
+    """
+    odd = [number for number, arm in enumerate(arms) if arm.carries != arms[0].carries]
+    if odd:
+        rule = "all arms must be scored alike: with carry_state never, or all without it"
+        yield Fault(rule, "write carry_state in training, for all arms", (odd[0],))
+
+
 def _numeric_fault(name: str, arm: Arm) -> Fault | None:
     """Return why a sampler of numbers cannot search an arm."""
     domains = arm.domains()

@@ -15,16 +15,16 @@ from pydantic import (
     model_validator,
 )
 
+from search.job import unread
 from search.job.confirm_section import ConfirmSection
 from search.job.control_trials import CONTROLS, TRIALS_EACH, usual_share
-from search.job.feasibility import sampler_faults
+from search.job.feasibility import sampler_faults, scoring_faults
 from search.job.objectives import Objective
 from search.job.pruner_sections import PrunerSection, fitting_pruner
 from search.job.resources_section import ResourcesSection
 from search.job.samplers import SAMPLERS, sampler_name
 from search.job.server_sections import StorageSection, TrackingSection
 from search.job.start_section import StartSection, start_faults
-from search.job.unread import precision_warnings, prior_warnings, schedule_warnings
 from spaces.arm_section import ArmSection, ArmWritten
 from spaces.arms import Arm
 from spaces.domains import Domain, Fixed, Value, ValueKey, plain
@@ -34,6 +34,7 @@ from spaces.hyperparameters import (
     FIXED_BY_TRAINING,
     HYPERPARAMETERS,
     NUMERIC_DEFAULTS,
+    CarryState,
 )
 from spaces.space import Space, plain_space
 from spaces.tasks import TaskSpec
@@ -63,6 +64,7 @@ class TrainingSection(_TrainingKeys):
     if TYPE_CHECKING:
         max_epochs: int
         class_weights: str | None
+        carry_state: CarryState
 
     seed: Integer | None = Field(
         None, ge=0, description="Training seed of every trial; null derives one for each."
@@ -235,6 +237,9 @@ class JobFile(Section):
         if task is not None and training.class_weights is not None and not task.classes:
             rule = f"class_weights must be null for {task.of_kind}, which has no classes to weigh"
             raise refusal([Fault(rule, "remove the key", ("class_weights",))])
+        if task is not None and training.carry_state != "never" and not task.carries_state:
+            rule = f"carry_state must be never for {task.of_kind}, whose sequences are no text"
+            raise refusal([Fault(rule, "remove the key", ("carry_state",))])
         twice = [
             key
             for key in FIXED_BY_TRAINING
@@ -268,8 +273,11 @@ class JobFile(Section):
             space, task = info.data["space"], info.data["task"]
             resolved = resolve_arms(arms, space, info.data["training"], DEFAULTS)
             for number, whole in enumerate(resolved):
-                found = whole.faults(causal=task.causal, classes=task.classes)
+                found = whole.faults(
+                    causal=task.causal, classes=task.classes, carries=task.carries_state
+                )
                 faults += place_faults(arms[number], number, space, found)
+            faults += scoring_faults(resolved)
         if faults:
             raise refusal(faults)
         return arms
@@ -340,10 +348,10 @@ class JobFile(Section):
         if self.search.control_fraction == 1 and self.search.pruner.kind != "none":
             found.append("search.pruner stops nothing: with control_fraction 1 all are controls")
         arms = self.resolve()
-        found += prior_warnings(self.search.prior, self.search.warm_start, arms)
+        found += unread.prior_warnings(self.search.prior, self.search.warm_start, arms)
         found += self.confirm.unread()
-        found += precision_warnings(arms, self.resources)
-        return (*found, *schedule_warnings(arms))
+        found += unread.precision_warnings(arms, self.resources)
+        return (*found, *unread.schedule_warnings(arms), *unread.truncation_warnings(arms))
 
     def dump(self) -> dict[str, Any]:
         """Return plain JSON types with every default spelt out; a valid job file itself."""

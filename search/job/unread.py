@@ -53,6 +53,13 @@ def schedule_warnings(arms: Sequence[Arm]) -> Iterator[str]:
         yield f"no training reaches its learning_rate: warm_up is not below max_epochs {epochs}"
 
 
+def truncation_warnings(arms: Sequence[Arm]) -> Iterator[str]:
+    """Yield where no training is truncated."""
+    given = any(arm.space["truncation"] != Fixed(None) for arm in arms)
+    if given and not any("always" in arm.space["carry_state"] for arm in arms):
+        yield "truncation changes nothing: no carry_state is always"
+
+
 def _least(domain: Domain) -> float:
     """Return the least number of a domain; infinity where there is none."""
     match domain:

@@ -20,7 +20,7 @@ from pydantic import (
 from search.journal.base import JournalError
 from spaces.forecast import MEDIAN, Forecast
 from spaces.kinds import METRICS, Likelihood
-from spaces.own_data import Missing
+from spaces.own_data import Missing, TrainedVocabulary
 from spaces.tasks import TaskInfo
 from spaces.text import show
 from trainables.checkpoints.base import is_checkpoint_name
@@ -109,6 +109,7 @@ class _Task(_Record):
     missing: Missing = "refuse"
     gaps: bool = False
     forecast: _Forecast | None = None
+    vocabulary: TrainedVocabulary | None = None
 
     @model_validator(mode="after")
     def _check_labels(self) -> Self:

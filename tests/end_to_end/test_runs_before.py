@@ -30,6 +30,8 @@ LATER_SETTINGS = {
     "decay_factor": 0.3,
     "patience": None,
     "class_weights": None,
+    "carry_state": "never",
+    "truncation": None,
 }
 #: Fields of a record that another run, or another processor, changes.
 OF_ONE_RUN = ("train_seconds", "checkpoint", "value", "curve", "test")

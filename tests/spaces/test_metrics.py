@@ -28,6 +28,7 @@ COMPUTED = {
     "nll": 0.5,
     "bits-per-token": 0.5 / math.log(2),
     "pinball": 0.5,
+    "bits-per-character": 0.5 / math.log(2) / 4,
 }
 
 
@@ -40,10 +41,12 @@ def test_every_metric_has_a_formula_and_every_formula_a_metric() -> None:
 
 @pytest.mark.parametrize("kind", METRICS)
 def test_metrics_follow_from_sums_over_targets(kind: TaskKind) -> None:
-    found = compute_metrics(kind, loss=5.0, correct=6, count=10)
-    summed = [metric for metric in evaluated(kind, METRICS[kind][0]) if metric.name in FORMULAS]
-    assert list(found) == [metric.name for metric in summed]
-    assert found == {name: COMPUTED[name] for name in found}
+    unit = 0.25 if kind == "next-token" else 1.0  # a token of four characters
+    for characters in (False, True):
+        found = compute_metrics(kind, 5.0, 6, 10, unit, characters=characters)
+        told = evaluated(kind, METRICS[kind][0], characters=characters)
+        assert list(found) == [metric.name for metric in told if metric.name in FORMULAS]
+        assert found == {name: COMPUTED[name] for name in found}
 
 
 @pytest.mark.parametrize("likelihood", ["gaussian", "quantile"])

@@ -39,7 +39,7 @@ _VALUES: dict[str, st.SearchStrategy[Any]] = {
     "max_epochs": st.integers(2, 100),
 }
 _WITHOUT_RANGES = ("hidden_size", "heads")  # not every value in a range would do
-_OF_CLASSES = ("class_weights",)  #: refused by tasks without classes
+_OF_SOME = ("class_weights", "carry_state")  #: refused by tasks without classes, or by cells
 
 
 def values(row: Hyperparameter) -> st.SearchStrategy[Any]:
@@ -77,9 +77,7 @@ def spaces(*, causal: bool = False) -> st.SearchStrategy[dict[str, Any]]:
     rows = [
         row
         for row in HYPERPARAMETERS.values()
-        if row.searchable
-        and (row.need is None or row.need.warn_only)
-        and row.name not in _OF_CLASSES
+        if row.searchable and (row.need is None or row.need.warn_only) and row.name not in _OF_SOME
     ]
     one_way = {"bidirectional"} if causal else set()
     return st.fixed_dictionaries(
@@ -184,7 +182,7 @@ _SECTIONS: dict[str, st.SearchStrategy[Any]] = {
             **{
                 row.name: values(row)
                 for row in HYPERPARAMETERS.values()
-                if row.training and row.name not in _OF_CLASSES
+                if row.training and row.name not in _OF_SOME
             },
             "seed": st.none() | st.integers(0, 2**70),
         },

@@ -32,6 +32,7 @@ INFO = TaskInfo(
 #: Settings that the first jobs had not. What is simulated stays the same when some are added.
 LATER = {"forget_bias", "precision", "recurrent_init", "weight_drop", "zoneout"}
 LATER |= {"schedule", "warm_up", "decay_after", "decay_factor", "patience", "class_weights"}
+LATER |= {"carry_state", "truncation"}
 
 
 def job(folder: Path, **changes: dict[str, Any]) -> JobSpec:

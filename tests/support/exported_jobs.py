@@ -58,6 +58,13 @@ AHEAD = {
     "data: {file: own.csv, target: sold, future: [price]}}"
 }
 
+#: And texts, by character and in learned vocabularies.
+TEXTS = {
+    "text": "{kind: next-token, data: {file: own.txt, window: 8}}",
+    "words": "{kind: next-token, data: {file: own.txt, window: 8, vocabulary: words, size: 12}}",
+    "bpe": "{kind: next-token, data: {file: own.txt, window: 8, vocabulary: bpe, size: 24}}",
+}
+
 JOB = """
 name: small
 task: {task}
@@ -190,11 +197,13 @@ class SmallJob:
 def small_job(folder: Path, task: str = "classification", arms: str = "lstm, gru") -> SmallJob:
     """Return a job without trials in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    known = {**TASKS, **TABLE, **FURTHER, **GAPS, **AHEAD}
+    known = {**TASKS, **TABLE, **FURTHER, **GAPS, **AHEAD, **TEXTS}
     if task in TABLE:
         write_table(folder / "own.csv")
     elif task in AHEAD:
         write_sales(folder / "own.csv")
+    elif task in TEXTS:
+        (folder / "own.txt").write_text("the cat sat on the mat. The mat, the cat! " * 30, "utf-8")
     elif "own.npz" in known[task]:
         write_own(folder / "own.npz", task)
     job = JobSpec.loads(JOB.format(task=known[task], arms=arms), base=folder)

@@ -27,10 +27,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.forecast import ForecastSection
-from spaces.kinds import TaskKind, compute_metrics
+from spaces.kinds import TaskKind
 from trainables.data.naive_spread import naive_losses
 from trainables.data.sequences import Data, Sequences
-from trainables.part_metrics import part_metric
+from trainables.part_metrics import part_metric, summed_metrics
 
 #: Sums over the targets of a part: of their losses, of correct predictions, of targets; and the
 #: same output [O] for every target, or [n, O], where a metric may need all predictions at once.
@@ -58,8 +58,7 @@ def baselines(data: Data) -> list[Baseline]:
     def metrics(score: Score, part: Sequences) -> dict[str, float]:
         loss, correct, count, *same = score(part)
         sums = float(loss), float(correct), float(count)
-        likelihood = data.info.ahead.likelihood
-        found = compute_metrics(data.info.kind, *sums, data.unit, likelihood)
+        found = summed_metrics(data.info, *sums, data.unit(part))
         name = data.info.metric.name
         for output in same if data.info.by_part else ():
             targets, each = _targets(part), np.atleast_1d(output)
@@ -67,7 +66,7 @@ def baselines(data: Data) -> list[Baseline]:
             if part.naive_error is not None:
                 unit = part.naive_error[:, None].astype(np.float64)
                 outputs, targets = outputs / unit, targets / unit
-            found[name] = part_metric(name, outputs, targets, data.unit)
+            found[name] = part_metric(name, outputs, targets, data.unit(part))
         return found
 
     drawn = data.dealing.by == "draws"

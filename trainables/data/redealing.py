@@ -5,7 +5,8 @@
 
 Parts keep their sizes. Classes stay in proportion, and groups whole. A text or a series is cut into
 contiguous stretches. A task that generates its data draws all of it anew under either design. Where
-a task standardises or fills with means, these are fitted again on the new training part.
+a task standardises or fills with means, these are fitted again on the new training part, and so is
+a vocabulary that was learned from it.
 """
 
 import hashlib
@@ -93,12 +94,13 @@ def redeal(data: Data, split: Split) -> Data:
         assert data.dealing.spec is not None
         drawn = data.dealing.spec.model_copy(update={"seed": split.seed})
         return tasks.load(drawn, Path())
+    told = f"{data.info.fingerprint} {split.design} {split.seed}"
+    info = replace(data.info, fingerprint=hashlib.sha256(told.encode()).hexdigest())
+    if data.dealing.text is not None:
+        return data.dealing.text.redealt(replace(data, info=info), split.design, split.seed)
     data = pooled(data)
     dealt = deal(data, split)
     train, validation, test = (_chosen(data, positions) for positions in dealt)
-    told = f"{data.info.fingerprint} {split.design} {split.seed}"
-    fingerprint = hashlib.sha256(told.encode()).hexdigest()
-    info = replace(data.info, fingerprint=fingerprint)
     dealt_anew = Data(info, train, validation, test, dealing=data.dealing)
     return standardised(dealt_anew) if data.dealing.standardised else filled(dealt_anew)
 
@@ -108,7 +110,9 @@ def pooled(data: Data) -> Data:
 
     However often it is dealt anew, its values are in memory once.
     """
-    if data.dealing.by == "draws" or data.train.x is data.validation.x is data.test.x:
+    if data.dealing.by == "draws" or data.dealing.text is not None:
+        return data
+    if data.train.x is data.validation.x is data.test.x:
         return data
     x = np.concatenate([part.x for part in data.parts])
     begins = np.cumsum([0, *(len(part.x) for part in data.parts)])[:-1]
@@ -152,10 +156,12 @@ def _chosen(data: Data, positions: NDArray[np.int64]) -> Sequences:
     y = data.train.y
     if y is not None and not data.train.stepwise:
         y = np.concatenate([part.y for part in data.parts if part.y is not None])[positions]
+    offsets = [part.offsets for part in data.parts if part.offsets is not None]
     return Sequences(
         data.train.x,
         np.concatenate([part.lengths for part in data.parts])[positions],
         y,
         np.concatenate([part.starts for part in data.parts])[positions],
         stepwise=data.train.stepwise,
+        offsets=np.concatenate(offsets)[positions] if offsets else None,
     )

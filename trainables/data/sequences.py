@@ -4,7 +4,7 @@ import hashlib
 import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from spaces.tasks import TaskInfo, TaskSpec
 
 #: Mean and deviation of each feature, [features] float32 each.
 Moments = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+#: What else each sequence may have.
+_EACH = ("naive_error", "offsets", "characters")
 
 #: Mean and deviation of targets: numbers of float32, or [targets] each where there are several.
 TargetScaling = tuple[float, float] | Moments
@@ -33,6 +36,10 @@ class Sequences:
     fill: [features] what is read for a missing value (NaN), before it is scaled; None: none is.
     naive_error: [n] float32 in the units of y, above 0: what `mase` divides the error of each
        sequence's forecast by; None where no metric asks for it.
+    offsets: [n] int64 where each sequence begins in the one text that all are windows of; None
+        where sequences are not windows of a text.
+    characters: [n] int64 the characters that each sequence's targets stand for; None where each
+        target counts as one.
     """
 
     x: NDArray[np.generic]
@@ -44,6 +51,8 @@ class Sequences:
     stepwise: bool = False
     fill: NDArray[np.float32] | None = None
     naive_error: NDArray[np.float32] | None = None
+    offsets: NDArray[np.int64] | None = None
+    characters: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -70,9 +79,12 @@ class Sequences:
     def chosen(self, chosen: NDArray[np.int64]) -> "Sequences":
         """Return some of the sequences, in that order; x is not copied."""
         y = self.y if self.y is None or self.stepwise else self.y[chosen]
-        error = None if self.naive_error is None else self.naive_error[chosen]
         at, lengths = self.starts[chosen], self.lengths[chosen]
-        return replace(self, lengths=lengths, y=y, at=at, naive_error=error)
+        picked: dict[str, Any] = {}
+        for name in _EACH:
+            each = getattr(self, name)
+            picked[name] = None if each is None else each[chosen]
+        return replace(self, lengths=lengths, y=y, at=at, **picked)
 
     def all_steps(self) -> NDArray[np.generic]:
         """Return the steps of all sequences, laid end to end, filled and scaled."""
@@ -106,6 +118,13 @@ class Sequences:
         return positions
 
 
+class Redealt(Protocol):
+    """What deals a task's data anew by itself: texts whose vocabulary is learned."""
+
+    def redealt(self, data: "Data", design: Literal["splits", "nested"], seed: int) -> "Data":
+        """Return a task's data dealt anew, as the seed says."""
+
+
 @dataclass(frozen=True)
 class Dealing:
     """What is known of a task's data that is to be dealt again; see trainables.data.redealing.
@@ -121,6 +140,8 @@ class Dealing:
     group: NDArray[np.int64] | None = None  #: sequences of equal numbers stay in one part
     order: NDArray[np.int64] | None = None  #: stretches: places in the series; None: as they lie
     spec: TaskSpec | None = None  #: draws: the task whose generator draws again; time: the task
+    #: Of texts whose vocabulary is learned: what each training part's own is learned from.
+    text: "Redealt | None" = None
 
 
 @dataclass(frozen=True)
@@ -144,12 +165,14 @@ class Data:
         x, number = self.train.x, sum(map(len, self.parts))
         return number * self.info.longest * x.itemsize * math.prod(x.shape[1:])
 
-    @property
-    def unit(self) -> float:
-        """What a difference of 1 between targets as they are read is in the units of y.
+    def unit(self, part: Sequences) -> float:
+        """Return what a difference of 1 between targets as they are read is in the units of y.
 
-        Several targets have several units: their figures stay those of standardised targets.
+        Several targets have several units: their figures stay those of standardised targets. Of a
+        text it is the number of targets a character of the part.
         """
+        if part.characters is not None:
+            return float((part.lengths - 1).sum() / part.characters.sum())
         unit = 1.0 if self.train.y_scaling is None else self.train.y_scaling[1]
         return unit if isinstance(unit, float) else 1.0
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from spaces.errors import InputError
 from spaces.forecast import Forecast
 from spaces.kinds import TaskKind
-from spaces.own_data import Columns, Label, Missing
+from spaces.own_data import Columns, Label, Missing, TrainedVocabulary
 from trainables.data.sequences import Dealing, Sequences
 
 
@@ -30,6 +30,7 @@ class Parts:
     missing: Missing = field(default="refuse", kw_only=True)  #: as in TaskInfo
     forecast: Forecast | None = field(default=None, kw_only=True)  #: as in TaskInfo
     gaps: bool = field(default=False, kw_only=True)  #: as in TaskInfo
+    vocabulary: TrainedVocabulary | None = field(default=None, kw_only=True)  #: as in TaskInfo
 
 
 def select(
@@ -39,10 +40,11 @@ def select(
     chosen: NDArray[np.int64],
     *,
     stepwise: bool = False,
+    offsets: NDArray[np.int64] | None = None,
 ) -> Sequences:
     """Return the chosen sequences, in the order of `chosen`, as contiguous arrays of their own.
 
-    stepwise: whether y has a target for each step.
+    stepwise: whether y has a target for each step. offsets: as in Sequences.
     """
     starts = np.cumsum(lengths) - lengths
     pieces = [x[starts[i] : starts[i] + lengths[i]] for i in chosen]
@@ -51,7 +53,8 @@ def select(
         of_steps = [y[starts[i] : starts[i] + lengths[i]] for i in chosen]
         own = np.concatenate(of_steps) if of_steps else y[:0].copy()
         return Sequences(steps, lengths[chosen], own, stepwise=True)
-    return Sequences(steps, lengths[chosen], None if y is None else y[chosen])
+    offsets = None if offsets is None else offsets[chosen]
+    return Sequences(steps, lengths[chosen], None if y is None else y[chosen], offsets=offsets)
 
 
 def stratified(
@@ -173,8 +176,10 @@ def consecutive(steps: int, shares: Sequence[float]) -> list[slice]:
     return [slice(start, end) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
 
 
-def windows(series: NDArray[np.int64], window: int, stride: int) -> Sequences:
+def windows(series: NDArray[np.int64], window: int, stride: int, first: int = 0) -> Sequences:
     """Return windows of a series of symbols for next-token training and scoring.
+
+    first: where the series begins in the text that it is a part of.
 
     A window holds window + 1 symbols, so that it has `window` targets. With a stride of `window`
     each symbol but the first is the target of exactly one window, and the last window may be
@@ -188,4 +193,6 @@ def windows(series: NDArray[np.int64], window: int, stride: int) -> Sequences:
         spans.append((last, len(series)))
     lengths = np.array([end - start for start, end in spans], dtype=np.int64)
     pieces = [series[start:end] for start, end in spans]
-    return Sequences(np.concatenate(pieces) if pieces else series[:0].copy(), lengths)
+    offsets = first + np.array([start for start, _ in spans], dtype=np.int64)
+    x = np.concatenate(pieces) if pieces else series[:0].copy()
+    return Sequences(x, lengths, offsets=offsets)

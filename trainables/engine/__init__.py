@@ -58,6 +58,8 @@ Memory
 Invariants
     - The same variant, float type, processor and inputs give the same bits, alone or in a cohort,
       whatever the memory held before.
+    - A scan may begin with states carried from another one (truncated back-propagation): they get
+      no gradient, and those after the last steps are read from y and the tape.
     - Rows beyond a sequence's end do not exist: padding changes no value and gets no gradient.
     - NaN stays NaN. The engine raises for no value; the trainer checks loss and gradient.
     - graph.py, trace.py, adjoint.py, rows.py and workspace.py know neither LLVM nor the processor.
@@ -81,8 +83,8 @@ differences), tests/trainables/engine (cache, rows, workspaces; gpu: interpreted
 tests/benchmarks/cells.py, gpu.py (speed), gpu_compile.py (registers, spills).
 """
 
-from trainables.engine.cpu.autograd import available, scan
+from trainables.engine.cpu.autograd import available, carried_scan, scan
 from trainables.engine.cpu.dropout import drop
 from trainables.engine.cpu.program import Program, program
 
-__all__ = ["Program", "available", "drop", "program", "scan"]
+__all__ = ["Program", "available", "carried_scan", "drop", "program", "scan"]

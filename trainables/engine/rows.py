@@ -113,6 +113,12 @@ class Rows:
             return np.arange(self.batch)[None]
         return self._order_KB.argsort(axis=1)
 
+    def by_rank(self, values_FBH: Tensor) -> Tensor:
+        """Return values of the one model's sequences in the order of rows, the longest first."""
+        if self._order_KB is None:
+            return values_FBH.contiguous()
+        return values_FBH.index_select(1, torch.from_numpy(self._order_KB[0]))
+
     @cached_property
     def whole(self) -> bool:
         """Whether the one model's padded batch has no padding."""

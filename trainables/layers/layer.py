@@ -140,25 +140,35 @@ class Layer(nn.Module):
 
     def forward(self, x_TBI: Tensor, lengths_B: Tensor, noise: Noise = NONE) -> Tensor:
         """Return the outputs y_TBH. Values beyond a sequence's length mean nothing."""
+        return self.carried(x_TBI, lengths_B, None, noise)[0]
+
+    def carried(
+        self, x_TBI: Tensor, lengths_B: Tensor, state: State | None, noise: Noise = NONE
+    ) -> tuple[Tensor, State]:
+        """Return the outputs, begun with a state, and the state after each sequence's last step.
+
+        state: as initial_state has it; it gets no gradient. None begins anew and returns none.
+        """
         parameters = self._tensors()
         if "R" in parameters:
             parameters["R"] = noise.weights(parameters["R"])
         variant, keep_TBF = self._zoned(x_TBI, noise)
-        return scan.scan(
+        return scan.carried_scan(
             variant,
             parameters,
             x_TBI,
             lengths_B,
             self.hidden,
+            state,
             self.running_statistics(),
             self.training,
             keep_TBF,
         )
 
-    def path(self, x_TBI: Tensor) -> str:
-        """Return which path `forward` takes for such inputs."""
+    def path(self, x_TBI: Tensor, *, carried: bool = False) -> str:
+        """Return which path `forward` takes for such inputs, or `carried` with a state."""
         variant = zoned(self.variant) if self.zoneout else self.variant
-        return scan.path(variant, x_TBI, self.hidden)
+        return scan.path(variant, x_TBI, self.hidden, carried=carried)
 
     def _zoned(self, x_TBI: Tensor, noise: Noise) -> tuple[Variant, Tensor | None]:
         """Return the variant that runs, and the factors of zoneout if there is any."""

@@ -3,6 +3,8 @@
 Shapes are suffixes: T steps, B sequences, I inputs, H units, D directions times units, O outputs.
 """
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ from spaces.config import TrialConfig
 from spaces.inputs import NOTHING, Told
 from spaces.tasks import TaskInfo
 from trainables import cells
+from trainables.cells.equations import State
 from trainables.cells.noise import NONE, Noise
 from trainables.layers.forecast_head import as_forecast, as_relative
 from trainables.layers.layer import Layer, Start
@@ -144,14 +147,14 @@ class Model(nn.Module):
         """The number of trainable parameters."""
         return sum(parameter.numel() for parameter in self.parameters())
 
-    def path(self) -> str:
+    def path(self, *, carried: bool = False) -> str:
         """Return which path its scans take when it runs alone; see scan.path."""
         if self.encoder is not None:
             return "operators"
         layer = self.layers[0]
         assert isinstance(layer, Recurrent)
         x_TBI = self.readout.weight.new_empty(1, 1, layer.forwards.inputs)
-        return layer.forwards.path(x_TBI)
+        return layer.forwards.path(x_TBI, carried=carried)
 
     def encode(self, x: Tensor) -> Tensor:
         """Return the input as numbers: symbols become one-hot vectors."""
@@ -167,9 +170,13 @@ class Model(nn.Module):
         if self.encoder is not None:
             encoded: Tensor = self.encoder(x, lengths_B, noise.outputs)
             return encoded
+        return self._layered(x, lambda at, x_TBI: self.layers[at](x_TBI, lengths_B, noise), noise)
+
+    def _layered(self, x: Tensor, run: Callable[[int, Tensor], Tensor], noise: Noise) -> Tensor:
+        """Return what all layers make of encoded x; run(number, x_TBI) is one of them."""
         x, told = self.apart(self.entered(x))
-        for layer, residual in zip(self.layers, self.residual, strict=True):
-            y_TBD = noise.outputs(layer(together(x, told), lengths_B, noise))
+        for at, residual in enumerate(self.residual):
+            y_TBD = noise.outputs(run(at, together(x, told)))
             x = x + y_TBD if residual else y_TBD
         return x
 
@@ -199,6 +206,36 @@ class Model(nn.Module):
         """Let missing values decay to these means [features] of the training part, as scaled."""
         if self.decay is not None:
             self.decay.mean.copy_(torch.from_numpy(means))
+
+    def initial_states(self, batch: int) -> list[State]:
+        """Return each layer's state of so many sequences before their first step."""
+        found = []
+        for layer in self.layers:
+            assert isinstance(layer, Recurrent)
+            like = self.readout.weight.detach().new_empty(1, batch, layer.forwards.inputs)
+            found.append(layer.forwards.initial_state(like))
+        return found
+
+    def carried(
+        self, x: Tensor, lengths_B: Tensor, states: Sequence[State], noise: Noise = NONE
+    ) -> tuple[Tensor, list[State]]:
+        """Return outputs [T, B, O] of sequences that go on, and the states after their last steps.
+
+        states: of each layer before the first step, as initial_states or an earlier call has them;
+        they get no gradient. For models that read in one direction and give an output at each step.
+        """
+        assert self.encoder is None and not self.bidirectional and self.info.stepwise
+        after: list[State] = []
+
+        def run(at: int, x_TBI: Tensor) -> Tensor:
+            layer = self.layers[at]
+            assert isinstance(layer, Recurrent)
+            y_TBH, state = layer.forwards.carried(x_TBI, lengths_B, states[at], noise)
+            after.append(state)
+            return y_TBH
+
+        outputs: Tensor = self.readout(self._layered(self.encode(x), run, noise))
+        return outputs, after
 
     def forward(self, x: Tensor, lengths_B: Tensor, noise: Noise = NONE) -> Tensor:
         """Return outputs [B, O] (classification, regression) or [T, B, O] (one a step).

@@ -27,14 +27,23 @@ from trainables.layers.told import input_matrix
 Parameters = Mapping[str, Tensor]
 
 
-def windowed(variant: Variant, x_TBI: Tensor) -> Tensor:
-    """Return what W multiplies: the input, with the inputs before it if the cell has a window."""
+def windowed(variant: Variant, x_TBI: Tensor, before: Tensor | None = None) -> Tensor:
+    """Return what W multiplies: the input, with the inputs before it if the cell has a window.
+
+    before: [B, (window - 1) · I] the inputs before the first one, the latest first; None is zeros.
+    """
     if variant.window == 1:
         return x_TBI
     steps = x_TBI.shape[0]
-    shifted = [
-        functional.pad(x_TBI, (0, 0, 0, 0, back, 0))[:steps] for back in range(variant.window)
-    ]
+    if before is not None:
+        earlier, inputs = variant.window - 1, x_TBI.shape[-1]
+        history = before.view(-1, earlier, inputs).flip(1).transpose(0, 1)
+        padded = torch.cat([history.to(x_TBI.dtype), x_TBI])
+        shifted = [padded[earlier - back :][:steps] for back in range(variant.window)]
+    else:
+        shifted = [
+            functional.pad(x_TBI, (0, 0, 0, 0, back, 0))[:steps] for back in range(variant.window)
+        ]
     return torch.cat(shifted, dim=-1)
 
 
@@ -184,7 +193,24 @@ def reference(
 
     keep_TBF: the factors of zoneout, for variants with it; T and B are 1 if all steps share them.
     """
-    state = {k: v for k, v in initial_state(variant, x_TBI, hidden).items() if k in variant.state}
+    state = initial_state(variant, x_TBI, hidden)
+    return carried_reference(variant, parameters, x_TBI, a_TBK, lengths_B, state, keep_TBF)[0]
+
+
+def carried_reference(
+    variant: Variant,
+    parameters: Parameters,
+    x_TBI: Tensor,
+    a_TBK: Tensor,
+    lengths_B: Tensor,
+    state: State,
+    keep_TBF: Tensor | None = None,
+) -> tuple[Tensor, State]:
+    """Return what reference() does, begun with a state, and that after each sequence's last step.
+
+    No gradient goes back into the state that it begins with.
+    """
+    state = {name: state[name].detach() for name in variant.state}
     steps_T = torch.arange(x_TBI.shape[0], device=x_TBI.device)
     active_TB1 = (steps_T[:, None] < lengths_B).unsqueeze(-1)
     outputs = []
@@ -193,7 +219,7 @@ def reference(
         after = _step(variant, parameters, x_BI, a_BK, state, keep_BF)
         state = {k: torch.where(active_B1, after[k], state[k]) for k in variant.state}
         outputs.append(state[variant.output])
-    return torch.stack(outputs)
+    return torch.stack(outputs), {name: value.detach() for name, value in state.items()}
 
 
 def _layer(cell: str) -> Callable[[Parameters, Tensor], Tensor]:
@@ -222,13 +248,18 @@ KERNELS: dict[str, Callable[[Parameters, Tensor], Tensor]] = {
 
 
 def path(
-    variant: Variant, x_TBI: Tensor, hidden: int
+    variant: Variant, x_TBI: Tensor, hidden: int, *, carried: bool = False
 ) -> Literal["engine", "kernel", "generated", "reference"]:
-    """Return which path runs a cell of that many units."""
+    """Return which path runs a cell of that many units.
+
+    carried: whether it begins with states of other scans, which cards and torch's kernels do not.
+    """
     double = x_TBI.dtype == torch.float64
     on_cpu = x_TBI.device.type == "cpu" and (double or x_TBI.dtype == torch.float32)
     if on_cpu and engine.available():
         return "engine"
+    if carried:
+        return "reference"
     has_kernel = variant.name in KERNELS
     if x_TBI.is_cuda and paths.has_triton():
         card = paths.card_of(x_TBI.device)
@@ -255,17 +286,45 @@ def scan(
     statistics: running mean and variance [K] of Wx, for cells with batch norm. Training moves them
     and normalises with the batch's own.
     """
-    chosen = path(variant, x_TBI, hidden)
+    y_TBH, _ = carried_scan(
+        variant, parameters, x_TBI, lengths_B, hidden, None, statistics, training, keep_TBF
+    )
+    return y_TBH
+
+
+def carried_scan(
+    variant: Variant,
+    parameters: Parameters,
+    x_TBI: Tensor,
+    lengths_B: Tensor,
+    hidden: int,
+    state: State | None,
+    statistics: tuple[Tensor, Tensor] | None = None,
+    training: bool = False,
+    keep_TBF: Tensor | None = None,
+) -> tuple[Tensor, State]:
+    """Return what scan() does, and the state after each sequence's last step, where one was given.
+
+    state: what the scan begins with, as initial_state() has it; it gets no gradient.
+    """
+    chosen = path(variant, x_TBI, hidden, carried=state is not None)
     if chosen == "kernel":
-        return KERNELS[variant.name](parameters, x_TBI)
-    window_TBI = windowed(variant, x_TBI)
+        return KERNELS[variant.name](parameters, x_TBI), {}
+    before = None if state is None else state.get("x")
+    window_TBI = windowed(variant, x_TBI, before)
+    inputs: State = {}
+    if before is not None:
+        inputs["x"] = _latest(window_TBI, lengths_B, before.shape[-1])
     if chosen == "engine":
         if statistics is not None:
             parameters = with_folded_norm(parameters, window_TBI, lengths_B, statistics, training)
         if variant.gaps != "none":
             W_KI = input_matrix(variant, parameters, window_TBI.shape[-1])
             parameters = {**parameters, "W": W_KI}
-        return engine.scan(variant, parameters, window_TBI, lengths_B, hidden, keep_TBF)
+        y_TBH, after = engine.carried_scan(
+            variant, parameters, window_TBI, lengths_B, hidden, keep_TBF, state
+        )
+        return y_TBH, {**after, **inputs}
     if chosen == "generated" and variant.norm == "none":
         W_KI = input_matrix(variant, parameters, window_TBI.shape[-1])
         a_TBK = functional.linear(window_TBI, W_KI)  # its kernel adds the bias
@@ -278,5 +337,15 @@ def scan(
         # Triton is needed on a card alone.
         from trainables.engine.gpu.autograd import generated_alone
 
-        return generated_alone(variant, parameters, x_TBI, a_TBK, lengths_B, hidden, keep_TBF)
-    return reference(variant, parameters, x_TBI, a_TBK, lengths_B, hidden, keep_TBF)
+        y_TBH = generated_alone(variant, parameters, x_TBI, a_TBK, lengths_B, hidden, keep_TBF)
+        return y_TBH, {}
+    if state is None:
+        return reference(variant, parameters, x_TBI, a_TBK, lengths_B, hidden, keep_TBF), {}
+    y_TBH, after = carried_reference(variant, parameters, x_TBI, a_TBK, lengths_B, state, keep_TBF)
+    return y_TBH, {**after, **inputs}
+
+
+def _latest(window_TBI: Tensor, lengths_B: Tensor, width: int) -> Tensor:
+    """Return the latest inputs [B, width] of each sequence, as a window begins with them."""
+    sequences_B = torch.arange(window_TBI.shape[1], device=window_TBI.device)
+    return window_TBI[lengths_B - 1, sequences_B, :width].detach()

@@ -24,6 +24,6 @@ def batch_numbers(config: TrialConfig, longest: int) -> int:
 
 def batching_pays(config: TrialConfig, longest: int) -> bool:
     """Return whether trainings of this shape take less time together, on a CPU."""
-    if (config.cell, config.gates) in UNBATCHABLE:
+    if (config.cell, config.gates) in UNBATCHABLE or config.carry_state != "never":
         return False
     return batch_numbers(config, longest) <= MAX_BATCH_NUMBERS

@@ -44,7 +44,7 @@ T = TypeVar("T")
 
 def stacks(config: TrialConfig, device: str) -> bool:
     """Return whether a configuration trains as a StackedCohort does: on a card, with Triton."""
-    if config.cell == "transformer" or not has_triton():
+    if config.cell == "transformer" or config.carry_state != "never" or not has_triton():
         return False
     if torch.device(device).type == "cuda":
         return torch.cuda.get_device_capability(device) >= OLDEST
@@ -55,6 +55,8 @@ def can_batch(config: TrialConfig, device: str = "cpu") -> bool:
     """Return whether members of that configuration train together, not one after the other."""
     if stacks(config, device):
         return True
+    if config.carry_state != "never":  # what goes on from batch to batch is trained alone
+        return False
     if (config.cell, config.gates) in batching.UNBATCHABLE or torch.device(device).type != "cpu":
         return False
     return engine.available()
@@ -178,8 +180,10 @@ class Cohort(Advancing):
 
     def _evaluate(self, active: list[int], split: str) -> list[dict[str, float]]:
         kind = self._data.info.kind
-        totals = {i: Totals(self._data.info, self.members[i].data.unit) for i in active}
-        batches = {i: Batches(getattr(self.members[i].data, split), kind) for i in active}
+        data = {i: self.members[i].data for i in active}
+        parts = {i: getattr(each, split) for i, each in data.items()}
+        totals = {i: Totals(self._data.info, data[i].unit(parts[i])) for i in active}
+        batches = {i: Batches(part, kind) for i, part in parts.items()}
         choices = [[(i, chosen_B) for chosen_B in batches[i].ordered_choices()] for i in active]
         with torch.no_grad():
             for together in zip_longest(*choices):

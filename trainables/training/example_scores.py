@@ -102,6 +102,16 @@ class ExampleScores:
             return self._each(outputs, batch)
         return forecast_losses(outputs, batch.targets.to(outputs.dtype), forecast), None
 
+    def add_targets(
+        self, whose_N: NDArray[np.int64], outputs_NO: Tensor, targets_N: Tensor
+    ) -> None:
+        """Add targets one by one, with the examples that they are counted for."""
+        loss_N = functional.cross_entropy(outputs_NO, targets_N, reduction="none")
+        correct_N = outputs_NO.argmax(-1) == targets_N
+        np.add.at(self._loss, whose_N, loss_N.float().cpu().numpy())
+        np.add.at(self._count, whose_N, 1)
+        np.add.at(self._correct, whose_N, correct_N.cpu().numpy())
+
     def _keep(
         self, chosen_B: NDArray[np.int64], outputs: Array, targets: Array, batch: Batch
     ) -> None:

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from spaces.kinds import TaskKind, compute_metrics
+from spaces.kinds import TaskKind
 from spaces.tasks import TaskInfo
 from trainables.data.batches import Batch
-from trainables.part_metrics import part_metric
+from trainables.part_metrics import part_metric, summed_metrics
 from trainables.training.forecast_loss import forecast_losses
 
 
@@ -125,8 +125,7 @@ class Totals:
 
     def metrics(self) -> dict[str, float]:
         """Return all metrics of the task over the batches so far, at least one."""
-        sums, likelihood = (self._loss, self._correct, self._count), self._info.ahead.likelihood
-        found = compute_metrics(self._info.kind, *sums, self._unit, likelihood)
+        found = summed_metrics(self._info, self._loss, self._correct, self._count, self._unit)
         if self._info.by_part:
             outputs, targets = (torch.cat(parts) for parts in zip(*self._predicted, strict=True))
             found |= decided_by_part(self._info, outputs, targets, self._unit)

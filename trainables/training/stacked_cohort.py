@@ -15,11 +15,11 @@ import torch
 from numpy.typing import NDArray
 
 from spaces.hyperparameters import Precision
-from spaces.kinds import compute_metrics
 from trainables.data.batches import Batches
 from trainables.data.sequences import Sequences
 from trainables.layers.stacked_model import StackedModel
 from trainables.layers.stacked_scan import valid_steps
+from trainables.part_metrics import summed_metrics
 from trainables.training.advancing import Advancing
 from trainables.training.measured_path import measured_path
 from trainables.training.metrics import decided_by_part, relative
@@ -78,7 +78,7 @@ class StackedCohort(Advancing):
             for i in active:
                 stack.enter_context(self.members[i].at_best())
             stack.enter_context(products(self._first.config.precision))
-            metrics = self._metrics(active, *self._begin_evaluation(active, split))
+            metrics = self._metrics(active, split, *self._begin_evaluation(active, split))
         for i, metric in zip(active, metrics, strict=True):
             found[i] = metric
         return found
@@ -93,7 +93,7 @@ class StackedCohort(Advancing):
         with products(precision):
             scores = self._begin_evaluation(left, "validation")
         yield
-        metrics = dict(zip(left, self._metrics(left, *scores), strict=True))
+        metrics = dict(zip(left, self._metrics(left, "validation", *scores), strict=True))
         share = (time.perf_counter() - began) / (len(active) + self.beside)
         for i in active:
             self.members[i].record_epoch(losses[i], metrics.get(i, {}), share)
@@ -225,14 +225,15 @@ class StackedCohort(Advancing):
         return (losses, correct, counts), predicted
 
     def _metrics(
-        self, active: list[int], totals: Totals | None, predicted: list[Predicted]
+        self, active: list[int], split: str, totals: Totals | None, predicted: list[Predicted]
     ) -> list[dict[str, float]]:
         if totals is None:
             return []
         rows = zip(*(total.tolist() for total in totals), strict=True)
-        info, units = self._first.data.info, [self.members[i].data.unit for i in active]
+        info, data = self._first.data.info, [self.members[i].data for i in active]
+        units = [each.unit(getattr(each, split)) for each in data]
         found = [
-            compute_metrics(info.kind, loss, correct, count, unit, info.ahead.likelihood)
+            summed_metrics(info, loss, correct, count, unit)
             for (loss, correct, count), unit in zip(rows, units, strict=True)
         ]
         for at, unit in enumerate(units if predicted else ()):

@@ -24,7 +24,7 @@ from trainables.data.batches import Batch, Batches
 from trainables.data.scaling import known_means
 from trainables.data.sequences import Data, Sequences
 from trainables.layers.model import Model
-from trainables.training import optimizers
+from trainables.training import carried, optimizers
 from trainables.training.class_weights import class_weights
 from trainables.training.curve import Epoch
 from trainables.training.example_scores import ExampleScores
@@ -81,6 +81,7 @@ class Training:
         self.device = torch.device(device)
         weights = class_weights(config, data)
         self.batches = Batches(data.train, data.info.kind, weights)
+        self._streams = carried.trained_streams(config, data)
         generator = derived(torch.device("cpu"), seed, _WEIGHTS)
         model = Model(config, data.info, generator, self.batches.longest)
         if data.train.fill is not None:
@@ -152,7 +153,7 @@ class Training:
         if self.best is None:
             raise ValueError("nothing to evaluate: no epoch was finished")
         sequences: Sequences = getattr(self.data, split)
-        scores = ExampleScores(self.data.info, len(sequences), self.data.unit)
+        scores = ExampleScores(self.data.info, len(sequences), self.data.unit(sequences))
         with self.at_best():
             metrics = self._evaluate(sequences, scores)
         return metrics, scores.examples()
@@ -192,7 +193,8 @@ class Training:
 
     def path_alone(self) -> str:
         """Return the path that it takes by itself: in float32, whatever its cohorts take."""
-        return measured_path(self.model.path(), device_name(self.device), "float32")
+        path = self.model.path(carried=self._streams is not None)
+        return measured_path(path, device_name(self.device), "float32")
 
     def noise(self, number: int) -> Noise:
         """Return the dropout, weight drop and zoneout of an epoch, before its first mask."""
@@ -233,21 +235,33 @@ class Training:
         """Train one epoch; return its mean loss, or None where it diverged."""
         noise = self.noise(number)
 
-        def differentiate(_: list[int], batch: Batch) -> list[Scored]:
-            scored = self._score(batch, noise)
+        def differentiated(scored: Scored) -> list[Scored]:
             (scored.loss / scored.count).backward()  # type: ignore[no-untyped-call]
             return [scored]
 
         self.model.train()
+        if self._streams is not None:
+            reader = carried.Carried(self.model, self._streams.count)
+            (loss,) = train_epoch(
+                [self], self._streams, lambda _, window: differentiated(reader.score(window, noise))
+            )
+            return loss
         batches = self.batches.shuffled(self.config.batch_size, self.seed, number)
-        (loss,) = train_epoch([self], batches, differentiate)
+        (loss,) = train_epoch(
+            [self], batches, lambda _, batch: differentiated(self._score(batch, noise))
+        )
         return loss
 
     def _evaluate(
         self, sequences: Sequences, examples: ExampleScores | None = None
     ) -> dict[str, float]:
+        if carried.scored_in_one(self.config, sequences):
+            return carried.evaluate(self.model, self.data, sequences, examples)
         kind = self.data.info.kind
-        totals, batches = Totals(self.data.info, self.data.unit), Batches(sequences, kind)
+        totals, batches = (
+            Totals(self.data.info, self.data.unit(sequences)),
+            Batches(sequences, kind),
+        )
         self.model.eval()
         with torch.inference_mode():
             for chosen_B in batches.ordered_choices():

@@ -320,6 +320,7 @@ def test_an_unmeetable_budget_is_refused_where_it_stands() -> None:
             "nodes without a GPU run in float32",
         ),
         ("training: {decay_after: 3}\n", "no schedule is step or plateau"),
+        ("training: {truncation: 3}\n", "truncation changes nothing: no carry_state is always"),
         ("training: {schedule: cosine, decay_factor: 0.5}\n", "no schedule is step or plateau"),
         ("training: {max_epochs: 9, patience: 8}\n", "patience changes nothing"),
         ("training: {max_epochs: 9, warm_up: 4, patience: 5}\n", "patience changes nothing"),

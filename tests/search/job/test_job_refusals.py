@@ -15,6 +15,7 @@ from spaces.errors import InputError, Problem
 HEAD = "name: a\ntask: {name: japanese-vowels}\narms: [lstm]\n"
 ARMS = "name: a\ntask: {name: adding}\narms:\n"
 TASK = "name: a\narms: [lstm]\ntask: "
+TEXT = "name: a\ntask: {name: characters}\n"
 JARGON = re.compile(r"(?i)pydantic|input should|union_tag|discriminator|traceback|value error|<|>")
 
 
@@ -44,6 +45,43 @@ REFUSED: list[tuple[str, str, str, str]] = [
         "job.yaml:4: training.class_weights",
         "must be balanced, a number above 0 for each class",
         "write balanced",
+    ),
+    # states that are carried
+    (
+        HEAD + "training: {carry_state: always}\n",
+        "job.yaml:4: training.carry_state",
+        "must be never for classification, whose sequences are no text",
+        "remove the key",
+    ),
+    (
+        TEXT + "arms: [lstm, transformer]\ntraining: {carry_state: evaluation}\n",
+        "job.yaml:3: arms[1]",
+        "transformer-encoder has none",
+        "remove carry_state, or the arm",
+    ),
+    (
+        TEXT + "arms: [lstm]\nspace: {carry_state: {choices: [never, always]}}\n",
+        "job.yaml:4: space.carry_state",
+        "scored alike",
+        "remove never",
+    ),
+    (
+        TEXT + "arms: [lstm, {cell: gru, space: {carry_state: always}}]\n",
+        "job.yaml:3: arms[1]",
+        "all arms must be scored alike",
+        "for all arms",
+    ),
+    (
+        TEXT + "arms: [lstm]\nspace: {bidirectional: true}\ntraining: {carry_state: always}\n",
+        "job.yaml:4: space.bidirectional",
+        "must not see the future",
+        "bidirectional: false",
+    ),
+    (
+        TEXT + "arms: [lstm]\ntraining: {carry_state: sometimes}\n",
+        "job.yaml:4: training.carry_state",
+        "never, evaluation or always",
+        "",
     ),
     # text and structure
     ("", "job.yaml", "empty", "name, task and arms"),

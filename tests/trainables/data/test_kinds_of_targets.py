@@ -88,7 +88,7 @@ def test_several_targets_are_scaled_each_by_itself_on_the_training_part(tmp_path
     scaled = np.asarray(data.train.targets)
     np.testing.assert_allclose(scaled.mean(axis=0), 0, atol=1e-6)
     np.testing.assert_allclose(scaled.std(axis=0), 1, rtol=1e-5)
-    assert data.unit == 1.0  # two targets have two units
+    assert data.unit(data.train) == 1.0  # two targets have two units
     changed = arrays("regression")
     changed["y"][np.isin(changed["y"], data.test.y)] += 1000
     again = loaded(tmp_path, "regression", y=changed["y"])

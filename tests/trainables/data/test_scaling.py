@@ -67,7 +67,10 @@ def test_the_values_themselves_and_their_fingerprint_stay(tmp_path: Path) -> Non
         np.testing.assert_array_equal(one.unscaled_steps(), other.all_steps())
         np.testing.assert_array_equal(one.y, other.targets)
     assert plain.train.scaling is plain.train.y_scaling is None
-    assert (plain.unit, data.unit) == (1.0, pytest.approx(float(np.std(plain.train.y)), rel=1e-6))
+    assert (plain.unit(plain.train), data.unit(data.train)) == (
+        1.0,
+        pytest.approx(float(np.std(plain.train.y)), rel=1e-6),
+    )
 
 
 @pytest.mark.parametrize("design", ["splits", "nested"])
@@ -75,7 +78,7 @@ def test_a_dealing_is_standardised_on_its_own_training_part(tmp_path: Path, desi
     data = own(tmp_path)
     dealt = redeal(data, Split(design, 3))
     check_standard(dealt.train)
-    assert dealt.unit != data.unit
+    assert dealt.unit(dealt.train) != data.unit(data.train)
     assert dealt.test.y_scaling == dealt.train.y_scaling != data.train.y_scaling
 
 
@@ -146,7 +149,9 @@ def test_members_on_splits_of_their_own_count_in_units_of_their_own(tmp_path: Pa
         alone = Training(config(), part, seed=0)
         alone.advance(6)
         assert found == pytest.approx(alone.evaluate("test"), rel=1e-4)
-        assert found is not None and found["mse"] == pytest.approx(found["loss"] * part.unit**2)
+        assert found is not None and found["mse"] == pytest.approx(
+            found["loss"] * part.unit(part.train) ** 2
+        )
 
 
 def test_the_scores_of_single_examples_say_their_unit(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def test_stacked_scores_are_those_of_one_model(likelihood: str, tmp_path: Path) 
     torch.testing.assert_close(found.losses[0], one.loss)
     assert one.predicted is not None
     assert torch.equal(one.predicted[0], outputs[:, data.info.central].detach())
-    totals = Totals(replace(data.info), data.unit)
+    totals = Totals(replace(data.info), data.unit(data.train))
     totals.add(one)
     assert totals.metrics()["mae"] > 0
 

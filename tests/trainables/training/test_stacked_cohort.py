@@ -60,7 +60,7 @@ def close(one: Training, other: Training, tolerance: float = 1e-4) -> None:
 
 def test_standardised_targets_count_in_the_units_of_the_data(make_data: MakeData) -> None:
     data = standardised(make_data("regression", **TINY))
-    assert data.unit != 1
+    assert data.unit(data.train) != 1
     alone, stacked = (Training(config(), data, seed=3) for _ in range(2))
     alone.advance(2)
     cohort_of([stacked]).advance(2)

@@ -66,6 +66,9 @@ MIN_SEQUENCES = 5  # that can be dealt 60/20/20
 def load(spec: OwnData, base: Path) -> Parts:
     """Return the splits of spec.data, a path relative to `base`. Raises InputError."""
     reader, test = FORMATS[spec.data.suffix], spec.data.test_path(base)
+    if spec.data.vocabulary != "characters":
+        shares = SHARES if test is None else SHARES_BESIDE_TEST
+        return txt.with_trained_vocabulary(spec, spec.data.path(base), test, shares)
     ragged = reader.read(spec.data.path(base), spec.data, spec.kind)
     own = len(ragged.lengths)  # sequences of the first file
     if test is not None:
@@ -96,7 +99,10 @@ def load(spec: OwnData, base: Path) -> Parts:
         check_whole(group, chosen, ragged)
     outputs = 1 if y is None or y.ndim == 1 else y.shape[1]
     stepwise = is_stepwise(kind) and y is not None
-    parts = [select(x, lengths, y, part, stepwise=stepwise) for part in chosen]
+    offsets = _offsets(ragged)
+    if offsets is not None:
+        offsets[own:] += 2  # of another file
+    parts = [select(x, lengths, y, part, stepwise=stepwise, offsets=offsets) for part in chosen]
     if classes is not None:
         assert parts[0].y is not None
         outputs = check_classes(classes, parts[0].y.astype(np.int64), ragged)
@@ -160,8 +166,17 @@ def read_new(path: Path, info: TaskInfo) -> tuple[Sequences, Ragged]:
     if info.gaps:
         assert ragged.gap is not None  # of a table with the column of times
         x = np.column_stack([x, ragged.gap])
-    found = Sequences(x, ragged.lengths)
+    told = ragged.characters
+    found = Sequences(x, ragged.lengths, offsets=_offsets(ragged), characters=told)
     return forecasting.latest(found, info.longest) if info.kind == "forecasting" else found, ragged
+
+
+def _offsets(ragged: Ragged) -> NDArray[np.int64] | None:
+    """Return where windows of a text begin in it: with the last symbol of the one before."""
+    if not ragged.in_order:
+        return None
+    offsets: NDArray[np.int64] = np.cumsum(ragged.lengths - 1) - (ragged.lengths - 1)
+    return offsets
 
 
 def _dealt_split(

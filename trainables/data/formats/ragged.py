@@ -48,6 +48,7 @@ class Ragged:
     columns: Columns | None = None  #: of a table, how it was read
     #: [steps] time since the step before, 0 at the first one, where steps have times.
     gap: NDArray[np.float32] | None = None
+    characters: Array | None = None  #: of text in a learned vocabulary, as in Sequences
 
 
 def sequence_of(lengths: NDArray[np.int64], step: int) -> tuple[int, int]:

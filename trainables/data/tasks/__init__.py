@@ -149,6 +149,7 @@ def load(spec: TaskSpec, base: Path) -> Data:
             missing=parts.missing,
             forecast=parts.forecast,
             gaps=parts.gaps,
+            vocabulary=parts.vocabulary,
         ),
         *splits,
         dealing=parts.dealing,

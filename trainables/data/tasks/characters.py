@@ -40,7 +40,7 @@ def load(spec: Characters, base: Path) -> Parts:
     points = np.array([ord(character) for character in used], dtype=np.int64)
     vocabulary, symbols = np.unique(points, return_inverse=True)
     parts = (
-        windows(symbols.astype(np.int64)[stretch], spec.window, spec.window)
+        windows(symbols.astype(np.int64)[stretch], spec.window, spec.window, stretch.start)
         for stretch in stretches
     )
     size = len(vocabulary)

@@ -2,22 +2,19 @@
 
 Letters are lower case. The vocabulary are the words that occur most often in the training part;
 all others are one symbol, <unknown>. So bits a word compare within this task alone, not with
-figures of other texts or vocabularies.
+figures of other texts or vocabularies; neither do bits a character, of which a word has one more
+than it has letters.
 """
 
 import re
-from collections import Counter
 from pathlib import Path
-
-import numpy as np
 
 from spaces.errors import InputError
 from spaces.tasks import Words
-from trainables.data.sequences import Dealing
-from trainables.data.splits import Parts, consecutive, windows
+from trainables.data.splits import Parts, consecutive
 from trainables.data.tasks import characters
+from trainables.data.trained_text import TrainedText
 
-UNKNOWN = "<unknown>"
 _WORD = re.compile(r"[a-z]+(?:'[a-z]+)?|\d+|[^\sa-z\d]+")
 
 
@@ -33,16 +30,9 @@ def load(spec: Words, base: Path) -> Parts:
             f"{spec.window + 1} words; they have {shortest}",
             f"give a window of at most {shortest - 1}",
         )
-    counted = Counter(found[stretches[0]])
-    frequent = sorted(counted, key=lambda word: (-counted[word], word))[: spec.vocabulary - 1]
-    names = (UNKNOWN, *sorted(frequent))
-    places = {name: place for place, name in enumerate(names)}
-    symbols = np.array([places.get(word, 0) for word in found], dtype=np.int64)
-    parts = (windows(symbols[stretch], spec.window, spec.window) for stretch in stretches)
-    size = len(names)
-    return Parts(
-        spec.name, "next-token", size, size, *parts, dealing=Dealing("stretches"), labels=names
-    )
+    ends = tuple(stretch.stop for stretch in stretches)
+    text = TrainedText(tuple(found), ends, "words", spec.vocabulary, spec.window, between=1)
+    return text.parts(spec.name, "task")
 
 
 def words(text: str) -> list[str]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from trainables.cells.equations import State
 from trainables.cells.variant import Variant
 from trainables.engine.cpu.compile import lanes
 from trainables.engine.cpu.program import Program, program
@@ -20,7 +21,11 @@ from trainables.engine.workspace import Buffer
 
 
 class _CompiledScanFunction(torch.autograd.Function):
-    """Tensors are the parameters program.matrices, then program.vectors."""
+    """Tensors are the parameters program.matrices, then program.vectors.
+
+    initial_FBH: the state before the first step, which gets no gradient; None where sequences begin
+    with their cell's own. With it, the fields after each sequence's last step are given out too.
+    """
 
     @staticmethod
     def forward(
@@ -29,8 +34,9 @@ class _CompiledScanFunction(torch.autograd.Function):
         rows: Rows,
         x_TBI: Tensor,
         keep_TBF: Tensor | None,
+        initial_FBH: Tensor | None,
         *tensors: Tensor,
-    ) -> Tensor:
+    ) -> Any:
         x = rows.gather(x_TBI)
         parts = tensors[len(program.matrices) :]
         vectors = parts[0] if len(parts) == 1 else torch.cat(parts) if parts else x
@@ -45,17 +51,24 @@ class _CompiledScanFunction(torch.autograd.Function):
                 keep = rows.gather(keep)
                 memory["keep_row"] = keep.shape[-1]
             memory["keep"] = keep.data_ptr()
+        initial = None if initial_FBH is None else rows.by_rank(initial_FBH)
+        if initial is not None:
+            memory |= program.initial_memory(initial)
         scratch = Buffer(program.forward_scratch, program.dtype)
         program.forward(rows.arguments, tape.address, scratch.address, memory)
         ctx.save_for_backward(x, y, vectors, *tensors)
-        ctx.constants = program, rows, tape, memory, keep
+        ctx.constants = program, rows, tape, memory, (keep, initial)
         ctx.tape_is_whole, ctx.lock = True, threading.Lock()
-        return rows.scatter(y)
+        if initial is None:
+            return rows.scatter(y)
+        after = program.state_after(y.flatten(0, -2), tape.numbers, rows.last[0])
+        ctx.mark_non_differentiable(*after)
+        return rows.scatter(y), *after
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        # `memory` has the addresses of the saved tensors and of the factors of zoneout.
+        # `memory` has addresses of the saved tensors, of factors of zoneout and of a first state.
         program, rows, tape, forward_memory, _ = ctx.constants
         x, y, _, *tensors = ctx.saved_tensors
         dy = rows.gather(gradients[0])
@@ -77,7 +90,8 @@ class _CompiledScanFunction(torch.autograd.Function):
             ctx.tape_is_whole = False
             program.backward(rows.arguments, tape.address, scratch.address, memory)
         found += dvectors.split_with_sizes(program.vector_sizes)
-        return None, None, rows.scatter(dx) if dx is not None and wants_dx else None, None, *found
+        dx_TBI = rows.scatter(dx) if dx is not None and wants_dx else None
+        return None, None, dx_TBI, None, None, *found
 
 
 def _restore_tape(
@@ -115,11 +129,33 @@ def scan(
     keep_TBF: the factors of zoneout, for variants with it; T and B are 1 if all steps share them.
     W and b have to contain the scale and shift of batch norm.
     """
+    y_TBH, _ = carried_scan(variant, parameters, x_TBI, lengths_B, hidden, keep_TBF, None)
+    return y_TBH
+
+
+def carried_scan(
+    variant: Variant,
+    parameters: Mapping[str, Tensor],
+    x_TBI: Tensor,
+    lengths_B: Tensor,
+    hidden: int,
+    keep_TBF: Tensor | None,
+    state: State | None,
+) -> tuple[Tensor, State]:
+    """Return what scan() does, and the state after each sequence's last step, where one was given.
+
+    state: fields [B, ·] before the first step, which get no gradient. Fields that no step reads
+    come back as they were.
+    """
     double = x_TBI.dtype == torch.float64
     compiled = program(variant, double, x_TBI.shape[-1], hidden)
     tensors = [parameters[name].contiguous() for name in (*compiled.matrices, *compiled.vectors)]
     rows = rows_of(lengths_B, x_TBI.shape[0])
-    y_TBH: Tensor = _CompiledScanFunction.apply(  # type: ignore[no-untyped-call]
-        compiled, rows, x_TBI, keep_TBF, *tensors
+    initial_FBH = None if state is None else compiled.initial_of(state)
+    found = _CompiledScanFunction.apply(  # type: ignore[no-untyped-call]
+        compiled, rows, x_TBI, keep_TBF, initial_FBH, *tensors
     )
-    return y_TBH
+    if state is None:
+        return found, {}
+    y_TBH, *after = found
+    return y_TBH, {**state, **dict(zip(compiled.fields, after, strict=True))}

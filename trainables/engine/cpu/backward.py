@@ -270,9 +270,16 @@ class BackwardFunction(Function):
 
         The state before a step is in the rows of the step before. Steps go together as long as
         these rows are neighbours: up to the first step at which a sequence is no longer active.
+        That before the first step adds to it where it was carried.
         """
         code, b = self.code, self.code.builder
         zero, one = code.integer(0), code.integer(1)
+        width = self.P if source.name == self.plan.variant.output else self.H
+        with b.if_then(self.carried):
+            A = self.array("tape", zero, self.tape_row, column)
+            X, X_row = self.initial(source.name), self.argument["initial_row"]
+            N = self.int64_at("counts", zero)
+            self._over_rows("accumulate", C, C_row, A, X, X_row, N, count, width)
         with code.loop_carrying(one, self.argument["T"], [one]) as (step, carried, _):
             first = carried[0]
             rows, behind = self.int64_at("counts", step), b.add(step, one)
@@ -283,10 +290,10 @@ class BackwardFunction(Function):
                 before = self.int64_at("offsets", b.sub(first, one))
                 A = self.array("tape", base, self.tape_row, column)
                 if source.name == self.plan.variant.output:
-                    X, X_row, width = self.array("y", before, self.P, zero), self.P, self.P
+                    X, X_row = self.array("y", before, self.P, zero), self.P
                 else:
                     node = self.plan.step.new_state[source.name]
-                    X, X_row, width = self.on_tape(before, node, zero), self.tape_row, self.H
+                    X, X_row = self.on_tape(before, node, zero), self.tape_row
                 N = b.sub(b.add(self.int64_at("offsets", step), rows), base)
                 self._over_rows("accumulate", C, C_row, A, X, X_row, N, count, width)
             carried[0] = b.select(ends, behind, first)

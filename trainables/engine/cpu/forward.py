@@ -98,10 +98,11 @@ class ForwardFunction(Function):
         in_scan = b.add(step.first, chunk.first_row)
         if source.op == "input":
             return self.array("x", in_scan, self.I, zero), self.I, chunk.rows
-        if source.op == "state":  # before the first step it is zero
+        if source.op == "state":  # before the first step it is zero, unless it was carried
             start, row_length = step.previous[source.name]
             there = code.address(start, b.mul(chunk.first_row, row_length))
-            return there, row_length, b.select(step.is_first, zero, chunk.rows)
+            is_zero = b.and_(step.is_first, b.not_(self.carried))
+            return there, row_length, b.select(is_zero, zero, chunk.rows)
         return self.on_tape(in_scan, source, zero), self.tape_row, chunk.rows
 
     def _tile(self, stage: int, step: StepRows, tile: Tile) -> None:

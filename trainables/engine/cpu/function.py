@@ -7,7 +7,11 @@ offsets[t] on.
     x [N, I]   y, dy [N, P]
     tape [N, tape_blocks · H]: the state's fields but the output, and all else that the backward
         pass reads; it writes the adjoints of the sums into the first blocks
-    vectors, dvectors [·, H]   initial [fields, H]: the first state
+    vectors, dvectors [·, H]
+    initial [fields, H]: the first state of all sequences; or [fields, B, H], where states were
+        carried from other scans, of the sequences in their order of rows. initial_field and
+        initial_row are the numbers from a field, and from a sequence, to the next: initial_row is 0
+        if one row serves all
     carry [fields, B, H]: adjoints of the state, from one step to the step before it
     between_stages [·, B, H]: adjoints, from one stage to the stage before it
     keep [N, keep_row]: the factors of zoneout; keep_row is 0 if one row serves all
@@ -26,7 +30,8 @@ from trainables.engine.cpu.plan import BlockProduct, Plan
 from trainables.engine.cpu.product import POINTER, each_group
 from trainables.engine.graph import Node
 
-SIZES = ("T", "B", "I", "H", "width", "group", "chunk", "tape_row", "keep_row")
+SIZES = ("T", "B", "I", "H", "width", "group", "chunk", "tape_row", "keep_row", "initial_field",
+         "initial_row")  # fmt: skip
 #: Address of the matrix product, which is compiled once for all variants.
 PRODUCT = "product"
 ARRAYS = (PRODUCT, "offsets", "counts", "x", "y", "tape", "row_values", "vectors", "initial",
@@ -149,23 +154,34 @@ class Function:
     ) -> dict[str, tuple[ir.Value, ir.Value]]:
         """Return where the state before a step is, and the length of its rows, by field.
 
-        before: the first row of the step before. Before the first step the rows are all one, that
-        of the initial state.
+        before: the first row of the step before. Before the first step it is the initial state.
         """
         b, plan, found = self.code.builder, self.plan, {}
         zero = self.code.integer(0)
-        for index, name in enumerate(plan.fields):
+        for name in plan.fields:
             if name == plan.variant.output:
                 there, row_length = self.array("y", before, self.P, zero), self.P
             else:
                 there = self.on_tape(before, plan.step.new_state[name], zero)
                 row_length = self.tape_row
-            at_first = self.array("initial", self.code.integer(index), self.H, zero)
+            at_first = self.initial(name)
             found[name] = (
                 b.select(is_first, at_first, there),
-                b.select(is_first, zero, row_length),
+                b.select(is_first, self.argument["initial_row"], row_length),
             )
         return found
+
+    def initial(self, name: str) -> ir.Value:
+        """Return the address of a field of the state before the first step."""
+        index = self.code.integer(self.plan.fields.index(name))
+        field, zero = self.argument["initial_field"], self.code.integer(0)
+        return self.array("initial", index, field, zero)
+
+    @property
+    def carried(self) -> ir.Value:
+        """Return whether each sequence has a first state of its own."""
+        zero = self.code.integer(0)
+        return self.code.builder.icmp_signed("!=", self.argument["initial_row"], zero)
 
     def vector(self, array: str, name: str, unit: ir.Value) -> ir.Value:
         """Return the address of a parameter vector, or of its gradient."""

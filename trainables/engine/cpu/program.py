@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from trainables.cells.equations import State
 from trainables.cells.variant import Variant
 from trainables.engine.cpu.compile import CompiledScan, compiled, shared_address
 from trainables.engine.cpu.function import BACKWARD, FORWARD
@@ -77,6 +78,7 @@ class Program:
         )
         self.vectors = tuple(plan.vector_blocks)
         self.vector_sizes = [len(blocks) * hidden for blocks in plan.vector_blocks.values()]
+        self.fields = tuple(plan.fields)  #: of the state, those that a step reads
         counts = _counts_of(plan)
         self._tape_row = plan.tape_blocks * hidden
         self._row_values = 2 * len(plan.groups)
@@ -89,7 +91,7 @@ class Program:
         self._initial = torch.tensor(counts.initial, dtype=self.dtype)
         self._initial = self._initial.unsqueeze(1).repeat(1, hidden)
         sizes = {"I": inputs, "H": hidden, "width": self.width, "tape_row": self._tape_row}
-        sizes |= {"initial": self._initial.data_ptr()}
+        sizes |= {"initial": self._initial.data_ptr(), "initial_field": hidden}
         double = scan.simd.double
         sizes |= {name: shared_address(name, double) for name in ("product", "accumulate", "apply")}
         self._each = _EACH(shared_address("each", double))
@@ -109,6 +111,34 @@ class Program:
         )
         known = {**sizes, "group": group, "chunk": chunk}
         self._backward = array("q", [known.get(name, 0) for name in BACKWARD])
+
+    def initial_of(self, state: State) -> torch.Tensor:
+        """Return fields [B, ·] of a state as [fields, B, H]; what is narrower has zeros behind."""
+        batch = len(next(iter(state.values())))
+        initial = torch.zeros(len(self.fields), batch, self.hidden, dtype=self.dtype)
+        for place, name in enumerate(self.fields):
+            initial[place, :, : state[name].shape[1]] = state[name].detach()
+        return initial
+
+    def initial_memory(self, initial_FBH: torch.Tensor) -> dict[str, int]:
+        """Return the entries of `memory` for a first state, of sequences in the order of rows."""
+        _, batch, hidden = initial_FBH.shape
+        sizes = {"initial_field": batch * hidden, "initial_row": hidden}
+        return {"initial": initial_FBH.data_ptr(), **sizes}
+
+    def state_after(
+        self, y_NP: torch.Tensor, tape: torch.Tensor, last_B: torch.Tensor
+    ) -> list[torch.Tensor]:
+        """Return the fields [B, ·] after some rows, given what forward has written of a model."""
+        plan, found = self.plan, []
+        rows = tape[: len(y_NP) * self._tape_row].view(len(y_NP), self._tape_row)
+        for name in self.fields:
+            if name == self.variant.output:
+                found.append(y_NP.index_select(0, last_B))
+                continue
+            first = plan.tape[plan.step.new_state[name]] * self.hidden
+            found.append(rows[last_B, first : first + self.hidden])
+        return found
 
     def whole_vectors(self, width: int) -> int:
         """Return a width rounded up to whole vectors."""
@@ -139,7 +169,8 @@ class Program:
 
         tape: address of [rows, tape_row], which is written; scratch: of forward_scratch numbers.
         memory: addresses of x, y, `vectors` one after the other, W, R and P as far as the variant
-        has them, and with zoneout of keep, with keep_row.
+        has them, and with zoneout of keep, with keep_row; and initial_memory, where states were
+        carried from other scans.
         """
         arguments = self._forward[:]
         self._set_memory(arguments, rows, tape, memory)
