@@ -1,7 +1,7 @@
 """A task on the user's own data, as a job file has it."""
 
 from pathlib import PurePath
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, StrictBool, model_validator
 
@@ -10,6 +10,11 @@ from spaces.forecast import ForecastSection
 from spaces.kinds import TaskKind, is_causal, predicts_itself
 from spaces.own_data import SHORT, DataSection, several
 from spaces.text import show
+
+#: How features and targets are brought to one scale; see trainables.data.scaling.
+Scaling = Literal["standard", "robust", "min-max", "none"]
+#: What is done to features before; see trainables.data.transforms.
+Transform = Literal["log", "signed-log"]
 
 
 class OwnData(ForecastSection):
@@ -30,6 +35,22 @@ class OwnData(ForecastSection):
         "training part; predictions are in the data's own units all the same, and so are figures, "
         "but for loss and those of several targets.",
     )
+    scaling: Scaling | None = Field(
+        None,
+        description="How features and regression targets are scaled, fitted on the training part: "
+        "standard (mean and deviation), robust (median and quartiles), min-max (to 0 to 1), or "
+        "none; null is as standardise says.",
+    )
+    transform: Transform | None = Field(
+        None,
+        description="Of features, before they are scaled: log is log(1 + value), of values from 0 "
+        "on; signed-log that of the magnitude, with the sign. Not of forecasting.",
+    )
+
+    @property
+    def scaled_by(self) -> Scaling:
+        """How features and targets are scaled."""
+        return self.scaling or ("standard" if self.standardise else "none")
 
     @property
     def future(self) -> tuple[str, ...]:
@@ -83,6 +104,9 @@ class OwnData(ForecastSection):
         if predicts_itself(self.kind) and self.data.missing != "refuse":
             rule = f"missing must be refuse for {self.kind}: the values are what is predicted"
             raise refusal([Fault(rule, "fill the gaps, and remove the key", ("data", "missing"))])
+        if predicts_itself(self.kind) and self.transform is not None:
+            rule = f"transform must not be given for {self.kind}: the values are what is predicted"
+            raise refusal([Fault(rule, "remove it", ("transform",))])
         if predicts_itself(self.kind) and self.data.time_gaps:
             rule = f"time_gaps must not be given for {self.kind}: all inputs are what is predicted"
             raise refusal([Fault(rule, "remove the key", ("data", "time_gaps"))])

@@ -20,7 +20,7 @@ from spaces.kinds import (
     is_stepwise,
 )
 from spaces.own_data import Columns, Label, Missing, TrainedVocabulary
-from spaces.own_task import OwnData
+from spaces.own_task import OwnData, Transform
 from spaces.series import SERIES
 from spaces.task_section import TaskSection
 from spaces.text import show
@@ -42,6 +42,7 @@ class TaskInfo:
     columns: Columns | None = None  #: of own data from a table: how it was read
     missing: Missing = "refuse"  #: what is made of missing values
     gaps: bool = False  #: whether the last input is the time since the step before
+    transform: Transform | None = None  #: of features, before they are scaled
     #: What a model reads and says of the steps ahead; None for other kinds, and for points from
     #: values as they are, without columns whose future is known.
     forecast: Forecast | None = None

@@ -17,6 +17,7 @@ from spaces.cells import find
 from spaces.config import TrialConfig
 from spaces.kinds import Metric, TaskKind
 from spaces.own_data import Missing
+from spaces.own_task import Scaling
 from spaces.tasks import BuiltIn, TaskInfo
 from spaces.text import named, show
 from trainables.data.missing import given
@@ -51,6 +52,12 @@ _OUTPUT: dict[TaskKind, str] = {
     "the next symbol",
     "next-step": "`[batch, time, {outputs}]`; the logistic function gives each label's probability "
     "in the next frame",
+}
+
+_SCALES: dict[Scaling, str] = {
+    "standard": "mean and deviation",
+    "robust": "median and range between the quartiles",
+    "min-max": "least value and range",
 }
 
 _MISSING: dict[Missing, str] = {
@@ -207,8 +214,12 @@ def _data(exported: Exported) -> str:
         text += f"\n\nSplit: {row.split}. Source: {row.source}."
     if exported.scaling is not None:
         text += (
-            "\n\nFeatures were scaled for training by mean and deviation of the training split. "
-            "`model.onnx` scales raw features itself."
+            f"\n\nFeatures were scaled for training by {_SCALES[data.dealing.scaling]} of the "
+            "training split. `model.onnx` scales raw features itself."
+        )
+    if info.transform is not None:
+        text += (
+            f"\n\nFeatures were transformed before: {info.transform}. `model.onnx` does so itself."
         )
     if info.gaps:
         text += "\n\nThe last feature of a step is the time since the step before, 0 at the first."

@@ -21,6 +21,7 @@ from search.journal.base import JournalError
 from spaces.forecast import MEDIAN, Forecast
 from spaces.kinds import METRICS, Likelihood
 from spaces.own_data import Missing, TrainedVocabulary
+from spaces.own_task import Transform
 from spaces.tasks import TaskInfo
 from spaces.text import show
 from trainables.checkpoints.base import is_checkpoint_name
@@ -108,6 +109,7 @@ class _Task(_Record):
     columns: _Columns | None = None
     missing: Missing = "refuse"
     gaps: bool = False
+    transform: Transform | None = None
     forecast: _Forecast | None = None
     vocabulary: TrainedVocabulary | None = None
 

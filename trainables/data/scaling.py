@@ -1,6 +1,8 @@
 """What is fitted on the training part: what stands for missing values, and the scale of all data.
 
-Networks learn at mean 0 and deviation 1. Of inputs that tell which features are missing, the ones
+Networks learn at mean 0 and deviation 1, which is the default (`scaling: standard`); others are
+robust and min-max. Each is a centre to subtract and a width to divide by, so that all that follows
+is the same: redealing, export, units. Of inputs that tell which features are missing, the ones
 that say whether they are there stay 0 and 1, and steps are divided by their mean.
 """
 
@@ -12,9 +14,16 @@ from numpy.typing import NDArray
 
 from spaces.errors import InputError
 from spaces.inputs import NOTHING
+from spaces.own_task import Scaling
 from trainables.data.missing import features
 from trainables.data.sequences import Data, Moments, TargetScaling
 
+#: What a scaling subtracts, and what it divides by.
+_NAMES: dict[Scaling, tuple[str, str]] = {
+    "standard": ("mean", "deviation"),
+    "robust": ("median", "interquartile range"),
+    "min-max": ("least value", "range"),
+}
 #: The largest standardised value of all data: its square is a number in float32.
 MOST = 1e18
 
@@ -28,7 +37,8 @@ def standardised(data: Data) -> Data:
     if data.info.causal:
         return data
     data = filled(data)
-    found = moments(_observed(data))
+    scaling = data.dealing.scaling
+    found = moments(_observed(data), scaling)
     if (told := data.info.sizes[0].told) != NOTHING:
         by_time = np.ones(told.width, np.float32)
         by_time[told.features :] = _usual_times(data)
@@ -38,7 +48,7 @@ def standardised(data: Data) -> Data:
     if data.info.kind in ("regression", "forecasting"):
         assert data.train.y is not None
         one = data.info.outputs == 1 or data.info.kind == "forecasting"  # all steps are one series
-        y_scaling = moments(data.train.y.reshape(-1, 1 if one else data.info.outputs))
+        y_scaling = moments(data.train.y.reshape(-1, 1 if one else data.info.outputs), scaling)
         if one:
             y_scaling = float(y_scaling[0][0]), float(y_scaling[1][0])
     train, validation, test = (
@@ -96,19 +106,28 @@ def _usual_times(data: Data) -> NDArray[np.float32]:
     return usual
 
 
-def moments(values: NDArray[Any]) -> Moments:
+def moments(values: NDArray[Any], scaling: Scaling = "standard") -> Moments:
     """Return mean and deviation [features] of values [n, features]; 1 for one that never changes.
 
-    Both are rounded to float32, as an exported model has them, and only then applied. NaN does not
-    count; a feature of nothing else has mean 0.
+    Of another scaling it is what stands for these: the median and the range between the quartiles
+    (robust), or the least value and the range (min-max). Both are rounded to float32, as an
+    exported model has them, and only then applied. NaN does not count; a feature of nothing else
+    has mean 0.
     """
     columns = values.astype(np.float64)
     if np.isnan(columns).any():
         known = [column[~np.isnan(column)] for column in columns.T]
-        found = [moments(each[:, None] if len(each) else np.zeros((1, 1))) for each in known]
+        each_or_0 = [each[:, None] if len(each) else np.zeros((1, 1)) for each in known]
+        found = [moments(each, scaling) for each in each_or_0]
         means, deviations = zip(*found, strict=True)
         return np.concatenate(means), np.concatenate(deviations)
-    mean, deviation = columns.mean(axis=0), columns.std(axis=0).astype(np.float32)
+    if scaling == "robust":
+        low, mean, high = np.percentile(columns, [25, 50, 75], axis=0)
+        deviation = (high - low).astype(np.float32)
+    elif scaling == "min-max":
+        mean, deviation = columns.min(axis=0), np.ptp(columns, axis=0).astype(np.float32)
+    else:
+        mean, deviation = columns.mean(axis=0), columns.std(axis=0).astype(np.float32)
     constant = columns.min(axis=0) == columns.max(axis=0)
     deviation[constant | (deviation < np.finfo(np.float32).tiny)] = 1.0
     return mean.astype(np.float32), deviation
@@ -126,6 +145,7 @@ def check_range(data: Data, place: str) -> None:
         mean, deviation = (np.atleast_1d(np.float32(value)) for value in data.train.y_scaling)
         targets = [part.y.reshape(-1, mean.size) for part in data.parts if part.y is not None]
         arrays.append(("y", (mean, deviation), targets))
+    centre, width = _NAMES[data.dealing.scaling]
     for name, (mean, deviation), parts in arrays:
         for extreme in (np.fmin, np.fmax):  # NaN is what is missing
             values = np.array([extreme.reduce(part, axis=0) for part in parts], np.float64)
@@ -134,10 +154,11 @@ def check_range(data: Data, place: str) -> None:
                 part, feature = (int(i) for i in np.argwhere(beyond)[0])
                 raise InputError.of(
                     f"{place}: {name}",
-                    f"a value must not lie more than {MOST:g} deviations from the mean of the "
-                    f"training part; feature {feature} has mean {mean[feature]:.3g} and deviation "
-                    f"{deviation[feature]:.3g} there, and a value of {values[part, feature]:.3g}",
-                    "correct the value, or write standardise: false in task",
+                    f"a value must not lie more than {MOST:g} {width}s from the {centre} of the "
+                    f"training part; feature {feature} has {centre} {mean[feature]:.3g} and "
+                    f"{width} {deviation[feature]:.3g} there, and a value of "
+                    f"{values[part, feature]:.3g}",
+                    "correct the value, or write scaling: none in task",
                 )
 
 

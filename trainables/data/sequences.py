@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from spaces.own_task import Scaling
 from spaces.tasks import TaskInfo, TaskSpec
 
 #: Mean and deviation of each feature, [features] float32 each.
@@ -137,6 +138,7 @@ class Dealing:
     by: Literal["sequences", "stretches", "draws", "time"] = "sequences"
     official_test: bool = False  #: whether somebody else said which sequences are for test
     standardised: bool = False  #: whether scales are fitted on the training part, see scaling.py
+    scaling: Scaling = "standard"  #: which scales these are
     group: NDArray[np.int64] | None = None  #: sequences of equal numbers stay in one part
     order: NDArray[np.int64] | None = None  #: stretches: places in the series; None: as they lie
     spec: TaskSpec | None = None  #: draws: the task whose generator draws again; time: the task

@@ -10,6 +10,7 @@ from spaces.errors import InputError
 from spaces.forecast import Forecast
 from spaces.kinds import TaskKind
 from spaces.own_data import Columns, Label, Missing, TrainedVocabulary
+from spaces.own_task import Transform
 from trainables.data.sequences import Dealing, Sequences
 
 
@@ -31,6 +32,7 @@ class Parts:
     forecast: Forecast | None = field(default=None, kw_only=True)  #: as in TaskInfo
     gaps: bool = field(default=False, kw_only=True)  #: as in TaskInfo
     vocabulary: TrainedVocabulary | None = field(default=None, kw_only=True)  #: as in TaskInfo
+    transform: Transform | None = field(default=None, kw_only=True)  #: as in TaskInfo
 
 
 def select(

@@ -168,7 +168,7 @@ def test_a_value_out_of_all_proportion_is_refused(tmp_path: Path, name: str) -> 
     arrays = dict(np.load(tmp_path / "own.npz"))
     arrays["split"] = np.array(["train", "val", "test"])[np.arange(N) % 3]
     arrays[name][-1] = 1e37
-    refused(lambda: own(tmp_path, **arrays), f"own.npz: {name}", "standardise: false")
+    refused(lambda: own(tmp_path, **arrays), f"own.npz: {name}", "scaling: none")
     assert own(tmp_path, **arrays, standardise=False).info.kind == data.info.kind
 
 

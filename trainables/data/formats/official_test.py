@@ -79,4 +79,7 @@ def joined(first: Ragged, second: Ragged, kind: TaskKind, path: Path) -> Ragged:
         np.concatenate([getattr(part, name) for part in (first, second)])
         for name in ("x", "lengths")
     )
-    return replace(first, x=x, lengths=lengths, y=y, group=group, places=places)
+    gap = None
+    if first.gap is not None and second.gap is not None:
+        gap = np.concatenate([first.gap, second.gap])
+    return replace(first, x=x, lengths=lengths, y=y, group=group, places=places, gap=gap)

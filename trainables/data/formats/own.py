@@ -20,6 +20,7 @@ from spaces.own_data import CLASS, SUFFIXES, DataSection
 from spaces.own_task import OwnData
 from spaces.tasks import TaskInfo
 from spaces.text import listed, show
+from trainables.data import transforms
 from trainables.data.formats import (
     folder,
     forecasting,
@@ -79,7 +80,8 @@ def load(spec: OwnData, base: Path) -> Parts:
     if kind == "forecasting":
         return forecasting.windows_of(spec, ragged, x)
     gap = ragged.gap if spec.data.time_gaps else None
-    x = told(x, lengths, missing, gap)
+    transforms.check(x, spec.transform, places)
+    x = told(transforms.transformed(x, spec.transform), lengths, missing, gap)
     y = None if ragged.y is None else targets(ragged.y, kind, places)
     classes = y.astype(np.int64) if y is not None and has_classes(kind) else None
     group = None
@@ -130,6 +132,7 @@ def load(spec: OwnData, base: Path) -> Parts:
         columns=ragged.columns,
         missing=missing,
         gaps=gap is not None,
+        transform=spec.transform,
     )
 
 
@@ -163,6 +166,7 @@ def read_new(path: Path, info: TaskInfo) -> tuple[Sequences, Ragged]:
             f"symbols must be 0 to {info.inputs - 1}, as in training; this one is {int(x[at])}",
             "encode the data as the training data was",
         )
+    transforms.check(x, info.transform, ragged.places)
     if info.gaps:
         assert ragged.gap is not None  # of a table with the column of times
         x = np.column_stack([x, ragged.gap])

@@ -4,7 +4,7 @@ A built-in task is a section of the job file in spaces/tasks.py, a file here and
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -150,13 +150,15 @@ def load(spec: TaskSpec, base: Path) -> Data:
             forecast=parts.forecast,
             gaps=parts.gaps,
             vocabulary=parts.vocabulary,
+            transform=parts.transform,
         ),
         *splits,
         dealing=parts.dealing,
     )
     data = filled(data)
     if isinstance(spec, OwnData):
-        if spec.standardise:
+        if spec.scaled_by != "none":
+            data = replace(data, dealing=replace(data.dealing, scaling=spec.scaled_by))
             data = standardised(data)
             check_range(data, spec.data.file)
     elif LOADERS[spec.name].standardise:

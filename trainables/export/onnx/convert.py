@@ -2,7 +2,7 @@
 
 import copy
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +18,11 @@ from spaces.tasks import TaskInfo
 from trainables.data.batches import Batch
 from trainables.data.missing import features, given, told
 from trainables.data.sequences import TargetScaling
+from trainables.data.transforms import transformed, undone
 from trainables.export.onnx.forecast import add_head, add_relative, add_units, values
 from trainables.export.onnx.graph import FLOAT, INT64, Graph, tensor
 from trainables.export.onnx.loop import add_loop
-from trainables.export.onnx.missing import add_apart, add_decay, add_told
+from trainables.export.onnx.missing import add_apart, add_decay, add_told, add_transform
 from trainables.export.onnx.operators import OPERATORS, add_operator
 from trainables.export.onnx.steps import Steps
 from trainables.export.onnx.transformer import add_encoder, add_linear
@@ -128,7 +129,7 @@ def _input(
         levels = graph.constant(np.array([0, 1], np.float32), "input/levels")
         return graph.add("OneHot", x_TB, graph.ints(model.info.inputs), levels, name="input/x")
     x_TBI = graph.add("Transpose", x, name="input/x", perm=[1, 0, 2])
-    x_TBI = add_told(graph, x_TBI, model.info)
+    x_TBI = add_told(graph, add_transform(graph, x_TBI, model.info), model.info)
     if fill is not None:
         absent = graph.add("IsNaN", x_TBI, name="input/absent")
         means = graph.constant(fill, "input/means")
@@ -246,11 +247,15 @@ def compare(
         raw = scaled if scaling is None else scaled * scaling[1] + scaling[0]
         if fill is not None:
             raw = _with_gaps(raw, model.info)
+        if model.info.transform is not None:
+            raw = _each_feature(raw, model.info, undone)
         filler = 1 if model.info.kind == "next-token" else 7.0
         raw = np.where(valid_BT.reshape(valid_BT.shape + (1,) * (raw.ndim - 2)), raw, filler)
         given = raw.astype(scaled.dtype)
         (ours,) = session.run(None, {"x": given, "lengths": lengths})
         # What the graph makes of the raw values, to the last bit.
+        if model.info.transform is not None:
+            raw = _each_feature(given, model.info, transformed)
         if fill is not None:
             steps_B = np.full(len(raw), raw.shape[1])
             flat = raw.astype(np.float32).reshape(-1, raw.shape[2])
@@ -283,6 +288,15 @@ def compare(
     elif level:
         rounding = float(np.finfo(np.float32).eps) * level
     return Comparison(error, largest, sequences, rounding)
+
+
+def _each_feature(
+    raw_BTI: NDArray[Any], info: TaskInfo, change: Callable[[NDArray[Any], Any], NDArray[Any]]
+) -> NDArray[Any]:
+    """Return what a model is given [B, T, …] with its features transformed, or back."""
+    width = features(info)
+    changed = change(raw_BTI[..., :width], info.transform)
+    return np.concatenate([changed, raw_BTI[..., width:]], axis=-1)
 
 
 def _with_gaps(raw_BTI: NDArray[Any], info: TaskInfo) -> NDArray[Any]:

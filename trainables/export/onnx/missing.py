@@ -5,14 +5,30 @@ As trainables.data.missing and trainables.layers.told do.
 
 from itertools import pairwise
 
+import numpy as np
 from onnx import helper
 
 from spaces.tasks import TaskInfo
 from trainables.data.missing import features
 from trainables.export.onnx.expression import Expression
-from trainables.export.onnx.graph import END, FLOAT, Graph, tensor
+from trainables.export.onnx.graph import DOUBLE, END, FLOAT, Graph, tensor
 from trainables.layers.model import Model
 from trainables.layers.told import InputDecay
+
+
+def add_transform(graph: Graph, x_TBI: str, info: TaskInfo) -> str:
+    """Add the transform of raw features, in float64 as trainables.data.transforms does."""
+    if info.transform is None:
+        return x_TBI
+    width = features(info)
+    x = graph.add("Cast", _cut(graph, x_TBI, 0, width), name="transform/wide", to=DOUBLE)
+    one = graph.constant(np.array(1.0), "transform/one")
+    size = x if info.transform == "log" else graph.add("Abs", x, name="transform/magnitude")
+    found = graph.add("Log", graph.add("Add", size, one), name="transform/log")
+    if info.transform == "signed-log":
+        found = graph.add("Mul", graph.add("Sign", x), found, name="transform/signed")
+    found = graph.add("Cast", found, name="transform/x", to=FLOAT)
+    return graph.add("Concat", found, _cut(graph, x_TBI, width, END), name="x/all", axis=-1)
 
 
 def add_told(graph: Graph, x_TBI: str, info: TaskInfo) -> str:
