@@ -224,15 +224,9 @@ class Archive(BuiltIn):
 
     form = "<archive>"
     kind_of_task = "classification"
-    name: Literal[
-        "acsf1",
-        "arrow-head",
-        "basic-motions",
-        "gun-point",
-        "italy-power-demand",
-        "osu-leaf",
-        "pickup-gesture",
-    ] = Field(description="Built-in task.")
+    name: Literal[tuple(ARCHIVED)] = Field(  # type: ignore[valid-type]
+        description="Built-in task."
+    )
 
     @classmethod
     def summary_of(cls, name: str) -> str:
