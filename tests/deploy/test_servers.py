@@ -23,6 +23,7 @@ import pytest
 import yaml
 from botocore.exceptions import ClientError
 from manifests import DEPLOY
+from ray_head import RayHead
 from server_process import end_with_parent, free_ports
 from servers import Postgres, wait_until
 
@@ -238,8 +239,12 @@ def tracking(
 
 
 def search(address: str, **headers: str) -> int:
-    url = f"{address}/api/2.0/mlflow/experiments/search"
-    body = json.dumps({"max_results": 1}).encode()
+    return post(f"{address}/api/2.0/mlflow/experiments/search", {"max_results": 1}, headers)
+
+
+def post(url: str, content: dict[str, Any], headers: dict[str, str]) -> int:
+    """Return the status of a POST."""
+    body = json.dumps(content).encode()
     headers = {"Content-Type": "application/json", **headers}
     try:
         with urllib.request.urlopen(
@@ -249,6 +254,23 @@ def search(address: str, **headers: str) -> int:
     except urllib.error.HTTPError as error:
         error.close()
         return error.code
+
+
+@pytest.mark.parametrize(
+    ("case", "headers", "wanted"),
+    [
+        ("right", {}, {200}),
+        ("none", {"Authorization": ""}, {401}),
+        ("wrong", {"Authorization": f"Bearer {'0' * 64}"}, {403}),
+        ("host", {"Authorization": "", "Host": "evil.example"}, {401}),
+        ("origin", {"Origin": "http://evil.example", "User-Agent": "Mozilla/5.0"}, {403, 405}),
+    ],
+)
+def test_ray_takes_jobs_of_who_has_the_token_and_of_no_page(
+    case: str, headers: dict[str, str], wanted: set[int], ray_head: RayHead
+) -> None:
+    right = {"Authorization": f"Bearer {ray_head.token}"}
+    assert post(f"{ray_head.address}/api/jobs/", {"entrypoint": "true"}, right | headers) in wanted
 
 
 def basic(name: str, password: str) -> str:
