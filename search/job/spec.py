@@ -131,6 +131,12 @@ class JobSpec:
         """
         return self._file.dump()
 
+    @staticmethod
+    def without_addresses(dump: dict[str, Any]) -> dict[str, Any]:
+        """Return a dump without where its journal and its runs in MLflow lie: both may be moved."""
+        storage = {name: place for name, place in dump["storage"].items() if name != "study"}
+        return {name: dump[name] for name in dump if name != "tracking"} | {"storage": storage}
+
     def with_defaults_of(self, begun: dict[str, Any]) -> "JobSpec":
         """Return the job with the space of another one's dump where its own file says nothing.
 

@@ -372,7 +372,7 @@ class JobState:
         begun = JobSpec.recorded(self.spec, job.base).dump()
         if begun != job.dump():
             job = job.with_defaults_of(begun).check(info)
-        if begun != job.dump():
+        if JobSpec.without_addresses(begun) != JobSpec.without_addresses(job.dump()):
             rule = f"the job {job.name!r} must be as it was when it was started; it has changed"
             raise InputError.of(place, rule, remedy)
         self.check_arms(job)
