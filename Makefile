@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .PHONY: demo test test-slow test-gpu-interpreted check bench-stock bench-cells bench-fused bench-search-cohorts bench-overhead bench-report \
-	bench-time-to-best bench-search bench-search-own bench-verdict bench-verdict-bank bench-verdict-jobs bench-published bench-missing bench-large-data bench-forecast bench-gpu bench-gpu-compile clean
+	bench-time-to-best bench-search bench-search-own bench-verdict bench-verdict-bank bench-verdict-jobs bench-published bench-text bench-missing bench-large-data bench-forecast bench-gpu bench-gpu-compile clean
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -86,6 +86,10 @@ bench-verdict: $(READY)
 # Test scores of four small jobs beside published ones; minutes.
 bench-published: $(READY)
 	$(BIN)/python tests/benchmarks/published.py
+
+# Bits per character of LSTM and GRU on English prose, beside compressors and n-grams; minutes.
+bench-text: $(READY)
+	$(BIN)/python tests/benchmarks/text.py
 
 # Cells that are told of missing values against mean fill, on JapaneseVowels with gaps; minutes.
 bench-missing: $(READY)
