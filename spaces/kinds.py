@@ -117,7 +117,7 @@ _OF_LIKELIHOOD: dict[Likelihood, tuple[Metric, ...]] = {
 }
 
 #: The metric that tokens of several characters have beside bits a token.
-IN_CHARACTERS = "bits-per-character"
+BY_CHARACTER = "bits-per-character"
 
 #: Of these, how each follows from sums over targets: their losses, how many were predicted
 #: correctly, how many there are; and from what a difference of 1 in the losses is in the units of
@@ -161,7 +161,7 @@ def evaluated(
 def _summed(kind: TaskKind, likelihood: Likelihood, characters: bool) -> list[str]:
     """Return the metrics of FORMULAS that a kind of task has, with bits a character or without."""
     names = [metric.name for metric in metrics_of(kind, likelihood) if metric.name in FORMULAS]
-    return [name for name in names if characters or name != IN_CHARACTERS]
+    return [name for name in names if characters or name != BY_CHARACTER]
 
 
 def has_classes(kind: TaskKind) -> bool:

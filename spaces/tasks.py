@@ -10,15 +10,7 @@ from spaces.archived import ARCHIVED
 from spaces.fields import Fault, Integer, refusal
 from spaces.forecast import Forecast, ForecastSection
 from spaces.inputs import Inputs, Told
-from spaces.kinds import (
-    FORMULAS,
-    IN_CHARACTERS,
-    Metric,
-    TaskKind,
-    evaluated,
-    is_causal,
-    is_stepwise,
-)
+from spaces.kinds import BY_CHARACTER, FORMULAS, Metric, TaskKind, evaluated, is_causal, is_stepwise
 from spaces.own_data import Columns, Label, Missing, TrainedVocabulary
 from spaces.own_task import OwnData, Transform
 from spaces.series import SERIES
@@ -93,7 +85,7 @@ class TaskInfo:
     @property
     def in_characters(self) -> bool:
         """Whether its figures are told a character too."""
-        return self.vocabulary is not None or self.metric.name == IN_CHARACTERS
+        return self.vocabulary is not None or self.metric.name == BY_CHARACTER
 
     @property
     def by_part(self) -> bool:

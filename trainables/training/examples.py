@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spaces.kinds import FORMULAS, IN_CHARACTERS, Likelihood, TaskKind, compute_metrics
+from spaces.kinds import BY_CHARACTER, FORMULAS, Likelihood, TaskKind, compute_metrics
 from trainables.checkpoints.base import CheckpointError
 from trainables.files import sync_folder, write_new
 from trainables.part_metrics import part_metric
@@ -56,7 +56,7 @@ class Examples:
         """
         correct = 0 if self.correct is None else int(self.correct.sum())
         loss = float(self.loss.sum(dtype=np.float64))
-        sums, characters = (loss, correct, int(self.count.sum())), decisive == IN_CHARACTERS
+        sums, characters = (loss, correct, int(self.count.sum())), decisive == BY_CHARACTER
         found = compute_metrics(kind, *sums, self.unit, likelihood, characters=characters)
         if decisive not in found:
             assert self.outputs is not None and self.targets is not None
