@@ -64,6 +64,7 @@ class TrialConfig(BaseModel):
     class_weights: str | None = _default("class_weights")  #: as spaces.class_weights.canonical
     carry_state: CarryState = _default("carry_state")
     truncation: Annotated[int | None, _bounds("truncation")] = _default("truncation")
+    buckets: bool = _default("buckets")
 
     @field_validator("class_weights")
     @classmethod

@@ -307,6 +307,13 @@ _TABLE = (
         need=Need(lambda cell: not cell.attention, "state to carry", warn_only=True),
         training=True,
     ),
+    Hyperparameter(
+        "buckets",
+        "Whether sequences of nearly one length share a batch: less padding on GPUs.",
+        Rule("flag"),
+        default=False,
+        training=True,
+    ),
 )
 
 #: Every hyperparameter by its name: all fields of TrialConfig but cell and gates.

@@ -195,7 +195,7 @@ def _data(exported: Exported) -> str:
     data, task = exported.data, exported.results.job.task
     info = data.info
     rows = "\n".join(
-        f"| {name} | {len(split):,} | {len(split.x):,} | {_lengths(split)} |"
+        f"| {name} | {len(split):,} | {_steps(split):,} | {_lengths(split)} |"
         for name, split in (
             ("training", data.train),
             ("validation", data.validation),
@@ -240,6 +240,11 @@ def _data(exported: Exported) -> str:
 def _scale(scale: float | NDArray[np.float32]) -> str:
     """Return a scale of targets as text, one for each."""
     return ", ".join(f"{value:.6g}" for value in np.atleast_1d(scale).tolist())
+
+
+def _steps(split: Sequences) -> int:
+    """Return how many steps there are; windows of one series share theirs."""
+    return min(len(split.x), int(split.lengths.sum()))
 
 
 def _lengths(split: Sequences) -> str:

@@ -30,7 +30,7 @@ from search.supervisor import bounded, tell_scratch
 from trainables.checkpoints.base import StoreError
 from trainables.checkpoints.open import open_store
 from trainables.data.redealing import pooled
-from trainables.data.sequences import Data, Sequences
+from trainables.data.sequences import Data
 from trainables.machine import read_cores
 from trainables.scratch import ScratchFolder, remove_stale_folders
 
@@ -351,7 +351,6 @@ def slots(job: JobSpec, resources: Mapping[str, float]) -> int:
 
 
 def _bytes(data: Data) -> int:
-    def size(split: Sequences) -> int:
-        return split.x.nbytes + split.lengths.nbytes + (0 if split.y is None else split.y.nbytes)
-
-    return size(data.train) + size(data.validation) + size(data.test)
+    """Return the bytes of a task's arrays; what parts share counts once."""
+    arrays = {id(a): a for p in data.parts for a in (p.x, p.lengths, p.y, p.at) if a is not None}
+    return sum(array.nbytes for array in arrays.values())

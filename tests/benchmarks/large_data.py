@@ -35,14 +35,15 @@ search: {{trials: 2, sampler: random, pruner: none}}
 confirm: {{seeds: 0}}
 """
 LOAD = """\
-import resource, sys, time
+import sys, time
 from pathlib import Path
 from search.job.spec import JobSpec
 from trainables.data import tasks
 job = JobSpec.load(sys.argv[1])
 began = time.monotonic()
 tasks.load(job.task, job.base)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+status = Path("/proc/self/status").read_text()  # unlike ru_maxrss it holds nothing of the parent
+peak = int(status.partition("VmHWM:")[2].split()[0]) / 1024
 print(f"{time.monotonic() - began:.1f} {peak:.0f}")
 """
 

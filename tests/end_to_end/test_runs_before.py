@@ -32,6 +32,7 @@ LATER_SETTINGS = {
     "class_weights": None,
     "carry_state": "never",
     "truncation": None,
+    "buckets": False,
 }
 #: Fields of a record that another run, or another processor, changes.
 OF_ONE_RUN = ("train_seconds", "checkpoint", "value", "curve", "test")

@@ -13,6 +13,11 @@ from trainables.data.sequences import Sequences
 
 #: Padded steps in a batch of an evaluation, at most (a single sequence may be longer).
 EVALUATION_STEPS = 65_536
+#: With buckets, batches are cut from an order by length, in which a sequence may stand this share
+#: of its length further ahead: so much is left to chance of who shares a batch.
+SPREAD = 0.05
+#: With buckets, the least share of its longest sequence that one of an evaluation's batch has.
+FILLED = 0.85
 
 
 @dataclass(frozen=True)
@@ -49,10 +54,19 @@ class Batches:
     """Makes batches of one split. Sequences too short to hold a target are left out."""
 
     def __init__(
-        self, sequences: Sequences, kind: TaskKind, class_weights: Tensor | None = None
+        self,
+        sequences: Sequences,
+        kind: TaskKind,
+        class_weights: Tensor | None = None,
+        *,
+        buckets: bool = False,
     ) -> None:
-        """class_weights: [classes] of the loss that batches are trained with."""
-        self._sequences, self.class_weights = sequences, class_weights
+        """class_weights: [classes] of the loss that batches are trained with.
+
+        buckets: whether sequences of nearly one length share a batch, so that few steps are padding
+        where padding is computed; who shares one is drawn of all sequences otherwise.
+        """
+        self._sequences, self.class_weights, self.buckets = sequences, class_weights, buckets
         self._shifted = is_causal(kind)  # targets are x, one step on
         self._lengths = sequences.lengths - self._shifted
         self._usable = np.flatnonzero(self._lengths > 0)
@@ -76,9 +90,28 @@ class Batches:
 
     def shuffled_choices(self, size: int, seed: int, epoch: int) -> Iterator[NDArray[np.int64]]:
         """Yield which sequences stand in each of those batches, the longest first."""
-        order = np.random.default_rng([seed, epoch]).permutation(self._usable)
+        rng = np.random.default_rng([seed, epoch])
+        order = rng.permutation(self._usable)
+        if self.buckets:
+            yield from self._bucketed(order, size, rng)
+            return
         for start in range(0, len(order), size):
             yield self._longest_first(order[start : start + size])
+
+    def _bucketed(
+        self, order: NDArray[np.int64], size: int, rng: np.random.Generator
+    ) -> Iterator[NDArray[np.int64]]:
+        """Yield batches of nearly one length; the shortest sequences make the smaller last one.
+
+        The batches of one place in an epoch are about as long in every epoch and with every seed:
+        trainings that share launches are all padded to the longest batch among them.
+        """
+        keys = self._lengths[order] * rng.uniform(1, 1 + SPREAD, len(order))
+        order = order[np.argsort(-keys, kind="stable")]
+        whole = len(order) // size
+        for place in (*np.random.default_rng(whole).permutation(whole), whole):
+            if len(chosen := order[place * size : (place + 1) * size]):
+                yield self._longest_first(chosen)
 
     def ordered(self, steps: int = EVALUATION_STEPS) -> Iterator[Batch]:
         """Yield all sequences once, longest first, in batches of at most that many padded steps."""
@@ -89,9 +122,12 @@ class Batches:
         order = self._longest_first(self._usable)
         start = 0
         while start < len(order):
-            size = max(1, steps // int(self._lengths[order[start]]))
-            yield order[start : start + size]
-            start += size
+            longest = int(self._lengths[order[start]])
+            chosen = order[start : start + max(1, steps // longest)]
+            if self.buckets:
+                chosen = chosen[self._lengths[chosen] >= FILLED * longest]
+            yield chosen
+            start += len(chosen)
 
     def _longest_first(self, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
         return chosen[np.argsort(-self._lengths[chosen], kind="stable")]

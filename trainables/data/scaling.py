@@ -6,7 +6,7 @@ is the same: redealing, export, units. Of inputs that tell which features are mi
 that say whether they are there stay 0 and 1, and steps are divided by their mean.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,9 @@ from spaces.errors import InputError
 from spaces.inputs import NOTHING
 from spaces.own_task import Scaling
 from trainables.data.missing import features
-from trainables.data.sequences import Data, Moments, TargetScaling
+from trainables.data.moments import Moments, figures, mean_of, moments
+from trainables.data.rows import Rows, blocks
+from trainables.data.sequences import Data, TargetScaling
 
 #: What a scaling subtracts, and what it divides by.
 _NAMES: dict[Scaling, tuple[str, str]] = {
@@ -83,12 +85,44 @@ def known_means(data: Data) -> NDArray[np.float32]:
     return means
 
 
-def _observed(data: Data) -> NDArray[Any]:
+@dataclass(frozen=True)
+class _Columns:
+    """Some of the inputs of steps, [steps, inputs]."""
+
+    steps: Rows
+    chosen: slice
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """See Rows."""
+        number, width = self.steps.shape
+        return number, len(range(*self.chosen.indices(width)))
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """See Rows."""
+        return self.steps.dtype
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        """See Rows."""
+        return self.steps[rows][:, self.chosen]
+
+
+class _Observed(_Columns):
+    """The first inputs of steps that tell which of them are missing; these are NaN."""
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        """See Rows."""
+        steps, number = self.steps[rows], self.shape[1]
+        return np.where(steps[:, number : 2 * number] == 1, steps[:, :number], np.float32(np.nan))
+
+
+def _observed(data: Data) -> Rows:
     """Return the features of the training part [steps, features], NaN where they are missing."""
-    steps, width = data.train.unscaled_steps(), features(data.info)
-    if data.info.missing != "mask":
-        return steps[:, :width]
-    return np.where(steps[:, width : 2 * width] == 1, steps[:, :width], np.float32(np.nan))
+    steps, width = data.train.unscaled(), features(data.info)
+    if data.info.missing == "mask":
+        return _Observed(steps, slice(width))
+    return steps if steps.shape[1] == width else _Columns(steps, slice(width))
 
 
 def _usual_times(data: Data) -> NDArray[np.float32]:
@@ -97,40 +131,13 @@ def _usual_times(data: Data) -> NDArray[np.float32]:
     That of a step's gap is over the steps that have one before them: it is 1 after division.
     """
     values, told = data.info.sizes[0].values, data.info.sizes[0].told
-    times = data.train.unscaled_steps()[:, values + told.features :]
-    mean = times.mean(axis=0, dtype=np.float64)
-    later = len(times) - len(data.train)
+    steps = data.train.unscaled()
+    mean, number = mean_of(_Columns(steps, slice(values + told.features, None))), steps.shape[0]
+    later = number - len(data.train)
     if told.gap and later:
-        mean[-1] *= len(times) / later
+        mean[-1] *= number / later
     usual: NDArray[np.float32] = np.where(mean > 0, mean, 1).astype(np.float32)
     return usual
-
-
-def moments(values: NDArray[Any], scaling: Scaling = "standard") -> Moments:
-    """Return mean and deviation [features] of values [n, features]; 1 for one that never changes.
-
-    Of another scaling it is what stands for these: the median and the range between the quartiles
-    (robust), or the least value and the range (min-max). Both are rounded to float32, as an
-    exported model has them, and only then applied. NaN does not count; a feature of nothing else
-    has mean 0.
-    """
-    columns = values.astype(np.float64)
-    if np.isnan(columns).any():
-        known = [column[~np.isnan(column)] for column in columns.T]
-        each_or_0 = [each[:, None] if len(each) else np.zeros((1, 1)) for each in known]
-        found = [moments(each, scaling) for each in each_or_0]
-        means, deviations = zip(*found, strict=True)
-        return np.concatenate(means), np.concatenate(deviations)
-    if scaling == "robust":
-        low, mean, high = np.percentile(columns, [25, 50, 75], axis=0)
-        deviation = (high - low).astype(np.float32)
-    elif scaling == "min-max":
-        mean, deviation = columns.min(axis=0), np.ptp(columns, axis=0).astype(np.float32)
-    else:
-        mean, deviation = columns.mean(axis=0), columns.std(axis=0).astype(np.float32)
-    constant = columns.min(axis=0) == columns.max(axis=0)
-    deviation[constant | (deviation < np.finfo(np.float32).tiny)] = 1.0
-    return mean.astype(np.float32), deviation
 
 
 def check_range(data: Data, place: str) -> None:
@@ -138,17 +145,18 @@ def check_range(data: Data, place: str) -> None:
 
     place: the user's file.
     """
-    arrays: list[tuple[str, Moments, list[NDArray[Any]]]] = []
+    arrays: list[tuple[str, Moments, list[Rows]]] = []
     if data.train.scaling is not None:
-        arrays.append(("x", data.train.scaling, [part.unscaled_steps() for part in data.parts]))
+        arrays.append(("x", data.train.scaling, [part.unscaled() for part in data.parts]))
     if data.train.y_scaling is not None:
         mean, deviation = (np.atleast_1d(np.float32(value)) for value in data.train.y_scaling)
-        targets = [part.y.reshape(-1, mean.size) for part in data.parts if part.y is not None]
-        arrays.append(("y", (mean, deviation), targets))
+        ys: list[Rows] = [p.y.reshape(-1, mean.size) for p in data.parts if p.y is not None]
+        arrays.append(("y", (mean, deviation), ys))
     centre, width = _NAMES[data.dealing.scaling]
     for name, (mean, deviation), parts in arrays:
         for extreme in (np.fmin, np.fmax):  # NaN is what is missing
-            values = np.array([extreme.reduce(part, axis=0) for part in parts], np.float64)
+            found = [[extreme.reduce(each, axis=0) for each in blocks(part)] for part in parts]
+            values = np.array([extreme.reduce(each) for each in found], np.float64)
             beyond = np.abs(values - mean) / deviation > MOST
             if beyond.any():
                 part, feature = (int(i) for i in np.argwhere(beyond)[0])
@@ -167,17 +175,17 @@ def scale_notes(data: Data) -> list[str]:
 
     A network learns well from inputs and targets near mean 0 and deviation 1.
     """
-    steps = data.train.all_steps()
-    arrays = {"x": steps[:, : features(data.info)] if steps.ndim == 2 else steps}
+    steps = data.train.scaled()
+    arrays: dict[str, Rows] = {"x": steps}
+    if len(steps.shape) == 2:
+        arrays["x"] = _Columns(steps, slice(features(data.info)))
     if data.info.kind == "regression" and data.train.targets is not None:
         arrays["y"] = data.train.targets.reshape(len(data.train), -1)
     notes = []
     for name, array in arrays.items():
         if not np.issubdtype(array.dtype, np.floating):
             continue
-        columns = array.astype(np.float64)
-        mean, deviation = columns.mean(axis=0), columns.std(axis=0)
-        constant = columns.min(axis=0) == columns.max(axis=0)
+        mean, deviation, constant = figures(array)
         varied = np.where(constant, 1.0, deviation)
         off = ~constant & ((varied > 100) | (varied < 0.01) | (abs(mean) > 10 * varied))
         if data.info.causal:

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from spaces.own_task import Scaling
 from spaces.tasks import TaskInfo, TaskSpec
-
-#: Mean and deviation of each feature, [features] float32 each.
-Moments = tuple[NDArray[np.float32], NDArray[np.float32]]
+from trainables.data.moments import Moments
+from trainables.data.rows import Rows, blocks
 
 #: What else each sequence may have.
 _EACH = ("naive_error", "offsets", "characters")
@@ -91,11 +90,15 @@ class Sequences:
         """Return the steps of all sequences, laid end to end, filled and scaled."""
         if self.at is None and self.scaling is None and self.fill is None:
             return self.x
-        return self.steps(self._positions())
+        return self.steps(self.positions())
 
-    def unscaled_steps(self) -> NDArray[np.generic]:
-        """Return the steps of all sequences, laid end to end, as they are in x."""
-        return self.x if self.at is None else self.x[self._positions()]
+    def unscaled(self) -> "StepView":
+        """Return the steps of all sequences, laid end to end, as they are in x: read in parts."""
+        return StepView(self, self.x)
+
+    def scaled(self) -> "ScaledSteps":
+        """Return the steps of all sequences, laid end to end, filled and scaled: read in parts."""
+        return ScaledSteps(self, self.x)
 
     @cached_property
     def targets(self) -> NDArray[np.generic] | None:
@@ -108,15 +111,64 @@ class Sequences:
     def step_targets(self) -> NDArray[np.generic]:
         """Return y of all steps of the sequences, laid end to end; of stepwise targets."""
         assert self.y is not None and self.stepwise
-        return self.y if self.at is None else self.y[self._positions()]
+        return self.y if self.at is None else self.y[self.positions()]
 
-    def _positions(self) -> NDArray[np.int64]:
-        """Return the positions in x of all steps, one sequence after the other."""
-        within = np.arange(self.lengths.sum()) - np.repeat(
-            np.cumsum(self.lengths) - self.lengths, self.lengths
-        )
-        positions: NDArray[np.int64] = np.repeat(self.starts, self.lengths) + within
+    def positions(self, begin: int = 0, end: int | None = None) -> NDArray[np.int64]:
+        """Return the positions in x of steps begin to end, counted through all sequences."""
+        end = int(self._ends[-1]) if end is None else end
+        first = int(np.searchsorted(self._ends, begin, side="right"))
+        last = int(np.searchsorted(self._ends, end - 1, side="right")) + 1
+        lengths = self.lengths[first:last]
+        shift = self.starts[first:last] - (self._ends[first:last] - lengths)
+        positions: NDArray[np.int64] = np.repeat(shift, lengths)
+        skipped = begin - int(self._ends[first] - lengths[0])
+        positions = positions[skipped : skipped + end - begin]
+        positions += np.arange(begin, end)
         return positions
+
+    @cached_property
+    def _ends(self) -> NDArray[np.int64]:
+        """Return the [n] numbers of steps up to the end of each sequence."""
+        return np.cumsum(self.lengths)
+
+
+@dataclass(frozen=True)
+class StepView:
+    """What an array has for the steps of all sequences, laid end to end; nothing is copied yet.
+
+    values: read where x is: [positions in x, …].
+    """
+
+    of: Sequences
+    values: NDArray[Any]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the array that all of it would be."""
+        return (int(self.of.lengths.sum()), *self.values.shape[1:])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the array that all of it would be."""
+        return self.values.dtype
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        """Return some of the steps, from a beginning to an end."""
+        if self.of.at is None:
+            return self.values[rows]
+        begin, end, _ = rows.indices(self.shape[0])
+        found: NDArray[Any] = self.values[self.of.positions(begin, end)]
+        return found
+
+
+class ScaledSteps(StepView):
+    """The same of x, filled and scaled."""
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        """Return some of the steps, from a beginning to an end."""
+        begin, end, _ = rows.indices(self.shape[0])
+        found: NDArray[Any] = self.of.steps(self.of.positions(begin, end))
+        return found
 
 
 class Redealt(Protocol):
@@ -179,14 +231,23 @@ class Data:
         return unit if isinstance(unit, float) else 1.0
 
 
-def fingerprint(*splits: Sequences) -> str:
-    """Return a sha256 over values, shapes and types of all arrays in order."""
+def fingerprint(*splits: Sequences, whole: bool = False) -> str:
+    """Return a sha256 over values, shapes and types of all arrays in order.
+
+    Steps count as they are read, one sequence after the other, wherever they lie in x. whole: x
+    counts as it lies, for sequences that overlap in it.
+    """
     digest = hashlib.sha256()
     for split in splits:
-        for array in (split.x, split.lengths, split.y):
+        steps: Rows = split.x if whole else StepView(split, split.x)
+        targets: Rows | None = split.y
+        if split.y is not None and split.stepwise:
+            targets = StepView(split, split.y)
+        for array in (steps, split.lengths, targets):
             if array is None:
                 digest.update(b"none")
                 continue
             digest.update(f"{array.dtype.str}{array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).tobytes())
+            for block in blocks(array):
+                digest.update(np.ascontiguousarray(block).tobytes())
     return digest.hexdigest()

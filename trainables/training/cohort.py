@@ -183,7 +183,8 @@ class Cohort(Advancing):
         data = {i: self.members[i].data for i in active}
         parts = {i: getattr(each, split) for i, each in data.items()}
         totals = {i: Totals(self._data.info, data[i].unit(parts[i])) for i in active}
-        batches = {i: Batches(part, kind) for i, part in parts.items()}
+        buckets = self._config.buckets
+        batches = {i: Batches(part, kind, buckets=buckets) for i, part in parts.items()}
         choices = [[(i, chosen_B) for chosen_B in batches[i].ordered_choices()] for i in active]
         with torch.no_grad():
             for together in zip_longest(*choices):

@@ -63,6 +63,7 @@ class StackedCohort(Advancing):
         self._model = StackedModel(first.model, first.config.precision)
         self._splits: dict[str, StackedData] = {}
         self._inner: tuple[tuple[int, ...], StackedStep] | None = None
+        self._buckets = first.config.buckets
         self.batched = True
 
     def evaluate(
@@ -130,7 +131,7 @@ class StackedCohort(Advancing):
         step.begin_epoch(seeds, rates, torch.from_numpy(chosen))
         data = self._data("train")
         for number in range(len(batches)):
-            step.run(data.steps(chosen[number]))
+            step.run(data.steps(chosen[number], buckets=self._buckets))
         return whose, step
 
     def _path(self, models: int) -> str:
@@ -173,9 +174,10 @@ class StackedCohort(Advancing):
     def _evaluation(self, active: list[int], split: str) -> Iterator[Positions]:
         """Yield which sequences [K, B] of a part each member is scored on, -1 for none."""
         steps = max(1, EVALUATION_STEPS // len(active))
+        kind = self._first.data.info.kind
         parts: list[Sequences] = [getattr(self.members[i].data, split) for i in active]
         found = {
-            id(part): list(Batches(part, self._first.data.info.kind).ordered_choices(steps))
+            id(part): list(Batches(part, kind, buckets=self._buckets).ordered_choices(steps))
             for part in {id(part): part for part in parts}.values()
         }
         first = self._first_of(active, split)
@@ -206,7 +208,9 @@ class StackedCohort(Advancing):
         with torch.inference_mode():
             for chosen_KB in self._evaluation(active, split):
                 chosen = torch.from_numpy(chosen_KB).to(weights.device)
-                x, lengths, targets = data.batch(chosen, data.steps(chosen_KB))
+                x, lengths, targets = data.batch(
+                    chosen, data.steps(chosen_KB, buckets=self._buckets)
+                )
                 outputs = self._model(weights, buffers, x, lengths)
                 scores = score(info, outputs, targets, lengths)
                 losses += scores.losses.double()

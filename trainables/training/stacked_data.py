@@ -5,6 +5,7 @@ Models on splits of their own have that part of each split side by side there.
 Shapes are suffixes: n sequences, K models, T steps, B sequences a model, I inputs.
 """
 
+import math
 import weakref
 from collections.abc import Iterable
 
@@ -18,6 +19,8 @@ from trainables.data.sequences import Sequences
 
 #: Padded lengths are multiples of a share of the longest: batches of few different shapes.
 SHARES = 4
+#: Where batches are of nearly one length, they are the longest divided by powers of this.
+GRADE = 1.1
 
 
 class StackedData:
@@ -50,9 +53,15 @@ class StackedData:
         errors = [part.naive_error for part in parts if part.naive_error is not None]
         self._errors = torch.from_numpy(np.concatenate(errors)).to(device) if errors else None
 
-    def steps(self, chosen: NDArray[np.int64]) -> int:
-        """Return to how many steps batches of these sequences are padded; -1 is none."""
+    def steps(self, chosen: NDArray[np.int64], *, buckets: bool = False) -> int:
+        """Return to how many steps batches of these sequences are padded; -1 is none.
+
+        buckets: whether these batches are of nearly one length, see Batches.
+        """
         longest = int(self._read[chosen[chosen >= 0]].max())
+        if buckets:
+            grades = math.floor(math.log(self._longest / longest, GRADE))
+            return max(longest, math.ceil(self._longest / GRADE**grades))
         share = -(-self._longest // SHARES)
         return min(self._longest, -(-longest // share) * share)
 

@@ -80,7 +80,7 @@ class Training:
         self.path: str | None = None  #: of the latest epoch trained here, see measured_path.py
         self.device = torch.device(device)
         weights = class_weights(config, data)
-        self.batches = Batches(data.train, data.info.kind, weights)
+        self.batches = Batches(data.train, data.info.kind, weights, buckets=config.buckets)
         self._streams = carried.trained_streams(config, data)
         generator = derived(torch.device("cpu"), seed, _WEIGHTS)
         model = Model(config, data.info, generator, self.batches.longest)
@@ -258,10 +258,8 @@ class Training:
         if carried.scored_in_one(self.config, sequences):
             return carried.evaluate(self.model, self.data, sequences, examples)
         kind = self.data.info.kind
-        totals, batches = (
-            Totals(self.data.info, self.data.unit(sequences)),
-            Batches(sequences, kind),
-        )
+        totals = Totals(self.data.info, self.data.unit(sequences))
+        batches = Batches(sequences, kind, buckets=self.config.buckets)
         self.model.eval()
         with torch.inference_mode():
             for chosen_B in batches.ordered_choices():

@@ -65,7 +65,7 @@ def test_gaps_are_seconds_divided_by_their_mean_in_training(tmp_path: Path) -> N
     write(tmp_path / "own.csv", rows())
     data = load(tmp_path)
     assert (data.info.inputs, features(data.info), given(data.info)) == (7, 2, 3)
-    raw, scaled = data.train.unscaled_steps()[:, -1], data.train.all_steps()[:, -1]
+    raw, scaled = data.train.unscaled()[:][:, -1], data.train.all_steps()[:, -1]
     begins = np.cumsum(data.train.lengths) - data.train.lengths
     assert (raw[begins] == 0).all() and raw.max() > 60
     assert np.delete(scaled, begins).mean() == pytest.approx(1, rel=1e-5)

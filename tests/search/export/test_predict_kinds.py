@@ -52,7 +52,7 @@ def test_targets_that_are_none_of_the_kind_are_refused(exported: SmallJob, tmp_p
     cases = [np.zeros(n)]
     cases += [np.full(several, np.nan)] + [np.full(several, 2)] * (kind == "multi-label")
     for y in cases:
-        np.savez(tmp_path / "bad.npz", x=part.unscaled_steps(), lengths=part.lengths, y=y)
+        np.savez(tmp_path / "bad.npz", x=part.unscaled()[:], lengths=part.lengths, y=y)
         with pytest.raises(InputError) as caught:
             predict(exported.folder / "export", tmp_path / "bad.npz")
         (problem,) = caught.value.problems
@@ -62,7 +62,7 @@ def test_targets_that_are_none_of_the_kind_are_refused(exported: SmallJob, tmp_p
 def test_answers_are_the_torch_model_s(exported: SmallJob, tmp_path: Path) -> None:
     model, info = training(exported).best_model(), exported.data.info
     part = exported.data.validation
-    np.savez(tmp_path / "new.npz", x=part.unscaled_steps(), lengths=part.lengths)
+    np.savez(tmp_path / "new.npz", x=part.unscaled()[:], lengths=part.lengths)
     found = predict(exported.folder / "export", tmp_path / "new.npz", tmp_path / "out.npz")
     assert found.metrics == {}
     expected = []

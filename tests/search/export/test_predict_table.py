@@ -54,7 +54,10 @@ def test_arrays_without_names_are_taken_too(job: SmallJob, tmp_path: Path) -> No
     part = job.data.validation
     assert part.y is not None
     np.savez(
-        tmp_path / "new.npz", x=part.x, lengths=part.lengths, y=np.array(sorted(MOODS))[part.y]
+        tmp_path / "new.npz",
+        x=part.unscaled()[:],
+        lengths=part.lengths,
+        y=np.array(sorted(MOODS))[part.y],
     )
     prediction = apply(job.folder / "export", tmp_path / "new.npz")
     assert len(prediction) == len(part) and "accuracy" in prediction.metrics

@@ -185,7 +185,7 @@ def test_a_dealing_has_the_baselines_of_its_own_training_part(tmp_path: Path) ->
 
 def _copied(part: Sequences) -> Sequences:
     """Return a part whose values are its own, raw as the part's are."""
-    return replace(part, x=part.unscaled_steps(), at=None)
+    return replace(part, x=part.unscaled()[:], at=None)
 
 
 def test_sizes_are_those_of_the_parts_that_another_split_shares(tmp_path: Path) -> None:

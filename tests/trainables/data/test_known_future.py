@@ -129,7 +129,7 @@ def test_new_series_are_read_as_windows_of_training(tmp_path: Path) -> None:
     found, ragged = read_new(tmp_path / "new.csv", data.info)
     assert found.lengths.tolist() == [WINDOW] and ragged.lengths.tolist() == [at + WINDOW]
     wanted = data.test.x[at : at + WINDOW]
-    np.testing.assert_array_equal(found.unscaled_steps(), wanted)
+    np.testing.assert_array_equal(found.unscaled()[:], wanted)
 
 
 def lacking_price(table: dict[str, Any]) -> dict[str, Any]:

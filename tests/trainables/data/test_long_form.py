@@ -101,7 +101,7 @@ def test_text_among_the_features_is_one_hot(tmp_path: Path) -> None:
     spec = {**ROLES, "features": ["pressure", "mode"]}
     data = load_table(tmp_path, columns, **spec)
     assert data.info.inputs == 3
-    found = data.train.unscaled_steps()[:, 1:]
+    found = data.train.unscaled()[:][:, 1:]
     np.testing.assert_array_equal(found.sum(axis=1), 1)
     assert data.info.columns is not None
     assert data.info.columns.features[1].inputs == ["mode=high", "mode=low"]

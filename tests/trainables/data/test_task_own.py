@@ -344,9 +344,9 @@ def test_a_given_split_is_kept(spelling: str, dtype: type, tmp_path: Path) -> No
     words = np.array(["test", "train", spelling, "train"] * 3).astype(dtype)
     data = load_arrays(tmp_path, G | {"y": np.array([0, 0, 1, 1] * 3), "split": words})
     x = G["x"].astype(np.float32).reshape(N, STEPS, FEATURES)
-    np.testing.assert_array_equal(data.test.x, x[0::4].reshape(-1, FEATURES))
-    np.testing.assert_array_equal(data.train.x, x[1::2].reshape(-1, FEATURES))
-    np.testing.assert_array_equal(data.validation.x, x[2::4].reshape(-1, FEATURES))
+    np.testing.assert_array_equal(data.test.unscaled()[:], x[0::4].reshape(-1, FEATURES))
+    np.testing.assert_array_equal(data.train.unscaled()[:], x[1::2].reshape(-1, FEATURES))
+    np.testing.assert_array_equal(data.validation.unscaled()[:], x[2::4].reshape(-1, FEATURES))
     assert data.train.y is not None
     assert data.train.y.tolist() == [0, 1] * 3
 

@@ -107,8 +107,8 @@ def test_a_second_file_is_the_test_part(tmp_path: Path) -> None:
     assert ours.dealing.official_test
     whole = load(OwnData(kind="classification", data=files["TEST"]), tmp_path)
     np.testing.assert_array_equal(
-        np.sort(ours.test.unscaled_steps(), axis=0),
-        np.sort(np.concatenate([part.unscaled_steps() for part in whole.parts]), axis=0),
+        np.sort(ours.test.unscaled()[:], axis=0),
+        np.sort(np.concatenate([part.unscaled()[:] for part in whole.parts]), axis=0),
     )
 
 

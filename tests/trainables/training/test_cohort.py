@@ -51,6 +51,16 @@ def assert_each_is_as_alone(configs: list[TrialConfig], data: Data, epochs: int 
 
 
 @needs_engine
+def test_members_read_buckets_as_they_do_alone(make_data: Any) -> None:
+    configs = [small_config(buckets=True, learning_rate=rate) for rate in (0.01, 0.02)]
+    together = assert_each_is_as_alone(configs, make_data("classification"))
+    assert together.batched
+    plain = Training(small_config(learning_rate=0.01), make_data("classification"), seed=0)
+    plain.advance(2)
+    assert points(plain) != points(together.members[0]), "other sequences share a batch"
+
+
+@needs_engine
 @pytest.mark.parametrize("cell", CELLS, ids="-".join)
 def test_cells_that_the_scan_holds_whole_are_trained_together(cell: tuple[str, str]) -> None:
     whole = cell in VARIANTS and VARIANTS[cell].norm != "batch"

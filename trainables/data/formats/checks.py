@@ -7,6 +7,7 @@ from spaces.errors import InputError
 from spaces.kinds import TaskKind, has_classes, is_causal, predicts_itself
 from spaces.own_data import Missing
 from trainables.data.formats.ragged import Array, Places, Ragged, first
+from trainables.data.rows import blocks, stretches
 
 SPLITS = {"train": 0, "val": 1, "validation": 1, "test": 2}
 NAMES = ("train", "validation", "test")
@@ -40,35 +41,62 @@ def steps(
                 "encode the symbols as integers 0 … V-1: "
                 "_, x = numpy.unique(symbols, return_inverse=True)",
             )
-        return x.astype(np.int64)
-    with np.errstate(over="ignore"):  # what does not fit into float32 is refused just below
-        values = np.ascontiguousarray(x, dtype=np.float32)
-    finite, absent = np.isfinite(values), np.isnan(values)
-    if missing != "refuse":
-        finite |= absent
-        values = np.where(absent, np.float32(np.nan), values)  # of one bit pattern in all formats
-    elif absent.any():
+        return x.astype(np.int64, copy=False)
+    values = _short(x, canonical=missing != "refuse")
+    absent, finite = False, True
+    for block in blocks(values):
+        nan = bool(np.isnan(block).any())
+        absent |= nan
+        finite &= bool((np.isfinite(block) | np.isnan(block)).all())
+    if absent and missing == "refuse":
         fillable = trained and not predicts_itself(kind)
-        raise _missing(absent, ragged.places, fillable=fillable)
-    if not finite.all():
-        at, feature = (int(i) for i in np.argwhere(~finite)[0])
-        found = x[at, feature]
-        raise InputError.of(
-            places.step(at, feature),
-            f"features must be finite numbers of at most {np.finfo(np.float32).max:.1e}; this one "
-            f"is {found} ({int((~finite).sum())} such values in "
-            f"{int((~finite).any(1).sum())} steps)",
-            "fill the gaps or leave such sequences out",
-        )
+        raise _missing(np.isnan(values), ragged.places, fillable=fillable)
+    if not finite:
+        odd = np.isinf(values)
+        at, feature = (int(i) for i in np.argwhere(odd)[0])
+        number = f" ({int(odd.sum())} such values in {int(odd.any(1).sum())} steps)"
+        raise not_finite(places.step(at, feature), x[at, feature], number)
     if kind == "next-step":
-        odd = (values != 0) & (values != 1)
-        if odd.any():
+        for stretch in stretches(values):
+            odd = (values[stretch] != 0) & (values[stretch] != 1)
+            if not odd.any():
+                continue
             at, label = (int(i) for i in np.argwhere(odd)[0])
+            at += stretch.start
             raise InputError.of(
                 places.step(at, label),
                 f"next-step frames must be 0 or 1 for each label; this one is {x[at, label]}",
                 "threshold the frames: 1 where x > 0, otherwise 0",
             )
+    return values
+
+
+def not_finite(place: str, value: float, number: str = "") -> InputError:
+    """Return the error that a feature has no value in float32. number: of such values, in words."""
+    return InputError.of(
+        place,
+        f"features must be finite numbers of at most {np.finfo(np.float32).max:.1e}; this one "
+        f"is {value}{number}",
+        "fill the gaps or leave such sequences out",
+    )
+
+
+def _short(x: Array, *, canonical: bool) -> NDArray[np.float32]:
+    """Return features as float32: x itself where it is that.
+
+    canonical: NaN is to be of one bit pattern, the same from all formats.
+    """
+    nan = np.float32(np.nan)
+    if x.dtype == np.float32 and x.flags.c_contiguous and x.flags.aligned:
+        marks = (block.view(np.uint32)[np.isnan(block)] for block in blocks(x))
+        if not canonical or all((mark == nan.view(np.uint32)).all() for mark in marks):
+            own: NDArray[np.float32] = x
+            return own
+    values = np.empty(x.shape, np.float32)
+    with np.errstate(over="ignore"):  # the caller refuses what does not fit into float32
+        for stretch in stretches(x):
+            values[stretch] = x[stretch]
+            np.copyto(values[stretch], nan, where=np.isnan(values[stretch]))
     return values
 
 
@@ -136,7 +164,8 @@ def check_classes(y: NDArray[np.int64], trained: NDArray[np.int64], ragged: Ragg
 
 def vocabulary(x: Array, ragged: Ragged) -> int:
     """Return the number of symbols, 0 … V-1."""
-    distinct, size = len(np.unique(x)), int(x.max()) + 1
+    found = np.unique(np.concatenate([np.unique(block) for block in blocks(x)]))
+    distinct, size = len(found), int(found[-1]) + 1
     if distinct == 1:
         only = size - 1 if ragged.labels is None else ragged.labels[0]
         raise InputError.of(

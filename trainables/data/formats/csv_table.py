@@ -9,6 +9,8 @@ import numpy as np
 
 from spaces.errors import InputError
 from trainables.data.formats.table import (
+    ArrowSource,
+    Source,
     Table,
     check_file,
     check_names,
@@ -29,9 +31,14 @@ def names(path: Path, place: str) -> list[str]:
 
 def read(path: Path, place: str, columns: Sequence[str]) -> Table:
     """Return some columns of a file. Raises InputError."""
-    found = table_of(read_arrow(path, place, columns), place)
-    check_lines(found)
-    return found
+    return table_of(open_source(path, place, columns), place, columns)
+
+
+def open_source(path: Path, place: str, columns: Sequence[str]) -> Source:
+    """Return some columns of a file, whose types are known once it is read. Raises InputError."""
+    source = ArrowSource(read_arrow(path, place, columns), place)
+    check_lines(source, place, columns)
+    return source
 
 
 def read_arrow(path: Path, place: str, columns: Sequence[str]) -> Any:
@@ -52,9 +59,13 @@ def read_arrow(path: Path, place: str, columns: Sequence[str]) -> Any:
     )
 
 
-def check_lines(table: Table) -> None:
+def check_lines(source: Source, place: str, columns: Sequence[str]) -> None:
     """Raise InputError for text of several lines: a quote that is not closed takes in the rest."""
-    for column in table.columns.values():
+    for name in columns:
+        if source.kind(name) != "text":
+            continue
+        table = table_of(source, place, [name])
+        column = table.columns[name]
         for code, text in enumerate(column.categories):
             if "\n" in text or "\r" in text:
                 raise InputError.of(

@@ -25,6 +25,8 @@ from trainables.data.formats import csv_table, long_form, parquet_table, wav
 from trainables.data.formats.labels import encode
 from trainables.data.formats.ragged import Array, Part, Ragged, sequence_of
 from trainables.data.formats.table import (
+    ArrowSource,
+    Source,
     Table,
     check_names,
     check_size,
@@ -133,6 +135,10 @@ class Reader:
 
     def read(self, path: Path, place: str, columns: Sequence[str]) -> Table:
         """Return some columns of all files. Raises InputError."""
+        return table_of(self.open_source(path, place, columns), place, columns)
+
+    def open_source(self, path: Path, place: str, columns: Sequence[str]) -> Source:
+        """Return some columns of all files, to be read piece by piece. Raises InputError."""
         import pyarrow as pa
 
         module = csv_table if self.ending == ".csv" else parquet_table
@@ -156,10 +162,10 @@ class Reader:
                 codes = pa.array(np.repeat(np.arange(len(lengths)), lengths))
                 texts = pa.array(further[name].tolist(), pa.string())
                 joined = joined.append_column(name, pa.DictionaryArray.from_arrays(codes, texts))
-        found = table_of(joined, place, self.files, begins)
+        source = ArrowSource(joined, place, self.files, begins)
         if self.ending == ".csv":
-            csv_table.check_lines(found)
-        return found
+            csv_table.check_lines(source, place, columns)
+        return source
 
 
 def _files(path: Path, place: str) -> tuple[list[str], str]:

@@ -8,6 +8,7 @@ training part; see trainables.data.scaling.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -36,7 +37,7 @@ from trainables.data.formats.checks import vocabulary as check_vocabulary
 from trainables.data.formats.ragged import Places, Ragged
 from trainables.data.missing import features, told
 from trainables.data.sequences import Dealing, Sequences
-from trainables.data.splits import Parts, consecutive, grouped, select, stratified
+from trainables.data.splits import Parts, consecutive, grouped, stratified
 
 
 class Format(Protocol):
@@ -82,6 +83,7 @@ def load(spec: OwnData, base: Path) -> Parts:
     gap = ragged.gap if spec.data.time_gaps else None
     transforms.check(x, spec.transform, places)
     x = told(transforms.transformed(x, spec.transform), lengths, missing, gap)
+    ragged = replace(ragged, x=x)  # what was read is needed no more
     y = None if ragged.y is None else targets(ragged.y, kind, places)
     classes = y.astype(np.int64) if y is not None and has_classes(kind) else None
     group = None
@@ -104,10 +106,12 @@ def load(spec: OwnData, base: Path) -> Parts:
     offsets = _offsets(ragged)
     if offsets is not None:
         offsets[own:] += 2  # of another file
-    parts = [select(x, lengths, y, part, stepwise=stepwise, offsets=offsets) for part in chosen]
+    # All parts are read from one x: it is in memory once, and is not cut to pieces.
+    whole = Sequences(x, lengths, y, stepwise=stepwise, offsets=offsets)
+    parts = [whole.chosen(part) for part in chosen]
     if classes is not None:
-        assert parts[0].y is not None
-        outputs = check_classes(classes, parts[0].y.astype(np.int64), ragged)
+        trained = parts[0].step_targets() if stepwise else classes[chosen[0]]
+        outputs = check_classes(classes, trained.astype(np.int64), ragged)
     elif kind == "next-token":
         outputs = check_vocabulary(x, ragged)
     elif kind == "next-step":

@@ -1,15 +1,23 @@
 """Reads columns of a .parquet file, memory-mapped."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from trainables.data.formats.table import (
+    STRETCH_ROWS,
+    Column,
+    ColumnKind,
+    Source,
     Table,
     check_file,
     check_names,
+    check_rows,
     check_size,
+    columns_of,
     is_short,
+    kind_of,
     reading,
     table_of,
 )
@@ -23,22 +31,72 @@ def names(path: Path, place: str) -> list[str]:
 
 def read(path: Path, place: str, columns: Sequence[str]) -> Table:
     """Return some columns of a file. Raises InputError."""
-    return table_of(read_arrow(path, place, columns), place)
+    return table_of(open_source(path, place, columns), place, columns)
+
+
+def open_source(path: Path, place: str, columns: Sequence[str]) -> Source:
+    """Return some columns of a file, to be read piece by piece. Raises InputError."""
+    return _ParquetSource(path, place, columns)
 
 
 def read_arrow(path: Path, place: str, columns: Sequence[str]) -> Any:
     """Return some columns of a file as a pyarrow.Table. Raises InputError."""
-    import pyarrow as pa
+    return _ParquetSource(path, place, columns).arrow(columns)
 
-    with _open(path, place) as file:
-        schema = file.schema_arrow
-        check_names(list(schema.names), columns, place)
-        sizes = [4 if is_short(schema.field(name).type) else 8 for name in columns]
-        check_size(file.metadata.num_rows, sizes, place)
+
+class _ParquetSource:
+    """A file of columns, each of which is read when it is asked for."""
+
+    files: tuple[str, ...] = ()
+    begins: tuple[int, ...] = (0,)
+
+    def __init__(self, path: Path, place: str, columns: Sequence[str]) -> None:
+        """Raises InputError where it lacks a column, or what they hold does not fit into memory."""
+        with _open(path, place) as file:
+            self._path, self._place, self._schema = path, place, file.schema_arrow
+            check_names(list(self._schema.names), columns, place)
+            self.rows: int = file.metadata.num_rows
+            self._groups: int = file.metadata.num_row_groups
+        sizes = [4 if is_short(self._schema.field(name).type) else 8 for name in columns]
+        check_size(self.rows, sizes, place)
+
+    def kind(self, name: str) -> ColumnKind:
+        """See Source."""
+        return kind_of(self._schema.field(name).type)
+
+    def columns(self, names: Sequence[str]) -> dict[str, Column]:
+        """See Source."""
+        check_rows(self.rows, self._place)
+        return {name: columns_of(self._valid([name]), self._place)[name] for name in names}
+
+    def stretches(self, names: Sequence[str]) -> Iterator[dict[str, Column]]:
+        """See Source."""
+        check_rows(self.rows, self._place)
+        import pyarrow as pa
+
+        for group in range(self._groups):
+            # What is read of a mapped file counts as the process's own until it is closed.
+            with _open(self._path, self._place) as file:
+                batches = file.iter_batches(
+                    STRETCH_ROWS, row_groups=[group], columns=list(names), use_threads=False
+                )
+                while (batch := reading(self._place, partial(next, batches, None))) is not None:
+                    yield columns_of(batch, self._place)
+        pa.default_memory_pool().release_unused()
+
+    def arrow(self, names: Sequence[str]) -> Any:
+        """Return some columns as a pyarrow.Table. Raises InputError."""
+        import pyarrow as pa
+
         # A text that is there a million times is read once.
-        texts = [name for name in columns if pa.types.is_string(schema.field(name).type)]
-    with _open(path, place, texts) as file:
-        return reading(place, lambda: file.read(columns=list(columns), use_threads=False))
+        texts = [name for name in names if pa.types.is_string(self._schema.field(name).type)]
+        with _open(self._path, self._place, texts) as file:
+            return reading(self._place, lambda: file.read(columns=list(names), use_threads=False))
+
+    def _valid(self, names: Sequence[str]) -> Any:
+        arrow = self.arrow(names)
+        reading(self._place, lambda: arrow.validate(full=True))  # it may point at no text
+        return arrow
 
 
 def _open(path: Path, place: str, texts: Sequence[str] = ()) -> Any:

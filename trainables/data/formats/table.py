@@ -6,24 +6,27 @@ pyarrow reads them; nothing is unpickled. Only the columns that are asked for ar
 import difflib
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
 from spaces.text import first_line, listed, named
-from trainables.data.formats.ragged import Array
+from trainables.data.formats.ragged import Array, first
 from trainables.data.memory import refuse_unless_it_fits
 
 ColumnKind = Literal["number", "integer", "boolean", "text", "time", "empty", "other"]
+#: Kinds of columns that a model can read as they are.
+NUMERIC: tuple[ColumnKind, ...] = ("number", "integer", "boolean")
 T = TypeVar("T")
 COPIES, ROW_BYTES = 3, 100  #: at the worst moment, of a value, and beside it of a row
 VALUE_BYTES = COPIES * 8  #: at the worst moment, of a value that is no float32
+STRETCH_ROWS = 2**17  #: of a table, that are converted at once
 _MOST_NAMED = 12  # columns that a message lists
 
 
@@ -45,13 +48,14 @@ class Column:
     @property
     def numeric(self) -> bool:
         """Whether a model can read the values as they are."""
-        return self.kind in ("number", "integer", "boolean")
+        return self.kind in NUMERIC
 
-    def plain(self) -> Array:
+    def plain(self, rows: NDArray[np.int64] | slice = slice(None)) -> Array:
         """Return values of text, whole numbers or booleans as such, to be labels or names."""
+        values = self.values[rows]
         if self.kind == "text":
-            return np.array(self.categories or [""], dtype=np.str_)[self.values]
-        return self.values.astype(bool) if self.kind == "boolean" else self.values
+            return np.array(self.categories or [""], dtype=np.str_)[values]
+        return values.astype(bool) if self.kind == "boolean" else values
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,58 @@ class Table:
         name = f"{self.place}/{self.files[file]}" if self.files else self.place
         place = f"{name}: row {int(row) - self.begins[file] + 1}"
         return place if column is None else f"{place}: {named(column)}"
+
+
+class Source(Protocol):
+    """A table that is read piece by piece: no more of it is in memory than somebody asks for."""
+
+    rows: int
+    files: tuple[str, ...]  #: as Table.files
+    begins: tuple[int, ...]  #: as Table.begins
+
+    def kind(self, name: str) -> ColumnKind:
+        """Return the kind of a column."""
+
+    def columns(self, names: Sequence[str]) -> dict[str, Column]:
+        """Return some columns whole. Raises InputError."""
+
+    def stretches(self, names: Sequence[str]) -> Iterator[dict[str, Column]]:
+        """Yield columns in stretches of bounded size, which may be forgotten then.
+
+        Only once, and last of all. Raises InputError.
+        """
+
+
+class ArrowSource:
+    """A pyarrow.Table, which is given away as it is read."""
+
+    def __init__(
+        self, arrow: Any, place: str, files: Sequence[str] = (), begins: Sequence[int] = (0,)
+    ) -> None:
+        """Raises InputError for a table without rows, or a damaged one."""
+        check_rows(arrow.num_rows, place)
+        reading(place, lambda: arrow.validate(full=True))  # a damaged file may point at no text
+        self._arrow, self._place, self.rows = arrow, place, arrow.num_rows
+        self.files, self.begins = tuple(files), tuple(begins)
+
+    def kind(self, name: str) -> ColumnKind:
+        """See Source."""
+        return kind_of(self._arrow.schema.field(name).type)
+
+    def columns(self, names: Sequence[str]) -> dict[str, Column]:
+        """See Source."""
+        return columns_of(self._arrow.select(list(names)), self._place)
+
+    def stretches(self, names: Sequence[str]) -> Iterator[dict[str, Column]]:
+        """See Source."""
+        import pyarrow as pa
+
+        batches = self._arrow.select(list(names)).to_batches(max_chunksize=STRETCH_ROWS)
+        self._arrow = None
+        batches.reverse()
+        while batches:
+            yield columns_of(batches.pop(), self._place)
+        pa.default_memory_pool().release_unused()
 
 
 def check_file(path: Path, place: str) -> None:
@@ -128,18 +184,59 @@ def check_size(rows: int, sizes: Sequence[int], place: str) -> None:
     refuse_unless_it_fits(size, place, remedy)
 
 
-def table_of(
-    arrow: Any, place: str, files: Sequence[str] = (), begins: Sequence[int] = (0,)
-) -> Table:
-    """Return a pyarrow.Table as ours. Raises InputError for a table without rows."""
-    if arrow.num_rows == 0:
+def check_rows(rows: int, place: str) -> None:
+    """Raise InputError for a table without rows."""
+    if rows == 0:
         rule = "the data must hold at least one sequence; the table has no rows"
         raise InputError.of(place, rule, "check how the file was written")
-    reading(place, lambda: arrow.validate(full=True))  # a damaged file may point at no text
-    columns = {}
-    for name in arrow.column_names:
-        columns[name] = reading(place, partial(_column, name, arrow.column(name)))
-    return Table(place, columns, tuple(files), tuple(begins))
+
+
+def table_of(source: Source, place: str, columns: Sequence[str]) -> Table:
+    """Return some columns of a source."""
+    return Table(place, source.columns(columns), source.files, source.begins)
+
+
+def columns_of(arrow: Any, place: str) -> dict[str, Column]:
+    """Return the columns of a pyarrow.Table or a batch of one. Raises InputError."""
+    import pyarrow as pa
+
+    if isinstance(arrow, pa.RecordBatch):
+        arrow = pa.Table.from_batches([arrow])
+    return {
+        name: reading(place, partial(_column, name, arrow.column(name)))
+        for name in arrow.column_names
+    }
+
+
+def check_column(column: Column, kinds: Sequence[str], rule: str, table: Table) -> None:
+    """Raise InputError where a column is of another kind or a value is missing."""
+    check_kind(column, kinds, rule, table)
+    at = first(column.missing)
+    if at is not None:
+        number = int(column.missing.sum())
+        raise InputError.of(
+            table.at(at, column.name),
+            "every row must have a value; here it is missing"
+            + (f" ({number} such rows)" if number > 1 else ""),
+            "fill the gaps, or leave such sequences or the column out",
+        )
+
+
+def check_kind(column: Column, kinds: Sequence[str], rule: str, table: Table) -> None:
+    """Raise InputError where a column is of another kind."""
+    if column.kind not in (*kinds, "empty"):
+        raise InputError.of(
+            f"{table.place}: {named(column.name)}",
+            f"{rule}, not {column.type}",
+            "name another column",
+        )
+
+
+def kind_of(type: Any) -> ColumnKind:
+    """Return the kind of columns of a type of pyarrow's."""
+    import pyarrow as pa
+
+    return _column("", pa.chunked_array([pa.array([], type)])).kind
 
 
 def reading(place: str, action: Callable[[], T]) -> T:

@@ -14,8 +14,9 @@ from spaces.own_task import OwnData
 from spaces.series import SERIES
 from spaces.tasks import TASKS, TaskInfo, TaskSpec
 from trainables.data.formats import own
+from trainables.data.moments import Moments
 from trainables.data.scaling import check_range, filled, standardised
-from trainables.data.sequences import Data, Moments, fingerprint
+from trainables.data.sequences import Data, fingerprint
 from trainables.data.splits import Parts
 from trainables.data.tasks import (
     adding,
@@ -143,7 +144,7 @@ def load(spec: TaskSpec, base: Path) -> Data:
             outputs=parts.outputs,
             longest=max(int(split.lengths.max()) for split in splits),
             metric=spec.chosen_metric,
-            fingerprint=fingerprint(*splits),
+            fingerprint=fingerprint(*splits, whole=parts.dealing.by == "time"),
             labels=parts.labels,
             columns=parts.columns,
             missing=parts.missing,
