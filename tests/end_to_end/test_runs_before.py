@@ -122,7 +122,7 @@ def test_export_writes_the_same_job_file(exported: dict[str, Path], trial: str) 
         for folder in (EXPECTED / "finished.export" / trial, exported[trial])
     )
     for name, default in LATER_SETTINGS.items():
-        text = "null" if default is None else default
+        text = "null" if default is None else str(default).replace("False", "false")
         now = [line.replace(f" {name}: {text},", "") for line in now]
     assert now == before
 

@@ -10,17 +10,21 @@ from numpy.typing import NDArray
 from spaces.archived import ARCHIVED
 from spaces.errors import InputError
 from spaces.own_task import OwnData
+from spaces.series import SERIES
 from spaces.tasks import (
     TASKS,
     Adding,
     Archive,
     AssociativeRecall,
+    BachChorales,
     BuiltIn,
     Characters,
+    CopyMemory,
     Digits,
     Dyck,
     JapaneseVowels,
     Parity,
+    Series,
     Symbolic,
     TaskSpec,
     Words,
@@ -51,6 +55,9 @@ TABLE = {
         AssociativeRecall(name="associative-recall", pairs=3, examples=800), "draws"
     ),
     "dyck-2": Row(Dyck(name="dyck-2", length=12, examples=60), "draws"),
+    "copy-memory": Row(CopyMemory(name="copy-memory", pause=5, copied=4, examples=60), "draws"),
+    "bach-chorales": Row(BachChorales(name="bach-chorales")),
+    **{name: Row(Series.model_validate({"name": name}), "time") for name in SERIES},
     **{name: Row(Archive.model_validate({"name": name})) for name in ARCHIVED},
     "own classification": Row(OwnData(kind="classification", data="classification.npz")),
     "own tagging": Row(OwnData(kind="tagging", data="tagging.npz")),
@@ -93,6 +100,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=DEALT)
 def data(request: pytest.FixtureRequest, base: Path) -> Data:
+    if request.param == "bach-chorales":
+        pytest.importorskip("music21")
     return load(TABLE[request.param].spec, base)
 
 
