@@ -29,6 +29,14 @@ def job_folder(name: str, root: Path) -> Path:
     return folder
 
 
+def jobs_below(root: Path) -> list[Path]:
+    """Return the folders of all jobs below a root. Raises InputError where there is none."""
+    found = sorted(path.parent for path in root.resolve().glob("*/job.yaml"))
+    if not found:
+        raise InputError.of(str(root), "must hold jobs", "give another folder with --root")
+    return found
+
+
 def _served() -> Path | None:
     """Return the root of this machine's service, if one runs."""
     from deploy.service import find_service

@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from search import environment
 from search.cli.compare import compare
-from search.cli.job_folder import job_folder
+from search.cli.job_folder import job_folder, jobs_below
 from search.cli.options import AsJson, JobFile, JobName, Root, user_path
 from search.cli.terminal import (
     Terminal,
@@ -268,25 +268,31 @@ def export(
 
 @app.command()
 def clean(
-    name: JobName,
+    name: Annotated[
+        str | None, typer.Argument(help="A job's name; all jobs without.", metavar="[NAME]")
+    ] = None,
     keep_best: Annotated[
         int | None,
         typer.Option(min=1, help="Of each arm; by default as many as the job file says."),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Remove nothing; say what would go.")
+    ] = False,
     root: Root = RUNS,
 ) -> None:
-    """Remove what a job needs no more: checkpoints of no further use, drafts of killed writers.
+    """Remove what jobs need no more: checkpoints of no further use, drafts of killed writers.
+
+    A job that runs is left alone; results, reports, exports and journals stay as they are.
 
     Example: gatesearch clean vowels --keep-best 1
     """
-    from search.results.format import plural
-    from search.run.clean import clean as clean_
+    from search.run.clean import clean_jobs
     from search.run.lines import waits_shown
 
+    folders = jobs_below(root) if name is None else [job_folder(name, root)]
     with waits_shown(Terminal(stderr=True)):
-        cleaned = clean_(job_folder(name, root), keep_best)
-    removed = plural(cleaned.removed, "checkpoint")
-    print_text(f"{removed} removed; {cleaned.kept} kept.")
+        for sentence in clean_jobs(folders, keep_best, dry_run=dry_run):
+            print_text(sentence)
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """Removes what a job needs no more: checkpoints, and drafts that killed writers have left."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from search.job.folder import (
@@ -18,25 +18,44 @@ from search.job.folder import (
 from search.job.spec import JobSpec
 from search.journal.open import check, open_journal, open_reader
 from search.journal.replay import JobState
+from search.results.format import plural
 from search.run.confirmation import Confirmation
 from search.run.retention import Retention
-from spaces.errors import InputError
+from spaces.errors import GatesearchError, InputError
+from spaces.text import readable
+from trainables.checkpoints.base import Cleaned
 from trainables.files import remove_stale_drafts
 from trainables.scratch import remove_stale_folders
 
 
-@dataclass(frozen=True)
-class Cleaned:
-    """How many checkpoints of a job have gone, and how many it keeps."""
+def clean_jobs(
+    folders: Sequence[Path], keep_best: int | None = None, *, dry_run: bool = False
+) -> Iterator[str]:
+    """Clean jobs one after the other, see `clean`, and yield a sentence for each.
 
-    removed: int
-    kept: int
+    One that cannot be cleaned keeps no other from it. Raises GatesearchError at the end, with what
+    stood in the way of each.
+    """
+    refused: list[GatesearchError] = []
+    for folder in folders:
+        try:
+            cleaned = clean(folder, keep_best, dry_run=dry_run)
+        except GatesearchError as error:
+            refused.append(error)
+        else:
+            yield f"{folder.name}: {_sentence(cleaned, dry_run=dry_run)}"
+    if len(refused) == 1:
+        raise refused[0]
+    if refused:
+        left = "\n".join(str(error) for error in refused)
+        raise GatesearchError(f"{len(refused)} jobs were left as they are.\n{left}")
 
 
-def clean(folder: Path, keep_best: int | None = None) -> Cleaned:
+def clean(folder: Path, keep_best: int | None = None, *, dry_run: bool = False) -> Cleaned:
     """Remove what the job in a folder needs no more; doing it again removes nothing more.
 
     keep_best: how many trials of an arm keep their weights; by default as the job file says.
+    dry_run: remove nothing, and return what would go.
 
     The journal decides, and is held meanwhile. Raises JournalError where the job is at work,
     InputError where there is no job, or its checkpoints are not its own.
@@ -55,19 +74,27 @@ def clean(folder: Path, keep_best: int | None = None) -> Cleaned:
         job = state.as_begun(job, state.info, journal.place)
         limit = job.storage.keep_best if keep_best is None else keep_best
         kept = Retention(job, state, Confirmation(job, state), limit).kept()
-        for name in (JOB_FILE, RESULTS, VERDICT, REPORT, BEST):
-            remove_stale_drafts(folder / name)
-        remove_stale_folders()
-        return _clean_checkpoints(job, folder, state.job_id, kept)
+        if not dry_run:
+            for name in (JOB_FILE, RESULTS, VERDICT, REPORT, BEST):
+                remove_stale_drafts(folder / name)
+            remove_stale_folders()
+        return _clean_checkpoints(job, folder, state.job_id, kept, dry_run=dry_run)
 
 
-def _clean_checkpoints(job: JobSpec, folder: Path, job_id: str, kept: set[str]) -> Cleaned:
+def _clean_checkpoints(
+    job: JobSpec, folder: Path, job_id: str, kept: set[str], *, dry_run: bool
+) -> Cleaned:
     if job.storage.checkpoints is None:
         if not os.path.lexists(folder / CHECKPOINTS):
-            return Cleaned(0, 0)
+            return Cleaned(0, 0, 0, 0)
         check_own_checkpoints(folder, job_id)
-    store = checkpoint_store(job, folder, job_id)
-    before = len(store.names())
-    store.clean(kept)
-    after = len(store.names())
-    return Cleaned(before - after, after)
+    return checkpoint_store(job, folder, job_id).clean(kept, dry_run=dry_run)
+
+
+def _sentence(cleaned: Cleaned, *, dry_run: bool = False) -> str:
+    """Return what was removed, or would be, and what stays, in one sentence."""
+    removed = f"{plural(cleaned.removed, 'checkpoint')} ({readable(cleaned.removed_bytes)})"
+    kept = f"{cleaned.kept:,} ({readable(cleaned.kept_bytes)})"
+    if dry_run:
+        return f"{removed} would be removed; {kept} would be kept."
+    return f"{removed} removed; {kept} kept."

@@ -313,6 +313,7 @@ class Driver:
             self._record({"record": "pause", "key": trial.key}, timed=True)
             self._assigned.discard(trial.key)
             self._order.paused(trial)
+            self._released += self.retention.released_by(trial)
 
     def _end_reason(self, trial: TrialState) -> str | None:
         """Return why a trial may not go on, however good it is; None if it may."""
@@ -388,9 +389,8 @@ class Driver:
         self._journal.commit(flush=flush)
         if flush:
             self._flushed = time.monotonic()
-            for name in self._released:
-                self.unneeded.put(name)
-            self._released = []
+            while self._released:
+                self.unneeded.put(self._released.pop())
 
     def _record(self, record: dict[str, Any], *, timed: bool = False) -> None:
         """Add a record to the journal's next group and apply it to the job's state."""

@@ -23,12 +23,10 @@ from search.run import ray_settings
 from search.run.driver import Driver
 from search.run.local_jobs import place_on_machine
 from search.run.metrics import exported
-from search.run.retention import removing
+from search.run.retention import remove_unneeded, removing
 from search.run.room import RoomWatch
 from search.run.shared_folder import check_shared
 from search.supervisor import bounded, tell_scratch
-from trainables.checkpoints.base import StoreError
-from trainables.checkpoints.open import open_store
 from trainables.data.redealing import pooled
 from trainables.data.sequences import Data
 from trainables.machine import read_cores
@@ -79,7 +77,7 @@ def _run_trials(
     checkpoints = checkpoint_place(driver.job, folder, driver.job_state.job_id)
     if driver.job.storage.checkpoints is None:
         (folder / CHECKPOINTS).mkdir(exist_ok=True)
-    _clean(driver, checkpoints)
+    remove_unneeded(driver.retention, checkpoints)
     ray_settings.set_settings(may_grow=joins_cluster())
     remove_stale_folders()  # of drivers that were killed: Ray never removes its session folders
     scratch = ScratchFolder(for_sockets=True)
@@ -100,7 +98,7 @@ def _run_trials(
     leaving = threading.Thread(target=_leave, args=(scratch,), name="ray-leaves")
     leaving.start()
     try:
-        _clean(driver, checkpoints)
+        remove_unneeded(driver.retention, checkpoints)
     except BaseException:  # which Ray would end the process before it is told
         leaving.join()
         raise
@@ -116,12 +114,6 @@ def _leave(scratch: ScratchFolder) -> None:
     finally:
         gc.enable()
         scratch.remove()
-
-
-def _clean(driver: Driver, checkpoints: str) -> None:
-    """Remove the checkpoints of no more use; what cannot be removed now is left for next time."""
-    with suppress(StoreError):
-        open_store(checkpoints, patience=0).clean(driver.retention.kept())
 
 
 @contextmanager

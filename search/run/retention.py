@@ -1,6 +1,7 @@
 """Which checkpoints a job keeps, decided from its journal alone, and how the others go meanwhile.
 
     a running trial                     its checkpoints: it goes on from them
+    a paused trial                      the last one: the search may never come back to it
     an arm's best trials of the search  the last one, which holds the best epoch's weights alone;
                                         so many as storage.keep_best says, and every finalist
     a candidate of a nested design      the last one, until one of those beside it was scored
@@ -38,9 +39,11 @@ class Retention:
 
     def kept(self) -> set[str]:
         """Return the names of the checkpoints that the job keeps."""
-        running = (t for t in self._job_state.trials.values() if t.state == "running")
-        found = {name for trial in running for name in trial.checkpoints}
         trials = self._job_state.trials.values()
+        running = (trial for trial in trials if trial.state == "running")
+        found = {
+            name for trial in running for name in trial.checkpoints[-1 if trial.paused else 0 :]
+        }
         found |= {trial.scores["name"] for trial in trials if trial.scores is not None}
         waiting = (t for t in trials if self._ranked.awaits_score(t))
         found |= {name for trial in waiting for name in trial.checkpoints[-1:]}
@@ -51,8 +54,8 @@ class Retention:
         return found
 
     def released_by(self, trial: TrialState) -> list[str]:
-        """Return the names of what is needed no more, now that a trial has ended and is ranked."""
-        if self._ranked.awaits_score(trial):
+        """Return what is needed no more, now that a trial is paused, or has ended and is ranked."""
+        if trial.paused or self._ranked.awaits_score(trial):
             return trial.checkpoints[:-1]
         if trial.phase != "search" or trial.state != "complete":
             return list(trial.checkpoints)
@@ -72,6 +75,15 @@ class Retention:
         return [
             name for one in own if not self._ranked.awaits_score(one) for name in one.checkpoints
         ]
+
+
+def remove_unneeded(retention: Retention, place: str) -> None:
+    """Remove all that a job does not keep: what a killed driver or worker has left goes with it.
+
+    place: of the store, see open_store. What cannot be removed now is left for the next time.
+    """
+    with suppress(StoreError):
+        open_store(place, patience=0).clean(retention.kept())
 
 
 @contextmanager

@@ -6,6 +6,7 @@ results.parquet, verdict.json, report.html, best/     written anew at the end
 """
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,8 +18,10 @@ from search.job.commands import command
 from search.job.folder import (
     BEST,
     REPORT,
+    check_own_checkpoints,
     check_same_job,
     check_unused,
+    checkpoint_place,
     claim_checkpoints,
     has_job,
     store_job,
@@ -177,7 +180,9 @@ def _finish(driver: "Driver", data: Data, folder: Path, console: Console) -> "Co
     from search.run.ray_runner import run_trials
 
     leaving = None
-    if not driver.finished:
+    if driver.finished:
+        _remove_unneeded(driver, folder)
+    else:
         with shown(driver, console):
             leaving = run_trials(driver, data, folder)
     try:
@@ -194,6 +199,17 @@ def _finish(driver: "Driver", data: Data, folder: Path, console: Console) -> "Co
     finally:  # Ray that is left alone ends the process before the error is told
         if leaving is not None:
             leaving.join()
+
+
+def _remove_unneeded(driver: "Driver", folder: Path) -> None:
+    """Remove what a driver has left that was killed once all was trained."""
+    from search.run.retention import remove_unneeded
+
+    job, job_id = driver.job, driver.job_state.job_id
+    with suppress(InputError):  # a link to another job's folder: what is there stays
+        if job.storage.checkpoints is None:
+            check_own_checkpoints(folder, job_id)
+        remove_unneeded(driver.retention, checkpoint_place(job, folder, job_id))
 
 
 def _tell_of_mirror(mirror: "Mirror", folder: Path, console: Console) -> None:

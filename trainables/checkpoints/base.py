@@ -13,6 +13,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 
 from spaces.errors import GatesearchError
@@ -41,6 +42,19 @@ def check_name(name: str) -> None:
     """Raise CheckpointError where a name is not of the form that checkpoints have."""
     if not is_checkpoint_name(name):
         raise CheckpointError(f"no checkpoint can have the name {name!r}")
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """How many checkpoints have gone from a store, or would go, and how many are left.
+
+    Bytes are of files. Those that are removed are also of what killed writers have left.
+    """
+
+    removed: int
+    kept: int
+    removed_bytes: int
+    kept_bytes: int
 
 
 class Store(ABC):
@@ -72,5 +86,8 @@ class Store(ABC):
         """Remove a checkpoint, if it is there."""
 
     @abstractmethod
-    def clean(self, keep: Collection[str]) -> None:
-        """Remove all other checkpoints, and what writers that died have left; nothing else."""
+    def clean(self, keep: Collection[str], *, dry_run: bool = False) -> Cleaned:
+        """Remove all other checkpoints, and what writers that died have left; nothing else.
+
+        dry_run: remove nothing, and return what would go.
+        """

@@ -3,17 +3,24 @@
 import os
 import shutil
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from trainables.checkpoints.base import (
     CheckpointError,
+    Cleaned,
     Store,
     StoreError,
     check_name,
     is_checkpoint_name,
 )
-from trainables.files import beside, drafted, remove_if_unheld, replacing_folder
+from trainables.files import (
+    beside,
+    drafted,
+    locked_if_free,
+    remove_if_unheld,
+    replacing_folder,
+)
 
 
 class LocalStore(Store):
@@ -57,13 +64,21 @@ class LocalStore(Store):
             return
         shutil.rmtree(aside, ignore_errors=True)
 
-    def clean(self, keep: Collection[str]) -> None:
+    def clean(self, keep: Collection[str], *, dry_run: bool = False) -> Cleaned:
         """Remove the folders of other checkpoints, and drafts that nobody writes to any more."""
+        removed = kept = removed_bytes = kept_bytes = 0
         for path in self._folders():
-            if drafted(path.name) is not None:
-                remove_if_unheld(path)
-            elif path.name not in keep:
+            size, whole = _size(path), drafted(path.name) is None
+            if not whole:
+                gone = _unheld(path) if dry_run else remove_if_unheld(path)
+            elif (gone := path.name not in keep) and not dry_run:
                 shutil.rmtree(path, ignore_errors=True)
+                gone = not os.path.lexists(path)
+            if gone:
+                removed, removed_bytes = removed + whole, removed_bytes + size
+            else:
+                kept, kept_bytes = kept + whole, kept_bytes + size
+        return Cleaned(removed, kept, removed_bytes, kept_bytes)
 
     def _folders(self) -> list[Path]:
         """Return the folders that stores have made here, drafts too, by name."""
@@ -81,6 +96,20 @@ class LocalStore(Store):
         """Return a checkpoint's folder. Raises CheckpointError where it is no name of one."""
         check_name(name)
         return self._folder / name
+
+
+def _size(folder: Path) -> int:
+    """Return the bytes of a checkpoint's files; of what cannot be looked at, none."""
+    with suppress(OSError), os.scandir(folder) as found:
+        return sum(entry.stat(follow_symlinks=False).st_size for entry in found)
+    return 0
+
+
+def _unheld(path: Path) -> bool:
+    """Return whether `remove_if_unheld` would remove a draft."""
+    with suppress(OSError), locked_if_free(path):
+        return True
+    return False
 
 
 def _without_draft(name: str) -> str:

@@ -40,6 +40,7 @@ from spaces.fields import Fault
 from spaces.text import show
 from trainables.checkpoints.base import (
     CheckpointError,
+    Cleaned,
     Store,
     StoreAwayError,
     StoreError,
@@ -121,11 +122,12 @@ class S3Store(Store):
         ours = filter(_is_ours, self._list(f"{name}/"))
         self._remove(sorted(ours, key=lambda key: key != manifest))
 
-    def clean(self, keep: Collection[str]) -> None:
+    def clean(self, keep: Collection[str], *, dry_run: bool = False) -> Cleaned:
         """Remove files of checkpoints of other names, and of these what no manifest names."""
         old: list[str] = []
-        ours = (key for key in self._list("") if _is_ours(key))
-        for name, found in groupby(ours, key=lambda key: key.split("/")[0]):
+        sizes = {key: size for key, size in self._sizes("") if _is_ours(key)}
+        kept = 0
+        for name, found in groupby(sizes, key=lambda key: key.split("/")[0]):
             keys = list(found)
             manifest = f"{name}/{MANIFEST}"
             used: set[str] = set()
@@ -133,8 +135,13 @@ class S3Store(Store):
                 with contextlib.suppress(CheckpointError):
                     files = self._manifest(name)
                     used = {manifest, *(f"{name}/{entry['key']}" for entry in files.values())}
+            kept += bool(used)
             old += sorted(set(keys) - used, key=lambda key: key != manifest)
-        self._remove(old)
+        if not dry_run:
+            self._remove(old)
+        removed = sum(key.endswith(f"/{MANIFEST}") for key in old)
+        freed = sum(sizes[key] for key in old)
+        return Cleaned(removed, kept, freed, sum(sizes.values()) - freed)
 
     def faults(self) -> list[Fault]:
         """Return why checkpoints cannot be stored here, if so. Leaves nothing behind."""
@@ -193,13 +200,17 @@ class S3Store(Store):
 
     def _list(self, below: str) -> Iterator[str]:
         """Yield keys in their order."""
+        return (key for key, _ in self._sizes(below))
+
+    def _sizes(self, below: str) -> Iterator[tuple[str, int]]:
+        """Yield keys in their order, each with the bytes of its object."""
         start = f"{self._prefix}/" if self._prefix else ""
         with self._as_store_error():
             asked: dict[str, Any] = {"Bucket": self._bucket, "Prefix": start + below}
             while True:
                 page = self._request("list_objects_v2", **asked)
                 for entry in page.get("Contents", []):
-                    yield entry["Key"].removeprefix(start)
+                    yield entry["Key"].removeprefix(start), entry["Size"]
                 if not page.get("IsTruncated"):
                     return
                 asked["ContinuationToken"] = page["NextContinuationToken"]

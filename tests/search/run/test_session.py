@@ -62,6 +62,26 @@ def test_a_finished_job_of_another_root_gets_its_report_where_it_is_asked_for(
     assert (folder / "report.html").is_file() and (folder / "results.parquet").is_file()
 
 
+@pytest.mark.parametrize("linked", [False, True])
+def test_what_was_left_by_a_driver_killed_after_all_training_goes_unless_it_is_another_jobs(
+    tmp_path: Path, linked: bool
+) -> None:
+    job = driven.job(tmp_path)
+    folder, place = tmp_path / "job", tmp_path / "job" / "checkpoints"
+    folder.mkdir()
+    if linked:
+        (tmp_path / "other").mkdir()
+        place.symlink_to(tmp_path / "other")
+    orphan = place / "search-gru-0-g1-e77"
+    orphan.mkdir(parents=True)
+    driven.drive(job, folder)
+    with open_journal(job, folder) as journal:
+        driver = Driver(job, INFO, journal)
+        assert driver.finished
+        session._remove_unneeded(driver, folder)
+    assert orphan.is_dir() == linked
+
+
 OWN = """name: own
 task: {kind: regression, data: own.npz}
 arms: [rnn, gru]

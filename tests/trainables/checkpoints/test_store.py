@@ -170,6 +170,20 @@ def test_cleaning_leaves_what_is_named_and_nothing_else(case: StoreCase) -> None
     assert case.everything() == []
 
 
+def test_cleaning_tells_what_goes_and_a_dry_run_tells_it_beforehand(case: StoreCase) -> None:
+    for name in (A, B, C):
+        write(case.store, name, state=b"x" * 100)
+    before = sorted(case.everything())
+    foretold = case.store.clean({B, "not-there"}, dry_run=True)
+    assert sorted(case.everything()) == before
+    assert case.store.clean({B, "not-there"}) == foretold
+    assert (foretold.removed, foretold.kept) == (2, 1)
+    assert foretold.removed_bytes == 2 * foretold.kept_bytes
+    assert foretold.kept_bytes >= 100 and ("://" in case.place or foretold.kept_bytes == 100)
+    again = case.store.clean({B})
+    assert (again.removed, again.removed_bytes, again.kept) == (0, 0, 1)
+
+
 @pytest.mark.parametrize("what", ["damage", "lose"])
 def test_half_a_checkpoint_is_none(case: StoreCase, what: str) -> None:
     write(case.store, A, state=b"content", tensors=b"content")
