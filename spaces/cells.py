@@ -328,9 +328,9 @@ CELLS: tuple[Cell, ...] = (
     Cell(
         "gru",
         "d",
-        equations="x̂ = m⊙x + (1−m)⊙(g⊙x' + (1−g)⊙x̄), g = exp(−relu(w⊙δ + b_g)); "
-        "k = exp(−relu(W_d δ + b_d)); r, z = σ(W x̂ + V m + R(k⊙h⁻) + b); "
-        "n = tanh(W_n x̂ + V_n m + R_n(r⊙k⊙h⁻) + b_n); h = (1−z)⊙k⊙h⁻ + z⊙n",
+        equations="u = m⊙x + (1−m)⊙(g⊙x' + (1−g)⊙μ), g = exp(−relu(w⊙δ + b_g)); "
+        "k = exp(−relu(W_d δ + b_d)); r, z = σ(W u + V m + R(k⊙h⁻) + b); "
+        "n = tanh(W_n u + V_n m + R_n(r⊙k⊙h⁻) + b_n); h = (1−z)⊙k⊙h⁻ + z⊙n",
         formula="3A + H",
         source="Che et al. 2018: GRU-D",
         count=lambda inputs, hidden: 3 * _block(inputs, hidden) + hidden,

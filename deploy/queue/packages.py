@@ -54,10 +54,12 @@ class Packages:
             raise ClusterError(sha256, rule, "submit the job again") from error
 
     def prune(self, needed: Collection[str]) -> None:
-        """Remove the packages that no job needs and that were not sent just now."""
+        """Remove the packages that no job needs and that were not sent just now, and drafts."""
         for path in self._folder.iterdir():
-            old = path.stat().st_mtime < time.time() - _UNUSED_SECONDS
-            if path.stem not in needed and old:
+            ours = _NAME.fullmatch(path.stem) and path.suffix in ("", ".draft")
+            if not ours or path.stem in needed or not path.is_file():
+                continue
+            if path.lstat().st_mtime < time.time() - _UNUSED_SECONDS:
                 path.unlink(missing_ok=True)
 
     def _path(self, sha256: str) -> Path:

@@ -42,7 +42,7 @@ class Case:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return raw x, lengths and y."""
-        x, task = self.sequences.x, self.job.job.task
+        x, task = self.sequences.unscaled()[:], self.job.job.task
         if isinstance(task, JapaneseVowels):  # its x is scaled already
             scaling = tasks.scaling(task, self.job.data)
             assert scaling is not None

@@ -16,7 +16,8 @@ from search.results.summarise import compare
 def started(folder: Path, start: WarmStart | None) -> Results:
     results = made(folder, job_text(arms="[lstm, gru]"))
     dump = results.job.dump()
-    dump["search"]["warm_start"] = "prior"
+    pruner = {"kind": "successive-halving"}
+    dump["search"] |= {"warm_start": "prior", "sampler": "tpe", "pruner": pruner}
     return replace(results, job=JobSpec.from_dump(dump, folder), warm_start=start)
 
 

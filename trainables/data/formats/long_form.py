@@ -98,7 +98,7 @@ def read(
         Feature(name) if name in streamed else _feature(table.columns[name], table, symbols=symbols)
         for name in wanted
     )
-    rows = arrange(table, Columns(features, **parts), each_step=kind == "tagging")
+    rows = arrange(table, Columns(features, **parts), source.rows, each_step=kind == "tagging")
     y: Array | None = None
     labels: tuple[Label, ...] | None = features[0].categories if symbols else None
     if has_classes(kind):
@@ -137,7 +137,7 @@ def read_new(path: Path, info: TaskInfo, reader: TableReader | None = None) -> R
     texts = [each.name for each in columns.features if symbols or each.categories is not None]
     roles = [name for role in ROLES for name in several(getattr(present, role))]
     table = table_of(source, place, [*roles, *texts])
-    rows = arrange(table, present, each_step=each_step)
+    rows = arrange(table, present, source.rows, each_step=each_step)
     y = None
     if not predicts_itself(info.kind) and "target" in there:
         targets = [table.columns[name] for name in several(there["target"])]

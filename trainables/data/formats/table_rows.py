@@ -65,9 +65,12 @@ class TableRows:
         return self.places.columns
 
 
-def arrange(table: Table, columns: Columns, *, each_step: bool) -> TableRows:
-    """Return the rows as sequences. each_step: whether targets are of steps."""
-    order, lengths = _in_sequences(table, columns)
+def arrange(table: Table, columns: Columns, rows: int, *, each_step: bool) -> TableRows:
+    """Return so many rows as sequences. table: of roles, if columns have any.
+
+    each_step: whether targets are of steps.
+    """
+    order, lengths = _in_sequences(table, columns, rows)
     begins = np.cumsum(lengths) - lengths
     first_rows = begins if order is None else order[begins]
     places = TablePlaces(replace(table, columns={}), columns, order, begins)
@@ -79,24 +82,24 @@ def arrange(table: Table, columns: Columns, *, each_step: bool) -> TableRows:
             _check_once(table, name, role, order, None if steps else lengths)
             once[role] = table.columns[name].plain(first_rows)
     if each_step:
-        first_rows = np.arange(table.rows) if order is None else order
+        first_rows = np.arange(rows) if order is None else order
     gap = None if columns.time is None else _gaps(table.columns[columns.time], order, begins)
     return TableRows(places, lengths, first_rows, ids, once, gap)
 
 
 def _in_sequences(
-    table: Table, columns: Columns
+    table: Table, columns: Columns, rows: int
 ) -> tuple[NDArray[np.int64] | None, NDArray[np.int64]]:
     """Return rows in the order of sequences and steps, and the steps of each sequence.
 
     The order is None where rows lie in it, which spares sorting them.
     """
-    order, lengths = None, np.array([table.rows], np.int64)
+    order, lengths = None, np.array([rows], np.int64)
     if columns.id is not None:
         of = table.columns[columns.id]
         check_column(of, ("integer", "text", "time"), "ids must be text or whole numbers", table)
         begins = np.flatnonzero(np.concatenate([[True], of.values[1:] != of.values[:-1]]))
-        lengths = np.diff([*begins, table.rows]).astype(np.int64)
+        lengths = np.diff([*begins, rows]).astype(np.int64)
         if len(np.unique(of.values[begins])) < len(begins):
             _, firsts, inverse = np.unique(of.values, return_index=True, return_inverse=True)
             sequence_R = np.argsort(np.argsort(firsts))[inverse].astype(np.int64)
