@@ -280,12 +280,18 @@ def test_every_folder_with_code_is_a_package() -> None:
     assert {str(folder) for folder in folders if not (folder / "__init__.py").exists()} == set()
 
 
-def test_top_level_folders_are_the_agreed_ones() -> None:
+def test_top_level_is_the_agreed_one() -> None:
     listed = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.splitlines()
     folders = {name.split("/")[0] for name in listed if "/" in name}
     assert folders <= {*PACKAGES, "tests", ".ci", ".github"}
+    files = {name for name in listed if "/" not in name}
+    documents = {f"{name}.md" for name in ("CHANGELOG", "CONTRIBUTING", "README", "SECURITY")}
+    assert files == {
+        *documents,
+        *(".gitignore", "LICENSE", "Makefile", "constraints.txt", "pyproject.toml"),
+    }
 
 
 def test_no_two_modules_of_tests_have_one_name() -> None:
