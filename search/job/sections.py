@@ -184,8 +184,8 @@ class SearchSection(Section):
     def _usual_sampler(self, pruner: PrunerSection | None) -> str:
         """Return freeze-thaw, which finds most in few epochs, where it can do what is asked."""
         prunes = pruner is not None and pruner.kind != "slices"
-        plain = not prunes and len(self.objectives) == 1 and self.warm_start is None
-        return "freeze-thaw" if plain else "tpe"
+        able = not prunes and len(self.objectives) == 1 and self.warm_start is None
+        return "freeze-thaw" if able else "tpe"
 
     @field_validator("objectives")
     @classmethod
@@ -356,14 +356,14 @@ class JobFile(Section):
     def dump(self) -> dict[str, Any]:
         """Return plain JSON types with every default spelt out; a valid job file itself."""
         shared, budget = self.space.over(_defaults(self.search.sampler), None)
-        plain = self.model_dump(mode="json", exclude={"space", "training", "arms"})
+        fields = self.model_dump(mode="json", exclude={"space", "training", "arms"})
         training = self.training.model_dump(
             mode="json", exclude=set(shared) & set(FIXED_BY_TRAINING)
         )
-        del plain["confirm"]["seeds"]  # in short for what is spelt out
-        plain["search"] = {k: v for k, v in plain["search"].items() if k not in BUDGETS or v}
+        del fields["confirm"]["seeds"]  # in short for what is spelt out
+        fields["search"] = {k: v for k, v in fields["search"].items() if k not in BUDGETS or v}
         arms = [arm.dump() for arm in self.arms]
-        return {**plain, "arms": arms, "space": plain_space(shared, budget), "training": training}
+        return {**fields, "arms": arms, "space": plain_space(shared, budget), "training": training}
 
 
 def _defaults(sampler: str) -> dict[str, Domain]:

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-RIDGE = 0.1  #: shrinks slopes, of columns in [0, 1], as so many trials without an effect would
+RIDGE = 0.1  #: of squared slopes, where columns are in [0, 1]: shrinks them while trials are few
 
 
 class EpochCosts:
