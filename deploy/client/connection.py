@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urlsplit
 
 from deploy.client.auth import Token
-from deploy.errors import ClusterError
+from deploy.errors import ClusterError, JobRefusedError
 
 if TYPE_CHECKING:
     import requests
@@ -178,9 +178,13 @@ class Connection:
         return {} if self._token is None else {"Authorization": self._token.header()}
 
     def check(self, status: int, text: str, path: str, accept: tuple[int, ...] = ()) -> None:
-        """Raise the ClusterError that belongs to an HTTP status."""
+        """Raise the ClusterError that belongs to an HTTP status; JobRefusedError for one upload."""
         if 200 <= status < 300 or status in accept:
             return
+        told = _told(text)  # by a queue; Ray says nothing in this form
+        if status in (400, 401, 403, 502) and {"rule", "remedy"} <= told.keys():
+            place, code = told.get("place", self.address), 1 if status == 502 else 2
+            raise ClusterError(place, told["rule"], told["remedy"], exit_code=code)
         if status == 401:
             raise ClusterError.refused(
                 self.address,
@@ -202,15 +206,13 @@ class Connection:
                 "give the final address of the Ray dashboard",
             )
         if status == 413:
-            raise ClusterError(
+            raise JobRefusedError(
                 self.address,
                 "the server or a proxy before it refuses an upload of this size",
                 "raise the proxy's body limit, or put the data on a volume of the cluster",
             )
         if status in (404, 405):
             raise self._not_ray(f"it has no {path}")
-        if status == 400 and (refusal := _refusal(text)) is not None:
-            raise ClusterError.refused(*refusal)
         raise ClusterError(
             self.address,
             f"the cluster answered {status} to {path}: {last_line(text)}",
@@ -289,13 +291,14 @@ class Connection:
                 runner.run(close())
 
 
-def _refusal(text: str) -> tuple[str, str, str] | None:
-    """Return place, rule and remedy where a queue refuses what its user asks."""
+def _told(text: str) -> dict[str, str]:
+    """Return the texts by which a queue says what is wrong: rule, remedy and most often place."""
     try:
         told = json.loads(text)
-        return str(told["place"]), str(told["rule"]), str(told["remedy"])
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
+    except (ValueError, RecursionError):
+        return {}
+    found = told.items() if isinstance(told, dict) else ()
+    return {name: value for name, value in found if isinstance(value, str)}
 
 
 def reason(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 from deploy.client.cluster_job import ClusterJob, Submission
 from deploy.client.connection import Connection, segment
@@ -28,6 +29,17 @@ class Listing:
     away: str | None  #: why the cluster does not answer, where it does not
     jobs: list[ClusterJob]  #: those that hold a slot, then those that wait, by place
     users: list[User]
+
+    @classmethod
+    def of(cls, told: dict[str, Any]) -> "Listing":
+        """Return it from what a queue answers."""
+        jobs = [ClusterJob.of(details) for details in told["jobs"]]
+        return cls(told["limit"], told["away"], jobs, [User(**user) for user in told["users"]])
+
+    @property
+    def taken(self) -> int:
+        """How many slots are taken, also by jobs of people who are users no more."""
+        return sum(job.queue.slots for job in self.jobs if job.queue is not None)
 
 
 class Queue:
@@ -69,13 +81,7 @@ class Queue:
 
     def list(self) -> Listing:
         """Return the queue as it is."""
-        found = self._http.json("GET", "/queue")
-        return Listing(
-            found["limit"],
-            found["away"],
-            [ClusterJob.of(details) for details in found["jobs"]],
-            [User(**user) for user in found["users"]],
-        )
+        return Listing.of(self._http.json("GET", "/queue"))
 
     def change(self, entry: str, **changes: int) -> None:
         """Give a job that waits another priority, or another place among its user's."""
@@ -89,8 +95,11 @@ class Queue:
         """Have the cluster print something of a job; return the submission whose log has it."""
         return str(self._http.json("POST", f"/queue/jobs/{segment(entry)}/print/{what}")["id"])
 
-    def add_user(self, name: str, *, admin: bool, weight: int) -> str:
-        """Return a new token for a user, who is made where there is none of the name."""
+    def add_user(self, name: str, *, admin: bool | None = None, weight: int | None = None) -> str:
+        """Return a new token for a user, who is made where there is none of the name.
+
+        admin, weight: None leaves them as they are; a new user is no admin and has weight 1.
+        """
         told = {"name": name, "admin": admin, "weight": weight}
         return str(self._http.json("POST", "/queue/users", told)["token"])
 

@@ -19,10 +19,12 @@ from deploy.queue.packages import Packages
 from deploy.queue.store import Store, as_waiting, milliseconds
 
 STEP_SECONDS = 1.0
-#: Failures of the cluster to run one job, after which the job counts as failed.
+#: Failures in a row of the cluster to run one job, after which the job counts as failed.
 MAX_FAILURES = 3
-#: For so long is a submission tried again that the head refuses: one that starts has no agent yet.
-REFUSED_MS = 300_000
+#: A submission that ran for so long ends the row: what failed after it is counted anew.
+STEADY_MS = 3_600_000
+#: A job fails that was refused so often, and for so long: a head that starts has no agent yet.
+MAX_REFUSALS, REFUSED_MS = 3, 300_000
 #: A resumed job that fails within this time may have met what its lost driver has left.
 RESUMED_MS = 120_000
 
@@ -59,6 +61,7 @@ class Dispatcher:
         self._now = now
         self._wake = threading.Event()
         self._over = False
+        self._refusals: dict[str, tuple[int, int]] = {}  # of a submission: how often, since when
         self.known: dict[str, ClusterJob] = {}  #: what the cluster has listed last
         self.away: str | None = None  #: why the cluster does not answer, while it does not
 
@@ -137,10 +140,12 @@ class Dispatcher:
 
     def _take_end(self, entry: Entry, job: ClusterJob, known: Mapping[str, ClusterJob]) -> None:
         if job.state == "failed" and not entry.stopping:
-            resumed = entry.attempt > 1 and self._now() - (entry.resumed or 0) < RESUMED_MS
-            if (job.exit_code is None or resumed) and entry.failures + 1 < MAX_FAILURES:
+            lasted = self._now() - (entry.resumed or 0)
+            failures = 1 + (0 if lasted >= STEADY_MS else entry.failures)
+            resumed = entry.attempt > 1 and lasted < RESUMED_MS
+            if (job.exit_code is None or resumed) and failures < MAX_FAILURES:
                 number = _unknown(entry, known)
-                self._submit(self._store.begin(entry, number, failure=job.message))
+                self._submit(self._store.begin(entry, number, failure=(failures, job.message)))
                 return
         state: State = "stopped"
         if job.state == "succeeded" or (job.state == "failed" and not entry.stopping):
@@ -161,10 +166,15 @@ class Dispatcher:
                 entry.submission, package, name=entry.name, root=entry.root, digest=entry.digest
             )
         except JobRefusedError as error:
-            entry = self._store.refused(entry, error.rule)
-            refused = self._now() - (entry.resumed or 0)
-            if entry.failures >= MAX_FAILURES and refused > REFUSED_MS:
+            count, since = self._refusals.get(entry.submission, (0, self._now()))
+            self._refusals[entry.submission] = count + 1, since
+            if count + 1 >= MAX_REFUSALS and self._now() - since > REFUSED_MS:
+                del self._refusals[entry.submission]
                 self._end(entry, "failed", error.rule)
+            elif error.rule != entry.message:
+                self._store.refused(entry, error.rule)
+        else:
+            self._refusals.pop(entry.submission, None)
 
     def _end(self, entry: Entry, state: State, message: str, exit_code: int | None = None) -> None:
         end_entry(self._store, entry, state, message, exit_code)

@@ -54,10 +54,11 @@ class Packages:
             raise ClusterError(sha256, rule, "submit the job again") from error
 
     def prune(self, needed: Collection[str]) -> None:
-        """Remove the packages that no job needs and that were not sent just now, and drafts."""
+        """Remove the packages that no job needs, and all drafts; nothing that was sent just now."""
         for path in self._folder.iterdir():
-            ours = _NAME.fullmatch(path.stem) and path.suffix in ("", ".draft")
-            if not ours or path.stem in needed or not path.is_file():
+            draft = path.suffix == ".draft"
+            ours = _NAME.fullmatch(path.stem) and (draft or not path.suffix)
+            if not ours or (path.stem in needed and not draft) or not path.is_file():
                 continue
             if path.lstat().st_mtime < time.time() - _UNUSED_SECONDS:
                 path.unlink(missing_ok=True)

@@ -5,10 +5,12 @@ resumed by whoever submitted them, or by an admin; users are made and ended by a
 """
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from deploy.client import submission_ids
 from deploy.client.archive import FETCH_PREFIX
+from deploy.client.cluster_job import ClusterJob
 from deploy.client.commands import shell_root
 from deploy.errors import ClusterError
 from deploy.queue.dispatch import Dispatcher, end_entry
@@ -51,15 +53,25 @@ class Requests:
             raise ClusterError.refused(told["name"], rule, "submit the job again")
         digest = submission_ids.digest_of(told["digest"], root)
         first = submission_ids.first_id(told["name"], digest)
+        # Of the same job where it was sent to the cluster itself, which has the same root.
+        plain = submission_ids.digest_of(told["digest"], None) if root == self._root else digest
         with self._store.alone():
-            jobs = [entry.as_cluster_job() for entry in self._store.entries()]
-            latest = submission_ids.latest(first, jobs)
+            jobs = [
+                replace(job, digest=digest) if job.digest == plain else job for job in self._known()
+            ]
             submission_ids.refuse_name_in_use(told["name"], root, digest, jobs)
+            numbered = submission_ids.latest(first, jobs)
+            same = [job for job in jobs if (job.root, job.digest) == (root, digest)]
+            latest = max(
+                same,
+                key=lambda job: (not job.is_ended, job.submitted or 0, job is numbered),
+                default=None,
+            )
             if latest is not None and (
                 not latest.is_ended or (latest.state == "succeeded" and not told["again"])
             ):
                 return _submission(latest.id, latest.state, started=False)
-            new_id = submission_ids.next_id(first, latest)
+            new_id = submission_ids.next_id(first, numbered)
             entry = _new_entry(new_id, user.name, told, root, digest)
             self._add(entry)
         continues = None if latest is None else latest.id
@@ -70,7 +82,7 @@ class Requests:
         with self._store.alone():
             entry = self._own(user, entry_id)
             first = submission_ids.first_id(entry.name, entry.digest)
-            jobs = [each.as_cluster_job() for each in self._store.entries()]
+            jobs = self._known()
             submission_ids.refuse_name_in_use(entry.name, entry.root, entry.digest, jobs)
             latest = submission_ids.latest(first, jobs)
             assert latest is not None
@@ -84,6 +96,23 @@ class Requests:
             new = _new_entry(new_id, entry.user, told, entry.root, entry.digest)
             self._add(new)
         return _submission(new.id, "queued", started=True, continues=latest.id)
+
+    def _known(self) -> list[ClusterJob]:
+        """Return the jobs that a new one must not double: the queue's, and those sent past it.
+
+        A job that was sent to the cluster itself, and names no root, runs in the served one.
+        """
+        past = [replace(job, root=job.root or self._root) for job in self._past()]
+        return [entry.as_cluster_job() for entry in self._store.entries()] + past
+
+    def _past(self) -> list[ClusterJob]:
+        """Return what was submitted past the queue, as the cluster has listed it last."""
+        own = self._store.submissions()
+        return [
+            job
+            for job in self._dispatcher.known.values()
+            if job.id not in own and not job.id.startswith(FETCH_PREFIX)
+        ]
 
     def _add(self, entry: Entry) -> None:
         waiting = sum(each.state == "queued" for each in self._store.entries(ended=False))
@@ -164,10 +193,9 @@ class Requests:
 
         Those that were submitted past the queue are among them, as the cluster last listed them.
         """
-        places, own = self._places(), self._store.submissions()
+        places = self._places()
         listed = [entry.as_details(places.get(entry.id)) for entry in self._store.entries()]
-        others = [job for job in self._dispatcher.known.values() if job.id not in own]
-        return listed + [job.as_details() for job in others if not job.id.startswith(FETCH_PREFIX)]
+        return listed + [job.as_details() for job in self._past()]
 
     def job(self, id_or_name: str) -> dict[str, Any] | None:
         """Return one job of the queue likewise: of that id, or the newest of that name."""
@@ -175,7 +203,10 @@ class Requests:
         if entry is None:
             named = [each for each in self._store.entries() if each.name == id_or_name]
             entry = max(named, key=lambda each: each.submitted, default=None)
-        return None if entry is None else entry.as_details(self._places().get(entry.id))
+        if entry is None:
+            return None
+        waits = entry.state == "queued"  # only then is it worth to put the queue in order
+        return entry.as_details(self._places().get(entry.id) if waits else None)
 
     def listing(self) -> dict[str, Any]:
         """Return the queue: jobs that hold a slot, those that wait, by place, and the users."""
@@ -216,11 +247,21 @@ class Requests:
         return user if good else None
 
     def add_user(self, user: User, told: dict[str, Any]) -> str:
-        """Return a new token for a user; the one before is good no more."""
+        """Return a new token for a user; the one before is good no more.
+
+        Weight and rights that are not told stay as they are; of a new user, 1 and none.
+        """
         _demand_admin(user)
         name = check_name(told.get("name"))
-        weight = _whole(told.get("weight", 1), WEIGHTS, "--weight")
-        made = self._store.put_user(name, admin=told.get("admin") is True, weight=weight)
+        found = self._store.users().get(name)
+        weight, admin = 1, False
+        if found is not None and not found.removed:
+            weight, admin = found.weight, found.admin
+        if told.get("weight") is not None:
+            weight = _whole(told["weight"], WEIGHTS, "--weight")
+        if told.get("admin") is not None:
+            admin = told["admin"] is True
+        made = self._store.put_user(name, admin=admin, weight=weight)
         return self._signer.sign(name, made.number)
 
     def remove_user(self, user: User, name: str) -> None:

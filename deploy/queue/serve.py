@@ -76,15 +76,20 @@ def serve(
                 held.callback(thread.join, END_SECONDS)
         held.callback(notifier.end)
         held.callback(dispatcher.end)
-        log(f"the queue listens on {HOST}:{port}, before {client.address}; {limit} at once")
-        asyncio.run(_listen(server.app(), port))
+
+        def tell() -> None:
+            log(f"the queue listens on {HOST}:{port}, before {client.address}; {limit} at once")
+            log(f"the token of {owner}, its admin, is in {folder / TOKEN}")
+
+        asyncio.run(_listen(server.app(), port, tell))
 
 
-async def _listen(app: web.Application, port: int) -> None:
-    """Answer requests until a signal to end."""
+async def _listen(app: web.Application, port: int, listens: Callable[[], None]) -> None:
+    """Answer requests until a signal to end. listens: called once they can come."""
     over = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, over.set)
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup's and a shell's `&` stay
+            asyncio.get_running_loop().add_signal_handler(number, over.set)
     # Without a log of requests, which would be the place to look for tokens.
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
     await runner.setup()
@@ -94,6 +99,7 @@ async def _listen(app: web.Application, port: int) -> None:
         except OSError as error:
             rule = f"port {port} must be free ({error.strerror})"
             raise ClusterError.refused("--port", rule, "give another one") from error
+        listens()
         await over.wait()
     finally:
         await runner.cleanup()

@@ -25,6 +25,7 @@ from deploy.queue.store import Store, User
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _USER = web.RequestKey("user", User)
 _MAX_JSON = 65_536
+_ASK = "have an admin of the queue make one: gatesearch queue user add NAME"
 
 
 class Server:
@@ -76,21 +77,25 @@ class Server:
         origins = request.headers.getall("Origin", [])
         hosts = [request.host, *(urlsplit(text).netloc for text in origins)]
         if not all(map(_is_own, hosts)):
-            return _problem(403, "the request must name this machine in Host and Origin")
+            rule = "the request must name this machine in Host and Origin"
+            return _problem(
+                403, rule, "reach the queue as 127.0.0.1, over a tunnel where it is far"
+            )
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
         if kind.lower() != "bearer" or not token:
-            return _problem(401, "the request must carry a token of the queue")
+            return _problem(401, "the request must carry a token of the queue", _ASK)
         user = self._requests.user_of(token.strip())
         if user is None:
-            return _problem(403, "the token must be one of this queue's that is still good")
+            return _problem(403, "the token must be one of this queue's that is still good", _ASK)
         request[_USER] = user
         try:
             return await handler(request)
         except ClusterError as error:
+            told = {"place": error.place, "rule": error.rule, "remedy": error.remedy}
             if error.exit_code == 2:
-                refusal = {"place": error.place, "rule": error.rule, "remedy": error.remedy}
-                return web.json_response(refusal, status=400)
-            return _problem(502, f"the cluster behind the queue: {error.rule}")
+                return web.json_response(told, status=400)
+            told["rule"] = f"the cluster behind the queue: {error.rule}"
+            return web.json_response(told, status=502)
 
     # Ray's
 
@@ -202,5 +207,5 @@ async def _told(request: web.Request) -> dict[str, Any]:
     return told
 
 
-def _problem(status: int, rule: str) -> web.Response:
-    return web.json_response({"rule": rule}, status=status)
+def _problem(status: int, rule: str, remedy: str) -> web.Response:
+    return web.json_response({"rule": rule, "remedy": remedy}, status=status)

@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -75,25 +75,43 @@ class Store:
     """The queue's file, held by this process alone; its methods may be called from any thread."""
 
     def __init__(self, folder: Path) -> None:
-        """Open the queue in a folder. Raises ClusterError where another process has it."""
-        folder.mkdir(parents=True, mode=0o700, exist_ok=True)
-        self._lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(self._lock)
-            rule = f"a queue must have one process; another one has it ({error.strerror})"
-            raise ClusterError.refused(str(folder), rule, "end the other one first") from error
+        """Open the queue in a folder.
+
+        Raises ClusterError where another process has it, and for a folder or a file that is no use.
+        """
         path = folder / DATABASE
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
         self._threads = threading.RLock()
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        with ExitStack() as undo:
+            try:
+                folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+                self._lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                undo.callback(os.close, self._lock)
+                _hold(self._lock, folder)
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+                self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+                undo.callback(self._db.close)
+                self._prepare(path)
+            except OSError as error:
+                place = str(error.filename or folder)
+                rule = f"the queue's folder must be one that it can write to ({error.strerror})"
+                remedy = "mend that, or name another service's folder in GATESEARCH_SERVICE"
+                raise ClusterError(place, rule, remedy) from error
+            except sqlite3.DatabaseError as error:
+                rule = f"the queue's file must be a whole SQLite database ({error})"
+                remedy = "restore it from a backup, or move it away to start with an empty queue"
+                raise ClusterError(str(path), rule, remedy) from error
+            undo.pop_all()
+
+    def _prepare(self, path: Path) -> None:
+        """Check the file, and make its tables where it is new. Raises sqlite3.DatabaseError."""
         self._db.row_factory = sqlite3.Row
         self._db.execute("PRAGMA synchronous = FULL")
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version not in (0, _VERSION):
             rule = f"the queue must be of version {_VERSION}, not {version}"
             raise ClusterError.refused(str(path), rule, "use the gatesearch that wrote it")
+        if (found := self._db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+            raise sqlite3.DatabaseError(" ".join(found.split()))
         if version == 0:
             with self._step():
                 for statement in filter(str.strip, _TABLES.split(";")):
@@ -170,10 +188,10 @@ class Store:
             self._db.execute(f"INSERT INTO entries ({', '.join(_COLUMNS)}) VALUES ({marks})", told)
             self._event(entry, "queued")
 
-    def begin(self, entry: Entry, attempt: int, failure: str | None = None) -> Entry:
+    def begin(self, entry: Entry, attempt: int, failure: tuple[int, str] | None = None) -> Entry:
         """Give a job a slot, or a lost one its next submission; the id of that is on disk then.
 
-        failure: why the cluster could not run the submission before, where that is counted.
+        failure: how many submissions in a row the cluster has failed to run, and why the last one.
         """
         now = milliseconds()
         with self._step():
@@ -187,23 +205,22 @@ class Store:
                 changes |= {"started": now, "message": ""}
                 self._db.execute("UPDATE users SET served = ? WHERE name = ?", (now, entry.user))
             if failure is not None:
-                changes |= {"failures": entry.failures + 1, "message": failure}
+                changes |= {"failures": failure[0], "message": failure[1]}
             self._change(entry, **changes)
             self._event(entry, "starting" if entry.state == "queued" else "resumed")
         return self._again(entry)
 
     def runs(self, entry: Entry) -> None:
-        """Record that the cluster runs a job."""
+        """Record that the cluster runs a job; what was said of its start is over."""
         with self._step():
-            self._change(entry, state="running")
+            self._change(entry, state="running", message="")
             self._event(entry, "running")
 
-    def refused(self, entry: Entry, message: str) -> Entry:
-        """Count that the cluster has not taken a job's submission."""
+    def refused(self, entry: Entry, message: str) -> None:
+        """Record why the cluster has not taken a job's submission."""
         with self._step():
-            self._change(entry, failures=entry.failures + 1, message=message)
+            self._change(entry, message=message)
             self._event(entry, "refused")
-        return self._again(entry)
 
     def end(
         self, entry: Entry, state: State, message: str, exit_code: int | None, notice: str | None
@@ -310,6 +327,15 @@ class Store:
         with self._threads:
             rows = self._db.execute("SELECT entry, user, event FROM events ORDER BY number")
             return [tuple(row) for row in rows.fetchall()]
+
+
+def _hold(lock: int, folder: Path) -> None:
+    """Take the lock of a queue's folder. Raises ClusterError where another process has it."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        rule = f"a queue must have one process; another one has it ({error.strerror})"
+        raise ClusterError.refused(str(folder), rule, "end the other one first") from error
 
 
 def as_waiting(entry: Entry) -> Waiting:

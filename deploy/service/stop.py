@@ -17,7 +17,8 @@ def down() -> bool:
     """End what runs of this user's service; return whether anything did.
 
     Jobs that run end as by a fault of the machine, and the queue is kept: the next service goes on
-    with both.
+    with both. A queue that `gatesearch queue serve` runs by itself is no part of it, and keeps its
+    token.
     """
     try:
         service = state.written()
@@ -30,11 +31,8 @@ def down() -> bool:
     _end(state.processes(), kill=True)
     if _is_own(state.scratch()):
         shutil.rmtree(state.scratch(), ignore_errors=True)
-    for path in (
-        state.folder() / state.STATE,
-        state.folder() / state.TOKEN,
-        state.queue_folder() / state.TOKEN,
-    ):
+    ours = [state.folder() / state.STATE, state.folder() / state.TOKEN]
+    for path in [*ours, *([state.queue_folder() / state.TOKEN] if found else [])]:
         path.unlink(missing_ok=True)
     return bool(found)
 

@@ -35,9 +35,15 @@ _WAIT_SECONDS = 5.0
 
 @app.command()
 def up(
-    port: Annotated[int | None, typer.Option(help="Of the Jobs API; default 8265.")] = None,
-    mlflow_port: Annotated[int | None, typer.Option(help="Of MLflow; default 5000.")] = None,
-    queue_port: Annotated[int | None, typer.Option(help="Of the queue; default 8266.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Of the Jobs API; default 8265.")
+    ] = None,
+    mlflow_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Of MLflow; default 5000.")
+    ] = None,
+    queue_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Of the queue; default 8266.")
+    ] = None,
     cpus: Annotated[int | None, typer.Option(min=1, help="Cores for jobs; default all.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Jobs that run at once; others wait.")] = 1,
     root: Root = RUNS,
@@ -219,16 +225,16 @@ def _standing(cluster: "Client", job: "ClusterJob") -> dict[str, Any] | None:
         return None
     from deploy.service import find_service
 
-    service = find_service()
-    if service is not None and cluster.address in service.tokens:
-        from search.run.standing import standing
-
-        folder = Path(job.root or service.root).expanduser() / job.name
-        return standing(folder)
     try:
+        service = find_service()
+        if service is not None and cluster.address in service.tokens:
+            from search.run.standing import standing
+
+            return standing(Path(job.root or service.root).expanduser() / job.name)
         return cluster.standing(job.id)
-    except ClusterError as error:
-        print_note(f"how far the job is cannot be read: {error.rule}")
+    except (ClusterError, GatesearchError) as error:
+        why = error.rule if isinstance(error, ClusterError) else error
+        print_note(f"how far the job is cannot be read: {why}")
         return None
 
 

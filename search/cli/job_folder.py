@@ -30,8 +30,13 @@ def job_folder(name: str, root: Path) -> Path:
 
 
 def jobs_below(root: Path) -> list[Path]:
-    """Return the folders of all jobs below a root. Raises InputError where there is none."""
+    """Return the folders of all jobs below a root, or below that of this machine's service.
+
+    The service's is looked in where the usual root has no job. Raises InputError for no job at all.
+    """
     found = sorted(path.parent for path in root.resolve().glob("*/job.yaml"))
+    if not found and root == RUNS and (served := _served()) is not None:
+        found = sorted(path.parent for path in served.glob("*/job.yaml"))
     if not found:
         raise InputError.of(str(root), "must hold jobs", "give another folder with --root")
     return found

@@ -286,12 +286,14 @@ def clean(
 
     Example: gatesearch clean vowels --keep-best 1
     """
-    from search.run.clean import clean_jobs
+    from search.run.clean import clean_job, clean_jobs
     from search.run.lines import waits_shown
 
-    folders = jobs_below(root) if name is None else [job_folder(name, root)]
     with waits_shown(Terminal(stderr=True)):
-        for sentence in clean_jobs(folders, keep_best, dry_run=dry_run):
+        if name is not None:
+            print_text(clean_job(job_folder(name, root), keep_best, dry_run=dry_run))
+            return
+        for sentence in clean_jobs(jobs_below(root), keep_best, dry_run=dry_run):
             print_text(sentence)
 
 

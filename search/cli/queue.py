@@ -37,6 +37,10 @@ def show(
     Example: gatesearch queue
     """
     if context.invoked_subcommand is not None:
+        if address is not None or token_file is not None or as_json:
+            rule = "options must stand behind the command that they are of"
+            remedy = f"gatesearch queue {context.invoked_subcommand} OPTIONS"
+            raise InputError.of("gatesearch queue", rule, remedy)
         return
     with connected(address, token_file) as cluster:
         found = cluster.queue().list()
@@ -44,8 +48,8 @@ def show(
         print_json(asdict(found))
         return
     wide_console().print(_table(found))
-    taken = sum(each.slots for each in found.users)
-    print_text(f"{taken} of {found.limit} slots are taken.")
+    wide_console().print(_users_table(found))
+    print_text(f"{found.taken} of {found.limit} slots are taken.")
     if found.away is not None:
         print_message(f"The cluster does not answer: {found.away}. Jobs go on when it does.")
 
@@ -69,6 +73,18 @@ def _table(found: "Listing") -> Table:
             escape(job.name or ""),
             escape(job.id),
         )
+    return table
+
+
+def _users_table(found: "Listing") -> Table:
+    from search.cli.tables import compact_table
+
+    table = compact_table()
+    for name in ("user", "weight", "slots", "admin"):
+        table.add_column(name, no_wrap=True)
+    for each in found.users:
+        row = (str(each.weight), str(each.slots), "yes" if each.admin else "")
+        table.add_row(escape(each.name), *row)
     return table
 
 
@@ -114,7 +130,7 @@ def change(
 
 @queue.command()
 def serve(
-    port: Annotated[int, typer.Option(help="On this machine's loopback.")] = 8266,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="On this machine's loopback.")] = 8266,
     jobs: Annotated[int, typer.Option(min=1, help="Jobs that run at once; others wait.")] = 1,
     cluster_root: Annotated[
         str | None, typer.Option(help="Folder of jobs on the cluster; default GATESEARCH_ROOT.")
@@ -145,12 +161,19 @@ def serve(
 @user.command()
 def add(
     name: Annotated[str, typer.Argument(help="1 to 32 of a-z, 0-9, - and _.")],
-    weight: Annotated[int, typer.Option(help="Their share of the slots, 1 to 100.")] = 1,
-    admin: Annotated[bool, typer.Option("--admin", help="May change everybody's jobs.")] = False,
+    weight: Annotated[
+        int | None, typer.Option(help="Their share of the slots, 1 to 100; at first 1.")
+    ] = None,
+    admin: Annotated[
+        bool | None,
+        typer.Option("--admin/--no-admin", help="May change everybody's jobs; at first not."),
+    ] = None,
     address: Address = None,
     token_file: TokenFile = None,
 ) -> None:
     """Print a token for a user. It is kept nowhere; a new one ends the one before.
+
+    What is not given stays as it is.
 
     Example: gatesearch queue user add ann > ann.token
     """

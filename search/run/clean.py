@@ -16,12 +16,14 @@ from search.job.folder import (
     stored_job,
 )
 from search.job.spec import JobSpec
+from search.journal.base import JournalBusyError
 from search.journal.open import check, open_journal, open_reader
 from search.journal.replay import JobState
 from search.results.format import plural
+from search.results.read import NotBegunError
 from search.run.confirmation import Confirmation
 from search.run.retention import Retention
-from spaces.errors import GatesearchError, InputError
+from spaces.errors import GatesearchError
 from spaces.text import readable
 from trainables.checkpoints.base import Cleaned
 from trainables.files import remove_stale_drafts
@@ -33,22 +35,30 @@ def clean_jobs(
 ) -> Iterator[str]:
     """Clean jobs one after the other, see `clean`, and yield a sentence for each.
 
-    One that cannot be cleaned keeps no other from it. Raises GatesearchError at the end, with what
-    stood in the way of each.
+    One that runs or has not begun is left alone. One that cannot be cleaned keeps no other from it.
+    Raises GatesearchError at the end, with what stood in the way of each.
     """
     refused: list[GatesearchError] = []
     for folder in folders:
         try:
-            cleaned = clean(folder, keep_best, dry_run=dry_run)
+            yield clean_job(folder, keep_best, dry_run=dry_run)
+        except JournalBusyError:
+            yield f"{folder.name}: it runs, and is left alone."
+        except NotBegunError:
+            yield f"{folder.name}: it has not begun; there is nothing to remove."
         except GatesearchError as error:
             refused.append(error)
-        else:
-            yield f"{folder.name}: {_sentence(cleaned, dry_run=dry_run)}"
     if len(refused) == 1:
         raise refused[0]
     if refused:
         left = "\n".join(str(error) for error in refused)
         raise GatesearchError(f"{len(refused)} jobs were left as they are.\n{left}")
+
+
+def clean_job(folder: Path, keep_best: int | None = None, *, dry_run: bool = False) -> str:
+    """Clean one job, see `clean`, and return what was done in a sentence."""
+    cleaned = clean(folder, keep_best, dry_run=dry_run)
+    return f"{folder.name}: {_sentence(cleaned, dry_run=dry_run)}"
 
 
 def clean(folder: Path, keep_best: int | None = None, *, dry_run: bool = False) -> Cleaned:
@@ -57,20 +67,20 @@ def clean(folder: Path, keep_best: int | None = None, *, dry_run: bool = False) 
     keep_best: how many trials of an arm keep their weights; by default as the job file says.
     dry_run: remove nothing, and return what would go.
 
-    The journal decides, and is held meanwhile. Raises JournalError where the job is at work,
-    InputError where there is no job, or its checkpoints are not its own.
+    The journal decides, and is held meanwhile. Raises JournalBusyError where the job is at work,
+    NotBegunError before its first trial, InputError where its checkpoints are not its own.
     """
     job = stored_job(folder)
     check(job)
     if not open_reader(folder).exists():
         rule = "the job must have begun; it has no journal"
-        raise InputError.of(str(folder), rule, "there is nothing to clean")
+        raise NotBegunError.of(str(folder), rule, "there is nothing to clean")
     state = JobState(keep_curves=False)
     with open_journal(job, folder) as journal:
         state.apply_all(journal.take_history())
         if state.info is None:
             rule = "the job must have begun; its journal is empty"
-            raise InputError.of(str(folder), rule, "there is nothing to clean")
+            raise NotBegunError.of(str(folder), rule, "there is nothing to clean")
         job = state.as_begun(job, state.info, journal.place)
         limit = job.storage.keep_best if keep_best is None else keep_best
         kept = Retention(job, state, Confirmation(job, state), limit).kept()
@@ -91,7 +101,7 @@ def _clean_checkpoints(
     return checkpoint_store(job, folder, job_id).clean(kept, dry_run=dry_run)
 
 
-def _sentence(cleaned: Cleaned, *, dry_run: bool = False) -> str:
+def _sentence(cleaned: Cleaned, *, dry_run: bool) -> str:
     """Return what was removed, or would be, and what stays, in one sentence."""
     removed = f"{plural(cleaned.removed, 'checkpoint')} ({readable(cleaned.removed_bytes)})"
     kept = f"{cleaned.kept:,} ({readable(cleaned.kept_bytes)})"

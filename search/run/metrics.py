@@ -104,8 +104,9 @@ def _tell(driver: Driver, folder: Path, stop: threading.Event) -> None:
     }
     while True:
         last = stop.is_set()
-        # The driver goes on meanwhile: a table that grows while it is read is read next time.
-        with suppress(RuntimeError):
+        # The driver goes on meanwhile: a table that grows while it is read, or a mirror's file that
+        # cannot be, is read next time.
+        with suppress(RuntimeError, OSError):
             for figure in figures(driver, folder):
                 gauges[figure.metric].set(figure.value, tags=figure.labels)
         if last:

@@ -35,7 +35,7 @@ def start_own(options: dict[str, Any]) -> None:
     """
     import ray
 
-    for _ in range(STARTS):
+    for left in reversed(range(STARTS)):
         try:
             ray.init(**options)
             return
@@ -43,8 +43,10 @@ def start_own(options: dict[str, Any]) -> None:
             if SLOW_START not in str(error):
                 raise
             ray.shutdown()
-    rule = f"Ray must start within 30 s; in {STARTS} tries it did not: the machine is too busy"
-    raise GatesearchError(f"{rule}\n  remedy: resume the job when it does less")
+            if not left:
+                rule = f"Ray must start within 30 s; in {STARTS} tries it did not"
+                remedy = "resume the job when the machine does less"
+                raise GatesearchError(f"{rule}\n  remedy: {remedy}") from error
 
 
 def is_node_death(reason: str) -> bool:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from deploy.client.cluster_job import ClusterJob
+from deploy.client.cluster_job import ClusterJob, metadata
 from deploy.client.package import Package
 from deploy.errors import ClusterError
 from deploy.queue.entry import Entry
@@ -52,6 +52,7 @@ class Head:
     def __init__(self, folders: dict[str, list[str]]) -> None:
         self.folders = folders
         self.running: dict[str, str] = {}  # submission: name
+        self.about: dict[str, dict[str, str]] = {}  # submission: what is stored with it
         self.listed: dict[str, ClusterJob] = {}
         self.away = False
         self.most = 0  #: submissions that ran at once
@@ -69,7 +70,8 @@ class Head:
         assert name not in self.running.values(), f"{name} runs twice"
         self.running[submission_id] = name
         self.most = max(self.most, len(self.running))
-        self._list(submission_id, name, "running", None)
+        self.about[submission_id] = metadata(name, root, digest)
+        self._list(submission_id, "running", None)
         if "done" in self.folders.setdefault(name, []):
             self.finish(submission_id)  # `gatesearch run` says that the job is finished
         else:
@@ -83,17 +85,17 @@ class Head:
     def finish(self, submission_id: str, status: str = "SUCCEEDED", code: int | None = 0) -> None:
         """End a submission."""
         name = self.running.pop(submission_id)
-        self._list(submission_id, name, status, code)
+        self._list(submission_id, status, code)
         if status == "SUCCEEDED" and "done" not in self.folders[name]:
             self.folders[name].append("done")
 
-    def _list(self, submission_id: str, name: str, status: str, code: int | None) -> None:
+    def _list(self, submission_id: str, status: str, code: int | None) -> None:
         details = {
             "submission_id": submission_id,
             "status": status.upper(),
             "message": status,
             "driver_exit_code": code,
-            "metadata": {"gatesearch_name": name},
+            "metadata": self.about[submission_id],
         }
         self.listed[submission_id] = ClusterJob.of(details)
 

@@ -1,6 +1,7 @@
 """Every way in which an address can be wrong has an error of its own that says what to do."""
 
 import contextlib
+import json
 import re
 import socket
 import threading
@@ -12,7 +13,8 @@ import pytest
 
 from deploy.client import Client, Token
 from deploy.client.connection import find_address
-from deploy.errors import ClusterError
+from deploy.client.package import Package
+from deploy.errors import ClusterError, JobRefusedError
 
 
 @contextlib.contextmanager
@@ -138,6 +140,51 @@ def test_another_server_is_not_taken_for_a_ray_head(
         pytest.raises(ClusterError, match=re.escape(rule)),
     ):
         client.submit(job, name="vowels")
+
+
+@pytest.mark.parametrize(
+    ("status", "told", "shown", "code"),
+    [
+        (401, {"rule": "the request must carry a token", "remedy": "add a user"}, "http://127.", 2),
+        (403, {"rule": "the token must be good", "remedy": "add a user"}, "http://127.", 2),
+        (502, {"place": "head", "rule": "nobody answers", "remedy": "wait"}, "head: nobody", 1),
+        (400, {"place": "--move", "rule": "must be 1", "remedy": "give 1"}, "--move: must be", 2),
+    ],
+)
+def test_what_a_queue_says_is_passed_on(
+    status: int, told: dict[str, str], shown: str, code: int
+) -> None:
+    with (
+        server(status, json.dumps(told)) as (address, _),
+        Client(address) as client,
+        pytest.raises(ClusterError) as failure,
+    ):
+        client.jobs()
+    said = str(failure.value)
+    assert told["rule"] in said and told["remedy"] in said and shown in said
+    assert failure.value.exit_code == code
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_what_ray_says_of_a_token_names_the_clusters_own(status: int) -> None:
+    for text in ("Unauthorized", "[]", '{"rule": 3}'):
+        with (
+            server(status, text) as (address, _),
+            Client(address) as client,
+            pytest.raises(ClusterError, match="the cluster") as failure,
+        ):
+            client.jobs()
+        assert "queue" not in str(failure.value)
+
+
+def test_an_upload_that_is_too_large_is_a_refusal_of_that_job() -> None:
+    package = Package("job/job.yaml", 64 * "0", b"content")
+    with (
+        server(413) as (address, _),
+        Client(address) as client,
+        pytest.raises(JobRefusedError, match="refuses an upload of this size"),
+    ):
+        client.start("one", package, name="one", root=None, digest=64 * "0")
 
 
 def test_a_token_follows_no_redirect() -> None:

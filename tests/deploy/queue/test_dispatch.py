@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from queued import Head, Lost, check_order_and_shares, entry
 
 from deploy.errors import ClusterError, JobRefusedError
-from deploy.queue.dispatch import MAX_FAILURES, REFUSED_MS, Dispatcher
+from deploy.queue.dispatch import (
+    MAX_FAILURES,
+    MAX_REFUSALS,
+    REFUSED_MS,
+    STEADY_MS,
+    Dispatcher,
+)
 from deploy.queue.packages import Packages
 from deploy.queue.store import Store, milliseconds
 
@@ -222,6 +228,52 @@ def test_a_job_that_the_cluster_cannot_run_is_tried_again_and_then_fails(place: 
     assert place.state("ann1") == "failed"
 
 
+def test_what_failed_before_a_submission_that_ran_for_an_hour_counts_no_more(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hours = 0
+    monkeypatch.setattr(
+        place.dispatcher, "_now", lambda: milliseconds() + hours * (STEADY_MS + 1000)
+    )
+    place.add("ann1")
+    for hours in range(2 * MAX_FAILURES):
+        place.dispatcher.step()
+        place.head.finish(next(iter(place.head.running)), "FAILED", None)
+        hours += 1
+        place.dispatcher.step()
+    found = place.store.entry("ann1")
+    assert found is not None and (found.state, found.failures) == ("starting", 1)
+
+
+def test_refusals_of_a_head_that_starts_are_no_failures_and_are_forgotten_once_it_runs(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = place.head.start
+    left = 2 * MAX_REFUSALS
+
+    def refuse(*args: Any, **named: Any) -> bool:
+        nonlocal left
+        left -= 1
+        if left >= 0:
+            raise JobRefusedError("head", "the cluster refused the job: no agent", "look")
+        return start(*args, **named)
+
+    monkeypatch.setattr(place.head, "start", refuse)
+    place.add("ann1")
+    place.dispatcher.step()
+    found = place.store.entry("ann1")
+    assert found is not None and "no agent" in found.message
+    for _ in range(2 * MAX_REFUSALS + 1):
+        place.dispatcher.step()
+    found = place.store.entry("ann1")
+    assert found is not None and (found.state, found.message) == ("running", "")
+    for _ in range(MAX_FAILURES - 1):
+        place.head.finish(next(iter(place.head.running)), "FAILED", None)
+        place.dispatcher.step()
+    assert place.state("ann1") == "starting"
+    assert [event for _, _, event in place.store.events()].count("refused") == 1
+
+
 def test_a_job_that_fails_by_itself_is_not_run_again(place: Place) -> None:
     place.add("ann1")
     place.dispatcher.step()
@@ -240,7 +292,7 @@ def test_a_submission_that_the_head_refuses_is_tried_for_minutes_and_then_fails(
     monkeypatch.setattr(place.dispatcher, "_now", lambda: now)
     monkeypatch.setattr(place.head, "start", refuse)
     place.add("ann1")
-    for _ in range(2 * MAX_FAILURES):
+    for _ in range(2 * MAX_REFUSALS):
         place.dispatcher.step()
     assert place.state("ann1") == "starting"
     now += REFUSED_MS + 1000
@@ -290,3 +342,25 @@ def test_a_queue_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
     database.close()
     with pytest.raises(ClusterError, match="must be of version 1, not 9"):
         Store(tmp_path)
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["no header", "a broken page"])
+def test_a_damaged_queue_is_said_to_be_damaged_with_what_to_do(tmp_path: Path, whole: bool) -> None:
+    store = Store(tmp_path)
+    for number in range(200):
+        store.add(entry(f"ann{number}"))
+    store.close()
+    file = tmp_path / "queue.db"
+    content = file.read_bytes()
+    file.write_bytes(content[:8192] + b"\xff" * 8192 + content[16384:] if whole else b"x" * 8192)
+    with pytest.raises(ClusterError, match="must be a whole SQLite database") as failure:
+        Store(tmp_path)
+    assert failure.value.place == str(file) and "move it away" in failure.value.remedy
+    file.unlink()
+    Store(tmp_path).close()  # the lock was given back
+
+
+def test_a_queue_in_a_place_that_is_no_folder_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ClusterError, match=r"must be one that it can write to \(Not a directory\)"):
+        Store(tmp_path / "file" / "queue")

@@ -24,8 +24,8 @@ def test_old_packages_that_no_job_needs_go_and_nothing_else(tmp_path: Path) -> N
     folder = tmp_path / "packages"
     packages = Packages(folder)
     needed, unneeded, sent_now = (kept(packages, content) for content in (b"a", b"b", b"c"))
-    draft = folder / f"{unneeded}.draft"
-    draft.write_bytes(b"half")
+    for package in (needed, unneeded):
+        (folder / f"{package}.draft").write_bytes(b"half")
     (folder / "notes.txt").write_text("a person's own")
     (folder / "folder").mkdir()
     (folder / ("f" * 64)).symlink_to("/nonexistent")

@@ -3,6 +3,7 @@
 import http.client
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from server_process import end_with_parent, free_ports
 
 from deploy.client import Client, find_token
 from deploy.errors import ClusterError
+from deploy.service import down
 
 JOB = """\
 name: {name}
@@ -39,9 +41,10 @@ class Place:
         self.state = folder / "service" / "queue"
 
     @contextmanager
-    def serving(self) -> "Iterator[subprocess.Popen[bytes]]":
-        """Run the queue's process, before a cluster that is not there."""
-        command = [GATESEARCH, "queue", "serve", "--port", self.address.rpartition(":")[2]]
+    def serving(self, program: tuple[str, ...] = ()) -> "Iterator[subprocess.Popen[bytes]]":
+        """Run the queue's process, before a cluster that is not there. program: what runs it."""
+        command = [*program, GATESEARCH, "queue", "serve"]
+        command += ["--port", self.address.rpartition(":")[2]]
         command += ["--address", f"http://127.0.0.1:{self.closed}", "--cluster-root", "/runs"]
         with (self.folder / "queue.log").open("ab") as log:
             process = subprocess.Popen(
@@ -166,8 +169,9 @@ def test_the_queue_lets_nobody_in_and_outlives_a_kill(place: Place) -> None:
         assert "has been stopped" in _waited_for(place)
         with place.client() as cluster:
             cluster.queue().remove_user("bob")
-        with place.client("bob") as cluster, pytest.raises(ClusterError, match="refuses the token"):
+        with place.client("bob") as cluster, pytest.raises(ClusterError) as refusal:
             cluster.jobs()
+        assert "still good" in refusal.value.rule and "queue user add" in refusal.value.remedy
         shown = place.run("queue")
         assert "0 of 1 slots are taken" in shown and "The cluster does not answer" in shown
 
@@ -179,6 +183,27 @@ def test_the_queue_lets_nobody_in_and_outlives_a_kill(place: Place) -> None:
         assert "planted" not in log and "gsq." not in log
         for running in psutil.process_iter(["cmdline"]):
             assert not any(each in " ".join(running.info["cmdline"] or []) for each in tokens)
+
+
+def test_a_queue_outlives_its_terminal_and_a_service_that_is_ended_beside_it(place: Place) -> None:
+    with place.serving(("nohup",)) as process:
+        said = (place.folder / "queue.log").read_text()
+        assert f"listens on {place.address.removeprefix('http://')}" in said
+        assert f"is in {place.state / 'token'}" in said
+        process.send_signal(signal.SIGHUP)
+        assert down() is False
+        assert place.ask("GET", "/queue", place.token())[0] == 200 and process.poll() is None
+        process.terminate()
+        assert process.wait(60) == 0
+
+
+def test_a_queue_that_gets_no_port_does_not_say_that_it_listens(place: Place) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", int(place.address.rpartition(":")[2])))
+        taken.listen()
+        port = place.address.rpartition(":")[2]
+        said = gatesearch("queue", "serve", "--port", port, cwd=place.folder, code=2)
+    assert f"port {port} must be free" in said and "listens" not in said
 
 
 def _waited_for(place: Place) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from queued import Head
 
+from deploy.client import submission_ids
+from deploy.client.queue import Listing
 from deploy.errors import ClusterError
 from deploy.queue.dispatch import Dispatcher
 from deploy.queue.packages import Packages
@@ -192,6 +194,70 @@ def test_jobs_submitted_past_the_queue_are_listed_as_the_clusters(line: Line) ->
     assert len(listed) == 2 and listed["theirs"] is None
 
 
+def past_the_queue(line: Line, name: str, root: str | None, content: str | None = None) -> str:
+    """Submit a job to the cluster itself; return its id there."""
+    digest = submission_ids.digest_of(hashlib.sha256((content or name).encode()).hexdigest(), root)
+    new = submission_ids.first_id(name, digest)
+    line.head.start(new, None, name=name, root=root, digest=digest)  # type: ignore[arg-type]
+    line.dispatcher.step()
+    return new
+
+
+@pytest.mark.parametrize("root", [None, "/runs"], ids=["the cluster's root", "the root by name"])
+def test_a_job_that_was_submitted_past_the_queue_is_not_started_twice(
+    line: Line, root: str | None
+) -> None:
+    past = past_the_queue(line, "one", root)
+    told = line.submit("ann", "one")
+    assert (told["id"], told["started"], told["state"]) == (past, False, "running")
+    line.head.finish(past)
+    line.dispatcher.step()
+    assert line.submit("ann", "one")["state"] == "succeeded"
+    again = line.submit("ann", "one", again=True)
+    assert (again["started"], again["continues"]) == (True, past)
+    assert line.submit("bob", "one")["id"] == again["id"]
+
+
+@pytest.mark.parametrize("root", [None, "/runs"], ids=["the cluster's root", "the root by name"])
+def test_a_job_goes_on_in_no_folder_in_which_one_past_the_queue_runs(
+    line: Line, root: str | None
+) -> None:
+    stopped = line.submit("ann", "one")["id"]
+    line.requests.stop(line.user("ann"), stopped)
+    past_the_queue(line, "one", root, content="another")
+    for ask in (
+        lambda: line.requests.resume(line.user("ann"), stopped),
+        lambda: line.submit("ann", "one"),
+    ):
+        with pytest.raises(ClusterError, match="must not be that of another job that is running"):
+            ask()
+
+
+def test_a_job_that_does_not_wait_is_told_without_putting_the_queue_in_order(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended, waits = line.submit("ann", "one")["id"], line.submit("ann", "two")["id"]
+    line.requests.stop(line.user("ann"), ended)
+    asked: list[int] = []
+    waiting = line.store.waiting
+    monkeypatch.setattr(line.store, "waiting", lambda limit: asked.append(limit) or waiting(limit))
+    for job, place, orders in ((ended, None, 0), (waits, 1, 1)):
+        told = line.requests.job(job)
+        assert told is not None and told["queue"]["place"] == place
+        assert len(asked) == orders
+
+
+def test_a_users_weight_and_rights_stay_where_a_new_token_names_none(line: Line) -> None:
+    line.requests.add_user(line.eve, {"name": "ann", "weight": 3, "admin": True})
+    line.requests.add_user(line.eve, {"name": "ann", "weight": None, "admin": None})
+    assert (line.user("ann").weight, line.user("ann").admin) == (3, True)
+    line.requests.add_user(line.eve, {"name": "ann", "admin": False})
+    assert (line.user("ann").weight, line.user("ann").admin) == (3, False)
+    line.requests.remove_user(line.eve, "ann")
+    line.requests.add_user(line.eve, {"name": "ann"})
+    assert (line.user("ann").weight, line.user("ann").admin) == (1, False)
+
+
 def test_a_new_token_and_a_removal_end_the_token_before(line: Line) -> None:
     old = line.tokens["ann"]
     found = line.requests.user_of(old)
@@ -203,6 +269,15 @@ def test_a_new_token_and_a_removal_end_the_token_before(line: Line) -> None:
     line.requests.remove_user(line.eve, "ann")
     assert line.requests.user_of(new) is None
     assert [user["name"] for user in line.requests.listing()["users"]] == ["bob", "eve"]
+
+
+def test_a_job_of_somebody_who_was_removed_still_takes_its_slot(line: Line) -> None:
+    line.submit("ann", "one")
+    line.dispatcher.step()
+    line.requests.remove_user(line.eve, "ann")
+    found = Listing.of(line.requests.listing())
+    assert (found.taken, found.limit) == (1, 1)
+    assert [(user.name, user.slots) for user in found.users] == [("bob", 0), ("eve", 0)]
 
 
 def test_users_are_an_admins_to_add_and_remove(line: Line) -> None:

@@ -1,5 +1,6 @@
 """What a job tells Prometheus: figures of its journal and its mirror, told by Ray where it runs."""
 
+import errno
 import os
 import secrets
 import subprocess
@@ -12,9 +13,10 @@ from driven import INFO, Workers, job
 from server_process import free_ports
 
 from search.journal.open import open_journal
+from search.run import metrics
 from search.run.driver import Driver
 from search.run.metrics import METRICS, PHASES, STATES, exported, figures
-from search.tracking.state import StateFile
+from search.tracking.state import MirrorState, StateFile
 
 SUPPORT = Path(__file__).parents[2] / "support"
 
@@ -49,6 +51,19 @@ def test_figures_are_those_of_the_journal(tmp_path: Path) -> None:
         assert found[("gatesearch_mirror_behind",)] == 0
         assert found[("gatesearch_mirror_error",)] == 1
         assert {name for name, *_ in found} == set(METRICS)
+
+
+def test_a_mirrors_file_that_cannot_be_read_ends_no_telling(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def stale(folder: Path) -> MirrorState:
+        raise OSError(errno.ESTALE, "Stale file handle", str(folder))
+
+    monkeypatch.setattr(metrics, "mirror_state", stale)
+    spec, over = job(tmp_path, arms=["rnn"]), threading.Event()
+    over.set()  # it tells once more and returns
+    with open_journal(spec, tmp_path) as journal:
+        metrics._tell(Driver(spec, INFO, journal), tmp_path, over)
 
 
 def test_a_job_on_a_ray_of_its_own_tells_nobody(

@@ -49,8 +49,9 @@ def test_a_start_that_took_too_long_is_tried_again(monkeypatch: pytest.MonkeyPat
     ray_compat.start_own({"address": "local"})
     assert tried == ["local"] * 3
     tried, slow = [], 99
-    with pytest.raises(GatesearchError, match="remedy: resume the job"):
+    with pytest.raises(GatesearchError, match="remedy: resume the job") as failure:
         ray_compat.start_own({"address": "local"})
+    assert ray_compat.SLOW_START in str(failure.value.__cause__)
     assert len(tried) == ray_compat.STARTS
 
 

@@ -19,7 +19,7 @@ from search.journal.base import JournalBusyError
 from search.journal.file import FileJournal
 from search.journal.replay import JobState
 from search.run import driver as drivers
-from search.run.clean import clean, clean_jobs
+from search.run.clean import clean, clean_job, clean_jobs
 from search.run.confirmation import Confirmation
 from search.run.driver import Driver
 from search.run.retention import Retention, remove_unneeded, removing
@@ -249,15 +249,22 @@ def test_jobs_are_cleaned_although_one_of_them_is_at_work(tmp_path: Path) -> Non
     for folder in folders:
         shutil.copytree(begun_folder, folder)
     before = LocalStore(folders[1] / "checkpoints").names()
-    said: list[str] = []
-    with FileJournal(folders[1] / "job.journal"), pytest.raises(JournalBusyError, match="run by"):
-        said.extend(clean_jobs(folders))
+    with FileJournal(folders[1] / "job.journal"):
+        said = list(clean_jobs(folders))
+        with pytest.raises(JournalBusyError, match="run by"):
+            clean_job(folders[1])
+    assert said[1] == "b: it runs, and is left alone."
+    assert ["removed" in text for text in said] == [True, False, True]
     assert LocalStore(folders[1] / "checkpoints").names() == before
     (folders[0] / "job.journal").unlink()
-    (folders[2] / "job.journal").unlink()
-    with pytest.raises(GatesearchError, match="2 jobs were left as they are"):
-        said.extend(clean_jobs(folders))
-    assert [text.partition(":")[0] for text in said] == ["a", "c", "b"]
+    (folders[1] / "job.journal").write_bytes(b"")
+    assert list(clean_jobs(folders[:2])) == [
+        f"{name}: it has not begun; there is nothing to remove." for name in "ab"
+    ]
+    for folder in folders:
+        (folder / "job.yaml").write_text("name: [")
+    with pytest.raises(GatesearchError, match="3 jobs were left as they are"):
+        list(clean_jobs(folders))
 
 
 def test_a_cleaning_that_was_killed_is_done_again(tmp_path: Path) -> None:
