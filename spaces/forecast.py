@@ -2,14 +2,26 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, StrictBool, model_validator
 
 from spaces.fields import Fault, Integer, Number, refusal
-from spaces.kinds import Likelihood, Metric, metrics_of
+from spaces.kinds import Likelihood, Metric, metrics_of, told_of_series
 from spaces.task_section import TaskSection
 
+#: What is done to values before they are scaled; see trainables.data.transforms.
+Transform = Literal["log", "signed-log"]
+#: Keys that no other kind of task has.
+_OF_FORECASTING = (
+    "horizon",
+    "window",
+    "season",
+    "likelihood",
+    "quantiles",
+    "relative",
+    "difference",
+)
 MEDIAN = 0.5
 QUANTILES = (0.1, MEDIAN, 0.9)  #: by default
 
@@ -29,6 +41,8 @@ class Forecast:
     quantiles: tuple[float, ...] = ()
     future: tuple[str, ...] = ()  #: columns of which a model reads the values a horizon later
     relative: bool = False  #: whether it reads how far values lie from the last one that it reads
+    #: Steps between the values whose differences it reads; None: it reads values.
+    difference: int | None = None
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Self:
@@ -58,7 +72,14 @@ class Forecast:
 
 
 class ForecastSection(TaskSection):
-    """What a job file says of forecasting."""
+    """What a job file says of forecasting, and what is done to values before."""
+
+    transform: Transform | None = Field(
+        None,
+        description="Of features, before they are scaled: log is log(1 + value), of values from 0 "
+        "on; signed-log that of the magnitude, with the sign. Of forecasting it is the series that "
+        "is forecast, and forecasts are values of the series all the same.",
+    )
 
     horizon: Integer | None = Field(
         None, ge=1, description="Of forecasting: steps ahead that are forecast."
@@ -93,6 +114,13 @@ class ForecastSection(TaskSection):
         "last one that it reads, so that a new level is no obstacle; null is true for built-in "
         "series and false for own data.",
     )
+    difference: Integer | None = Field(
+        None,
+        ge=1,
+        description="Of forecasting: read differences from the value so many steps before, and "
+        "forecast how far values lie from the naive forecast of so many steps: 1, or the season; "
+        "at most window. Forecasts are values of the series all the same.",
+    )
 
     @property
     def steps_ahead(self) -> int:
@@ -102,6 +130,11 @@ class ForecastSection(TaskSection):
     @property
     def reads_relative(self) -> bool:
         """Whether a model reads how far values lie from the last one that it reads."""
+        return self.difference is None and self._relative_unless_told
+
+    @property
+    def _relative_unless_told(self) -> bool:
+        """What relative is, where null has its default."""
         return bool(self.relative)
 
     @property
@@ -124,25 +157,37 @@ class ForecastSection(TaskSection):
         """What a model says of the steps ahead."""
         likelihood = self.likelihood or "point"
         quantiles = (self.quantiles or QUANTILES) if likelihood == "quantile" else ()
-        return Forecast(likelihood, quantiles, self.future, self.reads_relative)
+        return Forecast(likelihood, quantiles, self.future, self.reads_relative, self.difference)
 
     @property
     def offered_metrics(self) -> tuple[Metric, ...]:
         """The metrics that may decide the job, the default one first."""
-        return metrics_of(self.of_kind, self.likelihood or "point")
+        offered = metrics_of(self.of_kind, self.likelihood or "point")
+        return told_of_series(offered) if self.transform is not None else offered
 
     @model_validator(mode="after")
     def _check_forecast(self) -> Self:
         faults = []
         if self.of_kind != "forecasting":
-            for name in ("horizon", "window", "season", "likelihood", "quantiles", "relative"):
+            for name in _OF_FORECASTING:
                 if getattr(self, name) is not None:
                     rule = f"{name} must be given for forecasting alone, not for {self.of_kind}"
                     faults.append(Fault(rule, "remove it", (name,)))
-        elif self.season_steps is not None and self.season_steps > self.steps_read:
-            rule = f"season must be at most the window of {self.steps_read} steps"
-            faults.append(Fault(rule, f"write window: {self.season_steps}", ("season",)))
-        elif self.quantiles is not None:
+            if faults:
+                raise refusal(faults)
+            return self
+        for name, steps in (("season", self.season_steps), ("difference", self.difference)):
+            if steps is not None and steps > self.steps_read:
+                rule = f"{name} must be at most the window of {self.steps_read} steps"
+                faults.append(Fault(rule, f"write window: {steps}", (name,)))
+        if self.difference is not None and self.relative:
+            rule = "relative must not be given with difference: differences have no level"
+            faults.append(Fault(rule, "remove one of them", ("relative",)))
+        if self.transform is not None and self.likelihood == "gaussian":
+            rule = "likelihood must not be gaussian with transform: a deviation of logarithms is "
+            rule += "none of values"
+            faults.append(Fault(rule, "write likelihood: quantile", ("likelihood",)))
+        if not faults and self.quantiles is not None:
             faults += self._quantile_faults(self.quantiles)
         if faults:
             raise refusal(faults)

@@ -139,23 +139,41 @@ def metrics_of(kind: TaskKind, likelihood: Likelihood = "point") -> tuple[Metric
     return _OF_LIKELIHOOD.get(likelihood, METRICS[kind])
 
 
+#: Figures in the units of what is learned, which are none of a series that is transformed before.
+_OF_LEARNED = ("mse", "nll", "pinball")
+
+
+def told_of_series(metrics: Iterable[Metric]) -> tuple[Metric, ...]:
+    """Return the metrics of forecasts of a series that is transformed before it is learned.
+
+    mae, rmse and mase are those of its values, loss is that of what is learned.
+    """
+    return tuple(metric for metric in metrics if metric.name not in _OF_LEARNED)
+
+
 def known_metrics() -> list[Metric]:
     """Return all metrics that there are; several kinds have some of them."""
     return [metric for own in (*METRICS.values(), *_OF_LIKELIHOOD.values()) for metric in own]
 
 
 def evaluated(
-    kind: TaskKind, metric: Metric, likelihood: Likelihood = "point", *, characters: bool = False
+    kind: TaskKind,
+    metric: Metric,
+    likelihood: Likelihood = "point",
+    *,
+    characters: bool = False,
+    transformed: bool = False,
 ) -> tuple[Metric, ...]:
     """Return the metrics of an evaluation: those of FORMULAS, and the one that decides the job.
 
     The others need all predictions of a part at once; see trainables.part_metrics.
 
     characters: whether a task's tokens may be of several characters; where they are not, bits a
-        character are bits a token.
+        character are bits a token. transformed: whether a series is, before it is learned.
     """
-    found = _summed(kind, likelihood, characters)
-    return tuple(m for m in metrics_of(kind, likelihood) if m.name in (*found, metric.name))
+    names = (*_summed(kind, likelihood, characters), metric.name)
+    found = tuple(m for m in metrics_of(kind, likelihood) if m.name in names)
+    return told_of_series(found) if transformed else found
 
 
 def _summed(kind: TaskKind, likelihood: Likelihood, characters: bool) -> list[str]:

@@ -13,8 +13,6 @@ from spaces.text import show
 
 #: How features and targets are brought to one scale; see trainables.data.scaling.
 Scaling = Literal["standard", "robust", "min-max", "none"]
-#: What is done to features before; see trainables.data.transforms.
-Transform = Literal["log", "signed-log"]
 
 
 class OwnData(ForecastSection):
@@ -40,11 +38,6 @@ class OwnData(ForecastSection):
         description="How features and regression targets are scaled, fitted on the training part: "
         "standard (mean and deviation), robust (median and quartiles), min-max (to 0 to 1), or "
         "none; null is as standardise says.",
-    )
-    transform: Transform | None = Field(
-        None,
-        description="Of features, before they are scaled: log is log(1 + value), of values from 0 "
-        "on; signed-log that of the magnitude, with the sign. Not of forecasting.",
     )
 
     @property
@@ -104,7 +97,7 @@ class OwnData(ForecastSection):
         if predicts_itself(self.kind) and self.data.missing != "refuse":
             rule = f"missing must be refuse for {self.kind}: the values are what is predicted"
             raise refusal([Fault(rule, "fill the gaps, and remove the key", ("data", "missing"))])
-        if predicts_itself(self.kind) and self.transform is not None:
+        if is_causal(self.kind) and self.transform is not None:
             rule = f"transform must not be given for {self.kind}: the values are what is predicted"
             raise refusal([Fault(rule, "remove it", ("transform",))])
         if predicts_itself(self.kind) and self.data.time_gaps:

@@ -8,11 +8,11 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from spaces.archived import ARCHIVED
 from spaces.fields import Fault, Integer, refusal
-from spaces.forecast import Forecast, ForecastSection
+from spaces.forecast import Forecast, ForecastSection, Transform
 from spaces.inputs import Inputs, Told
 from spaces.kinds import BY_CHARACTER, FORMULAS, Metric, TaskKind, evaluated, is_causal, is_stepwise
 from spaces.own_data import Columns, Label, Missing, TrainedVocabulary
-from spaces.own_task import OwnData, Transform
+from spaces.own_task import OwnData
 from spaces.series import SERIES
 from spaces.task_section import TaskSection
 from spaces.text import show
@@ -34,7 +34,7 @@ class TaskInfo:
     columns: Columns | None = None  #: of own data from a table: how it was read
     missing: Missing = "refuse"  #: what is made of missing values
     gaps: bool = False  #: whether the last input is the time since the step before
-    transform: Transform | None = None  #: of features, before they are scaled
+    transform: Transform | None = None  #: of features, or of the series that is forecast
     #: What a model reads and says of the steps ahead; None for other kinds, and for points from
     #: values as they are, without columns whose future is known.
     forecast: Forecast | None = None
@@ -63,8 +63,8 @@ class TaskInfo:
     @property
     def metrics(self) -> tuple[Metric, ...]:
         """All metrics that an evaluation of the task returns."""
-        likelihood = self.ahead.likelihood
-        return evaluated(self.kind, self.metric, likelihood, characters=self.in_characters)
+        told = {"characters": self.in_characters, "transformed": self.of_transformed}
+        return evaluated(self.kind, self.metric, self.ahead.likelihood, **told)
 
     @property
     def ahead(self) -> Forecast:
@@ -81,6 +81,11 @@ class TaskInfo:
         """Which outputs are a forecast's own values: the points, the means or the medians."""
         steps = self.steps_ahead
         return slice(self.ahead.central * steps, (self.ahead.central + 1) * steps)
+
+    @property
+    def of_transformed(self) -> bool:
+        """Whether what is learned are not values of the data: those of a series, transformed."""
+        return self.kind == "forecasting" and self.transform is not None
 
     @property
     def in_characters(self) -> bool:
@@ -251,8 +256,8 @@ class Series(BuiltIn, ForecastSection):
         return self.window or max(2 * self.steps_ahead, self.season_steps or 1)
 
     @property
-    def reads_relative(self) -> bool:
-        """Whether a model reads how far values lie from the last one that it reads."""
+    def _relative_unless_told(self) -> bool:
+        """What relative is, where null has its default."""
         return self.relative is not False
 
     @property

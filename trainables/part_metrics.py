@@ -107,4 +107,8 @@ def summed_metrics(
 ) -> dict[str, float]:
     """Return the metrics of a task that follow from sums over targets; see compute_metrics."""
     likelihood, characters = info.ahead.likelihood, info.in_characters
-    return compute_metrics(info.kind, loss, correct, count, unit, likelihood, characters=characters)
+    found = compute_metrics(
+        info.kind, loss, correct, count, unit, likelihood, characters=characters
+    )
+    names = {metric.name for metric in info.metrics}
+    return {name: value for name, value in found.items() if name in names}

@@ -144,6 +144,7 @@ class GateSearch(BaseEstimator):  # type: ignore[misc]
         Classes [n]; numbers [n] or [n, targets] in the targets' own units; labels [n, labels] of 0
         and 1; of tagging a list of n arrays [steps] of classes.
         """
+        check_is_fitted(self, "job_")
         if self.task == "multi-label":
             return (self.predict_proba(X) > 0.5).astype(np.int64)
         if self.task == "tagging":

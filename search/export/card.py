@@ -218,8 +218,12 @@ def _data(exported: Exported) -> str:
             "training split. `model.onnx` scales raw features itself."
         )
     if info.transform is not None:
+        what = "The series was" if info.of_transformed else "Features were"
+        text += f"\n\n{what} transformed before: {info.transform}. `model.onnx` does so itself."
+    if (lag := info.ahead.difference) is not None:
         text += (
-            f"\n\nFeatures were transformed before: {info.transform}. `model.onnx` does so itself."
+            f"\n\nWhat is learned are differences over {lag} steps: the first {lag} steps of `x` "
+            "are read for these alone. `model.onnx` takes and gives values of the series."
         )
     if info.gaps:
         text += "\n\nThe last feature of a step is the time since the step before, 0 at the first."
@@ -255,7 +259,8 @@ def _lengths(split: Sequences) -> str:
 def _use(exported: Exported) -> str:
     info = exported.data.info
     symbols = info.kind == "next-token"
-    steps = min(info.longest, 20)
+    unread = info.ahead.difference or 0
+    steps, least = min(info.longest, 20) + unread, 1 + unread
     x = (
         "`x [batch, time]` int64 symbols"
         if symbols
@@ -267,6 +272,8 @@ def _use(exported: Exported) -> str:
         else f"np.zeros((2, {steps}, {given(info)}), np.float32)"
     )
     inputs = example
+    if unread:
+        inputs = f"np.zeros((2, {steps - unread}, {info.inputs}), np.float32)"
     if info.missing != "refuse":  # filled, as trainables.data.missing says
         inputs = f"np.zeros((2, {steps}, {info.inputs}), np.float32)"
     scale = (
@@ -283,7 +290,9 @@ def _use(exported: Exported) -> str:
         else ""
     )
     if info.kind == "forecasting":
-        back += "\n# what the outputs say is how far values lie from the last one of feature 0"
+        unit = "logarithms" if info.transform else "values"
+        naive = f"naive forecast of {unread} steps" if unread else "last one"
+        back += f"\n# what the outputs say is how far {unit} lie from the {naive} of feature 0"
         if info.ahead.likelihood == "gaussian":
             back += f"; from {info.steps_ahead} on they are deviations, to which no mean is added"
     reads = "load_model, read_metadata" if scale or back else "load_model"
@@ -299,7 +308,7 @@ import numpy as np, onnxruntime
 
 session = onnxruntime.InferenceSession("model.onnx")
 x = {example}
-lengths = np.array([{steps}, 1])
+lengths = np.array([{steps}, {least}])
 ({OUTPUTS[info.kind]},) = session.run(None, {{"x": x, "lengths": lengths}})
 ```
 
@@ -311,7 +320,7 @@ from trainables.export.weights import {reads}
 
 model = load_model("weights.safetensors")
 x = torch.from_numpy({inputs}).transpose(0, 1){scale}
-outputs = model(x, torch.tensor([{steps}, 1])){back}
+outputs = model(x, torch.tensor([{steps - unread}, 1])){back}
 ```"""
 
 

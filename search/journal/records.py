@@ -18,10 +18,9 @@ from pydantic import (
 )
 
 from search.journal.base import JournalError
-from spaces.forecast import MEDIAN, Forecast
+from spaces.forecast import MEDIAN, Forecast, Transform
 from spaces.kinds import METRICS, Likelihood
 from spaces.own_data import Missing, TrainedVocabulary
-from spaces.own_task import Transform
 from spaces.tasks import TaskInfo
 from spaces.text import show
 from trainables.checkpoints.base import is_checkpoint_name
@@ -89,6 +88,7 @@ class _Forecast(_Strict):
     quantiles: list[Annotated[float, Field(gt=0, lt=1)]]
     future: list[str]
     relative: bool = False
+    difference: Annotated[int | None, Field(ge=1, le=2**31)] = None
 
     @model_validator(mode="after")
     def _check_quantiles(self) -> Self:

@@ -12,7 +12,7 @@ from spaces.paths import in_home
 from spaces.tasks import TASKS
 
 #: Of a job file's task, what does not make it another one: how it is split and scored.
-_APART = ("seed", "metric", "standardise", "scaling", "transform")
+_APART = ("seed", "metric", "standardise", "scaling", "transform", "relative", "difference")
 
 
 def task_key(task: Mapping[str, Any], base: Path) -> dict[str, Any]:

@@ -49,6 +49,10 @@ FURTHER = {
     "gaussian": "{kind: forecasting, data: own.npz, horizon: 3, window: 5, likelihood: gaussian, "
     "relative: true}",
     "quantile": "{kind: forecasting, data: own.npz, horizon: 3, window: 5, likelihood: quantile}",
+    "differences": "{kind: forecasting, data: own.npz, horizon: 3, window: 5, difference: 2, "
+    "transform: log, likelihood: quantile}",
+    "signed-log": "{kind: forecasting, data: own.npz, horizon: 3, window: 5, "
+    "transform: signed-log}",
     "several": "{kind: regression, data: own.npz, metric: mae}",
 }
 
@@ -81,7 +85,7 @@ def write_own(path: Path, kind: str, n: int = 30) -> None:
     steps = int(lengths.sum())
     if kind == "next-token":
         np.savez(path, x=np.arange(steps) % 5, lengths=lengths)
-    elif kind in ("forecasting", "gaussian", "quantile"):
+    elif "kind: forecasting" in FURTHER.get(kind, ""):
         level = np.sin(np.arange(120) / 3) * 20 + 100
         x = np.stack([np.tile(level, 2), draw.normal(size=240)], axis=1)
         np.savez(path, x=x, lengths=[120, 120])

@@ -30,6 +30,8 @@ from spaces.forecast import ForecastSection
 from spaces.kinds import TaskKind
 from trainables.data.naive_spread import naive_losses
 from trainables.data.sequences import Data, Sequences
+from trainables.data.series import naive
+from trainables.data.transforms import undone
 from trainables.part_metrics import part_metric, summed_metrics
 
 #: Sums over the targets of a part: of their losses, of correct predictions, of targets; and the
@@ -63,9 +65,7 @@ def baselines(data: Data) -> list[Baseline]:
         for output in same if data.info.by_part else ():
             targets, each = _targets(part), np.atleast_1d(output)
             outputs = np.broadcast_to(each, (len(targets), each.shape[-1]))
-            if part.naive_error is not None:
-                unit = part.naive_error[:, None].astype(np.float64)
-                outputs, targets = outputs / unit, targets / unit
+            outputs, targets = _in_units(part, outputs, targets)
             found[name] = part_metric(name, outputs, targets, data.unit(part))
         return found
 
@@ -78,6 +78,22 @@ def baselines(data: Data) -> list[Baseline]:
         Baseline(name, metrics(score, data.validation), metrics(score, data.test), *sizes)
         for name, score in fitted
     ]
+
+
+def _in_units(part: Sequences, outputs: Array, targets: Array) -> tuple[Array, Array]:
+    """Return forecasts and targets in the units that figures are told in; others as they are."""
+    series, (mean, deviation) = part.series, part.y_scaling or (0.0, 1.0)
+    if series is not None and series.transform is not None:
+        ends = part.starts + part.lengths
+        levels = naive(series.values, ends, targets.shape[1], series.lag).astype(np.float64) + mean
+        outputs, targets = (
+            undone(levels + deviation * each, series.transform) / deviation
+            for each in (outputs, targets)
+        )
+    if part.naive_error is not None:
+        unit = part.naive_error[:, None].astype(np.float64)
+        outputs, targets = outputs / unit, targets / unit
+    return outputs, targets
 
 
 def _majority_class(data: Data) -> Score:
@@ -144,12 +160,14 @@ def _naive(data: Data, season: int) -> Score:
     mean square (Hyndman & Athanasopoulos 2021, Forecasting: principles and practice, section 5.5),
     or their quantiles around the median.
     """
-    before = np.arange(data.info.steps_ahead) % season - season
+    horizon = data.info.steps_ahead
 
     def values_of(part: Sequences) -> tuple[Array, Array]:
         """Return targets and naive forecasts, [n, horizon] each."""
-        values = part.x[(part.starts + part.lengths)[:, None] + before, 0].astype(np.float64)
-        values -= part.x[part.starts + part.lengths - 1, :1]  # as targets are
+        assert part.series is not None
+        series, ends = part.series, part.starts + part.lengths
+        values = naive(series.values, ends, horizon, season).astype(np.float64)
+        values -= naive(series.values, ends, horizon, series.lag)  # as targets are
         mean, deviation = part.y_scaling or (0.0, 1.0)
         return _targets(part).astype(np.float64), (values - mean) / deviation
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spaces.kinds import TaskKind, is_causal
+from trainables.data.forecast_units import ForecastUnits, units_of
 from trainables.data.sequences import Sequences
 
 #: Padded steps in a batch of an evaluation, at most (a single sequence may be longer).
@@ -34,7 +35,7 @@ class Batch:
     lengths: Tensor
     targets: Tensor
     class_weights: Tensor | None = None  #: [classes] of the loss in training; None: all the same
-    naive_error: Tensor | None = None  #: [B] of forecasts, in whose units mase is; see Sequences
+    units: ForecastUnits | None = None  #: of forecasts, where they are not those of targets
 
     @property
     def ragged(self) -> bool:
@@ -45,9 +46,10 @@ class Batch:
         """Return the batch on another device; itself where it is there already."""
         if device == self.x.device:
             return self
-        further = (self.class_weights, self.naive_error)
-        moved = (each if each is None else each.to(device) for each in further)
-        return Batch(self.x.to(device), self.lengths.to(device), self.targets.to(device), *moved)
+        x, lengths, targets = (e.to(device) for e in (self.x, self.lengths, self.targets))
+        weights = None if self.class_weights is None else self.class_weights.to(device)
+        units = None if self.units is None else self.units.to(device)
+        return Batch(x, lengths, targets, weights, units)
 
 
 class Batches:
@@ -70,6 +72,7 @@ class Batches:
         self._shifted = is_causal(kind)  # targets are x, one step on
         self._lengths = sequences.lengths - self._shifted
         self._usable = np.flatnonzero(self._lengths > 0)
+        self._units = units_of(sequences)
 
     def __len__(self) -> int:
         """Return how many sequences are read."""
@@ -146,13 +149,12 @@ class Batches:
             targets = torch.from_numpy(np.where(padding_TB, 0, self._sequences.y[at_TB]))
         else:
             targets = self.targets(chosen)
-        of_each = targets, self.class_weights, self.naive_errors(chosen)
+        of_each = targets, self.class_weights, self.units(chosen)
         return Batch(padded, torch.from_numpy(lengths), *of_each)
 
-    def naive_errors(self, chosen: NDArray[np.int64]) -> Tensor | None:
-        """Return the errors in whose units mase is told of the chosen sequences, if it is."""
-        errors = self._sequences.naive_error
-        return None if errors is None else torch.from_numpy(errors[chosen])
+    def units(self, chosen: NDArray[np.int64]) -> ForecastUnits | None:
+        """Return the units of the chosen sequences' forecasts, where they are not the targets'."""
+        return None if self._units is None else self._units.chosen(torch.from_numpy(chosen))
 
     def lengths(self, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return how many steps of the chosen sequences are read."""

@@ -25,6 +25,11 @@ def features(info: TaskInfo) -> int:
     return info.sizes[0].values
 
 
+def transformed(info: TaskInfo) -> int:
+    """Return how many features are transformed before they are scaled: of forecasts the series."""
+    return 1 if info.kind == "forecasting" else features(info)
+
+
 def given(info: TaskInfo) -> int:
     """Return the numbers of a step that an exported model is given: features, and the time gap."""
     return features(info) + info.gaps

@@ -13,6 +13,7 @@ from spaces.own_task import Scaling
 from spaces.tasks import TaskInfo, TaskSpec
 from trainables.data.moments import Moments
 from trainables.data.rows import Rows, blocks
+from trainables.data.series import SeriesValues
 
 #: What else each sequence may have.
 _EACH = ("naive_error", "offsets", "characters")
@@ -34,8 +35,9 @@ class Sequences:
     scaling: of the features as they are read, see `steps`; None leaves them as they are.
     y_scaling: mean and deviation of the targets as they are read, see `targets`; None as before.
     fill: [features] what is read for a missing value (NaN), before it is scaled; None: none is.
-    naive_error: [n] float32 in the units of y, above 0: what `mase` divides the error of each
-       sequence's forecast by; None where no metric asks for it.
+    naive_error: [n] float32 in the units of the data, above 0: what `mase` divides the error of
+       each sequence's forecast by; None where no metric asks for it.
+    series: of forecasts, what they are told from; None for other tasks.
     offsets: [n] int64 where each sequence begins in the one text that all are windows of; None
         where sequences are not windows of a text.
     characters: [n] int64 the characters that each sequence's targets stand for; None where each
@@ -51,6 +53,7 @@ class Sequences:
     stepwise: bool = False
     fill: NDArray[np.float32] | None = None
     naive_error: NDArray[np.float32] | None = None
+    series: SeriesValues | None = None
     offsets: NDArray[np.int64] | None = None
     characters: NDArray[np.int64] | None = None
 

@@ -7,10 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
-from spaces.forecast import Forecast
+from spaces.forecast import Forecast, Transform
 from spaces.kinds import TaskKind
 from spaces.own_data import Columns, Label, Missing, TrainedVocabulary
-from spaces.own_task import Transform
 from trainables.data.sequences import Dealing, Sequences
 
 

@@ -74,7 +74,8 @@ class Streams:
         at_TB = self.targets.at[number_TB]
         x, targets = (self._sequences.steps(at_TB + ahead) for ahead in (0, 1))
         x[~valid_TB] = targets[~valid_TB] = 0
-        batch = Batch(*map(torch.from_numpy, (x, lengths_B, targets)))
+        of_each = torch.from_numpy(lengths_B), torch.from_numpy(targets)
+        batch = Batch(torch.from_numpy(x), *of_each)
         first_B = self.targets.first[begins_B] | first
         places = torch.from_numpy(streams_B), torch.from_numpy(first_B)
         return Window(batch, *places, number_TB[valid_TB])

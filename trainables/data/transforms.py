@@ -1,4 +1,4 @@
-"""Elementwise transforms of features, made before anything is fitted on them.
+"""Elementwise transforms, made before anything is fitted: of features, or of a series forecast.
 
     log         log(1 + x), of values that are not negative
     signed-log  sign(x) log(1 + |x|), of any (John & Draper 1980, Applied Statistics 29)
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
-from spaces.own_task import Transform
+from spaces.forecast import Transform
 from trainables.data.formats.ragged import Places
 
 Array = NDArray[Any]
@@ -30,7 +30,7 @@ def transformed(x: Array, transform: Transform | None) -> Array:
 
 
 def undone(x: Array, transform: Transform | None) -> Array:
-    """Return the values that `transformed` makes these of."""
+    """Return the values that `transformed` makes these of, in float64."""
     if transform is None:
         return x
     wide = x.astype(np.float64)

@@ -232,7 +232,7 @@ class Cohort(Advancing):
         else:
             lengths = torch.from_numpy(batches.lengths(chosen_B))
             none, targets = torch.empty(int(lengths[0]), 0), batches.targets(chosen_B)
-            of_each = targets, batches.class_weights, batches.naive_errors(chosen_B)
+            of_each = targets, batches.class_weights, batches.units(chosen_B)
             batch = Batch(none, lengths, *of_each)
         return score(info, self.members[i].model.read(features), batch)
 

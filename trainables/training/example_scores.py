@@ -14,7 +14,7 @@ from spaces.tasks import TaskInfo
 from trainables.data.batches import Batch
 from trainables.training.examples import Examples
 from trainables.training.forecast_loss import forecast_losses
-from trainables.training.metrics import relative
+from trainables.training.metrics import in_units
 
 Array = NDArray[Any]
 #: Losses and, where there are classes, correct targets of each example of a batch, [B] each.
@@ -93,7 +93,7 @@ class ExampleScores:
         if self._by_part:
             if self._info.kind == "forecasting":
                 outputs = outputs[:, self._info.central]
-            told, targets = relative(outputs.float(), batch.targets, batch.naive_error)
+            told, targets = in_units(outputs.float(), batch.targets, batch.units)
             self._keep(chosen_B, told.cpu().numpy(), targets.cpu().numpy(), batch)
 
     def _score(self, outputs: Tensor, batch: Batch) -> Each:

@@ -10,6 +10,7 @@ from torch.nn import functional
 from spaces.kinds import TaskKind
 from spaces.tasks import TaskInfo
 from trainables.data.batches import Batch
+from trainables.data.forecast_units import ForecastUnits
 from trainables.part_metrics import part_metric, summed_metrics
 from trainables.training.forecast_loss import forecast_losses
 
@@ -23,7 +24,7 @@ class Scored:
     predicted: tuple[Tensor, Tensor] | None = None  #: outputs and targets, one row each
     classes: bool = False  #: whether these targets are classes
     labels: bool = False  #: whether each of them is a label that is on or off
-    naive_error: Tensor | None = None  #: [B] of forecasts, where mase decides
+    units: ForecastUnits | None = None  #: of forecasts, where they are not those of targets
 
     @property
     def correct(self) -> int | None:
@@ -77,14 +78,14 @@ def _regression(outputs_BO: Tensor, batch: Batch) -> Scored:
     targets = batch.targets.view_as(outputs_BO).to(outputs_BO.dtype)
     loss = functional.mse_loss(outputs_BO, targets, reduction="sum") / outputs_BO.shape[-1]
     predicted = outputs_BO.detach(), targets
-    return Scored(loss, len(targets), predicted, naive_error=batch.naive_error)
+    return Scored(loss, len(targets), predicted, units=batch.units)
 
 
 def _distribution(outputs_BO: Tensor, batch: Batch, info: TaskInfo) -> Scored:
     targets = batch.targets.to(outputs_BO.dtype)
     loss = forecast_losses(outputs_BO, targets, info.ahead).sum()
     predicted = outputs_BO.detach()[:, info.central], targets
-    return Scored(loss, len(targets), predicted, naive_error=batch.naive_error)
+    return Scored(loss, len(targets), predicted, units=batch.units)
 
 
 #: Scores a batch: outputs [B, O] or [T, B, O] against the batch's targets. Of forecasts, points.
@@ -121,7 +122,7 @@ class Totals:
         self._count += scored.count
         self._correct += scored.correct or 0
         if self._info.by_part and scored.predicted is not None:
-            self._predicted.append(relative(*scored.predicted, scored.naive_error))
+            self._predicted.append(in_units(*scored.predicted, scored.units))
 
     def metrics(self) -> dict[str, float]:
         """Return all metrics of the task over the batches so far, at least one."""
@@ -132,12 +133,11 @@ class Totals:
         return found
 
 
-def relative(outputs: Tensor, targets: Tensor, naive_error: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Return outputs and targets [..., B, O] in units of naive errors [..., B], where there are."""
-    if naive_error is None:
-        return outputs, targets
-    unit = naive_error.unsqueeze(-1)
-    return outputs / unit, targets.view_as(outputs) / unit
+def in_units(
+    outputs: Tensor, targets: Tensor, units: ForecastUnits | None
+) -> tuple[Tensor, Tensor]:
+    """Return outputs and targets in the units that figures are told in."""
+    return (outputs, targets) if units is None else units.told(outputs, targets)
 
 
 def decided_by_part(

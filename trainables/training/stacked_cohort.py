@@ -22,7 +22,7 @@ from trainables.layers.stacked_scan import valid_steps
 from trainables.part_metrics import summed_metrics
 from trainables.training.advancing import Advancing
 from trainables.training.measured_path import measured_path
-from trainables.training.metrics import decided_by_part, relative
+from trainables.training.metrics import decided_by_part, in_units
 from trainables.training.stacked_data import StackedData, on_device
 from trainables.training.stacked_scores import score
 from trainables.training.stacked_step import StackedStep
@@ -224,7 +224,7 @@ class StackedCohort(Advancing):
                     told = outputs, targets
                     if info.kind == "forecasting":
                         forecasts = outputs[..., info.central]
-                        told = relative(forecasts, targets, data.naive_errors(chosen))
+                        told = in_units(forecasts, targets, data.units(chosen))
                     predicted.append((*told, there))
         return (losses, correct, counts), predicted
 

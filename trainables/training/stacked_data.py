@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spaces.kinds import TaskKind, is_causal
+from trainables.data.forecast_units import ForecastUnits, units_of
 from trainables.data.sequences import Sequences
 
 #: Padded lengths are multiples of a share of the longest: batches of few different shapes.
@@ -50,8 +51,8 @@ class StackedData:
         else:
             targets = [part.targets for part in parts if part.targets is not None]
             self._y = torch.from_numpy(np.concatenate(targets)).to(device) if targets else None
-        errors = [part.naive_error for part in parts if part.naive_error is not None]
-        self._errors = torch.from_numpy(np.concatenate(errors)).to(device) if errors else None
+        units = units_of(parts[0])  # of forecasts, which are never on splits of their own
+        self._units = None if units is None else units.to(device)
 
     def steps(self, chosen: NDArray[np.int64], *, buckets: bool = False) -> int:
         """Return to how many steps batches of these sequences are padded; -1 is none.
@@ -80,12 +81,9 @@ class StackedData:
             return x, lengths, self._y[at]
         return x, lengths, self._x[at, 1 : steps + 1].transpose(1, 2).contiguous()
 
-    def naive_errors(self, chosen_KB: Tensor) -> Tensor | None:
-        """Return [K, B] in whose units mase is told; that of the first one where nobody is chosen.
-
-        None where no metric asks for it.
-        """
-        return None if self._errors is None else self._errors[chosen_KB.clamp(min=0)]
+    def units(self, chosen_KB: Tensor) -> ForecastUnits | None:
+        """Return the units of forecasts; those of the first one where nobody is chosen."""
+        return None if self._units is None else self._units.chosen(chosen_KB.clamp(min=0))
 
 
 _KEPT: weakref.WeakValueDictionary[tuple[tuple[int, ...], TaskKind, torch.device], StackedData] = (

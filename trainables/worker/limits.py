@@ -149,8 +149,14 @@ def _longest(sequences: Sequences, number: int) -> Sequences:
     starts, lengths = sequences.starts[chosen], sequences.lengths[chosen]
     steps = np.concatenate([np.arange(s, s + n) for s, n in zip(starts, lengths, strict=True)])
     y = None if sequences.targets is None else sequences.targets[chosen]
-    errors = None if sequences.naive_error is None else sequences.naive_error[chosen]
-    return Sequences(sequences.steps(steps), lengths, y, naive_error=errors)
+    errors, series = sequences.naive_error, sequences.series
+    return Sequences(
+        sequences.steps(steps),
+        lengths,
+        y,
+        naive_error=None if errors is None else errors[chosen],
+        series=None if series is None else replace(series, values=series.values[steps]),
+    )
 
 
 def _key(config: TrialConfig, data: Data, meter: Meter) -> str:

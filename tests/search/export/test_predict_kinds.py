@@ -11,6 +11,7 @@ from exported_jobs import FURTHER, SmallJob, small_job
 from search.export.export import export
 from search.export.predict import predict
 from spaces.errors import InputError
+from trainables.data.transforms import undone
 from trainables.training.trainer import Training
 
 
@@ -62,7 +63,13 @@ def test_targets_that_are_none_of_the_kind_are_refused(exported: SmallJob, tmp_p
 def test_answers_are_the_torch_model_s(exported: SmallJob, tmp_path: Path) -> None:
     model, info = training(exported).best_model(), exported.data.info
     part = exported.data.validation
-    np.savez(tmp_path / "new.npz", x=part.unscaled()[:], lengths=part.lengths)
+    x, lengths = part.unscaled()[:], part.lengths
+    if info.kind == "forecasting":  # as the user's file has what is read
+        unread = info.ahead.difference or 0
+        lengths = lengths + unread
+        steps = [start - unread + np.arange(unread + 5) for start in part.starts]
+        x = np.load(exported.folder / "own.npz")["x"][np.concatenate(steps)]
+    np.savez(tmp_path / "new.npz", x=x, lengths=lengths)
     found = predict(exported.folder / "export", tmp_path / "new.npz", tmp_path / "out.npz")
     assert found.metrics == {}
     expected = []
@@ -84,8 +91,13 @@ def test_answers_are_the_torch_model_s(exported: SmallJob, tmp_path: Path) -> No
             mean, deviation = (torch.as_tensor(scale) for scale in part.y_scaling)
             wanted, array = logits * deviation + mean, found.arrays["prediction"]
             if info.kind == "forecasting":
-                last = part.starts + part.lengths - 1
-                wanted = wanted + torch.from_numpy(part.x[last, :1])
+                assert part.series is not None
+                last = part.starts[:, None] + 4 - np.array([[0, 0, 0]])
+                if unread:  # two steps before each
+                    last = last + np.array([[-1, 0, -1]])
+                levels = torch.from_numpy(part.series.values[last])
+                wanted = wanted + levels.repeat(1, info.ahead.numbers)
+                wanted = torch.from_numpy(undone(wanted.numpy(), info.transform))
                 numbers = [found.arrays[info.ahead.name(n)] for n in range(info.ahead.numbers)]
                 array = np.concatenate(numbers, axis=1)
                 central = found.arrays["prediction"]

@@ -57,15 +57,24 @@ def test_parts_follow_time_in_every_series(tmp_path: Path) -> None:
         assert own[2][:, 0].tolist() == list(range(round(length * 0.8), length - HORIZON + 1))
 
 
-@pytest.mark.parametrize("standardise", [True, False])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"standardise": False},
+        {"difference": 1},
+        {"difference": 4, "transform": "log"},
+        {"relative": True, "scaling": "robust", "transform": "signed-log"},
+    ],
+)
 def test_a_changed_future_changes_no_forecast_made_before_it(
-    tmp_path: Path, standardise: bool
+    options: dict[str, Any], tmp_path: Path
 ) -> None:
     """Nor the scale, nor a training: what lies behind the training part is not looked at."""
-    before = loaded(tmp_path, standardise=standardise)
+    before = loaded(tmp_path, **options)
     changed, step = series(), 50  # of the first series; in its test part
     changed[step : LENGTHS[0]] += 500.0
-    after = loaded(tmp_path, changed, standardise=standardise)
+    after = loaded(tmp_path, changed, **options)
     one, other = (Training(small_config(max_epochs=2), data, seed=1) for data in (before, after))
     one.advance(2)
     other.advance(2)

@@ -7,7 +7,9 @@ all the values lie that follow it; what it reads may lie before the part, never 
 Each series is parted by itself, and one that is too short for a window in a part is not in it.
 
 Targets are how far these values lie from the last one of the window, so that a level that training
-has not seen is no obstacle; exported models add that value.
+has not seen is no obstacle; exported models add that value. With `difference: K` they lie from the
+naive forecast of K steps, and a window is of differences, which are values less those K steps
+before; with `transform` all of this is done to transformed values. See trainables.data.series.
 
 Of columns whose future is known (calendars, prices, plans) a model reads two inputs at each step:
 the value at that step, and the value a horizon later. So it has read those of all steps ahead once
@@ -25,9 +27,11 @@ from spaces.own_data import Columns
 from spaces.own_task import OwnData
 from spaces.tasks import Series, TaskInfo
 from spaces.text import listed, named
+from trainables.data import transforms
 from trainables.data.formats.checks import NAMES
 from trainables.data.formats.ragged import Part, Places, Ragged
 from trainables.data.sequences import Dealing, Sequences
+from trainables.data.series import SeriesValues, differences, naive
 from trainables.data.splits import Parts, consecutive
 
 SHARES = (0.6, 0.2, 0.2)  #: of the steps of each series
@@ -43,30 +47,42 @@ def windows_of(spec: OwnData | Series, ragged: Ragged, x: NDArray[np.float32]) -
             rule = f"{part} must not be given for forecasting, whose parts follow time"
             raise InputError.of(ragged.places.whole(part), rule, "leave it out")
     window, horizon = spec.steps_read, spec.steps_ahead
+    unread = spec.difference or 0
     by_mase = spec.chosen_metric.name == "mase"
-    naive = _naive_errors(spec, ragged, x) if by_mase else None
+    naive_errors = _naive_errors(spec, ragged, x) if by_mase else None
     known_ahead = _known_ahead(ragged.columns, spec.future)
+    transforms.check(x[:, :1], spec.transform, ragged.places)
+    values = transforms.transformed(x[:, 0], spec.transform)
+    series = SeriesValues(values, spec.difference or 1, spec.transform)
+    if spec.difference is not None:
+        values = differences(values, ragged.lengths, spec.difference)
+    if spec.transform is not None or spec.difference is not None:
+        x = np.column_stack([values, x[:, 1:]])
     x = _with_later(x, ragged.lengths, known_ahead, horizon)
     series_begin = np.cumsum(ragged.lengths) - ragged.lengths
     parts = []
     for number, name in enumerate(NAMES):
         of_series = [
-            begin + _begins(consecutive(int(length), SHARES)[number], window, horizon)
+            begin + _begins(consecutive(int(length), SHARES)[number], window, horizon, unread)
             for begin, length in zip(series_begin, ragged.lengths, strict=True)
         ]
         begins = np.concatenate(of_series)
         if len(begins) == 0:
             raise InputError.of(
                 ragged.places.whole("lengths"),
-                f"a series must be long enough for windows of {window} steps and the {horizon} "
-                f"that follow, in every part of it; none has one for {name}",
+                f"a series must be long enough for windows of {window} steps"
+                + f" of differences, {unread} steps before them," * (unread > 0)
+                + f" and the {horizon} that follow, in every part of it; none has one for {name}",
                 "give longer series, a smaller window or a smaller horizon",
             )
-        last = begins[:, None] + window - 1
-        y = x[last + np.arange(1, horizon + 1), 0] - x[last, 0]
-        errors = None if naive is None else np.repeat(naive, list(map(len, of_series)))
+        ends = begins + window
+        y = series.values[ends[:, None] + np.arange(horizon)]
+        y -= naive(series.values, ends, horizon, series.lag)
+        errors = None
+        if naive_errors is not None:
+            errors = np.repeat(naive_errors, list(map(len, of_series)))
         lengths = np.full(len(begins), window)
-        parts.append(Sequences(x, lengths, y, begins, naive_error=errors))
+        parts.append(Sequences(x, lengths, y, begins, naive_error=errors, series=series))
     forecast = spec.forecast
     return Parts(
         spec.label,
@@ -78,12 +94,16 @@ def windows_of(spec: OwnData | Series, ragged: Ragged, x: NDArray[np.float32]) -
         labels=tuple(range(1, horizon + 1)),
         columns=ragged.columns,
         forecast=None if forecast == Forecast() else forecast,
+        transform=spec.transform,
     )
 
 
-def _begins(part: slice, window: int, horizon: int) -> NDArray[np.int64]:
-    """Return where the windows of a part of one series begin in it."""
-    first, last = max(part.start - window, 0), part.stop - horizon - window
+def _begins(part: slice, window: int, horizon: int, unread: int) -> NDArray[np.int64]:
+    """Return where the windows of a part of one series begin in it.
+
+    unread: steps at the beginning of the series that are in no window.
+    """
+    first, last = max(part.start - window, unread), part.stop - horizon - window
     return np.arange(first, max(last + 1, first), dtype=np.int64)
 
 

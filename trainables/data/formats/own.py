@@ -34,8 +34,8 @@ from trainables.data.formats import (
 )
 from trainables.data.formats.checks import check_classes, check_whole, part_of_each, steps, targets
 from trainables.data.formats.checks import vocabulary as check_vocabulary
-from trainables.data.formats.ragged import Places, Ragged
-from trainables.data.missing import features, told
+from trainables.data.formats.ragged import Places, Ragged, first
+from trainables.data.missing import features, told, transformed
 from trainables.data.sequences import Dealing, Sequences
 from trainables.data.splits import Parts, consecutive, grouped, stratified
 
@@ -170,13 +170,25 @@ def read_new(path: Path, info: TaskInfo) -> tuple[Sequences, Ragged]:
             f"symbols must be 0 to {info.inputs - 1}, as in training; this one is {int(x[at])}",
             "encode the data as the training data was",
         )
-    transforms.check(x, info.transform, ragged.places)
+    transforms.check(x[:, : transformed(info)], info.transform, ragged.places)
     if info.gaps:
         assert ragged.gap is not None  # of a table with the column of times
         x = np.column_stack([x, ragged.gap])
     told = ragged.characters
     found = Sequences(x, ragged.lengths, offsets=_offsets(ragged), characters=told)
-    return forecasting.latest(found, info.longest) if info.kind == "forecasting" else found, ragged
+    if info.kind == "forecasting":
+        unread = info.ahead.difference or 0
+        _check_long_enough(ragged, unread)
+        found = forecasting.latest(found, info.longest + unread)
+    return found, ragged
+
+
+def _check_long_enough(ragged: Ragged, unread: int) -> None:
+    at = first(ragged.lengths <= unread)
+    if at is not None:
+        rule = f"a series must have more than {unread} steps, since its differences over {unread} "
+        rule += f"steps are read; this one has {int(ragged.lengths[at])}"
+        raise InputError.of(ragged.places.of("lengths", at), rule, "give more of it")
 
 
 def _offsets(ragged: Ragged) -> NDArray[np.int64] | None:

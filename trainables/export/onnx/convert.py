@@ -15,11 +15,20 @@ from numpy.typing import NDArray
 from spaces.errors import GatesearchError
 from spaces.kinds import TaskKind
 from spaces.tasks import TaskInfo
+from trainables.data import transforms
 from trainables.data.batches import Batch
-from trainables.data.missing import features, given, told
+from trainables.data.missing import features, given, told, transformed
 from trainables.data.sequences import TargetScaling
-from trainables.data.transforms import transformed, undone
-from trainables.export.onnx.forecast import add_head, add_relative, add_units, values
+from trainables.data.series import before, summed
+from trainables.data.transforms import undone
+from trainables.export.onnx.forecast import (
+    add_differences,
+    add_head,
+    add_levels,
+    add_relative,
+    add_units,
+    values,
+)
 from trainables.export.onnx.graph import FLOAT, INT64, Graph, tensor
 from trainables.export.onnx.loop import add_loop
 from trainables.export.onnx.missing import add_apart, add_decay, add_told, add_transform
@@ -76,8 +85,8 @@ def convert(
     symbols = info.kind == "next-token"
     graph = Graph()
     x, lengths, output = graph.name("x"), graph.name("lengths"), graph.name(OUTPUTS[info.kind])
-    x_TBI = _input(graph, model, x, scaling, fill)
-    steps = Steps.of(graph, x_TBI, lengths)
+    x_TBI, read_lengths, series_TBI = _input(graph, model, x, lengths, scaling, fill)
+    steps = Steps.of(graph, x_TBI, read_lengths)
     if info.ahead.relative:
         x_BTI = graph.add("Transpose", x_TBI, name="input/series", perm=[1, 0, 2])
         last_BI = _at_end(graph, x_BTI, steps, "input/last")
@@ -88,11 +97,9 @@ def convert(
     read = add_linear(graph, "readout", model.readout, read)
     if info.kind == "forecasting":
         read = add_head(graph, read, info)
-        last_BI = _at_end(graph, x, steps, "output/last")
-        first, second = graph.ints(0), graph.ints(1)
-        last_B1 = graph.add("Slice", last_BI, first, second, second, name="output/level")
+        levels_BH = add_levels(graph, series_TBI, lengths, info)
         scale = None if targets is None else (float(targets[0]), float(targets[1]))
-        add_units(graph, read, last_B1, info, scale)
+        add_units(graph, read, levels_BH, info, scale)
     elif targets is not None:
         mean, deviation = (_scale(graph, scale) for scale in targets)
         read = graph.add("Mul", read, deviation, name="output/scaled")
@@ -120,26 +127,35 @@ def _input(
     graph: Graph,
     model: Model,
     x: str,
+    lengths: str,
     scaling: Scaling | None,
     fill: NDArray[np.float32] | None,
-) -> str:
-    """Return x_TBI: time first, filled and scaled, symbols as one-hot vectors."""
+) -> tuple[str, str, str]:
+    """Return x_TBI: time first, filled and scaled, symbols as one-hot vectors; and its lengths.
+
+    The third is what forecasts are told from, transformed: all features of all steps, time first.
+    """
     if model.info.kind == "next-token":
         x_TB = graph.add("Transpose", x, name="input/steps", perm=[1, 0])
         levels = graph.constant(np.array([0, 1], np.float32), "input/levels")
-        return graph.add("OneHot", x_TB, graph.ints(model.info.inputs), levels, name="input/x")
+        encoded = graph.add("OneHot", x_TB, graph.ints(model.info.inputs), levels, name="input/x")
+        return encoded, lengths, encoded
     x_TBI = graph.add("Transpose", x, name="input/x", perm=[1, 0, 2])
-    x_TBI = add_told(graph, add_transform(graph, x_TBI, model.info), model.info)
+    series_TBI = x_TBI = add_transform(graph, x_TBI, model.info)
+    x_TBI = add_told(graph, x_TBI, model.info)
+    if (lag := model.info.ahead.difference) is not None:
+        x_TBI = add_differences(graph, x_TBI, lag)
+        lengths = graph.add("Sub", lengths, graph.index(lag), name="input/differences")
     if fill is not None:
         absent = graph.add("IsNaN", x_TBI, name="input/absent")
         means = graph.constant(fill, "input/means")
         x_TBI = graph.add("Where", absent, means, x_TBI, name="input/filled")
     if scaling is None:
-        return x_TBI
+        return x_TBI, lengths, series_TBI
     mean = graph.constant(scaling[0].astype(np.float32), "input/mean")
     deviation = graph.constant(scaling[1].astype(np.float32), "input/deviation")
     centred = graph.add("Sub", x_TBI, mean, name="input/centred")
-    return graph.add("Div", centred, deviation, name="input/scaled")
+    return graph.add("Div", centred, deviation, name="input/scaled"), lengths, series_TBI
 
 
 def _features(graph: Graph, model: Model, x_TBI: str, steps: Steps) -> str:
@@ -242,26 +258,12 @@ def compare(
     sequences = 0
     for batch in batches:
         lengths = batch.lengths.numpy()
-        valid_BT = np.arange(len(batch.x)) < lengths[:, None]
         scaled = batch.x.numpy().swapaxes(0, 1)
-        raw = scaled if scaling is None else scaled * scaling[1] + scaling[0]
-        if fill is not None:
-            raw = _with_gaps(raw, model.info)
-        if model.info.transform is not None:
-            raw = _each_feature(raw, model.info, undone)
-        filler = 1 if model.info.kind == "next-token" else 7.0
-        raw = np.where(valid_BT.reshape(valid_BT.shape + (1,) * (raw.ndim - 2)), raw, filler)
-        given = raw.astype(scaled.dtype)
-        (ours,) = session.run(None, {"x": given, "lengths": lengths})
-        # What the graph makes of the raw values, to the last bit.
-        if model.info.transform is not None:
-            raw = _each_feature(given, model.info, transformed)
-        if fill is not None:
-            steps_B = np.full(len(raw), raw.shape[1])
-            flat = raw.astype(np.float32).reshape(-1, raw.shape[2])
-            known, gap = flat[:, : features(model.info)], flat[:, -1]
-            known = told(known, steps_B, model.info.missing, gap if model.info.gaps else None)
-            raw = np.where(np.isnan(known), fill, known).reshape(*raw.shape[:2], -1)
+        valid_BT = np.arange(len(batch.x)) < lengths[:, None]
+        given = _given(scaled, lengths, model.info, scaling, fill)
+        unread = given.shape[1] - scaled.shape[1]  # steps that are there for differences alone
+        (ours,) = session.run(None, {"x": given, "lengths": lengths + unread})
+        raw, series_BT = _read(given, model.info, fill)
         if scaling is not None:
             raw = ((raw.astype(np.float32) - scaling[0]) / scaling[1]).astype(np.float32)
         with torch.inference_mode():
@@ -272,9 +274,13 @@ def compare(
             ours, theirs = ours[valid_BT], theirs[valid_BT]
         moved: NDArray[np.float32] | float = 1.0
         if model.info.kind == "forecasting":
-            moved = values(model.info)
-            last_B1 = given[np.arange(len(lengths)), lengths - 1, :1].astype(np.float64)
-            ours, level = ours - last_B1 * moved, max(level, float(np.abs(last_B1).max()))
+            info, moved = model.info, values(model.info)
+            at_BH = (lengths + unread)[:, None] + before(info.steps_ahead, unread or 1)
+            levels_BH = np.take_along_axis(series_BT, at_BH, axis=1).astype(np.float64)
+            levels = np.tile(levels_BH, info.ahead.numbers) * moved
+            ours = transforms.transformed(ours.astype(np.float64), info.transform) - levels
+            least = 0.0 if info.transform is None else 1.0  # of 1 + value, which has a logarithm
+            level = max(level, least, float(np.abs(levels).max()))
         if targets is not None:
             ours = (ours.astype(np.float64) - targets[0] * moved) / targets[1]
         difference = float(np.abs(ours - theirs).max())
@@ -290,13 +296,65 @@ def compare(
     return Comparison(error, largest, sequences, rounding)
 
 
+def _given(
+    scaled: NDArray[Any],
+    lengths: NDArray[np.int64],
+    info: TaskInfo,
+    scaling: Scaling | None,
+    fill: NDArray[np.float32] | None,
+) -> NDArray[Any]:
+    """Return what a graph is given [B, T, …] that a model reads as these, or nearly so."""
+    raw = scaled if scaling is None else scaled * scaling[1] + scaling[0]
+    if fill is not None:
+        raw = _with_gaps(raw, info)
+    if info.ahead.difference is not None:
+        raw = _as_series(raw, info.ahead.difference)
+        lengths = lengths + info.ahead.difference
+    if info.transform is not None:
+        raw = _each_feature(raw, info, undone)
+    filler = 1 if info.kind == "next-token" else 7.0
+    valid_BT = np.arange(raw.shape[1]) < lengths[:, None]
+    raw = np.where(valid_BT.reshape(valid_BT.shape + (1,) * (raw.ndim - 2)), raw, filler)
+    return raw.astype(scaled.dtype)
+
+
+def _read(
+    given: NDArray[Any], info: TaskInfo, fill: NDArray[np.float32] | None
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return what the graph makes of what it is given, to the last bit: before it is scaled.
+
+    The second is the first feature before differences are taken, which forecasts are told from.
+    """
+    raw = given
+    if info.transform is not None:
+        raw = _each_feature(raw, info, transforms.transformed)
+    series = raw[..., 0]
+    if (lag := info.ahead.difference) is not None:
+        read = series[:, lag:] - series[:, :-lag]
+        raw = np.concatenate([read[..., None], raw[:, lag:, 1:]], axis=-1)
+    if fill is not None:
+        steps_B = np.full(len(raw), raw.shape[1])
+        flat = raw.astype(np.float32).reshape(-1, raw.shape[2])
+        known, gap = flat[:, : features(info)], flat[:, -1]
+        known = told(known, steps_B, info.missing, gap if info.gaps else None)
+        raw = np.where(np.isnan(known), fill, known).reshape(*raw.shape[:2], -1)
+    return raw, series
+
+
 def _each_feature(
     raw_BTI: NDArray[Any], info: TaskInfo, change: Callable[[NDArray[Any], Any], NDArray[Any]]
 ) -> NDArray[Any]:
     """Return what a model is given [B, T, …] with its features transformed, or back."""
-    width = features(info)
+    width = transformed(info)
     changed = change(raw_BTI[..., :width], info.transform)
     return np.concatenate([changed, raw_BTI[..., width:]], axis=-1)
+
+
+def _as_series(differences_BTI: NDArray[Any], lag: int) -> NDArray[Any]:
+    """Return what a model is given [B, lag + T, I] whose first feature has these differences."""
+    values_BT = summed(differences_BTI[..., 0], lag)
+    others = np.pad(differences_BTI[..., 1:], ((0, 0), (lag, 0), (0, 0)))
+    return np.concatenate([values_BT[..., None], others], axis=-1)
 
 
 def _with_gaps(raw_BTI: NDArray[Any], info: TaskInfo) -> NDArray[Any]:

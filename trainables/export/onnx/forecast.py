@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from spaces.forecast import Forecast
 from spaces.tasks import TaskInfo
-from trainables.export.onnx.graph import Graph
+from trainables.data.series import before
+from trainables.export.onnx.graph import DOUBLE, END, FLOAT, Graph
 from trainables.layers.forecast_head import FLOOR
 
 
@@ -54,10 +55,38 @@ def add_head(graph: Graph, read: str, info: TaskInfo) -> str:
     return graph.add("Reshape", quantiles, graph.ints(-1, info.outputs), name="forecast/all")
 
 
+def add_differences(graph: Graph, x_TBI: str, lag: int) -> str:
+    """Add differences of feature 0 over `lag` steps, which the first ones lack; see data.series."""
+    zero, axis = graph.ints(0), graph.ints(2)
+    first, last, end = graph.ints(lag), graph.ints(-lag), graph.ints(END)
+    later = graph.add("Slice", x_TBI, first, end, zero, name="differences/later")
+    earlier = graph.add("Slice", x_TBI, zero, last, zero, name="differences/earlier")
+    one = graph.ints(1)
+    values, others = (
+        graph.add("Slice", later, begin, stop, axis, name="differences/part")
+        for begin, stop in ((zero, one), (one, end))
+    )
+    earlier = graph.add("Slice", earlier, zero, one, axis, name="differences/before")
+    apart = graph.add("Sub", values, earlier, name="differences/series")
+    return graph.add("Concat", apart, others, name="differences/x", axis=2)
+
+
+def add_levels(graph: Graph, series_TBI: str, lengths: str, info: TaskInfo) -> str:
+    """Add the naive forecasts [B, H] that targets lie from; see trainables.data.series."""
+    zero, one = graph.ints(0), graph.ints(1)
+    series_TB1 = graph.add("Slice", series_TBI, zero, one, graph.ints(2), name="levels/series")
+    series_BT1 = graph.add("Transpose", series_TB1, name="levels/series", perm=[1, 0, 2])
+    series_BT = graph.add("Squeeze", series_BT1, graph.ints(2), name="levels/series")
+    at_H = before(info.steps_ahead, info.ahead.difference or 1)
+    column_B1 = graph.add("Unsqueeze", lengths, one, name="levels/ends")
+    at_BH = graph.add("Add", column_B1, graph.constant(at_H, "levels/before"), name="levels/at")
+    return graph.add("GatherElements", series_BT, at_BH, name="levels/values", axis=1)
+
+
 def add_units(
-    graph: Graph, read: str, last_B1: str, info: TaskInfo, scaling: tuple[float, float] | None
+    graph: Graph, read: str, levels_BH: str, info: TaskInfo, scaling: tuple[float, float] | None
 ) -> str:
-    """Add the units of the data to forecasts [B, N * H]: how far values lie from the last one.
+    """Add the units of the data to forecasts [B, N * H]: how far values lie from the naive ones.
 
     scaling: mean and deviation of the targets. Deviations are stretched and not moved.
     """
@@ -69,8 +98,20 @@ def add_units(
         if apart:
             shift = graph.constant(values(info) * np.float32(mean), "output/means")
         read = graph.add("Add", read, shift, name="output/shifted")
+    if info.ahead.numbers > 1:
+        each = [levels_BH] * info.ahead.numbers
+        levels_BH = graph.add("Concat", *each, name="output/each", axis=1)
     if apart:
-        last_B1 = graph.add(
-            "Mul", last_B1, graph.constant(values(info), "output/values"), name="output/levels"
+        levels_BH = graph.add(
+            "Mul", levels_BH, graph.constant(values(info), "output/values"), name="output/levels"
         )
-    return graph.add("Add", read, last_B1, name="output/raised")
+    raised = graph.add("Add", read, levels_BH, name="output/raised")
+    if info.transform is None:
+        return raised
+    wide = graph.add("Cast", raised, name="undone/wide", to=DOUBLE)
+    size = wide if info.transform == "log" else graph.add("Abs", wide, name="undone/magnitude")
+    grown = graph.add("Exp", size, name="undone/grown")
+    found = graph.add("Sub", grown, graph.constant(np.array(1.0), "undone/one"))
+    if info.transform == "signed-log":
+        found = graph.add("Mul", graph.add("Sign", wide), found, name="undone/signed")
+    return graph.add("Cast", found, name="undone/values", to=FLOAT)

@@ -9,7 +9,7 @@ import numpy as np
 from onnx import helper
 
 from spaces.tasks import TaskInfo
-from trainables.data.missing import features
+from trainables.data.missing import features, transformed
 from trainables.export.onnx.expression import Expression
 from trainables.export.onnx.graph import DOUBLE, END, FLOAT, Graph, tensor
 from trainables.layers.model import Model
@@ -20,7 +20,7 @@ def add_transform(graph: Graph, x_TBI: str, info: TaskInfo) -> str:
     """Add the transform of raw features, in float64 as trainables.data.transforms does."""
     if info.transform is None:
         return x_TBI
-    width = features(info)
+    width = transformed(info)
     x = graph.add("Cast", _cut(graph, x_TBI, 0, width), name="transform/wide", to=DOUBLE)
     one = graph.constant(np.array(1.0), "transform/one")
     size = x if info.transform == "log" else graph.add("Abs", x, name="transform/magnitude")
