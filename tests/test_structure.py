@@ -38,7 +38,10 @@ ROOMS_BELOW: dict[str, set[str]] = {
     "search/report": {"job", "journal", "results"},
     "search/export": {"job", "journal", "results"},
     "search/run": {"job", "journal", "study", "tracking", "results", "report", "export"},
-    "search/cli": {"job", "journal", "study", "tracking", "results", "report", "export", "run"},
+    "search/watch": {"job", "journal", "tracking", "results", "report", "run"},
+    "search/cli": {
+        *("job", "journal", "study", "tracking", "results", "report", "export", "run", "watch"),
+    },
     "search/estimator": {"job", "journal", "results", "export", "run"},
     "deploy/client": set(),
     "deploy/service": set(),
@@ -46,7 +49,8 @@ ROOMS_BELOW: dict[str, set[str]] = {
 }
 #: Files that may import more than their room: commands on a cluster, and where its jobs are.
 MORE = {
-    f"search/cli/{name}.py": {"deploy"} for name in ("cluster", "connect", "queue", "job_folder")
+    f"search/cli/{name}.py": {"deploy"}
+    for name in ("cluster", "connect", "queue", "job_folder", "watch")
 }
 #: What a package shows of its rooms: files that lie in its own folder import nothing else of them.
 SHOWN = {("search/__init__.py", "search/estimator/gate_search.py")}

@@ -54,8 +54,12 @@ RECONNECTS = 6  # about a minute
 class Client:
     """The Jobs API of one cluster. `warnings` holds what the user should read once."""
 
-    def __init__(self, address: str | None = None, token: Token | None = None) -> None:
-        self._http = Connection(find_address(address), token)
+    def __init__(
+        self, address: str | None = None, token: Token | None = None, beside: "Client | None" = None
+    ) -> None:
+        """beside: a client of the same cluster, which another thread has."""
+        own = Connection(find_address(address), token) if beside is None else beside._http.another()
+        self._http: Connection = own
         self.address = self._http.address
         self.warnings = self._http.warnings
 
@@ -340,7 +344,7 @@ class Client:
         command = send_command(f"{shell_root(job.root)}/{job.name}", checkpoints=checkpoints)
         with (
             tempfile.TemporaryFile() as spool,
-            self._printed(job, "checkpoints" if checkpoints else "folder", command) as log,
+            self.printed(job, "checkpoints" if checkpoints else "folder", command) as log,
         ):
             head = archive.read(log, f"{self.address} {job.id}", spool)
             return archive.unpack(spool, head, into, job.name)
@@ -354,7 +358,7 @@ class Client:
         if job.name is None:
             return None
         command = standing_command(f"{shell_root(job.root)}/{job.name}")
-        with self._printed(job, "standing", command) as log:
+        with self.printed(job, "standing", command) as log:
             for line in "".join(log).splitlines():
                 word, _, rest = line.partition(" ")
                 if word == STANDING:
@@ -363,7 +367,7 @@ class Client:
         return None
 
     @contextlib.contextmanager
-    def _printed(
+    def printed(
         self, job: ClusterJob, what: str, command: str
     ) -> Iterator[Generator[str, None, None]]:
         """Yield what a command prints that runs on the cluster for a moment.

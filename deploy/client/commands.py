@@ -52,3 +52,8 @@ STANDING = "GATESEARCH-STANDING"
 def standing_command(folder_in_shell: str) -> str:
     """Return the command that prints how far a job is. `folder_in_shell`: a word of the shell."""
     return f"exec python -P -m search.run.standing {folder_in_shell}"
+
+
+def journal_command(folder_in_shell: str, start: int) -> str:
+    """Return the command that prints a job's journal for two minutes, from a group on."""
+    return f"exec python -P -m search.watch.send {folder_in_shell} {start}"

@@ -95,6 +95,10 @@ class Connection:
                 "(start it with RAY_AUTH_MODE=token)"
             )
 
+    def another(self) -> "Connection":
+        """Return a connection to the same head, for another thread."""
+        return Connection(self.address, self._token)
+
     def __repr__(self) -> str:
         return f"Connection({self.address!r})"
 

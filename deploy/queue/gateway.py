@@ -1,6 +1,7 @@
 """What the queue passes on to the cluster: logs, results, nodes. Its users have no token there."""
 
 import asyncio
+import re
 import secrets
 
 import aiohttp
@@ -10,7 +11,7 @@ from deploy.client.archive import FETCH_PREFIX
 from deploy.client.auth import Token
 from deploy.client.client import Client
 from deploy.client.cluster_job import ClusterJob
-from deploy.client.commands import send_command, shell_root, standing_command
+from deploy.client.commands import journal_command, send_command, shell_root, standing_command
 from deploy.client.connection import Connection, segment
 from deploy.errors import ClusterError
 from deploy.queue.entry import Entry
@@ -113,6 +114,8 @@ class Gateway:
                 "checkpoints": send_command(folder, checkpoints=True),
                 "standing": standing_command(folder),
             }
+            if found := re.fullmatch("journal-([0-9]{1,9})", what):
+                commands[what] = journal_command(folder, int(found[1]))
             if what not in commands:
                 rule = f"what is printed must be one of {', '.join(commands)}, not {what!r:.40}"
                 raise ClusterError.refused(entry_id, rule, "use the queue's gatesearch")

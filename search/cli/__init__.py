@@ -8,6 +8,7 @@ cluster.py   commands on a cluster
 queue.py     the queue before one
 connect.py   how a command reaches either
 claims.py    what articles claim, held against jobs that run here
+watch.py     the live page, and studies for optuna-dashboard
 judge.py     the verdict on results that another tool made
 tables.py    tables of the commands that list
 

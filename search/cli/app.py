@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from search.cli import claims, cluster, data, judge, local, queue
+from search.cli import claims, cluster, data, judge, local, queue, watch
 from search.cli.terminal import print_message
 from search.supervisor import INTERRUPTED, STOPPING, tell_ended
 from spaces.errors import GatesearchError, InputError
@@ -28,6 +28,7 @@ app.add_typer(judge.app)
 app.add_typer(claims.app)
 app.add_typer(cluster.app)
 app.add_typer(queue.app)
+app.add_typer(watch.app)
 
 #: The root of what typer raises for a wrong command line. Its module differs between versions.
 USAGE_ERROR: type[Any] = typer.BadParameter.__mro__[1]

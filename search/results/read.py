@@ -111,6 +111,11 @@ def read_results(folder: Path, *, patience: float = 0.0) -> Results:
     patience: seconds to wait for a journal's database that is away.
     """
     job, job_state = read_state(folder, patience=patience)
+    return results_of(folder, job, job_state)
+
+
+def results_of(folder: Path, job: JobSpec, job_state: JobState) -> Results:
+    """Return the results that a journal adds up to. job_state: of a job that has begun."""
     assert job_state.info is not None
     ids = run_ids(folder)
     metric = job_state.info.metric

@@ -23,6 +23,7 @@ from search.run import ray_settings
 from search.run.driver import Driver
 from search.run.local_jobs import place_on_machine
 from search.run.metrics import exported
+from search.run.now import Telling
 from search.run.retention import remove_unneeded, removing
 from search.run.room import RoomWatch
 from search.run.shared_folder import check_shared
@@ -44,11 +45,16 @@ MAX_TUNE_FAILURES = 5  #: of Tune itself, one after the other and without a repo
 
 
 def run_trials(
-    driver: Driver, data: Data, folder: Path, worker: "type[Trainable] | None" = None
+    driver: Driver,
+    data: Data,
+    folder: Path,
+    worker: "type[Trainable] | None" = None,
+    telling: Telling | None = None,
 ) -> threading.Thread:
     """Run everything that the job still asks for; return when all of it has ended.
 
     worker: what trains, made and called like trainables.worker.tune.Worker, which it is by default.
+    telling: is told which worker has which trials in hand.
 
     Returns the thread in which Ray shuts down, to be joined. That takes a second or two, in which
     the caller can go on.
@@ -59,11 +65,11 @@ def run_trials(
     Jobs that start a Ray of their own on one machine divide its cores, or wait for each other.
     """
     if joins_cluster():
-        return _run_trials(driver, data, folder, worker, lambda: None)
+        return _run_trials(driver, data, folder, worker, lambda: None, telling)
     with place_on_machine(driver.job) as place:
         if place.wait():
             driver.restart_clock()
-        return _run_trials(driver, data, folder, worker, place.most)
+        return _run_trials(driver, data, folder, worker, place.most, telling)
 
 
 def _run_trials(
@@ -72,6 +78,7 @@ def _run_trials(
     folder: Path,
     worker: "type[Trainable] | None",
     most: Callable[[], int | None],
+    telling: Telling | None,
 ) -> threading.Thread:
     """See run_trials. most: returns how many workers there may be at once, or None."""
     checkpoints = checkpoint_place(driver.job, folder, driver.job_state.job_id)
@@ -88,7 +95,8 @@ def _run_trials(
             _join_ray(own)
             check_shared(driver.job, folder)
             with removing(driver.unneeded, checkpoints), exported(driver, folder):
-                _fit(driver, data, checkpoints, scratch.path, worker, _Workers(driver.job, most))
+                workers = _Workers(driver.job, most)
+                _fit(driver, data, checkpoints, scratch.path, worker, workers, telling)
     except BaseException:
         _leave(scratch)
         raise
@@ -206,6 +214,7 @@ def _fit(
     scratch: Path,
     worker: "type[Trainable] | None",
     workers: "_Workers",
+    telling: Telling | None,
 ) -> None:
     """Run Tune until all is done, again where Tune itself fails at the fault of a trial.
 
@@ -236,6 +245,8 @@ def _fit(
     failures = 0
     while not driver.finished:
         bridge = Bridge(driver, workers, may_grow=joins_cluster())
+        if telling is not None:
+            telling.bridge = bridge
         failed: Exception | None = None
         try:
             _tuner(trainable, bridge, scratch).fit()

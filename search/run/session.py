@@ -176,6 +176,7 @@ def _data_of(begun: JobSpec, job: JobSpec, data: Data) -> Data:
 def _finish(driver: "Driver", data: Data, folder: Path, console: Console) -> "Conclusion":
     """Run the trials that are left, and write what follows from them."""
     from search.run.lines import waits_shown
+    from search.run.now import told_now
     from search.run.progress import shown
     from search.run.ray_runner import run_trials
 
@@ -183,8 +184,8 @@ def _finish(driver: "Driver", data: Data, folder: Path, console: Console) -> "Co
     if driver.finished:
         _remove_unneeded(driver, folder)
     else:
-        with shown(driver, console):
-            leaving = run_trials(driver, data, folder)
+        with shown(driver, console), told_now(driver, folder) as telling:
+            leaving = run_trials(driver, data, folder, telling=telling)
     try:
         if driver.confirmation.replicates:
             from search.run.alone import measure_finalists, to_measure

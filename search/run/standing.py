@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from search.job.spec import JobSpec
-from search.journal.replay import TrialState
+from search.journal.replay import JobState, TrialState
 from search.results.read import NotBegunError, read_state
 from search.run.budgets import SearchBudgets
 from search.run.confirmation import Confirmation
@@ -34,6 +34,11 @@ def standing(folder: Path) -> dict[str, Any] | None:
         job, job_state = read_state(folder)
     except NotBegunError:
         return None
+    return standing_of(job, job_state)
+
+
+def standing_of(job: JobSpec, job_state: JobState) -> dict[str, Any]:
+    """Return what `standing` does, of a journal that was read already."""
     assert job_state.info is not None
     budgets, confirmation = SearchBudgets(job, job_state), Confirmation(job, job_state)
     metric = job_state.info.metric

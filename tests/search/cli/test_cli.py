@@ -29,7 +29,7 @@ COMMANDS = (
     *("results", "compare", "report", "equal-size", "export", "clean", "mirror", "dashboard"),
     *("predict", "tasks", "cells", "judge", "claims"),
     *("up", "down", "submit", "jobs", "status", "logs", "stop", "fetch"),
-    *("doctor", "queue"),
+    *("doctor", "queue", "watch", "study"),
 )
 
 

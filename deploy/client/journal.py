@@ -1,0 +1,42 @@
+"""The journal of a job on a cluster, while it grows: for `gatesearch watch --address`.
+
+What prints it is search/watch/send.py, on the cluster: a job of its own for two minutes at most,
+which is followed by another one for as long as somebody watches.
+"""
+
+from collections.abc import Iterator
+
+from deploy.client.client import Client
+from deploy.client.commands import journal_command, shell_root
+from deploy.errors import ClusterError
+
+
+class WatchedCluster:
+    """A cluster whose job is watched. Threads may use it at once: each call has its connection."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def journal(self, submission: str, start: int) -> Iterator[str]:
+        """Yield what is printed of a job's journal from a number of groups on.
+
+        It ends after two minutes. Raises ClusterError.
+        """
+        with Client(beside=self._client) as client:
+            job = client.find(submission)
+            if job.name is None:
+                rule = "the submission must be a gatesearch job"
+                raise ClusterError.refused(submission, rule, "`gatesearch jobs` lists them")
+            command = journal_command(f"{shell_root(job.root)}/{job.name}", start)
+            with client.printed(job, f"journal-{start}", command) as log:
+                yield from log
+
+    def stop(self, submission: str) -> None:
+        """Ask the cluster, or the queue before it, to stop a job. Raises ClusterError."""
+        with Client(beside=self._client) as client:
+            client.ask_to_stop(client.find(submission).id)
+
+    def resume(self, submission: str) -> None:
+        """Queue a job once more. Raises ClusterError, also where there is no queue."""
+        with Client(beside=self._client) as client:
+            client.queue().resume(client.find(submission).id)

@@ -1,0 +1,140 @@
+"""A copy of the journal of a job on a cluster, which follows it while the page is open.
+
+What arrives is checked as any journal is. The copy is in a folder that goes with the process.
+"""
+
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Protocol
+
+from search.job.folder import JOURNAL
+from search.journal.base import decode, encode
+from search.run.now import FILE_NAME as NOW_FILE
+from search.run.now import Now
+from search.watch.control import RefusedError
+from search.watch.send import GROUP, NOW
+from spaces.errors import GatesearchError
+from spaces.text import first_line
+from trainables.files import draft_file
+from trainables.scratch import ScratchFolder
+
+AGAIN = 5.0  #: seconds before a cluster that could not be reached is asked again
+_LINE = 2**24  # characters of one line, at most
+
+
+class Cluster(Protocol):
+    """What is asked of a cluster. Every method may raise an exception with the reason."""
+
+    def journal(self, submission: str, start: int) -> Iterable[str]:
+        """Yield what send.py prints of a job, in pieces of any length, until it ends."""
+
+    def stop(self, submission: str) -> None:
+        """Stop a job in good order."""
+
+    def resume(self, submission: str) -> None:
+        """Have a queue take a job again."""
+
+
+class Copy:
+    """The journal and what the driver says, as files of a folder here."""
+
+    def __init__(self, folder: Path, pieces: Callable[[int], Iterable[str]]) -> None:
+        """pieces: returns what is printed from a number of groups on."""
+        self.folder = folder
+        self.groups = 0  #: that have arrived
+        self._pieces = pieces
+        self._problem: str | None = "the cluster is being asked"
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True, name="copy")
+
+    def problem(self) -> str | None:
+        """Return why what is here may be late."""
+        return self._problem
+
+    def start(self) -> None:
+        """Begin to copy."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Copy no more."""
+        self._stop.set()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self.take(self._pieces(self.groups))
+            except Exception as error:  # of whatever kind the connection's are
+                self._problem = f"the cluster cannot be reached now: {first_line(error)}"
+                self._stop.wait(AGAIN)
+
+    def take(self, pieces: Iterable[str]) -> None:
+        """Take in what is printed. Raises GatesearchError for what is no journal."""
+        rest = ""
+        with (self.folder / JOURNAL).open("ab") as journal:
+            for piece in pieces:
+                *lines, rest = (rest + piece).split("\n")
+                if len(rest) > _LINE:
+                    raise GatesearchError("the cluster must send the lines of a journal")
+                for line in lines:
+                    word, _, text = line.partition(" ")
+                    if word == GROUP:
+                        group = decode(text.encode() + b"\n")
+                        if group is None:
+                            raise GatesearchError("a line of the journal arrived damaged")
+                        journal.write(encode(group))
+                        self.groups += 1
+                    elif word == NOW:
+                        self._tell(text)
+                journal.flush()
+                self._problem = None
+                if self._stop.is_set():
+                    return
+
+    def _tell(self, text: str) -> None:
+        with suppress(ValueError, RecursionError):
+            if Now.of(json.loads(text)) is not None:
+                path = self.folder / NOW_FILE
+                with draft_file(path) as (draft, _):
+                    draft.write_text(text)
+                    draft.replace(path)
+
+
+@contextmanager
+def copied(cluster: Cluster, submission: str, name: str) -> Iterator[Copy]:
+    """Copy the journal of a submission while the block runs."""
+    with ScratchFolder() as scratch:
+        folder = scratch.path / name
+        folder.mkdir()
+        copy = Copy(folder, lambda start: cluster.journal(submission, start))
+        copy.start()
+        try:
+            yield copy
+        finally:
+            copy.stop()
+
+
+class RemoteControl:
+    """Of a job on a cluster."""
+
+    def __init__(self, cluster: Cluster, submission: str) -> None:
+        self._cluster, self._submission = cluster, submission
+
+    def stop(self) -> str:
+        """Have the cluster stop the job. Raises RefusedError."""
+        try:
+            self._cluster.stop(self._submission)
+        except Exception as error:
+            raise RefusedError(first_line(error)) from error
+        return "The job is asked to stop. It goes on where it was once it is resumed."
+
+    def resume(self) -> str:
+        """Have the queue take the job again. Raises RefusedError, also where there is none."""
+        try:
+            self._cluster.resume(self._submission)
+        except Exception as error:
+            remedy = "submitted again (`gatesearch submit`), the job goes on where it was"
+            raise RefusedError(f"{first_line(error)}; {remedy}") from error
+        return "The job is in the queue again."
