@@ -35,6 +35,7 @@ from deploy.client.commands import (
 from deploy.client.connection import Connection, find_address, last_line, segment
 from deploy.client.nodes import LIST, Node, nodes_of
 from deploy.client.package import Package, pack
+from deploy.client.patience import PAUSES
 from deploy.client.queue import VERSION as QUEUE_VERSION
 from deploy.client.queue import Queue
 from deploy.errors import ClusterError, JobRefusedError
@@ -48,7 +49,6 @@ RAYS_OWN = re.compile(
     r"Running entrypoint for job |.* job_manager\.py:\d+ -- Runtime env is setting"
 )
 POLL_SECONDS = 0.5
-RECONNECTS = 6  # about a minute
 
 
 class Client:
@@ -115,10 +115,8 @@ class Client:
         everything = self.jobs(every=True)
         latest = submission_ids.latest(first, everything)
         submission_ids.refuse_name_in_use(name, root, digest, everything)
-        if latest is not None:
-            done = latest.state == "succeeded" and not again
-            if not latest.is_ended or done:
-                return Submission(latest.id, False, latest.state)
+        if latest is not None and submission_ids.stands(latest, again=again):
+            return Submission(latest.id, False, latest.state)
         new = submission_ids.next_id(first, latest)
         if not self.start(new, package, name=name, root=root, digest=digest):
             return Submission(new, False, self._job(new).state)  # somebody else was first
@@ -290,9 +288,9 @@ class Client:
                     raise
                 problem = error
             empty = 0 if seen > before else empty + 1
-            if empty > RECONNECTS:
+            if empty > len(PAUSES):
                 raise problem
-            time.sleep(POLL_SECONDS * 2**empty)
+            time.sleep(PAUSES[empty - 1] if empty else POLL_SECONDS)
 
     def _job(self, submission_id: str) -> ClusterJob:
         return ClusterJob.of(self._http.json("GET", f"/api/jobs/{segment(submission_id)}"))

@@ -1,6 +1,6 @@
 """What the cluster says about a submission, and what becomes of a submit."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 #: A queue's jobs are queued, starting and stopping; what a cluster has not begun is pending.
@@ -61,7 +61,8 @@ class ClusterJob:
     def as_details(self) -> dict[str, Any]:
         """Return what the Jobs API answers about it; see `of`."""
         stored = {NAME: self.name, ROOT: self.root, DIGEST: self.digest}
-        return {
+        queue = {} if self.queue is None else {"queue": asdict(self.queue)}
+        return queue | {
             "submission_id": self.id,
             "status": self.state.upper(),
             "message": self.message,

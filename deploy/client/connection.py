@@ -4,7 +4,8 @@ import ipaddress
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urlsplit
 
@@ -12,6 +13,7 @@ from deploy.client.auth import Token
 from deploy.errors import ClusterError, JobRefusedError
 
 if TYPE_CHECKING:
+    import aiohttp
     import requests
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
@@ -65,9 +67,10 @@ def is_address_named(environ: Mapping[str, str] = os.environ) -> bool:
 
 
 def is_loopback(address: str) -> bool:
-    """Return whether the address stays on this machine."""
-    host = urlsplit(address).hostname or ""
+    """Return whether the address stays on this machine; no address does not."""
+    host = ""
     try:
+        host = urlsplit(address).hostname or ""
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
@@ -174,10 +177,10 @@ class Connection:
         return response
 
     def _authorize(self, request: "requests.PreparedRequest") -> "requests.PreparedRequest":
-        request.headers.update(self.headers())
+        request.headers.update(self._headers())
         return request
 
-    def headers(self) -> dict[str, str]:
+    def _headers(self) -> dict[str, str]:
         """Return the headers that carry the token."""
         return {} if self._token is None else {"Authorization": self._token.header()}
 
@@ -236,6 +239,20 @@ class Connection:
             "give the address of the Ray dashboard (port 8265 unless changed)",
         )
 
+    @asynccontextmanager
+    async def web_socket(self, path: str) -> "AsyncIterator[aiohttp.ClientWebSocketResponse]":
+        """Open a web socket of the head. Raises what aiohttp does, OSError and TimeoutError."""
+        import aiohttp
+
+        timeout = aiohttp.ClientWSTimeout(ws_close=0.3)  # Ray's log sockets answer no close
+        async with (
+            aiohttp.ClientSession(trust_env=not self._local) as session,
+            session.ws_connect(
+                self.address + path, headers=self._headers(), timeout=timeout
+            ) as socket,
+        ):
+            yield socket
+
     def stream(self, path: str) -> Iterator[str]:
         """Yield the text messages of a web socket until the server closes it in order.
 
@@ -247,26 +264,10 @@ class Connection:
 
         import aiohttp
 
-        async def connect() -> tuple[aiohttp.ClientSession, aiohttp.ClientWebSocketResponse]:
-            session = aiohttp.ClientSession(trust_env=not self._local)
-            try:
-                socket = await session.ws_connect(
-                    self.address + path,
-                    headers=self.headers(),
-                    timeout=aiohttp.ClientWSTimeout(ws_close=0.3),  # nor do they answer a close
-                )
-            except BaseException:
-                await session.close()
-                raise
-            return session, socket
-
-        async def close() -> None:
-            await socket.close()
-            await session.close()
-
+        opened = self.web_socket(path)
         with asyncio.Runner() as runner:
             try:
-                session, socket = runner.run(connect())
+                socket = runner.run(opened.__aenter__())
             except aiohttp.WSServerHandshakeError as error:
                 self.check(error.status, error.message, path)
                 raise ClusterError(
@@ -292,7 +293,7 @@ class Connection:
                     elif message.type is aiohttp.WSMsgType.ERROR:
                         raise EOFError("the web socket broke off")
             finally:
-                runner.run(close())
+                runner.run(opened.__aexit__(None, None, None))
 
 
 def _told(text: str) -> dict[str, str]:

@@ -34,6 +34,14 @@ def latest(first: str, jobs: Sequence[ClusterJob]) -> ClusterJob | None:
     return numbered[max(numbered)] if numbered else None
 
 
+def stands(last: ClusterJob, *, again: bool = False) -> bool:
+    """Return whether a job needs no new submission: its last one goes on, or has succeeded.
+
+    again: whether one that has succeeded is wanted once more.
+    """
+    return not last.is_ended or (last.state == "succeeded" and not again)
+
+
 def next_id(first: str, last: ClusterJob | None) -> str:
     """Return the id that follows that of the submission `last`."""
     if last is None:

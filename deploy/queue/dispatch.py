@@ -32,6 +32,9 @@ RESUMED_MS = 120_000
 class Cluster(Protocol):
     """What the queue needs of a cluster; deploy.client.Client has it."""
 
+    def ray_version(self) -> str:
+        """Return the version of Ray on the head."""
+
     def jobs(self, *, every: bool = False) -> list[ClusterJob]:
         """Return the submissions that the cluster knows."""
 
@@ -64,10 +67,13 @@ class Dispatcher:
         self._refusals: dict[str, tuple[int, int]] = {}  # of a submission: how often, since when
         self.known: dict[str, ClusterJob] = {}  #: what the cluster has listed last
         self.away: str | None = None  #: why the cluster does not answer, while it does not
+        self.ray_version: str | None = None  #: of the head, since it answers
 
     def step(self) -> None:
         """Bring queue and cluster one step on. Does nothing while the cluster does not answer."""
         try:
+            if self.away is not None or self.ray_version is None:  # another head may have come
+                self.ray_version = self._cluster.ray_version()
             self.known = known = {job.id: job for job in self._cluster.jobs(every=True)}
             for entry in self._store.active():
                 self._watch(entry, known)
@@ -107,8 +113,7 @@ class Dispatcher:
             active = store.active()
             if len(active) >= self.limit:
                 return False
-            entries = store.entries(ended=False)
-            waiting = {entry.id: entry for entry in entries if entry.state == "queued"}
+            waiting = {entry.id: entry for entry in store.entries("queued")}
             users = [entry.user for entry in active]
             jobs = map(as_waiting, waiting.values())
             chosen = choose(jobs, users, store.shares(), self._now() / 1000)

@@ -9,7 +9,8 @@ it runs. One that the cluster has lost is starting again, in its old place.
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from deploy.client.cluster_job import ClusterJob, metadata
+from deploy.client.cluster_job import ClusterJob, Queued
+from deploy.client.cluster_job import State as ShownState
 
 State = Literal["queued", "starting", "running", "succeeded", "failed", "stopped"]
 ACTIVE: tuple[State, ...] = ("starting", "running")  #: that hold a slot
@@ -53,7 +54,7 @@ class Entry:
         return self.state != "queued" and not self.active
 
     @property
-    def shown_state(self) -> str:
+    def shown_state(self) -> ShownState:
         """The state as people see it."""
         return "stopping" if self.active and self.stopping else self.state
 
@@ -66,24 +67,26 @@ class Entry:
 
         place: its number among those that wait, from 1.
         """
-        return {
-            "submission_id": self.id,
-            "status": self.shown_state.upper(),
-            "message": self.message,
-            "start_time": self.submitted,
-            "end_time": self.ended,
-            "driver_exit_code": self.exit_code,
-            "metadata": metadata(self.name, self.root, self.digest),
-            "queue": {
-                "place": place,
-                "user": self.user,
-                "priority": self.priority,
-                "slots": int(self.active),
-                "started": self.started,
-                "attempt": self.attempt,
-            },
-        }
+        return self.as_cluster_job(place).as_details()
 
     def as_cluster_job(self, place: int | None = None) -> ClusterJob:
-        """Return it as the client has it."""
-        return ClusterJob.of(self.as_details(place))
+        """Return it as the client has it; see as_details."""
+        return ClusterJob(
+            id=self.id,
+            name=self.name,
+            state=self.shown_state,
+            message=self.message,
+            submitted=self.submitted,
+            ended=self.ended,
+            root=self.root,
+            digest=self.digest,
+            exit_code=self.exit_code,
+            queue=Queued(
+                place=place,
+                user=self.user,
+                priority=self.priority,
+                slots=int(self.active),
+                started=self.started,
+                attempt=self.attempt,
+            ),
+        )

@@ -67,15 +67,10 @@ class Gateway:
 
     async def _pump(self, socket: web.WebSocketResponse, submission: str) -> aiohttp.WSCloseCode:
         """Send on what the cluster's web socket says; return how it has ended."""
-        headers = {} if self._token is None else {"Authorization": self._token.header()}
-        url = f"{self._address}/api/jobs/{segment(submission)}/logs/tail"
+        http = Connection(self._address, self._token)
+        path = f"/api/jobs/{segment(submission)}/logs/tail"
         try:
-            async with (
-                aiohttp.ClientSession() as session,
-                session.ws_connect(
-                    url, headers=headers, timeout=aiohttp.ClientWSTimeout(ws_close=0.3)
-                ) as source,
-            ):
+            async with http.web_socket(path) as source:
                 gone = asyncio.create_task(_left(socket))
                 try:
                     while True:

@@ -4,13 +4,13 @@ A head keeps packages in memory: one that comes back after a crash needs them ag
 """
 
 import hashlib
-import os
 import re
 import time
 from collections.abc import Collection
 from pathlib import Path
 
 from deploy.errors import ClusterError
+from deploy.files import write_whole
 
 _NAME = re.compile(r"[0-9a-f]{64}")
 _UNUSED_SECONDS = 3600.0  #: for which a package may wait for the job that it belongs to
@@ -33,17 +33,7 @@ class Packages:
         if hashlib.sha256(content).hexdigest() != sha256:
             rule = "the package must be the one that its name says; it was changed on the way"
             raise ClusterError.refused(sha256, rule, "submit the job again")
-        draft = path.with_suffix(".draft")
-        with draft.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        write_whole(path, content)
 
     def read(self, sha256: str) -> bytes:
         """Return a package's bytes. Raises ClusterError where it is gone."""

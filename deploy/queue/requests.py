@@ -67,9 +67,7 @@ class Requests:
                 key=lambda job: (not job.is_ended, job.submitted or 0, job is numbered),
                 default=None,
             )
-            if latest is not None and (
-                not latest.is_ended or (latest.state == "succeeded" and not told["again"])
-            ):
+            if latest is not None and submission_ids.stands(latest, again=told["again"]):
                 return _submission(latest.id, latest.state, started=False)
             new_id = submission_ids.next_id(first, numbered)
             entry = _new_entry(new_id, user.name, told, root, digest)
@@ -86,7 +84,7 @@ class Requests:
             submission_ids.refuse_name_in_use(entry.name, entry.root, entry.digest, jobs)
             latest = submission_ids.latest(first, jobs)
             assert latest is not None
-            if not latest.is_ended or latest.state == "succeeded":
+            if submission_ids.stands(latest):
                 return _submission(latest.id, latest.state, started=False)
             if not self._packages.has(entry.package):
                 rule = "the job's package must be kept to resume it"
@@ -115,8 +113,7 @@ class Requests:
         ]
 
     def _add(self, entry: Entry) -> None:
-        waiting = sum(each.state == "queued" for each in self._store.entries(ended=False))
-        if waiting >= MAX_WAITING:
+        if len(self._store.entries("queued")) >= MAX_WAITING:
             rule = f"a queue must have at most {MAX_WAITING} jobs that wait"
             raise ClusterError.refused(entry.name, rule, "submit it when some have ended")
         self._store.add(entry)
@@ -156,9 +153,7 @@ class Requests:
         It takes the priority that its new neighbours allow.
         """
         waiting = {
-            each.id: each
-            for each in self._store.entries(ended=False)
-            if each.state == "queued" and each.user == entry.user
+            each.id: each for each in self._store.entries("queued") if each.user == entry.user
         }
         ordered = [waiting[job.id] for job in in_own_order(map(as_waiting, waiting.values()))]
         to = _whole(place, range(1, len(ordered) + 1), "--move") - 1

@@ -2,11 +2,9 @@
 
 import asyncio
 import getpass
-import os
 import re
 import signal
 import threading
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +14,7 @@ from aiohttp import web
 from deploy.client.auth import Token
 from deploy.client.client import Client
 from deploy.errors import ClusterError
+from deploy.files import TOKEN, write_whole
 from deploy.queue.dispatch import Dispatcher
 from deploy.queue.gateway import Gateway
 from deploy.queue.notify import Notifier
@@ -26,9 +25,7 @@ from deploy.queue.store import Store
 from deploy.queue.users import Signer
 
 HOST = "127.0.0.1"
-TOKEN = "token"  #: file of the token of whoever started it
 END_SECONDS = 15.0
-_ASK_SECONDS = 2.0
 
 
 def serve(
@@ -56,7 +53,8 @@ def serve(
 
         def write_token(name: str) -> None:
             if name == owner:
-                _write(folder / TOKEN, signer.sign(owner, store.users()[owner].number))
+                token = signer.sign(owner, store.users()[owner].number)
+                write_whole(folder / TOKEN, token.encode())
 
         found = store.users().get(owner)
         if found is None or found.removed or not found.admin:
@@ -67,13 +65,11 @@ def serve(
         notifier = Notifier(store)
         requests = Requests(store, packages, signer, dispatcher, root)
         gateway = Gateway(client.address, token, store)
-        version = _Version(address, token)
-        server = Server(store, packages, requests, gateway, version, write_token)
-        for part in (dispatcher.run, notifier.run, version.learn):
+        server = Server(store, packages, requests, gateway, dispatcher, write_token)
+        for part in (dispatcher.run, notifier.run):
             thread = threading.Thread(target=part, args=(log,), daemon=True)
             thread.start()
-            if part != version.learn:
-                held.callback(thread.join, END_SECONDS)
+            held.callback(thread.join, END_SECONDS)
         held.callback(notifier.end)
         held.callback(dispatcher.end)
 
@@ -105,26 +101,6 @@ async def _listen(app: web.Application, port: int, listens: Callable[[], None]) 
         await runner.cleanup()
 
 
-class _Version:
-    """The version of the cluster's Ray, once the cluster has told it."""
-
-    def __init__(self, address: str, token: Token | None) -> None:
-        self._address, self._token = address, token
-        self._known = "unknown"
-
-    def __call__(self) -> str:
-        return self._known
-
-    def learn(self, log: Callable[[str], None]) -> None:
-        """Ask until the cluster answers."""
-        while self._known == "unknown":
-            try:
-                with Client(self._address, self._token) as client:
-                    self._known = client.ray_version()
-            except ClusterError:
-                time.sleep(_ASK_SECONDS)
-
-
 def _owner() -> str:
     """Return the name of whoever started the queue, as the queue's users are named."""
     try:
@@ -132,11 +108,3 @@ def _owner() -> str:
     except (KeyError, OSError):
         name = ""
     return name or "owner"
-
-
-def _write(path: Path, text: str) -> None:
-    draft = path.with_suffix(".draft")
-    draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-    draft.replace(path)

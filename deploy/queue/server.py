@@ -4,19 +4,18 @@ It speaks Ray's Jobs API as far as gatesearch's client does, so that a queue's a
 place of a cluster's; and below /queue what a cluster has not.
 """
 
-import ipaddress
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from deploy.client.archive import FETCH_PREFIX
-from deploy.client.connection import segment
+from deploy.client.connection import is_loopback, segment
 from deploy.client.package import MAX_BYTES
 from deploy.client.queue import VERSION
 from deploy.errors import ClusterError
+from deploy.queue.dispatch import Dispatcher
 from deploy.queue.gateway import Gateway
 from deploy.queue.packages import Packages
 from deploy.queue.requests import Requests
@@ -37,12 +36,12 @@ class Server:
         packages: Packages,
         requests: Requests,
         gateway: Gateway,
-        ray_version: Callable[[], str],
+        dispatcher: Dispatcher,
         user_changed: Callable[[str], None],
     ) -> None:
         """user_changed: told whose token is another one now."""
         self._store, self._packages, self._requests = store, packages, requests
-        self._gateway, self._ray_version = gateway, ray_version
+        self._gateway, self._dispatcher = gateway, dispatcher
         self._user_changed = user_changed
 
     def app(self) -> web.Application:
@@ -74,9 +73,8 @@ class Server:
     @web.middleware
     async def _admit(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         """Refuse what comes from a page of elsewhere, and whoever has no good token."""
-        origins = request.headers.getall("Origin", [])
-        hosts = [request.host, *(urlsplit(text).netloc for text in origins)]
-        if not all(map(_is_own, hosts)):
+        own = [f"http://{request.host}", *request.headers.getall("Origin", [])]
+        if not all(map(is_loopback, own)):  # on whichever port: a tunnel may have another one
             rule = "the request must name this machine in Host and Origin"
             return _problem(
                 403, rule, "reach the queue as 127.0.0.1, over a tunnel where it is far"
@@ -100,7 +98,8 @@ class Server:
     # Ray's
 
     async def _version(self, request: web.Request) -> web.Response:
-        return web.json_response({"ray_version": self._ray_version(), VERSION: 1})
+        known = self._dispatcher.ray_version or "unknown"
+        return web.json_response({"ray_version": known, VERSION: 1})
 
     async def _nodes(self, request: web.Request) -> web.Response:
         return await self._gateway.pass_on("GET", request.path_qs)
@@ -179,15 +178,6 @@ class Server:
     async def _remove_user(self, request: web.Request) -> web.Response:
         self._requests.remove_user(request[_USER], request.match_info["name"])
         return web.json_response({})
-
-
-def _is_own(netloc: str) -> bool:
-    """Return whether a Host or an Origin is of this machine; a tunnel may have another port."""
-    try:
-        host = urlsplit(f"//{netloc}").hostname or ""
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _path(request: web.Request, rest: str = "") -> str:

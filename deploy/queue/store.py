@@ -1,7 +1,7 @@
 """The queue on disk: an SQLite file with one writer, each step one transaction that is synced.
 
 entries     the jobs                        users   who may submit, and their shares
-notices     webhooks that are to be told    events  every step, in order, for whoever looks into one
+notices     webhooks that are to be told    events  the last steps, in order, for whoever looks in
 """
 
 import fcntl
@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from deploy.errors import ClusterError
-from deploy.queue.entry import Entry, State
+from deploy.queue.entry import ACTIVE, Entry, State
 from deploy.queue.fair import Share, Waiting, order
 
 DATABASE, LOCK = "queue.db", "queue.lock"
+MAX_EVENTS = 100_000  #: that a queue keeps when it is opened
 _COLUMNS = tuple(field.name for field in fields(Entry))
 _VERSION = 1
 _TABLES = """
@@ -117,6 +118,11 @@ class Store:
                 for statement in filter(str.strip, _TABLES.split(";")):
                     self._db.execute(statement)
                 self._db.execute(f"PRAGMA user_version = {_VERSION}")
+        with self._step():
+            self._db.execute(
+                "DELETE FROM events WHERE number <= (SELECT max(number) FROM events) - ?",
+                (MAX_EVENTS,),
+            )
 
     def close(self) -> None:
         """Close the file and give the queue back."""
@@ -144,11 +150,12 @@ class Store:
 
     # Jobs
 
-    def entries(self, *, ended: bool = True) -> list[Entry]:
-        """Return all jobs in the order in which they came; or those that have not ended."""
-        states = "" if ended else "WHERE state IN ('queued', 'starting', 'running')"
+    def entries(self, *states: State) -> list[Entry]:
+        """Return the jobs of some states, or all of them, in the order in which they came."""
+        marks = ", ".join("?" * len(states))
+        where = f"WHERE state IN ({marks})" if states else ""
         with self._threads:
-            rows = self._db.execute(f"SELECT * FROM entries {states} ORDER BY position, id")
+            rows = self._db.execute(f"SELECT * FROM entries {where} ORDER BY position, id", states)
             return [_entry(row) for row in rows.fetchall()]
 
     def entry(self, entry_id: str) -> Entry | None:
@@ -167,12 +174,11 @@ class Store:
 
     def active(self) -> list[Entry]:
         """Return the jobs that hold a slot, the one that has it longest first."""
-        found = [entry for entry in self.entries(ended=False) if entry.active]
-        return sorted(found, key=lambda entry: (entry.started or 0, entry.position))
+        return sorted(self.entries(*ACTIVE), key=lambda entry: (entry.started or 0, entry.position))
 
     def waiting(self, limit: int) -> list[Entry]:
         """Return the jobs that wait, in the order in which they will start."""
-        found = {entry.id: entry for entry in self.entries(ended=False) if entry.state == "queued"}
+        found = {entry.id: entry for entry in self.entries("queued")}
         running = [entry.user for entry in self.active()]
         ordered = order(
             map(as_waiting, found.values()), running, self.shares(), limit, milliseconds() / 1000
@@ -223,14 +229,14 @@ class Store:
             self._event(entry, "refused")
 
     def end(
-        self, entry: Entry, state: State, message: str, exit_code: int | None, notice: str | None
+        self, entry: Entry, state: State, message: str, exit_code: int | None, notice: str
     ) -> None:
-        """Record a job's end, and with it what its webhook is to be told."""
+        """Record a job's end, and with it what its webhook, if it has one, is to be told."""
         now = milliseconds()
         with self._step():
             self._change(entry, state=state, message=message, exit_code=exit_code, ended=now)
             self._event(entry, state)
-            if entry.notify is not None and notice is not None:
+            if entry.notify is not None:
                 self._db.execute(
                     "INSERT INTO notices (entry, url, body, tries, due) VALUES (?, ?, ?, 0, ?)",
                     (entry.id, entry.notify, notice, now),
@@ -321,12 +327,6 @@ class Store:
                 entry = self.entry(notice.entry)
                 assert entry is not None
                 self._event(entry, f"webhook {outcome}")
-
-    def events(self) -> list[tuple[str, str, str]]:
-        """Return every step so far as (job's id, user, what), in order."""
-        with self._threads:
-            rows = self._db.execute("SELECT entry, user, event FROM events ORDER BY number")
-            return [tuple(row) for row in rows.fetchall()]
 
 
 def _hold(lock: int, folder: Path) -> None:

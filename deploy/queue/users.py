@@ -7,12 +7,12 @@ ends the one before.
 
 import hashlib
 import hmac
-import os
 import re
 import secrets
 from pathlib import Path
 
 from deploy.errors import ClusterError
+from deploy.files import write_whole
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _TOKEN = re.compile(r"gsq\.([a-z0-9_-]{1,32})\.([0-9]{1,9})\.([0-9a-f]{64})")
@@ -25,15 +25,7 @@ class Signer:
     def __init__(self, path: Path) -> None:
         """Read the key. Raises ClusterError where the file holds none."""
         if not path.exists():
-            draft = path.with_suffix(".draft")
-            draft.unlink(missing_ok=True)
-            with os.fdopen(
-                os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb"
-            ) as key:
-                key.write(secrets.token_bytes(_KEY_BYTES))
-                key.flush()
-                os.fsync(key.fileno())
-            draft.replace(path)
+            write_whole(path, secrets.token_bytes(_KEY_BYTES))
         self._key = path.read_bytes()
         if len(self._key) != _KEY_BYTES:
             rule = f"the queue's key must have {_KEY_BYTES} bytes, not {len(self._key)}"

@@ -12,7 +12,7 @@ Everything that fails raises deploy.errors.ClusterError.
 """
 
 from deploy.service.start import up
-from deploy.service.state import Service, find_service
+from deploy.service.state import Service, find_service, last_service
 from deploy.service.stop import down
 
-__all__ = ["Service", "down", "find_service", "up"]
+__all__ = ["Service", "down", "find_service", "last_service", "up"]

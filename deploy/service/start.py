@@ -7,13 +7,14 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 from deploy.errors import ClusterError
+from deploy.files import TOKEN, write_whole
+from deploy.healthy import is_healthy
 from deploy.service import state
 from deploy.service.state import Service
 from deploy.service.stop import down
@@ -21,7 +22,7 @@ from deploy.service.stop import down
 READY_SECONDS = 180.0
 LAST_LINES = 5  # of a log, where a part does not start
 _HOST = "127.0.0.1"
-_MAIN = "from search.cli import main; main()"
+_answers = partial(is_healthy, patience=20.0)  # a machine on which all starts is slow
 #: Options of `ray start` for a head that shares its machine with others, beside the dashboard's.
 PORTS = (
     "port",
@@ -83,26 +84,26 @@ def _start(
 ) -> Service:
     """Start all parts, or leave nothing of them; see `up`. ports: of head, pages and queue."""
     root.mkdir(parents=True, exist_ok=True)
-    token = _new_token(folder / state.TOKEN)
     usual = (_USUAL_PORT, _USUAL_MLFLOW_PORT, _USUAL_QUEUE_PORT)
     options = ("--port", "--mlflow-port", "--queue-port")
     free = [_free(*one) for one in zip(ports, usual, options, strict=True)]
     address, mlflow, queue = (f"http://{_HOST}:{port}" for port in free)
-    scratch = _new_scratch()
-    environment = _environment(folder, root)
+    environment, token = _environment(folder, root), secrets.token_hex(32)
     with ExitStack() as undo:
         undo.callback(down)
+        write_whole(folder / TOKEN, token.encode())
+        scratch = _new_scratch()
         # One after the other: each may take long on a busy machine.
         command = _ours("dashboard", "--root", str(root), "--port", str(free[1]))
         pages = _begin(command, environment, folder / state.MLFLOW_LOG)
-        _wait(pages, lambda: _answers(f"{mlflow}/health", None), folder / state.MLFLOW_LOG)
+        _wait(pages, lambda: _answers(f"{mlflow}/health"), folder / state.MLFLOW_LOG)
         head = _begin(_head(free[0], scratch, cpus), environment, folder / state.HEAD_LOG)
         # It answers before it has a node of its own, and ends where it gets none.
         nodes = f"{address}/api/v0/nodes?limit=1"
         _wait(head, lambda: _answers(nodes, token, b"ALIVE"), folder / state.HEAD_LOG)
         command = _ours("queue", "serve", "--address", address, "--port", str(free[2]))
         command += ["--jobs", str(jobs), "--cluster-root", str(root)]
-        command += ["--token-file", str(folder / state.TOKEN)]
+        command += ["--token-file", str(folder / TOKEN)]
         waits = _begin(command, environment, folder / state.QUEUE_LOG)
         service = Service(address, mlflow, str(root), head.pid, pages.pid, queue, waits.pid)
         state.write(service)
@@ -117,7 +118,7 @@ def _start(
 
 def _ours(*arguments: str) -> list[str]:
     """Return the command line of one of gatesearch's own commands."""
-    return [sys.executable, "-P", "-c", _MAIN, *arguments]
+    return [sys.executable, "-P", "-m", "search.cli", *arguments]
 
 
 def _read(path: Path) -> str | None:
@@ -158,7 +159,7 @@ def _environment(folder: Path, root: Path) -> dict[str, str]:
         "PATH": os.pathsep.join(path),
         "GATESEARCH_ROOT": str(root),
         "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN_PATH": str(folder / state.TOKEN),
+        "RAY_AUTH_TOKEN_PATH": str(folder / TOKEN),
         # Otherwise the node takes the network card's address and listens on every interface.
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     }
@@ -173,14 +174,6 @@ def _new_scratch() -> Path:
         rule = f"must be a folder that can be made ({error.strerror})"
         raise ClusterError(str(scratch), rule, "remove what is there") from error
     return scratch
-
-
-def _new_token(path: Path) -> str:
-    path.unlink(missing_ok=True)
-    token = secrets.token_hex(32)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(token)
-    return token
 
 
 def _free(wanted: int | None, usual: int, option: str) -> int:
@@ -221,17 +214,3 @@ def _wait(part: "subprocess.Popen[bytes]", ready: Callable[[], bool], log: Path)
             rule = f"the service {what}: {last or 'it says nothing'}"
             raise ClusterError(str(log), rule, "mend the cause, and start it again")
         time.sleep(0.2)
-
-
-def _answers(url: str, token: str | None, words: bytes = b"") -> bool:
-    """Return whether a URL can be read, with these words in it."""
-    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with direct.open(urllib.request.Request(url, headers=headers), timeout=20) as answer:
-            return bool(answer.status == 200) and words in answer.read()
-    except urllib.error.HTTPError as error:
-        error.close()
-    except OSError:
-        pass
-    return False

@@ -17,9 +17,10 @@ from pathlib import Path
 import psutil
 
 from deploy.errors import ClusterError
+from deploy.files import TOKEN, write_whole
 
 MARK = "GATESEARCH_SERVICE_OF"  #: environment of the service's processes: its folder
-STATE, TOKEN = "service.json", "token"
+STATE = "service.json"
 HEAD_LOG, MLFLOW_LOG, QUEUE_LOG = "head.log", "mlflow.log", "queue.log"
 
 
@@ -32,8 +33,8 @@ class Service:
     root: str  #: folder of the jobs' folders
     head: int  #: pid
     pages: int  #: pid of MLflow's server
-    queue: str = ""  #: address of the queue; nothing in a service of an earlier version
-    waits: int = 0  #: pid of the queue
+    queue: str  #: address of the queue, where jobs are submitted
+    waits: int  #: pid of the queue
 
     @property
     def token_file(self) -> Path:
@@ -46,19 +47,14 @@ class Service:
         return queue_folder() / TOKEN
 
     @property
-    def jobs(self) -> str:
-        """Where jobs are submitted: to the queue, unless there is none."""
-        return self.queue or self.address
-
-    @property
     def tokens(self) -> dict[str, Path]:
         """The file of the token for each address."""
-        return {self.jobs: self.queue_token_file, self.address: self.token_file}
+        return {self.queue: self.queue_token_file, self.address: self.token_file}
 
     @property
     def parts(self) -> set[int]:
         """The processes that a service has while it runs."""
-        return {self.head, self.pages} | ({self.waits} if self.queue else set())
+        return {self.head, self.pages, self.waits}
 
 
 def folder() -> Path:
@@ -81,8 +77,8 @@ def scratch() -> Path:
     return Path("/tmp", f"gatesearch-up-{hashlib.sha256(str(folder()).encode()).hexdigest()[:12]}")
 
 
-def written() -> Service | None:
-    """Return what was written down, whether or not it still runs; None where there is nothing."""
+def last_service() -> Service | None:
+    """Return what was started last, unless it was ended; parts of it, or all, may have died."""
     try:
         return Service(**json.loads((folder() / STATE).read_text()))
     except FileNotFoundError:
@@ -95,14 +91,12 @@ def written() -> Service | None:
 
 def write(service: Service) -> None:
     """Write a service down, whole or not at all."""
-    draft = folder() / f"{STATE}.draft"
-    draft.write_text(json.dumps(asdict(service)))
-    draft.replace(folder() / STATE)
+    write_whole(folder() / STATE, json.dumps(asdict(service)).encode())
 
 
 def find_service() -> Service | None:
     """Return the service if all of its parts run."""
-    service = written()
+    service = last_service()
     if service is None:
         return None
     alive = {process.pid for process in processes()}

@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 
 from deploy.errors import ClusterError
+from deploy.files import TOKEN
 from deploy.service import state
 
 PATIENCE = 20.0  #: seconds that processes may take to end by themselves
@@ -21,7 +22,7 @@ def down() -> bool:
     token.
     """
     try:
-        service = state.written()
+        service = state.last_service()
     except ClusterError:
         service = None
     found = state.processes()
@@ -31,8 +32,8 @@ def down() -> bool:
     _end(state.processes(), kill=True)
     if _is_own(state.scratch()):
         shutil.rmtree(state.scratch(), ignore_errors=True)
-    ours = [state.folder() / state.STATE, state.folder() / state.TOKEN]
-    for path in [*ours, *([state.queue_folder() / state.TOKEN] if found else [])]:
+    ours = [state.folder() / state.STATE, state.folder() / TOKEN]
+    for path in [*ours, *([state.queue_folder() / TOKEN] if found else [])]:
         path.unlink(missing_ok=True)
     return bool(found)
 

@@ -11,6 +11,7 @@ claims.py    what articles claim, held against jobs that run here
 watch.py     the live page, and studies for optuna-dashboard
 judge.py     the verdict on results that another tool made
 tables.py    tables of the commands that list
+__main__.py  `python -m search.cli`: how commands start others
 
 Exit codes: 0 done, 1 the job failed or an arm has no complete trial, 2 the input was refused,
 130 interrupted (`gatesearch resume` continues the job).

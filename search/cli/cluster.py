@@ -54,15 +54,17 @@ def up(
 
     Example: gatesearch up --jobs 2 && gatesearch submit deploy/jobs/quickstart.yaml
     """
+    from deploy.service import find_service
     from deploy.service import up as start
 
-    print_message("Starting MLflow's pages, a Ray head and a queue, in up to half a minute ...")
     with cluster_errors():
+        if find_service() is None:
+            print_message("Starting MLflow's pages, a Ray head and a queue; it may take a minute.")
         service, started = start(
             root.resolve(), port, mlflow_port, cpus, queue_port=queue_port, jobs=jobs
         )
     if not started:
-        print_message("The service runs already.")
+        print_message("The service runs already, as it was started; to change it: gatesearch down")
     print_text(f"queue   {service.queue}  {service.queue_token_file}")
     print_text(f"jobs    {service.address}  {service.token_file}")
     print_text(f"MLflow  {service.mlflow}")
@@ -134,9 +136,11 @@ def submit(
 
 def _wait(cluster: "Client", submission: str) -> None:
     """Return when a job has succeeded. Raises GatesearchError where it ends otherwise."""
+    from deploy.client.patience import outlast
+
     told = ""
     while True:
-        job = cluster.wait(submission, _WAIT_SECONDS)
+        job = outlast(lambda: cluster.wait(submission, _WAIT_SECONDS))
         now = f"{job.state}, {where}" if (where := _place(job)) else job.state
         if now != told:
             print_message(now)
@@ -223,10 +227,10 @@ def _standing(cluster: "Client", job: "ClusterJob") -> dict[str, Any] | None:
     """
     if job.name is None or job.state == "queued":
         return None
-    from deploy.service import find_service
+    from deploy.service import last_service
 
     try:
-        service = find_service()
+        service = last_service()
         if service is not None and cluster.address in service.tokens:
             from search.run.standing import standing
 

@@ -37,12 +37,13 @@ def connected(address: str | None, token_file: Path | None) -> "Iterator[Client]
     """Connect to a cluster: by default to one that is named, or to this machine's service."""
     from deploy.client import Client, find_token
     from deploy.client.connection import is_address_named
-    from deploy.service import find_service
+    from deploy.service import last_service
 
     with cluster_errors():
-        service = find_service()
+        # One of which a part has died is still what is meant: its other parts have its address.
+        service = last_service()
         if service is not None and (address or not is_address_named()):
-            address = address or service.jobs
+            address = address or service.queue
             token_file = token_file or service.tokens.get(address.rstrip("/"))
         with Client(address, find_token(token_file)) as client:
             for warning in client.warnings:

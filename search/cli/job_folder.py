@@ -43,11 +43,11 @@ def jobs_below(root: Path) -> list[Path]:
 
 
 def _served() -> Path | None:
-    """Return the root of this machine's service, if one runs."""
-    from deploy.service import find_service
+    """Return the root of this machine's service, also where parts of it have died."""
+    from deploy.service import last_service
 
     try:
-        service = find_service()
+        service = last_service()
     except ClusterError:
         return None
     return None if service is None else Path(service.root)

@@ -14,6 +14,9 @@ from spaces.arms import Arm
 #: nothing else would never end.
 MAX_UNPRODUCTIVE = 100
 
+#: Of trials, in the order in which they are told; a paused one runs, to the journal.
+STATES = ("running", "paused", "complete", "pruned", "diverged", "failed")
+
 Unit = Literal["trials", "epochs", "s"]
 
 

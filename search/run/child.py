@@ -7,8 +7,6 @@ import sys
 
 from search.supervisor import END_WITH
 
-_MAIN = "from search.cli import main; main()"
-
 
 def call(arguments: list[str], output: int = 2) -> int:
     """Run `gatesearch ARGUMENTS` to its end and return its exit code.
@@ -16,7 +14,7 @@ def call(arguments: list[str], output: int = 2) -> int:
     output: file descriptor that its output goes to, standard error by default. The command is a
     process group of its own: a Ctrl-C reaches it once, from here. It ends with this process.
     """
-    command = [sys.executable, "-P", "-c", _MAIN, *arguments]
+    command = [sys.executable, "-P", "-m", "search.cli", *arguments]
     errors = None if output == 2 else output
     environment = {**os.environ, END_WITH: str(os.getpid())}
     with subprocess.Popen(

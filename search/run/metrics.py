@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from search.environment import joins_cluster
+from search.run.budgets import STATES
 from search.run.driver import Driver
 from search.tracking.state import mirror_state
 from trainables.patience import waits
 
 SECONDS = 10.0  #: between two reports; Ray's agents are asked no more often
-STATES = ("running", "paused", "complete", "pruned", "diverged", "failed")
 PHASES = ("search", "confirm", "report", "done")
 
 

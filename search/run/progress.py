@@ -10,12 +10,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from search.journal.replay import TrialState
+from search.run.budgets import STATES
 from search.run.driver import Driver
 from search.run.lines import lines_shown
 from search.run.standing import clock, seconds_left
 from trainables.patience import waits
-
-_STATES = ("running", "paused", "complete", "pruned", "diverged", "failed")
 
 
 @contextmanager
@@ -47,7 +46,7 @@ class _Progress:
         title = f"{driver.job.name}: {phase}, {self._clock(trials)}"
         table = Table(title=title, caption=escape("\n".join(waits())) or None)
         table.add_column("arm", style="bold")
-        for name in ("spent", *_STATES):
+        for name in ("spent", *STATES):
             table.add_column(name, justify="right")
         table.add_column(f"best {driver.job_state.info.metric.name}", justify="right")
         if phase != "search":
@@ -58,7 +57,7 @@ class _Progress:
             row = [
                 arm.name,
                 f"{self._done(arm.name)} of {driver.budgets.amount:g} {driver.budgets.unit}",
-                *(str(count[state]) for state in _STATES),
+                *(str(count[state]) for state in STATES),
                 "-" if best is None or best.value is None else f"{best.value:.4g}",
             ]
             if phase != "search":

@@ -14,11 +14,9 @@ from typing import Any
 from search.job.spec import JobSpec
 from search.journal.replay import JobState, TrialState
 from search.results.read import NotBegunError, read_state
-from search.run.budgets import SearchBudgets
+from search.run.budgets import STATES, SearchBudgets
 from search.run.confirmation import Confirmation
 from spaces.errors import InputError
-
-_STATES = ("running", "paused", "complete", "pruned", "diverged", "failed")
 
 
 def standing(folder: Path) -> dict[str, Any] | None:
@@ -55,7 +53,7 @@ def standing_of(job: JobSpec, job_state: JobState) -> dict[str, Any]:
                 "spent": trials if budgets.unit == "trials" else budgets.spent(arm.name),
                 "budget": budgets.amount,
                 "unit": budgets.unit,
-                "states": {state: states[state] for state in _STATES},
+                "states": {state: states[state] for state in STATES},
                 "best": None if leader is None else leader.value,
                 "confirmed": confirmation.states(arm.name)["complete"],
                 "replicates": confirmation.replicates,

@@ -8,9 +8,7 @@ looked at, so that nothing is lost by stopping as soon as it says so.
 from search.job.spec import JobSpec
 from search.journal.replay import JobState
 from search.journal.trial import TrialResult
-from search.results.evidence.judge import decided
 from search.results.evidence.pairs import Results
-from search.results.job_verdict import margin_of
 from search.results.ranking import CHOOSING, candidates
 from search.results.scores import replicate_results
 
@@ -46,6 +44,10 @@ class UntilDecided:
         if not settled or (self._several and settled < CHOOSING):
             return False
         if settled not in self._known:
+            # Late, since who only looks needs no scipy.
+            from search.results.evidence.judge import decided
+            from search.results.job_verdict import margin_of
+
             found = replicate_results(self._metric, self._arms, self._results(settled))
             self._known[settled] = decided(
                 Results(found).scores,

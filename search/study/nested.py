@@ -4,7 +4,6 @@ from functools import partial
 from typing import Any
 
 from search.job.spec import JobSpec
-from search.study.sampling import draw_alike
 from search.study.seeds import derive_seed
 from spaces.arms import Arm
 from spaces.config import TrialConfig
@@ -35,6 +34,8 @@ class NestedDraws:
         return self._drawn[key]
 
     def _draw(self, arm: Arm, replicate: int, candidate: int) -> TrialConfig:
+        from search.study.sampling import draw_alike  # late: who only looks needs no optuna
+
         given: dict[str, Any] = {}
         for attempt in range(ATTEMPTS + 1):
             if attempt == ATTEMPTS:

@@ -11,7 +11,8 @@ from installed import wait_until
 from manifests import DEPLOY
 from ray_head import RayHead, exported_metrics
 
-from search.run.metrics import METRICS, PHASES, STATES
+from search.run.budgets import STATES
+from search.run.metrics import METRICS, PHASES
 
 FOLDER = DEPLOY / "monitoring"
 DASHBOARD = json.loads((FOLDER / "dashboard.json").read_text())

@@ -3,16 +3,15 @@
 import json
 import os
 import signal
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from installed import gatesearch, records, wait_until
-from queued import check_order_and_shares
+from queued import check_order_and_shares, events
 from server_process import free_ports
 
 from deploy.client import Client, ClusterJob, find_token
@@ -118,9 +117,8 @@ def test_two_users_share_two_slots_while_the_head_is_killed_twice(place: Place) 
     assert any(job.attempt > 1 for job in jobs)
     check_secrets(place, service)
     gatesearch("down", cwd=place.folder)
-    with closing(sqlite3.connect(state.queue_folder() / "queue.db")) as database:
-        events = database.execute("SELECT entry, user, event FROM events ORDER BY number")
-        told = [(entry.split("-")[1], user, event) for entry, user, event in events]
+    found_events = events(state.queue_folder())
+    told = [(entry.split("-")[1], user, event) for entry, user, event in found_events]
     check_order_and_shares(told, 2)
     for name, size in SIZES.items():
         found = records(place.folder, name)

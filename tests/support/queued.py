@@ -1,6 +1,9 @@
 """Jobs of a queue, and a cluster that a test can lose, for tests of the queue's own rules."""
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 from deploy.client.cluster_job import ClusterJob, metadata
 from deploy.client.package import Package
@@ -55,7 +58,12 @@ class Head:
         self.about: dict[str, dict[str, str]] = {}  # submission: what is stored with it
         self.listed: dict[str, ClusterJob] = {}
         self.away = False
+        self.version = "2.60.0"
         self.most = 0  #: submissions that ran at once
+
+    def ray_version(self) -> str:
+        self._answer()
+        return self.version
 
     def jobs(self, *, every: bool = False) -> list[ClusterJob]:
         self._answer()
@@ -102,6 +110,12 @@ class Head:
     def _answer(self) -> None:
         if self.away:
             raise ClusterError("head", "nobody answers", "wait")
+
+
+def events(folder: Path) -> list[tuple[str, str, str]]:
+    """Return the steps that a queue's folder tells, as (job's id, user, what), in order."""
+    with closing(sqlite3.connect(folder / "queue.db")) as database:
+        return database.execute("SELECT entry, user, event FROM events ORDER BY number").fetchall()
 
 
 def check_order_and_shares(events: list[tuple[str, str, str]], limit: int) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from deploy.client import Client, Token
-from deploy.client.connection import find_address
+from deploy.client.connection import find_address, is_loopback
 from deploy.client.package import Package
 from deploy.errors import ClusterError, JobRefusedError
 
@@ -99,6 +99,11 @@ def test_a_token_over_plain_http_to_another_machine_is_warned_of() -> None:
     assert "unencrypted" in Client("http://ray.example:8265", token).warnings[0]
     for safe in ("https://ray.example", "http://127.0.0.1:8265", "http://localhost:8265"):
         assert Client(safe, token).warnings == []
+
+
+@pytest.mark.parametrize("address", ["http://[::", "null", "", "http://10.0.0.1", "http://a.b"])
+def test_what_is_no_address_of_this_machine_is_not_taken_for_one(address: str) -> None:
+    assert not is_loopback(address)
 
 
 def test_no_token_is_warned_of() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from queued import Head, Lost, check_order_and_shares, entry
+from queued import Head, Lost, check_order_and_shares, entry, events
 
 from deploy.errors import ClusterError, JobRefusedError
 from deploy.queue.dispatch import (
@@ -80,7 +80,7 @@ def work_off(place: Place, most: int = 60) -> None:
     for _ in range(most):
         place.dispatcher.step()
         finish_oldest(place)
-        if not place.store.entries(ended=False):
+        if all(one.is_ended for one in place.store.entries()):
             return
     raise AssertionError("not all jobs have ended")
 
@@ -91,7 +91,7 @@ def test_two_users_share_the_slots_and_keep_their_order(place: Place) -> None:
     assert {place.state(name) for name in NAMES} == {"succeeded"}
     assert place.head.folders == {name: ["begun", "done"] for name in NAMES}
     assert place.head.most == 2
-    check_order_and_shares(place.store.events(), 2)
+    check_order_and_shares(events(place.folder), 2)
 
 
 class Killed:
@@ -152,7 +152,7 @@ def test_killed_before_or_after_any_call_nothing_is_lost_or_doubled(
         for name in names:
             once = ["begun", "done"]
             assert folders[name] in ([once, ["begun", *once]] if head_too else [once]), at
-        check_order_and_shares(place.store.events(), 2)
+        check_order_and_shares(events(place.folder), 2)
         place.store.close()
     assert at > 20
 
@@ -191,7 +191,7 @@ def test_whatever_happens_in_whatever_order_every_job_ends_once(
     for one in place.store.entries():
         assert one.state in ("succeeded", "failed")
         assert folders[one.name].count("done") == (one.state == "succeeded")
-    check_order_and_shares(place.store.events(), 2)
+    check_order_and_shares(events(place.folder), 2)
     place.store.close()
 
 
@@ -205,6 +205,20 @@ def test_a_head_that_is_away_loses_no_job_and_starts_none(place: Place) -> None:
     place.dispatcher.step()
     assert place.dispatcher.away is None
     assert place.head.folders == {"ann1": ["begun"], "ann2": ["begun"]}
+
+
+def test_the_version_of_ray_is_that_of_the_head_that_came_back(place: Place) -> None:
+    place.head.away = True
+    place.dispatcher.step()
+    assert place.dispatcher.ray_version is None
+    for away, version, known in (
+        (False, "2.60.0", "2.60.0"),
+        (True, "2.61.0", "2.60.0"),
+        (False, "2.61.0", "2.61.0"),
+    ):
+        place.head.away, place.head.version = away, version
+        place.dispatcher.step()
+        assert place.dispatcher.ray_version == known
 
 
 def test_lost_jobs_are_resumed_in_their_order_before_any_that_waits(place: Place) -> None:
@@ -271,7 +285,7 @@ def test_refusals_of_a_head_that_starts_are_no_failures_and_are_forgotten_once_i
         place.head.finish(next(iter(place.head.running)), "FAILED", None)
         place.dispatcher.step()
     assert place.state("ann1") == "starting"
-    assert [event for _, _, event in place.store.events()].count("refused") == 1
+    assert [event for _, _, event in events(place.folder)].count("refused") == 1
 
 
 def test_a_job_that_fails_by_itself_is_not_run_again(place: Place) -> None:
@@ -330,6 +344,15 @@ def test_ids_that_the_head_knows_from_an_earlier_queue_are_not_taken_again(place
     assert list(place.head.running) == ["ann1-r2"]
 
 
+def test_a_queue_that_is_opened_keeps_its_last_steps(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.add(*NAMES)
+    monkeypatch.setattr("deploy.queue.store.MAX_EVENTS", 3)
+    place.again()
+    assert events(place.folder) == [(name, name[:3], "queued") for name in NAMES[-3:]]
+
+
 def test_a_queue_has_one_process(place: Place) -> None:
     with pytest.raises(ClusterError, match="another one has it"):
         Store(place.folder)
@@ -346,10 +369,7 @@ def test_a_queue_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("whole", [False, True], ids=["no header", "a broken page"])
 def test_a_damaged_queue_is_said_to_be_damaged_with_what_to_do(tmp_path: Path, whole: bool) -> None:
-    store = Store(tmp_path)
-    for number in range(200):
-        store.add(entry(f"ann{number}"))
-    store.close()
+    Store(tmp_path).close()
     file = tmp_path / "queue.db"
     content = file.read_bytes()
     file.write_bytes(content[:8192] + b"\xff" * 8192 + content[16384:] if whole else b"x" * 8192)

@@ -1,9 +1,10 @@
 """The rule of the queue: shares are kept, nobody starves, a user's own order is kept."""
 
+import time
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy.queue.fair import Share, Waiting, choose, in_own_order, order
@@ -91,6 +92,35 @@ def test_the_order_has_every_job_once_and_keeps_each_users_own(
         assert found[0] == choose(waiting, free, shares, NOW)
 
 
+@pytest.mark.parametrize("users", [1, 1000], ids=["one user", "a thousand users"])
+def test_a_long_queue_is_put_in_order_in_time_that_grows_with_its_length(users: int) -> None:
+    def seconds(jobs: int) -> float:
+        waiting = [job(f"{number % users:03}{number}", since=number) for number in range(jobs)]
+        tries = []
+        for _ in range(3):
+            before = time.thread_time()
+            assert len(order(waiting, [], {}, 4, NOW)) == jobs
+            tries.append(time.thread_time() - before)
+        return min(tries)
+
+    assert seconds(10_000) < 40 * seconds(1_000)  # 100 times, if each job were held against all
+
+
+@given(JOBS, st.lists(st.sampled_from(USERS), max_size=4), WEIGHTS, st.integers(1, 4))
+def test_the_order_is_that_of_choosing_job_after_job(
+    waiting: list[Waiting], running: list[str], shares: dict[str, Share], limit: int
+) -> None:
+    found, slots, left = order(waiting, running, shares, limit, NOW), list(running), list(waiting)
+    for step, expected in enumerate(found):
+        del slots[: max(0, len(slots) - limit + 1)]
+        chosen = choose(left, slots, shares, NOW + step)
+        assert chosen == expected
+        left.remove(expected)
+        slots.append(expected.user)
+        weight = shares.get(expected.user, Share()).weight
+        shares = {**shares, expected.user: Share(weight, NOW + step)}
+
+
 @given(JOBS, st.lists(st.sampled_from(USERS), max_size=4), WEIGHTS)
 def test_nobody_gets_a_second_slot_before_one_who_waits_has_a_first(
     waiting: list[Waiting], running: list[str], shares: dict[str, Share]
@@ -122,6 +152,7 @@ def _has(running: list[str], step: int, slots: list[str]) -> bool:
     return bool(running) and running[step % len(running)] in slots
 
 
+@settings(deadline=None)
 @given(
     st.fixed_dictionaries({user: st.integers(1, 100) for user in USERS}),
     st.integers(1, 3),

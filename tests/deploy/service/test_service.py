@@ -79,7 +79,8 @@ def test_a_job_is_submitted_watched_and_read_without_a_flag(place: Path) -> None
     }
     assert listening <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
     assert (service.token_file.stat().st_mode & 0o077) == 0
-    assert "runs already" in gatesearch("up", cwd=place)
+    said = gatesearch("up", cwd=place)
+    assert "runs already" in said and "Starting" not in said
 
     gatesearch("submit", "job.yaml", cwd=place)
     assert "served" in gatesearch("logs", "served", "-f", cwd=place)
@@ -142,4 +143,4 @@ def test_a_port_that_is_taken_is_refused(place: Path) -> None:
         taken.listen()
         said = gatesearch("up", "--port", port, cwd=place, code=2)
     assert f"--port: port {port} must be free" in said
-    assert not state.processes()
+    assert not state.processes() and not list(state.folder().iterdir())

@@ -14,8 +14,9 @@ from server_process import free_ports
 
 from search.journal.open import open_journal
 from search.run import metrics
+from search.run.budgets import STATES
 from search.run.driver import Driver
-from search.run.metrics import METRICS, PHASES, STATES, exported, figures
+from search.run.metrics import METRICS, PHASES, exported, figures
 from search.tracking.state import MirrorState, StateFile
 
 SUPPORT = Path(__file__).parents[2] / "support"

@@ -55,6 +55,14 @@ def test_the_cluster_prints_it_as_one_line_of_json(tmp_path: Path) -> None:
     assert word == "GATESEARCH-STANDING" and json.loads(rest) == standing(tmp_path)
 
 
+def test_who_only_looks_imports_no_library_that_decides() -> None:
+    """They take seconds, of a command that asks for a line."""
+    heavy = ("optuna", "scipy", "torch", "ray", "mlflow")
+    program = f"import sys, search.run.standing; print([n for n in {heavy} if n in sys.modules])"
+    command = [sys.executable, "-P", "-c", program]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
 @pytest.mark.parametrize(("seconds", "shown"), [(0, "0:00"), (187.9, "3:07"), (3750, "1:02:30")])
 def test_a_duration_is_shown_as_people_read_it(seconds: float, shown: str) -> None:
     assert clock(seconds) == shown
