@@ -87,7 +87,7 @@ def _control_of_service(folder: Path) -> "Callable[[Followed], Control] | None":
         service = find_service()
         if service is None or Path(service.root).resolve() != folder.parent:
             return None
-        client = Client(service.jobs, find_token(service.tokens[service.jobs]))
+        client = Client(service.queue, find_token(service.tokens[service.queue]))
         submission = client.find(folder.name).id
     except ClusterError:
         return None
