@@ -15,6 +15,7 @@ class Board:
         self.name = secrets.token_hex(4)  #: numbers of another board mean nothing here
         self._changed = threading.Condition()
         self._number = 0
+        self.ended = False  #: whether nothing will change any more
         self._items: dict[str, tuple[int, Any]] = {}
         self._gone: dict[str, int] = {}
         self._oldest = 0  # who has not seen this number may not know of all that is gone
@@ -61,4 +62,11 @@ class Board:
     def wait(self, number: int, seconds: float) -> bool:
         """Wait until something has changed after `number`; return whether it has."""
         with self._changed:
-            return self._changed.wait_for(lambda: self._number > number, seconds)
+            self._changed.wait_for(lambda: self._number > number or self.ended, seconds)
+            return self._number > number
+
+    def end(self) -> None:
+        """Wake all who wait: nothing will change any more."""
+        with self._changed:
+            self.ended = True
+            self._changed.notify_all()

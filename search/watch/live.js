@@ -81,7 +81,7 @@ const drawArms = () => {
   if (!standing) return;
   const used = STATES.filter((state) => ["running", "complete"].includes(state) || standing.arms.some((arm) => arm.states[state]));
   const confirmed = standing.phase !== "search" && standing.arms.some((arm) => arm.replicates);
-  const head = ["arm", `spent of its budget in ${standing.arms[0]?.unit}`, ...used, `best ${standing.metric}`];
+  const head = ["arm", `best ${standing.metric}`, `spent of its budget in ${standing.arms[0]?.unit}`, ...used];
   const rows = standing.arms.map((arm) => {
     const spent = element("span", `${written(Number(arm.spent.toPrecision(4)))} of ${written(arm.budget)}`);
     const bar = element("progress");
@@ -89,11 +89,11 @@ const drawArms = () => {
     bar.value = arm.spent;
     bar.style.setProperty("--c", colourOf(armPlace(arm.arm)));
     spent.append(bar);
-    const row = [armName(arm.arm), spent, ...used.map((state) => written(arm.states[state])), shown(arm.best)];
+    const row = [armName(arm.arm), shown(arm.best), spent, ...used.map((state) => written(arm.states[state]))];
     if (confirmed) row.push(`${arm.confirmed} of ${arm.replicates}`);
     return row;
   });
-  const looks = ["", "spent", ...used.map(() => "number"), "number", "number"];
+  const looks = ["", "number", "spent", ...used.map(() => "number"), "number"];
   table(find("#arms table"), confirmed ? [...head, "confirmed"] : head, rows, looks);
 };
 
@@ -111,7 +111,7 @@ const drawSlots = () => {
     ? `Each line is a worker.${could}${more}`
     : `The driver cannot be heard from here: each line is a running trial.${more}`;
   const rows = slots.flatMap((slot, number) => {
-    if (!slot.trials.length) return [[String(number + 1), "waits for its next trial", "", "", "", "", ""]];
+    if (!slot.trials.length) return [[String(number + 1), "", "", "waits for its next trial", "", "", ""]];
     return slot.trials.map((trial, at) => {
       const last = at === slot.trials.length - 1 && slot.more ? ` and ${slot.more} more` : "";
       const bar = element("progress");
@@ -136,7 +136,7 @@ const drawLatest = () => {
     String(trial.epoch), trial.value === null ? "–" : shown(trial.value), `${trial.seconds} s`,
   ]);
   table(find("#latest table"), ["arm", "trial", "state", "settings", "epochs", "best value", "took"], rows,
-    ["", "", "", "wide", "number", "number", "number"]);
+    ["", "", "reason", "wide", "number", "number", "number"]);
 };
 
 // Figures

@@ -38,9 +38,12 @@ class Report:
         """End, and the process with it."""
         self._stopped = True
         self._wake.set()
-        if self._child is not None:
-            self._child.kill()
+        child = self._child
+        if child is not None:
+            child.kill()  # its thread may wait for its answer
         self._thread.join()
+        if self._child is not None:
+            _end(self._child)
 
     def want(self, wanted: bool) -> None:
         """Say whether anybody looks."""
@@ -95,8 +98,8 @@ class Report:
         except OSError:
             line = b""
         if not line:
-            child.kill()
-            child.wait()
+            _end(child)
+            self._child = None
             return {"error": "the process that makes it has ended; it is started again"}
         told: dict[str, Any] = json.loads(line)
         return told
@@ -119,3 +122,9 @@ class Report:
         self._made = told
         shown = {name: told[name] for name in ("sentence", "phase", "trials", "made")}
         self._board.put({"report": shown})
+
+
+def _end(child: "subprocess.Popen[bytes]") -> None:
+    """End a process and close its pipes."""
+    child.kill()
+    child.communicate()

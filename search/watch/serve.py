@@ -75,7 +75,7 @@ def serving(
         try:
             yield site
         finally:
-            site.closing = True
+            board.end()
             site.shutdown()
             site.server_close()
             feed.stop()

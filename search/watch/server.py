@@ -20,6 +20,7 @@ from spaces.errors import GatesearchError
 
 MOST = 32  #: pages that are open at once
 BEAT = 10.0  #: seconds after which a silent page is told that the server still lives
+RETRY = 1_000  #: ms after which a page looks for a server that has gone
 CALM = 0.25  #: seconds between two messages to one page
 _PATIENCE = 30.0  # seconds that a client may take
 _BODY = 1_000  # bytes of a request that are read
@@ -55,7 +56,6 @@ class Site(ThreadingHTTPServer):
         self.address_family = family
         self.board, self.report, self.control = board, report, control
         self.access: Access | None = None
-        self.closing = False
         self._pages = 0
         self._lock = threading.Lock()
         super().__init__(address, _Handler)
@@ -198,7 +198,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _follow(self, seen: int) -> None:
         board = self.server.board
-        while not self.server.closing:
+        self.wfile.write(f"retry: {RETRY}\n\n".encode())
+        while not board.ended:
             now, items, gone = board.since(seen)
             if items is None:
                 seen = 0

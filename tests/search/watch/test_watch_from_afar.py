@@ -1,0 +1,109 @@
+"""A job on a cluster, watched from here: what is printed there becomes a copy of its journal."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+from live_page import TOKEN, Events, asked, served
+from written_jobs import WrittenJob
+
+from search.watch.remote import Copy, RemoteControl
+from search.watch.send import lines
+from spaces.errors import GatesearchError
+
+
+def printed(folder: Path, start: int) -> Iterator[str]:
+    """What the cluster's log has, in pieces that end anywhere."""
+    text = b"".join(lines(folder, start, time.monotonic())).decode()
+    text = f"a word of Ray's\n{text}"
+    for place in range(0, len(text), 1_000):
+        yield text[place : place + 1_000]
+
+
+def test_a_copy_is_the_journal_and_goes_on_where_it_was(tmp_path: Path) -> None:
+    there, here = tmp_path / "there", tmp_path / "here"
+    here.mkdir()
+    job = WrittenJob(there)
+    job.trial("search/rnn/0")
+    (there / "now.json").write_text('{"pid": 1, "waits": [], "slots": [], "could_begin": 3}')
+    copy = Copy(here, lambda start: printed(there, start))
+    copy.take(printed(there, 0))
+    first = copy.groups
+    assert first == 2
+    job.report("search/rnn/0", 1, 9)
+    copy.take(printed(there, copy.groups))
+    assert copy.groups == 3
+    assert (here / "job.journal").read_bytes() == (there / "job.journal").read_bytes()
+    assert (here / "now.json").read_text() == (there / "now.json").read_text()
+
+
+def test_what_is_damaged_on_its_way_is_refused(tmp_path: Path) -> None:
+    job = WrittenJob(tmp_path / "there")
+    job.trial("search/rnn/0")
+    (text,) = ["".join(printed(job.folder, 0))]
+    copy = Copy(tmp_path, lambda start: [])
+    with pytest.raises(GatesearchError, match="damaged"):
+        copy.take([text.replace("rnn", "gru")])
+    with pytest.raises(GatesearchError, match="lines"):
+        copy.take(["x" * 2**23, "x" * 2**23, "x"])
+
+
+class Lost:
+    """A cluster that is away at first, and then prints from where it is asked."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.asked, self.stopped = folder, 0, ""
+
+    def journal(self, submission: str, start: int) -> Iterable[str]:
+        self.asked += 1
+        if self.asked == 1:
+            raise OSError("connection refused")
+        return printed(self.folder, start)
+
+    def stop(self, submission: str) -> None:
+        self.stopped = submission
+
+    def resume(self, submission: str) -> None:
+        raise GatesearchError("a cluster without a queue")
+
+
+def test_a_cluster_that_is_away_is_said_to_be_and_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.watch.remote.AGAIN", 1.0)
+    job = WrittenJob(tmp_path / "there")
+    job.trial("search/rnn/0")
+    cluster = Lost(job.folder)
+    here = tmp_path / "vowels"
+    here.mkdir()
+    copy = Copy(here, lambda start: cluster.journal("one", start))
+    copy.start()
+    control = RemoteControl(cluster, "one")
+    with served(here, control=lambda _: control, source=copy.problem) as site:
+        page = Events(site.port)
+        page.wait(lambda items: "refused" in (items.get("problem") or ""), "it is away")
+        page.wait(lambda items: items.get("head") and not items["problem"], "it is there")
+        bearer = {"Authorization": f"Bearer {TOKEN}"}
+        assert asked(site.port, "/stop", "POST", bearer)[0] == 200 and cluster.stopped == "one"
+        status, _, body = asked(site.port, "/resume", "POST", bearer)
+        assert status == 409 and "gatesearch submit" in body
+        page.close()
+    copy.stop()
+
+
+def test_the_program_on_the_cluster_prints_and_ends(tmp_path: Path) -> None:
+    job = WrittenJob(tmp_path / "there")
+    job.trial("search/rnn/0")
+    program = (
+        "import sys; from pathlib import Path; from search.watch.send import main\n"
+        "sys.exit(main(Path(sys.argv[1]), int(sys.argv[2]), 0.0))"
+    )
+    command = [sys.executable, "-P", "-c", program, str(job.folder)]
+    done = subprocess.run([*command, "1"], capture_output=True, text=True, check=True)
+    assert [line.split(" ")[0] for line in done.stdout.splitlines()] == ["GATESEARCH-GROUP"]
+    (job.folder / "job.journal").write_text("something else\n")
+    done = subprocess.run([*command, "0"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
