@@ -7,6 +7,7 @@ users.py      people, and the tokens that the queue signs for them
 packages.py   what was sent with the jobs, kept until it is needed no more
 dispatch.py   starts, watches and resumes jobs on the cluster
 notify.py     tells a webhook of a job's end
+metrics.py    its figures, for Prometheus
 requests.py   what a person asks of the queue, checked and carried out
 gateway.py    what is passed on to the cluster: logs, results, nodes
 server.py     HTTP: tokens, hosts and origins, and which request does what

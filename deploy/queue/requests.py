@@ -16,6 +16,7 @@ from deploy.errors import ClusterError
 from deploy.queue.dispatch import Dispatcher, end_entry
 from deploy.queue.entry import PRIORITIES, Entry
 from deploy.queue.fair import in_own_order
+from deploy.queue.metrics import exposition
 from deploy.queue.notify import check_url
 from deploy.queue.packages import Packages
 from deploy.queue.store import Store, User, as_waiting, milliseconds
@@ -225,6 +226,15 @@ class Requests:
                 if not user.removed
             ],
         }
+
+    def metrics(self) -> str:
+        """Return the queue's figures for Prometheus; see metrics.py."""
+        with self._store.alone():
+            counts, users = self._store.counts(), self._store.users()
+        here = [user.name for user in users.values() if not user.removed]
+        away = self._dispatcher.away is not None
+        limit = self._dispatcher.limit
+        return exposition(here, counts, limit, away=away, now=milliseconds())
 
     def _places(self) -> dict[str, int]:
         waiting = self._store.waiting(self._dispatcher.limit)

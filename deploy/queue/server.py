@@ -17,6 +17,7 @@ from deploy.client.queue import VERSION
 from deploy.errors import ClusterError
 from deploy.queue.dispatch import Dispatcher
 from deploy.queue.gateway import Gateway
+from deploy.queue.metrics import CONTENT_TYPE
 from deploy.queue.packages import Packages
 from deploy.queue.requests import Requests
 from deploy.queue.store import Store, User
@@ -57,6 +58,7 @@ class Server:
                 web.get("/api/jobs/{id}/logs", self._logs),
                 web.get("/api/jobs/{id}/logs/tail", self._follow),
                 web.post("/api/jobs/{id}/stop", self._stop),
+                web.get("/metrics", self._metrics),
                 web.get("/queue", self._listing),
                 web.get("/queue/packages/{sha256}", self._has_package),
                 web.put("/queue/packages/{sha256}", self._put_package),
@@ -142,6 +144,10 @@ class Server:
             raise ClusterError.refused(entry_id, rule, "ask an admin of the queue")
 
     # The queue's own
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        headers = {"Content-Type": CONTENT_TYPE}
+        return web.Response(text=self._requests.metrics(), headers=headers)
 
     async def _listing(self, request: web.Request) -> web.Response:
         return web.json_response(self._requests.listing())

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from deploy.errors import ClusterError
 from deploy.queue.entry import ACTIVE, Entry, State
@@ -65,6 +65,15 @@ class Notice:
     body: str  #: JSON
     tries: int
     due: int  #: milliseconds since 1970
+
+
+class Count(NamedTuple):
+    """How many jobs of a user are in a state."""
+
+    user: str
+    state: State
+    jobs: int
+    oldest: int  #: when the first of them was submitted, milliseconds since 1970
 
 
 def milliseconds() -> int:
@@ -184,6 +193,14 @@ class Store:
             map(as_waiting, found.values()), running, self.shares(), limit, milliseconds() / 1000
         )
         return [found[job.id] for job in ordered]
+
+    def counts(self) -> list[Count]:
+        """Return how many jobs each user has in each state, where there are any."""
+        with self._threads:
+            rows = self._db.execute(
+                "SELECT user, state, count(*), min(submitted) FROM entries GROUP BY user, state"
+            )
+            return [Count(*row) for row in rows.fetchall()]
 
     def add(self, entry: Entry) -> None:
         """Queue a job, behind all others."""

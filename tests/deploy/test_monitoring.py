@@ -11,11 +11,15 @@ from installed import wait_until
 from manifests import DEPLOY
 from ray_head import RayHead, exported_metrics
 
+from deploy.client.connection import is_loopback
+from deploy.queue.metrics import METRICS as QUEUE_METRICS
+from deploy.queue.metrics import STATES as QUEUE_STATES
 from search.run.budgets import STATES
 from search.run.metrics import METRICS, PHASES
 
 FOLDER = DEPLOY / "monitoring"
 DASHBOARD = json.loads((FOLDER / "dashboard.json").read_text())
+PROMETHEUS = yaml.safe_load((FOLDER / "prometheus.yaml").read_text())
 ALERTS = yaml.safe_load((FOLDER / "alerts.yaml").read_text())
 #: Of Ray's own metrics, those that are used; a slow test looks for them on a node.
 OF_RAY = {
@@ -24,7 +28,11 @@ OF_RAY = {
     "ray_node_mem_used",
     "ray_node_mem_total",
 }
-OURS = {f"ray_{name}": one.labels for name, one in METRICS.items()}
+OURS = {f"ray_{name}": ("name", *one.labels) for name, one in METRICS.items()}
+OF_QUEUES = {name: one.labels for name, one in QUEUE_METRICS.items()}
+#: What a label of which metrics may be.
+KNOWN = {"state": STATES, "phase": PHASES}
+KNOWN_OF_QUEUES = {"state": QUEUE_STATES}
 
 
 def queries() -> Iterator[tuple[str, str]]:
@@ -58,11 +66,12 @@ def test_every_query_names_a_metric_that_exists_and_labels_that_it_has(
     found = list(selectors(parsed))
     assert found, title
     for selector in found:
-        assert selector.name in OURS or selector.name in OF_RAY, title
+        ours, known = (OF_QUEUES, KNOWN_OF_QUEUES) if selector.name in OF_QUEUES else (OURS, KNOWN)
+        assert selector.name in ours or selector.name in OF_RAY, title
         for matcher in selector.matchers.matchers:
-            assert matcher.name in ("name", *OURS[selector.name])
-            known = {"state": STATES, "phase": PHASES}.get(matcher.name)
-            assert known is None or set(matcher.value.split("|")) <= set(known)
+            assert matcher.name in ours[selector.name]
+            allowed = known.get(matcher.name)
+            assert allowed is None or set(matcher.value.split("|")) <= set(allowed)
 
 
 def test_every_figure_is_drawn() -> None:
@@ -71,7 +80,24 @@ def test_every_figure_is_drawn() -> None:
         for _, q in queries()
         for s in selectors(promql_parser.parse(q.replace("$job", ".*")))
     }
-    assert set(OURS) <= drawn
+    assert {*OURS, *OF_QUEUES} <= drawn
+
+
+def test_all_that_export_are_scraped_and_a_queue_with_a_token() -> None:
+    jobs = {job["job_name"]: job for job in PROMETHEUS["scrape_configs"]}
+    [compose] = jobs["ray-compose"]["static_configs"]
+    exporting = {
+        f"{name}:8080"
+        for file in ("compose.yaml", "gpu.yaml")
+        for name, service in yaml.safe_load((DEPLOY / "compose" / file).read_text())[
+            "services"
+        ].items()
+        if "--metrics-export-port=8080" in service.get("command", [])
+    }
+    assert set(compose["targets"]) == exporting
+    assert jobs["queue"]["authorization"].keys() == {"credentials_file"}
+    [queue] = jobs["queue"]["static_configs"]
+    assert all(is_loopback(f"http://{target}") for target in queue["targets"])
 
 
 def test_panels_have_places_of_their_own() -> None:

@@ -132,7 +132,14 @@ def test_the_queue_lets_nobody_in_and_outlives_a_kill(place: Place) -> None:
             "a foreign origin": (403, token, {"Origin": "https://evil.example"}),
             "an origin of nowhere": (403, token, {"Origin": "null"}),
         }
-        for path in ("/queue", "/api/jobs/", "/api/jobs/x/logs", "/api/jobs/x/logs/tail", "/else"):
+        for path in (
+            "/queue",
+            "/metrics",
+            "/api/jobs/",
+            "/api/jobs/x/logs",
+            "/api/jobs/x/logs/tail",
+            "/else",
+        ):
             for what, (status, shown, headers) in refused.items():
                 assert place.ask("GET", path, shown, **headers)[0] == status, (path, what)
         own = place.address.removeprefix("http://").replace("127.0.0.1", "localhost")
@@ -143,6 +150,8 @@ def test_the_queue_lets_nobody_in_and_outlives_a_kill(place: Place) -> None:
             if one.status == psutil.CONN_LISTEN
         }
         assert listening == {"127.0.0.1"}
+
+        assert 'jobs{user="ann",state="queued"} 0' in place.ask("GET", "/metrics", token)[1]
 
         first = place.submit("one", "ann")
         place.submit("two", "ann")

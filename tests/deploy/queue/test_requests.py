@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from queued import Head
 
 from deploy.client import submission_ids
 from deploy.client.queue import Listing
 from deploy.errors import ClusterError
 from deploy.queue.dispatch import Dispatcher
+from deploy.queue.metrics import METRICS, STATES
 from deploy.queue.packages import Packages
 from deploy.queue.requests import Requests
 from deploy.queue.store import Store, User
@@ -289,6 +291,37 @@ def test_users_are_an_admins_to_add_and_remove(line: Line) -> None:
             ask()
     with pytest.raises(ClusterError, match="nobody may remove themselves"):
         line.requests.remove_user(line.eve, "eve")
+
+
+def test_the_figures_for_prometheus_are_those_of_the_queue(line: Line) -> None:
+    for name in ("one", "two", "three"):
+        line.submit("ann", name)
+    line.submit("bob", "four")
+    line.dispatcher.step()
+    line.dispatcher.step()
+    line.requests.remove_user(line.eve, "bob")
+    families = {one.name: one for one in text_string_to_metric_families(line.requests.metrics())}
+    assert set(families) == set(METRICS)
+    found: dict[tuple[str, ...], float] = {}
+    for name, family in families.items():
+        assert family.type == "gauge" and family.documentation == METRICS[name].text
+        for sample in family.samples:
+            assert tuple(sample.labels) == METRICS[name].labels
+            found[name, *sample.labels.values()] = sample.value
+    jobs = {key[1:]: value for key, value in found.items() if key[0] == "gatesearch_queue_jobs"}
+    assert set(jobs) == {(user, state) for user in ("ann", "bob", "eve") for state in STATES}
+    assert {key: value for key, value in jobs.items() if value} == {
+        ("ann", "running"): 1,
+        ("ann", "queued"): 2,
+        ("bob", "queued"): 1,
+    }
+    assert 0 < found["gatesearch_queue_oldest_wait_seconds", "ann"] < 600
+    assert found["gatesearch_queue_oldest_wait_seconds", "eve"] == 0
+    assert found[("gatesearch_queue_slots",)] == 1
+    assert found[("gatesearch_queue_cluster_away",)] == 0
+    line.head.away = True
+    line.dispatcher.step()
+    assert "gatesearch_queue_cluster_away 1" in line.requests.metrics()
 
 
 def test_no_token_is_kept_in_the_queues_folder(line: Line, tmp_path: Path) -> None:
