@@ -4,8 +4,8 @@ from spaces.errors import InputError
 from spaces.text import readable
 from trainables.machine import memory_bytes
 
-#: Share of the machine's memory that one loaded task may take: a worker for each slot maps it, and
-#: converting it needs a second copy for a moment.
+#: Share of the machine's memory that the data of one task may take while it is read: beside it,
+#: Ray's object store holds it once for all workers of a node.
 MAX_SHARE = 0.25
 
 

@@ -129,11 +129,12 @@ def targets(y: Array, kind: TaskKind, places: Places) -> Array:
         wrong = int(np.argmax(odd))
         rule = f"each label must be 0 or 1; here are {y[wrong].tolist()}"
         raise InputError.of(places.of("y", wrong), rule, "write 1 where a label holds, otherwise 0")
-    at = first(~np.isfinite(each).min(axis=1))
-    if at is not None:
+    wrong = ~np.isfinite(each).min(axis=1)
+    if (at := first(wrong)) is not None:
+        more = f" ({int(wrong.sum())} such targets)" if wrong.sum() > 1 else ""
         raise InputError.of(
             places.of("y", at),
-            f"targets must be finite numbers; this one is {y[at]}",
+            f"targets must be finite numbers; this one is {y[at]}{more}",
             "leave sequences without a target out",
         )
     return values

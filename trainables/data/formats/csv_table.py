@@ -9,6 +9,7 @@ import numpy as np
 
 from spaces.errors import InputError
 from trainables.data.formats.table import (
+    VALUE_BYTES,
     ArrowSource,
     Source,
     Table,
@@ -47,7 +48,7 @@ def read_arrow(path: Path, place: str, columns: Sequence[str]) -> Any:
 
     known, delimiter = _header(path, place)
     check_names(known, columns, place)
-    check_size(_lines(path), [8] * len(columns), place)
+    check_size(_lines(path), VALUE_BYTES * len(columns), place)
     return reading(
         place,
         lambda: arrow.read_csv(

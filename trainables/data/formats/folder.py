@@ -25,6 +25,7 @@ from trainables.data.formats import csv_table, long_form, parquet_table, wav
 from trainables.data.formats.labels import encode
 from trainables.data.formats.ragged import Array, Part, Ragged, sequence_of
 from trainables.data.formats.table import (
+    VALUE_BYTES,
     ArrowSource,
     Source,
     Table,
@@ -152,7 +153,7 @@ class Reader:
                 raise InputError.of(f"{place}/{file}", rule, "remove it, or write it again")
             begins.append(rows)
             rows += table.num_rows
-            check_size(rows, [8] * len(columns), place)
+            check_size(rows, VALUE_BYTES * len(columns), place)
             tables.append(table)
         joined = reading(place, lambda: pa.concat_tables(tables, promote_options="permissive"))
         lengths = np.diff([*begins, rows])

@@ -34,6 +34,7 @@ from trainables.data.formats.table import (
     table_of,
 )
 from trainables.data.formats.table_rows import TableRows, arrange
+from trainables.data.memory import refuse_unless_it_fits
 
 MOST_CATEGORIES = 1000  #: of one column of text: each becomes an input
 _NUMBER = re.compile(r"[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?")
@@ -241,6 +242,8 @@ def _x(
         if source.kind(feature.name) not in (*NUMERIC, "empty"):
             column = source.columns([feature.name])[feature.name]
             check_kind(column, NUMERIC, rule, table)
+    size = source.rows * at * np.dtype(np.float32).itemsize
+    refuse_unless_it_fits(size, table.place, "name fewer features, or ones of fewer categories")
     x = np.zeros((source.rows, at), np.float32)
     step_R = None  # where each row goes
     if order is not None:
@@ -252,6 +255,8 @@ def _x(
         steps = np.arange(len(codes)) if step_R is None else step_R
         x[steps, begin + codes] = 1
     row, names = 0, list(dict.fromkeys(feature.name for feature in numbers.values()))
+    beyond: list[tuple[int, str, float]] = []  # row, column and value of the first one
+    number = 0
     for found in source.stretches(names) if names else ():
         read = len(found[names[0]].values)
         to: Any = slice(row, row + read) if step_R is None else step_R[row : row + read]
@@ -260,10 +265,16 @@ def _x(
             values = np.where(column.missing, np.nan, column.values)
             with np.errstate(over="ignore"):
                 short = values.astype(np.float32)
-            if (at_row := first(np.isinf(short) & ~np.isinf(values))) is not None:
-                raise not_finite(table.at(row + at_row, feature.name), values[at_row])
+            too_large = np.isinf(short) & ~np.isinf(values)
+            if (at_row := first(too_large)) is not None:
+                beyond.append((row + at_row, feature.name, values[at_row]))
+                number += int(too_large.sum())
             x[to, begin] = short
         row += read
+    if beyond:
+        at_row, name, value = min(beyond, key=lambda each: each[0])
+        more = f" ({number} such values)" if number > 1 else ""
+        raise not_finite(table.at(at_row, name), value, more)
     return x
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from trainables.data.formats.table import (
+    COLUMN_BYTES,
+    KEPT_BYTES,
     STRETCH_ROWS,
     Column,
     ColumnKind,
@@ -16,7 +18,6 @@ from trainables.data.formats.table import (
     check_rows,
     check_size,
     columns_of,
-    is_short,
     kind_of,
     reading,
     table_of,
@@ -57,8 +58,8 @@ class _ParquetSource:
             check_names(list(self._schema.names), columns, place)
             self.rows: int = file.metadata.num_rows
             self._groups: int = file.metadata.num_row_groups
-        sizes = [4 if is_short(self._schema.field(name).type) else 8 for name in columns]
-        check_size(self.rows, sizes, place)
+        # Read in stretches, a value is there once, in float32; whole columns come on top.
+        check_size(self.rows, KEPT_BYTES * len(columns), place)
 
     def kind(self, name: str) -> ColumnKind:
         """See Source."""
@@ -67,6 +68,7 @@ class _ParquetSource:
     def columns(self, names: Sequence[str]) -> dict[str, Column]:
         """See Source."""
         check_rows(self.rows, self._place)
+        check_size(self.rows, COLUMN_BYTES * len(names), self._place)
         return {name: columns_of(self._valid([name]), self._place)[name] for name in names}
 
     def stretches(self, names: Sequence[str]) -> Iterator[dict[str, Column]]:

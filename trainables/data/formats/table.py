@@ -24,8 +24,10 @@ ColumnKind = Literal["number", "integer", "boolean", "text", "time", "empty", "o
 #: Kinds of columns that a model can read as they are.
 NUMERIC: tuple[ColumnKind, ...] = ("number", "integer", "boolean")
 T = TypeVar("T")
-COPIES, ROW_BYTES = 3, 100  #: at the worst moment, of a value, and beside it of a row
-VALUE_BYTES = COPIES * 8  #: at the worst moment, of a value that is no float32
+#: At the worst moment, as measured: of a row for its place in its sequence, and of a value that is
+#: read from text, that stands in a column that is read whole, or that is read in stretches and kept
+#: as float32 (tests/benchmarks/large_data.py).
+ROW_BYTES, VALUE_BYTES, COLUMN_BYTES, KEPT_BYTES = 100, 24, 16, 4
 STRETCH_ROWS = 2**17  #: of a table, that are converted at once
 _MOST_NAMED = 12  # columns that a message lists
 
@@ -172,14 +174,9 @@ def check_names(names: Sequence[str], wanted: Sequence[str], place: str) -> None
     )
 
 
-def check_size(rows: int, sizes: Sequence[int], place: str) -> None:
-    """Raise InputError where the values of a table do not fit into memory.
-
-    sizes: bytes of a value of each column. At the worst moment a value is there three times: as it
-    was read, converted, and cut into parts; beside these, a row has its place in its sequence a
-    dozen times over.
-    """
-    size = rows * (COPIES * sum(sizes) + ROW_BYTES)
+def check_size(rows: int, row_bytes: int, place: str) -> None:
+    """Raise InputError where a table does not fit into memory. row_bytes: of a row's values."""
+    size = rows * (row_bytes + ROW_BYTES)
     remedy = "name fewer features, or use a machine with more memory"
     refuse_unless_it_fits(size, place, remedy)
 

@@ -1,0 +1,66 @@
+"""Data that fits into the machine is read, and what is too large for it is refused before it is."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from spaces.errors import InputError
+from spaces.own_task import OwnData
+from trainables.data import memory
+from trainables.data.tasks import load
+
+SEQUENCES, STEPS, FEATURES = 400, 200, 16
+
+
+def write(folder: Path, form: str) -> tuple[OwnData, int]:
+    """Write sequences; return their task and the bytes that they take as float32."""
+    draw = np.random.default_rng(0)
+    x = draw.standard_normal((SEQUENCES * STEPS, FEATURES)).astype(np.float32)
+    lengths, y = np.full(SEQUENCES, STEPS), np.arange(SEQUENCES) % 2
+    data: Any = "own.npz"
+    if form == "parquet":
+        ids = np.repeat(np.arange(SEQUENCES), STEPS)
+        columns = {f"f{at}": pa.array(x[:, at]) for at in range(FEATURES)}
+        table = pa.table({"id": ids, **columns, "y": np.repeat(y, STEPS)})
+        parquet.write_table(table, folder / "own.parquet", row_group_size=10_000)
+        data = {"file": "own.parquet", "id": "id", "target": "y"}
+    else:
+        np.savez(folder / "own.npz", x=x.astype(form), lengths=lengths, y=y)
+    return OwnData.model_validate({"kind": "classification", "data": data}), x.nbytes
+
+
+#: By form, how many times the bytes of float32 reading takes at the worst moment, at most.
+TAKES = {"float32": 1.1, "float64": 3.1, "int8": 1.4, "parquet": 2.7}
+
+
+@pytest.mark.parametrize("form", TAKES)
+def test_what_fits_is_read_and_what_does_not_is_refused(
+    form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quarter of the machine's memory may be taken; the benchmark large_data.py measures it."""
+    spec, size = write(tmp_path, form)
+    monkeypatch.setattr(memory, "memory_bytes", lambda: int(TAKES[form] * size / memory.MAX_SHARE))
+    assert load(spec, tmp_path).train.x.nbytes == size
+    monkeypatch.setattr(memory, "memory_bytes", lambda: int(0.9 * size / memory.MAX_SHARE))
+    with pytest.raises(InputError, match="at most 25% of the machine's memory"):
+        load(spec, tmp_path)
+
+
+def test_values_that_are_too_large_are_told_with_place_and_number(tmp_path: Path) -> None:
+    rows = ["who,a,b,y", *(f"p{at // 4},{at},{-at},{at // 4}" for at in range(200))]
+    for wrong, place in (("inf", "row 10: a"), ("1e300", "row 10: a")):
+        changed = [*rows]
+        changed[10], changed[30] = f"p2,{wrong},0,2", f"p7,{wrong},0,7"
+        (tmp_path / "own.csv").write_text("\n".join(changed) + "\n")
+        data = {"file": "own.csv", "id": "who", "target": "y", "features": ["a", "b"]}
+        spec = OwnData.model_validate({"kind": "regression", "data": data})
+        with pytest.raises(InputError, match=rf"{place}: features must be .* \(2 such values"):
+            load(spec, tmp_path)
+    rows = [f"{row[:-1]}inf" if row.startswith(("p2,", "p7,")) else row for row in rows]
+    (tmp_path / "own.csv").write_text("\n".join(rows) + "\n")
+    with pytest.raises(InputError, match=r"row 9: y: targets must be finite.* \(2 such targets\)"):
+        load(spec, tmp_path)
