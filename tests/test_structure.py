@@ -60,7 +60,9 @@ ONLY = {("search/results", "search/tracking"): {"search/tracking/state.py"}}
 OWNERS = {
     "optuna": ("search/study/",),
     "ray": ("trainables/worker/tune.py", "search/run/"),
-    "mlflow": ("search/tracking/mlflow_compat.py", "search/tracking/server.py"),
+    "mlflow": tuple(
+        f"search/tracking/{name}.py" for name in ("mlflow_compat", "server", "registry")
+    ),
     "plotly": ("search/report/",),
     "jinja2": ("search/report/template.py",),
     "psycopg2": ("search/journal/postgres",),

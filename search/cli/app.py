@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from search.cli import claims, cluster, data, judge, local, queue, watch
+from search.cli import claims, cluster, data, judge, local, queue, tracking, watch
 from search.cli.terminal import print_message
 from search.supervisor import INTERRUPTED, STOPPING, tell_ended
 from spaces.errors import GatesearchError, InputError
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 app.add_typer(data.app)
 app.add_typer(local.app)
+app.add_typer(tracking.app)
 app.add_typer(judge.app)
 app.add_typer(claims.app)
 app.add_typer(cluster.app)

@@ -298,41 +298,6 @@ def clean(
 
 
 @app.command()
-def mirror(name: JobName, root: Root = RUNS) -> None:
-    """Fill MLflow from a job's journal: what is missing is added, nothing is doubled.
-
-    Example: gatesearch mirror vowels
-    """
-    from search.job.folder import stored_job
-    from search.tracking.mirror import mirror_once
-
-    folder = job_folder(name, root)
-    state = mirror_once(folder, stored_job(folder).tracking.uri)
-    if not state.complete:
-        raise GatesearchError(f"MLflow is not complete: {state.error or 'no reason'}")
-    print_text(f"{len(state.runs)} runs are in MLflow.")
-
-
-@app.command()
-def dashboard(
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
-    allow: Annotated[
-        list[str] | None,
-        typer.Option(help="With --host: another name under which browsers open the pages."),
-    ] = None,
-    root: Root = RUNS,
-) -> None:
-    """Serve the MLflow pages of all jobs below --root until Ctrl-C.
-
-    Example: gatesearch dashboard --port 5001
-    """
-    from search.tracking.dashboard import serve
-
-    serve(root.resolve(), host=host, port=port, allowed=allow or ())
-
-
-@app.command()
 def predict(
     folder: Annotated[
         Path, typer.Argument(help="An exported folder.", metavar="DIR", parser=user_path)

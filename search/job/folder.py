@@ -22,6 +22,8 @@ RESULTS = "results.parquet"  #: written from the journal at the end, as the next
 VERDICT = "verdict.json"
 REPORT = "report.html"
 BEST = "best"  #: the exported best configuration
+MODELS = "models"  #: that of each arm, in a folder of the arm's name
+TABLES = "tables"  #: the report's tables as CSV
 
 _OWNER = ".gatesearch-job"  # in a folder of checkpoints elsewhere: the id of the job whose it is
 _LONGEST = 60  # characters of a value that a difference quotes

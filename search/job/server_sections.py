@@ -14,6 +14,9 @@ class TrackingSection(Section):
     uri: Annotated[Text, Url("http", "https")] | None = Field(
         None, description="http(s)://… of an MLflow server; null is SQLite in the runs folder."
     )
+    also: Annotated[Text, Url("http", "https")] | None = Field(
+        None, description="http(s)://… of a second server that gets the same runs."
+    )
 
 
 class StorageSection(Section):

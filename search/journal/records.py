@@ -136,6 +136,7 @@ class _Baseline(_Record):
     test: dict[str, _Number]
     test_sequences: Annotated[int | None, Field(ge=1, le=2**53)] = None
     search_sequences: Annotated[int | None, Field(ge=1, le=2**53)] = None
+    train_sequences: Annotated[int | None, Field(ge=1, le=2**53)] = None
 
 
 class _Baselines(_Record):
@@ -175,6 +176,7 @@ class _Epoch(_Record):
     value: _Number
     seconds: _Number
     metrics: dict[str, _Number] = {}
+    gradient_norm: _Number | None = None
 
 
 class _Report(_Record):

@@ -74,6 +74,7 @@ def _page(results: Results, comparison: Comparison) -> str:
         headline=sentences.headline(comparison),
         facts=_facts(results),
         when=_when(results),
+        mlflow=results.mlflow,
         absent=ABSENT,
         info=results.info,
         comparison=comparison,

@@ -13,7 +13,7 @@ from search.journal.trial import TrialResult
 from search.journal.warm_start import LearnedRates, WarmStart
 from search.results import ranking
 from search.results.ranking import Candidate
-from search.tracking.state import run_ids
+from search.tracking.state import mirror_state
 from spaces.errors import InputError
 from spaces.tasks import TaskInfo
 from trainables.data.baselines import Baseline
@@ -36,6 +36,7 @@ class Results:
     warm_start: WarmStart | None = None  #: what the journal says of a warm start
     learned_rates: LearnedRates | None = None  #: what it says of former jobs' learning rates
     baselines: tuple[Baseline, ...] = ()  #: what is reached without a model, if it was recorded
+    mlflow: str | None = None  #: where a server shows its runs, if the job names one
     driven: bool = True  #: False where its driver was a process of this machine and has gone
 
     @cached_property
@@ -117,7 +118,8 @@ def read_results(folder: Path, *, patience: float = 0.0) -> Results:
 def results_of(folder: Path, job: JobSpec, job_state: JobState) -> Results:
     """Return the results that a journal adds up to. job_state: of a job that has begun."""
     assert job_state.info is not None
-    ids = run_ids(folder)
+    mirrored = mirror_state(folder)
+    ids = mirrored.runs
     metric = job_state.info.metric
     return Results(
         folder=folder,
@@ -130,6 +132,7 @@ def results_of(folder: Path, job: JobSpec, job_state: JobState) -> Results:
         learned_rates=job_state.learned_rates,
         baselines=job_state.baselines,
         driven=is_driver_at_work(job_state, folder),
+        mlflow=mirrored.address("arms"),
     )
 
 

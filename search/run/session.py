@@ -17,6 +17,7 @@ from search.environment import joins_cluster
 from search.job.commands import command
 from search.job.folder import (
     BEST,
+    MODELS,
     REPORT,
     check_own_checkpoints,
     check_same_job,
@@ -29,7 +30,6 @@ from search.job.folder import (
 from search.job.spec import JobSpec
 from search.run.room import check_machine
 from search.supervisor import uninterrupted
-from search.tracking.state import mirror_state
 from spaces.errors import InputError
 from spaces.own_task import OwnData
 from spaces.tasks import TaskInfo
@@ -124,7 +124,7 @@ def execute(
     from search.results.inheritance import learned_from
     from search.run.driver import Driver
     from search.run.warm_start import inherit
-    from search.tracking.mirror import start_mirror
+    from search.tracking.mirror import start_mirrors
 
     check(job)
     with open_journal(job, folder) as journal:
@@ -152,19 +152,21 @@ def execute(
             if not driver.finished and job.storage.checkpoints is None:
                 begun = bool(driver.retention.kept())
                 claim_checkpoints(folder, driver.job_state.job_id, begun=begun)
-            mirror = start_mirror(folder, job.tracking.uri, os.getpid())
+            mirrors = start_mirrors(folder, job.tracking, os.getpid())
             try:
                 written = _finish(driver, data, folder, console)
             except Exception:
-                if mirror_state(folder).error is not None:
-                    _tell_of_mirror(mirror, folder, console)
+                for mirror in mirrors:
+                    if mirror.error is not None:
+                        _tell_of_mirror(mirror, folder, console)
                 raise
             driver.done()
             exported = written.problem is None
             show(written, folder, console)
             console.print("Waiting for the last figures to reach MLflow ...")
-            if not mirror.wait(MIRROR_SECONDS):
-                _tell_of_mirror(mirror, folder, console)
+            for mirror in mirrors:
+                if not mirror.wait(MIRROR_SECONDS):
+                    _tell_of_mirror(mirror, folder, console)
         return exported and all(driver.confirmation.best(arm.name, 1) for arm in job.arms)
 
 
@@ -220,7 +222,7 @@ def _tell_of_mirror(mirror: "Mirror", folder: Path, console: Console) -> None:
     console.print(
         "MLflow has not got everything yet. No result is lost: they are in the journal. Process "
         f"{mirror.pid} goes on trying for up to two minutes; after that "
-        f"`{command('mirror', folder)}` fills it in. {mirror_state(folder).error or ''}".rstrip(),
+        f"`{command('mirror', folder)}` fills it in. {mirror.error or ''}".rstrip(),
         markup=False,
     )
 
@@ -234,7 +236,7 @@ class Conclusion:
 
 
 def conclude(folder: Path) -> Conclusion:
-    """Write results.parquet, verdict.json, report.html and best/ from the journal.
+    """Write results.parquet, verdict.json, report.html, best/ and models/ from the journal.
 
     What stands in the way of an export (a checkpoint that was deleted, say) is reported and ends
     nothing. Raises OSError, with the file's name, where one cannot be written.
@@ -250,6 +252,8 @@ def conclude(folder: Path) -> Conclusion:
     if found.best() is not None:
         try:
             export(found, folder / BEST, force=True)
+            for arm in filter(found.best, found.arms):
+                export(found, folder / MODELS / arm, arm=arm, force=True)
         except (InputError, ExportError) as error:
             problem = str(error)
     return Conclusion(figures, problem)

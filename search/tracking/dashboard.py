@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+import webbrowser
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,9 +20,12 @@ import psutil
 from search.process import interruptible
 from search.tracking import mlflow_compat
 from search.tracking.database import ARTIFACTS, DATABASE, LOCAL_URI
+from search.tracking.state import TRACKING, MirrorState, mirror_state
+from search.tracking.views import VIEWS
 from spaces.errors import InputError
 from spaces.text import printable
 
+_TITLE = max(map(len, VIEWS.values()))
 _START = 60.0  # seconds that the server may take to answer
 _STOP = 5.0  # seconds that it may take to end by itself
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -32,13 +36,20 @@ _ALLOWED = re.compile(
 
 
 def serve(
-    root: Path, host: str = "127.0.0.1", port: int = 5000, allowed: Sequence[str] = ()
+    root: Path,
+    host: str = "127.0.0.1",
+    port: int = 5000,
+    allowed: Sequence[str] = (),
+    *,
+    name: str | None = None,
+    opens: bool = False,
 ) -> None:
     """Serve the MLflow pages of all jobs in a runs folder until Ctrl-C or SIGTERM.
 
     root: the runs folder. allowed: names and origins, besides this machine's own, under which the
-    pages may be opened. Prints the address as soon as the pages can be opened. Raises InputError
-    where there are no runs, the port is taken, or the server does not start.
+    pages may be opened. name: the job whose views are told first; by default the latest one. opens:
+    whether a browser opens on them. Prints the addresses as soon as the pages can be opened. Raises
+    InputError where there are no runs, the port is taken, or the server does not start.
     """
     root = root.resolve()
     if not root.is_dir():
@@ -53,6 +64,7 @@ def serve(
             if server.poll() is None:
                 pages = address(host, port) + mlflow_compat.PAGES
                 print(printable(f"MLflow shows the runs in {root} at {pages}"))
+                tell_views(root, address(host, port), name, opens=opens)
                 print("Ctrl-C ends it.")
                 if host not in _LOOPBACK:
                     print(
@@ -65,6 +77,32 @@ def serve(
             server.wait()
             rule = f"MLflow's server must not end by itself: {_last_line(log)}"
             raise InputError.of("dashboard", rule, "start it again, or try another --port")
+
+
+def tell_views(root: Path, server: str | None, name: str | None, *, opens: bool = False) -> None:
+    """Print where MLflow shows the views of a job, and where it opens on the other jobs.
+
+    server: http://… that serves the runs folder's database. name: the job; None is the latest one.
+    """
+    jobs = _mirrored(root)
+    name = next(iter(jobs), None) if name is None else name
+    if name in jobs:
+        print(printable(f"{name}:"))
+        for view, title in VIEWS.items():
+            if (place := jobs[name].address(view, server)) is not None:
+                print(printable(f"  {title:{_TITLE}}  {place}"))
+                if opens and view == next(iter(VIEWS)):
+                    webbrowser.open(place)
+    for other, state in jobs.items():
+        place = state.address(next(iter(VIEWS)), server)
+        if other != name and place is not None:
+            print(printable(f"{other}: {place}"))
+
+
+def _mirrored(root: Path) -> dict[str, MirrorState]:
+    """Return the states of the mirrors of all jobs in a runs folder, the latest one first."""
+    files = sorted(root.glob(f"*/{TRACKING}.jsonl"), key=lambda path: -path.stat().st_mtime)
+    return {path.parent.name: mirror_state(path.parent) for path in files}
 
 
 def _prepare(root: Path) -> None:

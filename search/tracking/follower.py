@@ -10,32 +10,36 @@ import argparse
 import os
 import signal
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from enum import IntEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from search.job.folder import BEST, JOB_FILE, JOURNAL, REPORT, RESULTS
+from search.job.folder import BEST, JOB_FILE, JOURNAL, MODELS, REPORT, RESULTS, TABLES
 from search.journal.at_work import is_driver_at_work
 from search.journal.base import JournalError
 from search.journal.open import open_reader
 from search.process import watch
 from search.tracking import mlflow_compat
 from search.tracking.database import DATABASE, LOCAL_URI, prepare
+from search.tracking.errors import LostError, RefusedError, ServerError, UnavailableError
 from search.tracking.followed import Followed, folder_at, job_id_in, place_of
+from search.tracking.registry import MODEL
 from search.tracking.runs import JobRuns
-from search.tracking.server import LostError, RefusedError, Server, UnavailableError
-from search.tracking.state import StateFile
+from search.tracking.server import Server
+from search.tracking.state import TRACKING, StateFile
 from search.tracking.verdict import told_verdict
 from spaces.errors import GatesearchError
 from trainables.files import is_inside, lock_taken, open_own
 from trainables.patience import PATIENCE
 from trainables.scratch import remove_stale_folders
 
-LOCK = "tracking.lock"
 LOCAL_LINGER = 10.0  #: seconds, where nothing is away: the database is on this machine
 
 _HAND_OVER = 60.0  # seconds to wait for the mirror of a former driver to end
@@ -69,6 +73,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--uri", help="of the MLflow server; default: SQLite beside the folder")
     parser.add_argument("--follow-pid", type=int, help="go on for as long as this process lives")
     parser.add_argument("--linger", type=float, help="seconds to go on after that")
+    parser.add_argument("--name", default=TRACKING, help="begins the names of its files")
+    parser.add_argument("--rebuild", action="store_true", help="delete the job's runs first")
     parser.add_argument("--prepare", action="store_true", help="only make the local database")
     options = parser.parse_args(arguments)
     folder = options.folder.resolve()
@@ -80,13 +86,18 @@ def main(arguments: list[str] | None = None) -> int:
             prepare(root)
             return ExitCode.COMPLETE
         alive = None if options.follow_pid is None else watch(options.follow_pid)
-        with _only_one(folder, 0.0 if alive is None else _HAND_OVER) as alone:
+        lock = folder / f"{options.name}.lock"
+        with _only_one(lock, 0.0 if alive is None else _HAND_OVER) as alone:
             if not alone:
                 _log("another mirror is at work on this job")
                 return ExitCode.BUSY
             uri = options.uri or LOCAL_URI
             linger = _linger(uri) if options.linger is None else options.linger
-            follower = Follower(folder, uri, options.follow_pid, alive, linger if alive else 0.0)
+            state = StateFile(folder, options.name)
+            linger = linger if alive else 0.0
+            follower = Follower(folder, uri, options.follow_pid, alive, linger, state=state)
+            if options.rebuild:
+                follower.rebuild()
             return follower.run()
 
 
@@ -117,6 +128,8 @@ class Follower:
         driver_alive: Callable[[], bool] | None,
         linger: float,
         open_client: Callable[[str], Any] = mlflow_compat.open_client,
+        *,
+        state: StateFile | None = None,
     ) -> None:
         """Prepare to mirror the job in a folder.
 
@@ -129,7 +142,7 @@ class Follower:
         self._driver_alive = driver_alive
         self._linger = linger
         self._open_client = open_client
-        self._state = StateFile(folder)
+        self._state = state or StateFile(folder)
         local = [folder.parent / DATABASE] if uri == LOCAL_URI else []
         self._followed = Followed([folder, folder / JOURNAL, *local])
         self._start_over()
@@ -144,6 +157,10 @@ class Follower:
         self._refused = False  # whether the server has refused something
         self._driver_seen = False  # whether the journal names the driver that we follow
         self._copied = False  # whether the folder is a copy of another one with the same job
+
+    def rebuild(self) -> None:
+        """Have what MLflow holds of the job's runs deleted before they are sent."""
+        self._server.rebuild = True
 
     def run(self) -> int:
         """Follow the job to its end. Returns an ExitCode."""
@@ -247,13 +264,36 @@ class Follower:
             return
         if not self._server.has_job:  # all others are its children
             self._server.send(runs.job, runs.data_set)
-        for key in list(runs.changed):
+        self._server.send_experiment(runs.experiment_tags)
+        self._send_runs()
+        self._store_files()
+
+    def _send_runs(self) -> None:
+        """Send the runs that changed, several at once where the server takes them.
+
+        At the first request that is not answered, those that have not begun are left for later.
+        """
+        runs, away = self._runs, threading.Event()
+
+        def send(key: str) -> None:
+            if away.is_set():
+                return
             try:
                 self._server.send(runs.changed[key], runs.data_set)
             except RefusedError as error:
                 self._record_refusal(f"{key}: {error}")
+            except ServerError:
+                away.set()
+                raise
             del runs.changed[key]
-        self._store_files()
+
+        keys = list(runs.changed)
+        if self._server.connections == 1:
+            for key in keys:
+                send(key)
+            return
+        with ThreadPoolExecutor(self._server.connections) as pool:
+            list(pool.map(send, keys))
 
     def _is_copy(self) -> bool:
         """Return whether the job's runs are another folder's, which this one was copied from.
@@ -275,21 +315,35 @@ class Follower:
         return self._copied
 
     def _store_files(self) -> None:
-        """Store the job file and, at the end, the report and the best configuration."""
-        for folder, name in _FILES if self._runs.done else _FILES[:1]:
-            path = self._folder / (folder or "") / name
-            if not is_inside(path, self._folder) or self._file_attempts[name] >= _ATTEMPTS:
-                continue
-            try:
-                self._server.store_file(path, folder)
-            except RefusedError as error:
-                self._file_attempts[name] = _ATTEMPTS
-                self._record_refusal(f"{name} is not stored: {error}")
-            except UnavailableError as error:
-                self._file_attempts[name] += 1
-                if self._file_attempts[name] < _ATTEMPTS:
-                    raise
-                self._record_refusal(f"{name} is not stored: {error}")
+        """Store the job file and, at the end, the report, its tables and the exported models."""
+        done, folder, server = self._runs.done, self._folder, self._server
+        for below, name in _FILES if done else _FILES[:1]:
+            self._store(folder / (below or "") / name, partial(server.store_file, folder=below))
+        if not done:
+            return
+        for path in sorted((folder / TABLES).glob("*.csv")):
+            self._store(path, partial(server.store_file, folder=TABLES))
+        best = folder / BEST / MODEL
+        chosen = best.read_bytes() if is_inside(best, folder) else None
+        for path in sorted((folder / MODELS).glob(f"*/{MODEL}")):
+            champion = chosen is not None and path.read_bytes() == chosen
+            self._store(path, partial(server.register_model, champion=champion))
+
+    def _store(self, path: Path, send: Callable[[Path], None]) -> None:
+        """Have the server store a file, if it is there: a few times, if that fails."""
+        name = path.relative_to(self._folder).as_posix()
+        if not is_inside(path, self._folder) or self._file_attempts[name] >= _ATTEMPTS:
+            return
+        try:
+            send(path)
+        except RefusedError as error:
+            self._file_attempts[name] = _ATTEMPTS
+            self._record_refusal(f"{name} is not stored: {error}")
+        except UnavailableError as error:
+            self._file_attempts[name] += 1
+            if self._file_attempts[name] < _ATTEMPTS:
+                raise
+            self._record_refusal(f"{name} is not stored: {error}")
 
     def _record_refusal(self, text: str) -> None:
         self._refused = True
@@ -313,11 +367,11 @@ class Follower:
 
 
 @contextmanager
-def _only_one(folder: Path, patience: float) -> Iterator[bool]:
+def _only_one(place: Path, patience: float) -> Iterator[bool]:
     """Hold the job's mirror lock; yield False if another mirror holds it after so many seconds."""
     until = time.monotonic() + patience
-    with os.fdopen(open_own(folder / LOCK, os.O_RDWR | os.O_CREAT), "a") as lock:
-        while not (taken := lock_taken(lock.fileno(), folder / LOCK)):
+    with os.fdopen(open_own(place, os.O_RDWR | os.O_CREAT), "a") as lock:
+        while not (taken := lock_taken(lock.fileno(), place)):
             if time.monotonic() >= until:
                 break
             time.sleep(0.2)

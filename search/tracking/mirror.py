@@ -10,24 +10,27 @@ import sys
 import time
 from pathlib import Path
 
+from search.job.server_sections import TrackingSection
 from search.job.urls import url_fault
 from search.journal.open import open_reader
 from search.tracking.follower import ExitCode
-from search.tracking.state import MirrorState, mirror_state
+from search.tracking.state import ALSO, TRACKING, MirrorState, mirror_state
 from spaces.errors import InputError
 from spaces.text import mask
 from trainables.files import open_own
 
-LOG = "tracking.log"
 _ERROR_SECONDS = 10.0  # that a driver waits for a mirror that has an error
 
 
 class Mirror:
     """A mirror that runs beside a driver."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", folder: Path) -> None:
+    def __init__(
+        self, process: "subprocess.Popen[bytes]", folder: Path, name: str = TRACKING
+    ) -> None:
         self._process = process
         self._folder = folder
+        self._name = name
 
     def wait(self, seconds: float) -> bool:
         """Wait until everything is in MLflow, for at most this long. Returns whether it is.
@@ -41,9 +44,14 @@ class Mirror:
             try:
                 return self._process.wait(min(0.25, seconds)) == ExitCode.COMPLETE
             except subprocess.TimeoutExpired:
-                if waited > _ERROR_SECONDS and mirror_state(self._folder).error is not None:
+                if waited > _ERROR_SECONDS and self.error is not None:
                     break
         return self._process.poll() == ExitCode.COMPLETE
+
+    @property
+    def error(self) -> str | None:
+        """Why the mirror is behind, if it is."""
+        return mirror_state(self._folder, self._name).error
 
     @property
     def pid(self) -> int:
@@ -61,7 +69,15 @@ class Mirror:
         self._process.wait()
 
 
-def start_mirror(folder: Path, uri: str | None, driver_pid: int) -> Mirror:
+def start_mirrors(folder: Path, tracking: TrackingSection, driver_pid: int) -> list[Mirror]:
+    """Start the mirrors of a job: that to its server, and that to a second one if it names one."""
+    mirrors = [start_mirror(folder, tracking.uri, driver_pid)]
+    if tracking.also is not None:
+        mirrors.append(start_mirror(folder, tracking.also, driver_pid, name=ALSO))
+    return mirrors
+
+
+def start_mirror(folder: Path, uri: str | None, driver_pid: int, *, name: str = TRACKING) -> Mirror:
     """Start a mirror that follows a job for as long as its driver lives, and return at once.
 
     uri: http(s)://… of a server, or None for that of $GATESEARCH_TRACKING_URI; where that is not
@@ -70,8 +86,10 @@ def start_mirror(folder: Path, uri: str | None, driver_pid: int) -> Mirror:
     InputError for an unfit URI, or one that carries them.
     """
     uri = _server_of(uri)
-    command = _command(folder, uri, "--follow-pid", str(driver_pid))
-    with os.fdopen(open_own(folder / LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab") as log:
+    command = _command(folder, uri, "--name", name, "--follow-pid", str(driver_pid))
+    with os.fdopen(
+        open_own(folder / f"{name}.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab"
+    ) as log:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -79,11 +97,15 @@ def start_mirror(folder: Path, uri: str | None, driver_pid: int) -> Mirror:
             stderr=log,
             start_new_session=True,  # Ctrl-C is meant for the driver
         )
-    return Mirror(process, folder)
+    return Mirror(process, folder, name)
 
 
-def mirror_once(folder: Path, uri: str | None) -> MirrorState:
+def mirror_once(
+    folder: Path, uri: str | None, *, name: str = TRACKING, rebuild: bool = False
+) -> MirrorState:
     """Bring MLflow up to date with a job's journal and return how that went.
+
+    rebuild: what MLflow holds of the job's runs is deleted first, and all of them are sent anew.
 
     It runs in a process of its own, which works in the runs folder and has its own environment.
     Raises InputError if there is no job, the URI is unfit, or another mirror is at work.
@@ -92,14 +114,14 @@ def mirror_once(folder: Path, uri: str | None) -> MirrorState:
     if not open_reader(folder).exists():
         remedy = "name a job that was run here, or give the folder of its runs with --root"
         raise InputError.of(str(folder), "the folder must have a job's journal", remedy)
-    command = _command(folder, uri)
+    command = _command(folder, uri, "--name", name, *(["--rebuild"] if rebuild else []))
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if done.returncode == ExitCode.BUSY:
         remedy = "nothing needs to be done: it brings MLflow up to date by itself"
-        if (error := mirror_state(folder).error) is not None:
+        if (error := mirror_state(folder, name).error) is not None:
             remedy = f"see to what keeps it from that, and it goes on by itself: {error}"
         raise InputError.of(str(folder), "a mirror is already at work on this job", remedy)
-    state = mirror_state(folder)
+    state = mirror_state(folder, name)
     if done.returncode not in (ExitCode.COMPLETE, ExitCode.BEHIND):
         lines = done.stderr.decode(errors="replace").strip().splitlines()
         state.error = mask(lines[-1]) if lines else "the mirror was killed"
@@ -116,9 +138,9 @@ def _server_of(uri: str | None) -> str | None:
     return default
 
 
-def check_uri(uri: str | None, place: str = "tracking.uri") -> None:
-    """Raise InputError unless a mirror can write to that address."""
-    fault = None if uri is None else url_fault(uri, "http", "https", "sqlite")
+def check_uri(uri: str | None, place: str = "tracking.uri", *schemes: str) -> None:
+    """Raise InputError unless a mirror can write to that address, of any scheme or of these."""
+    fault = None if uri is None else url_fault(uri, *(schemes or ("http", "https", "sqlite")))
     if fault is not None:
         raise InputError.of(place, fault.rule, fault.remedy)
 

@@ -6,23 +6,24 @@ name, time, step and value. Only the verdict on the parent run comes from verdic
 made of the same journal.
 """
 
-import json
 import math
 from collections import defaultdict
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, NamedTuple
+from dataclasses import asdict
+from typing import Any
 
 from search.journal.reason import with_cause_first
 from search.journal.replay import JobState, TrialState
 from search.spread import Spread
-from search.tracking.clean import clean_name, clean_params, clean_tags, flatten, shorten
-from search.tracking.mlflow_compat import LONGEST_DATA_NAME, LONGEST_DATA_SOURCE, NOTE_TAG
+from search.tracking.clean import clean_params, clean_tags, flatten, shorten
+from search.tracking.mlflow_compat import NOTE_TAG
+from search.tracking.note import runs_note
+from search.tracking.run import DataSet, MlflowRun, Status, describe_data, trial_run
 from search.tracking.state import JOB_KEY
 from search.tracking.verdict import ToldVerdict
+from search.tracking.views import ARM_NUMBER, Shown, reading_note, view_tags
 from spaces.kinds import Metric
 from trainables.training.measured_path import joined
-
-Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
+from trainables.training.schedule import Schedule
 
 #: The status of a trial that has ended. Pruning and diverging are results of the search; the tag
 #: `state` distinguishes them from a completed trial and from a fault.
@@ -34,81 +35,6 @@ _STATUS: dict[str, Status] = {
 }
 _LONGEST_REASON = 2_000
 _ONCE = 0  # the step of what is no curve: MLflow's pages show it as a bar
-
-_NOTE = """\
-One run per trial; this run is their parent. gatesearch writes them from the job's journal.
-
-| metric of a trial | meaning |
-|---|---|
-| `train_loss`, `seconds` | training loss and time of each epoch |
-| `{metric}` | what the job is decided by, on validation data, each epoch ({direction}) |
-| other plain names | further metrics on validation data, each epoch |
-| `best_{metric}` | its best epoch |
-| `test_…` | confirm phase only: on test data, with the best epoch's weights |
-| `training_…` | on training data, as it is scored there: without dropout |
-| `gap` | how much better training data is scored than test data, in `{metric}` |
-| `parameters`, `train_seconds` | size of the model, training time in all |
-| `latency_ms` | of one typical sequence before training, where the job limits it |
-
-`best_{metric}/ARM` on this run is the best complete trial of an arm after so many trials;
-`test_{metric}_mean/ARM` and `_std` are over the replicates of its finalist.
-`baseline_NAME` and `test_baseline_NAME` are what is reached without a model.
-
-Tags: `verdict` of the finished job (decided, undecided, nothing-learned, too-easy or none) and its
-`winner`, on this run; `phase` search or confirm, `state` complete, pruned, diverged, failed,
-running or interrupted, `arm`, `cell`, `gates`, `control`, `generation` (of the driver), `reason`,
-`path` and `latency_path` (code, device and precision that times are of).
-"""
-
-
-class Point(NamedTuple):
-    """One value of a metric. Times are Unix times in milliseconds."""
-
-    name: str
-    value: float
-    time: int
-    step: int
-
-
-@dataclass
-class MlflowRun:
-    """One run as it should be in MLflow, and the part of it that has not been sent yet."""
-
-    key: str
-    name: str
-    started: int
-    tags: dict[str, str]
-    params: dict[str, str]  #: emptied once they are sent
-    points: list[Point] = field(default_factory=list)  #: those not sent yet
-    point_count: int = 0  #: points so far, sent or not
-    has_size: bool = False  #: whether the number of parameters is among them
-    status: Status = "RUNNING"
-    ended: int | None = None
-
-    def add(self, name: str, value: float, time: int, step: int) -> None:
-        """Add a point, unless it is no number: MLflow would store infinity as 1.8e308."""
-        try:
-            number = float(value)
-        except (OverflowError, TypeError, ValueError):
-            return
-        if math.isfinite(number):
-            self.points.append(Point(clean_name(name), number, time, step))
-            self.point_count += 1
-
-    @property
-    def running(self) -> bool:
-        """Whether the run has not ended."""
-        return self.status == "RUNNING"
-
-
-@dataclass(frozen=True)
-class DataSet:
-    """The job's data in the form of an MLflow data set."""
-
-    name: str
-    digest: str
-    source: str  #: JSON
-    profile: str  #: JSON
 
 
 class JobRuns:
@@ -126,6 +52,25 @@ class JobRuns:
         self._trials_ended: defaultdict[str, int] = defaultdict(int)  # by arm
         self._best: dict[str, float] = {}  # by arm
         self._test_scores: defaultdict[tuple[str, int | None], list[float]] = defaultdict(list)
+        self._schedules: dict[str, Schedule] = {}  # of trials without an end that have a curve
+        self._first: dict[str, dict[str, Any]] = {}  # configuration of each arm's first trial
+        self._searched: dict[str, None] = {}  # params that differ between trials of one arm
+        self._verdict: ToldVerdict | None = None
+
+    @property
+    def experiment_tags(self) -> dict[str, str]:
+        """What the experiment is to say: the views of its runs, and a note. Ask with a job."""
+        assert self.job is not None
+        shown = Shown(
+            metric=self._metric,
+            arms=self._arms,
+            searched=sorted(self._searched),
+            confirmed=bool(self._test_scores),
+            time=self.job.started,
+        )
+        told = self._verdict
+        parts = (told and told.sentence, told and told.table, reading_note(shown))
+        return view_tags(shown) | {NOTE_TAG: "\n\n".join(part for part in parts if part)}
 
     @property
     def name(self) -> str:
@@ -153,6 +98,7 @@ class JobRuns:
         """Have the parent say the verdict in its tags, and at the beginning of its note."""
         if self.job is None:
             return
+        self._verdict = verdict
         told = {"verdict": verdict.kind, "winner": verdict.winner}
         parts = (verdict.sentence, verdict.table, self._note)
         tags = clean_tags({**told, NOTE_TAG: "\n\n".join(part for part in parts if part)})
@@ -162,7 +108,7 @@ class JobRuns:
 
     @property
     def _note(self) -> str:
-        return _NOTE.format(metric=self._metric.name, direction=self._metric.direction)
+        return runs_note(self._metric)
 
     def _apply(self, record: dict[str, Any]) -> None:
         key = record.get("key", "")
@@ -199,43 +145,57 @@ class JobRuns:
         self._mark_changed(self.job)
 
     def _create(self, trial: TrialState, time: int) -> None:
-        config = trial.config.model_dump(mode="json")
-        name = f"{trial.arm}-{trial.number}"
-        params = {**config, "arm": trial.arm, "number": trial.number, "seed": trial.seed}
-        tags = {"arm": trial.arm, "cell": config.get("cell"), "gates": config.get("gates")}
-        tags |= {"phase": trial.phase, "control": trial.control}
-        if trial.phase == "confirm":
-            name = f"{trial.arm}-{trial.finalist}-replicate-{trial.replicate}"
-            params |= {"finalist": trial.finalist, "replicate": trial.replicate}
-            tags["finalist"] = f"{trial.arm}-{trial.finalist}"
-        if trial.candidate is not None:
-            name = f"{trial.arm}-split-{trial.split}-candidate-{trial.candidate}"
-            del params["finalist"], tags["finalist"]
-            params |= {"split": trial.split, "candidate": trial.candidate}
-        run = MlflowRun(trial.key, name, time, clean_tags(tags), clean_params(params))
+        run = trial_run(trial, time)
+        if trial.phase == "search":
+            self._note_searched(trial.arm, trial.config.model_dump(mode="json"))
+        if trial.arm in self._arms:
+            run.add(ARM_NUMBER, self._arms.index(trial.arm), time, _ONCE)
         self._open[trial.key] = run
         self._update_open(run)
+
+    def _note_searched(self, arm: str, config: dict[str, Any]) -> None:
+        """Take note of the params in which a trial differs from the first one of its arm."""
+        first = self._first.setdefault(arm, config)
+        for name, value in config.items():
+            if value != first.get(name):
+                self._searched[name] = None
 
     def _add_curve(self, trial: TrialState, former_epoch: int) -> None:
         run = self._open[trial.key]
         if trial.parameters is not None and not run.has_size:
             run.has_size = True
             run.add("parameters", trial.parameters, run.started, _ONCE)
+            run.add("flops_per_step", 2 * trial.parameters, run.started, _ONCE)
             if trial.latency_ms is not None:
                 run.add("latency_ms", trial.latency_ms, run.started, _ONCE)
+        schedule = self._schedules.setdefault(trial.key, Schedule(trial.config, self._metric))
         paths = {"path": joined(trial.paths), "latency_path": trial.latency_path}
         run.tags |= clean_tags({name: path for name, path in paths.items() if path})
         for epoch in trial.curve:
             if epoch.epoch <= former_epoch:
                 continue
-            values = {**epoch.metrics, self._metric.name: epoch.value}
+            values: dict[str, float | None] = {**epoch.metrics, self._metric.name: epoch.value}
             values |= {"train_loss": epoch.train_loss, "seconds": epoch.seconds}
+            values |= {"gradient_norm": epoch.gradient_norm, "learning_rate": schedule.rate}
+            values["sequences_per_second"] = self._rate(trial, epoch.seconds)
             for name, value in values.items():
                 run.add(name, value, epoch.time, epoch.epoch)
+            schedule.observe(epoch)
         self._mark_changed(run)
+
+    def _rate(self, trial: TrialState, seconds: float) -> float | None:
+        """Return how many training sequences an epoch took in each second, where that is known."""
+        confirm = (self.job_state.spec or {}).get("confirm")
+        nested = isinstance(confirm, dict) and confirm.get("design") == "nested"
+        baselines = self.job_state.baselines
+        if not baselines or seconds <= 0 or (nested and trial.phase == "confirm"):
+            return None
+        sequences = baselines[0].train_sequences
+        return None if sequences is None else sequences / seconds
 
     def _end(self, trial: TrialState, time: int) -> None:
         run = self._open.pop(trial.key)
+        self._schedules.pop(trial.key, None)
         if trial.value is not None:
             run.add(f"best_{self._metric.name}", trial.value, time, _ONCE)
         if trial.epoch:
@@ -303,6 +263,12 @@ class JobRuns:
         return self.job_state.info.metric
 
     @property
+    def _arms(self) -> list[str]:
+        """The arms' names, in the order of the job file."""
+        arms = (self.job_state.spec or {}).get("arms", ())
+        return [str(arm["name"] if isinstance(arm, dict) else arm) for arm in arms]
+
+    @property
     def _finalists(self) -> int:
         confirm = (self.job_state.spec or {}).get("confirm")
         finalists = confirm.get("finalists") if isinstance(confirm, dict) else None
@@ -348,17 +314,3 @@ class JobRuns:
 
     def _mark_changed(self, run: MlflowRun) -> None:
         self.changed.setdefault(run.key, run)
-
-
-def describe_data(info: dict[str, Any], task: Any) -> DataSet:
-    """Return the data set of a job from its TaskInfo and its task, both as plain dicts."""
-    source = json.dumps(task if isinstance(task, dict) else {"name": info["name"]}, sort_keys=True)
-    shape = ("kind", "inputs", "outputs", "longest", "fingerprint")
-    profile = json.dumps({name: info[name] for name in shape})
-    digest = str(info["fingerprint"])[:12]  # the whole of it is in the profile
-    return DataSet(
-        shorten(str(info["name"]), LONGEST_DATA_NAME),
-        digest or "unknown",
-        source[:LONGEST_DATA_SOURCE],
-        profile,
-    )

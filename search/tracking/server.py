@@ -1,31 +1,26 @@
-"""A job's runs in one MLflow: found, created and filled.
-
-ServerError                  MLflow did not take a request
-    UnavailableError         not now: try again later
-    RefusedError             never: trying again would not help
-    LostError                a run or the experiment is gone: send everything again
-"""
+"""A job's runs in one MLflow: found, created and filled."""
 
 import getpass
-import hashlib
+import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from search.tracking import mlflow_compat
 from search.tracking.database import ARTIFACTS, DATABASE, LOCAL_URI, prepare
+from search.tracking.errors import LostError, RefusedError, ServerError, UnavailableError
 from search.tracking.mlflow_compat import (
     MOST_ENTRIES,
     MOST_PARAMS,
     MOST_RUNS,
-    NOTE_TAG,
     PARENT_TAG,
     Fault,
 )
-from search.tracking.runs import DataSet, MlflowRun
+from search.tracking.registry import CHAMPION, ExportedModel, register
+from search.tracking.run import DataSet, MlflowRun
 from search.tracking.state import JOB_KEY, StateFile
+from search.tracking.stored import Stored, changed_tags, digest_of, with_signed_note
 from spaces.text import mask
 from trainables.files import replace_file
 
@@ -34,47 +29,9 @@ T = TypeVar("T")
 _PARAMS = MOST_PARAMS // 2  # of one request, which is limited in bytes, too
 _METRICS = MOST_ENTRIES - MOST_PARAMS  # of one request, in which params and tags have room as well
 _KEY, _JOB, _POINTS = "gatesearch.key", "gatesearch.job_id", "gatesearch.points"
-_FILE, _FOLDER, _NOTE = "gatesearch.file.", "gatesearch.folder", "gatesearch.note"
+_FILE, _FOLDER = "gatesearch.file.", "gatesearch.folder"
 _LOCAL_SCHEMES = ("", "file")
-
-
-class ServerError(Exception):
-    """MLflow did not take a request."""
-
-
-class UnavailableError(ServerError):
-    """The server is away, slow or busy, or denies access: the request may succeed later."""
-
-
-class RefusedError(ServerError):
-    """The server would never take the request."""
-
-
-class LostError(ServerError):
-    """A run or the experiment that was there is gone."""
-
-
-@dataclass
-class _Stored:
-    """What MLflow holds of a run."""
-
-    run_id: str
-    status: str
-    tags: dict[str, str]
-    params: set[str]
-    has_data: bool
-    artifacts: str
-
-    @classmethod
-    def of(cls, run: Any) -> "_Stored":
-        return cls(
-            run_id=run.info.run_id,
-            status=run.info.status,
-            tags=dict(run.data.tags),
-            params=set(run.data.params),
-            has_data=bool(run.inputs and run.inputs.dataset_inputs),
-            artifacts=run.info.artifact_uri or "",
-        )
+_CONNECTIONS = 4
 
 
 class Server:
@@ -99,8 +56,13 @@ class Server:
         self._open_client = open_client
         self._client: Any = None
         self._experiment: str | None = None
-        self._stored: dict[str, _Stored] = {}  # by the run's key
+        self._experiment_tags: dict[str, str] = {}
+        self._stored: dict[str, Stored] = {}  # by the run's key
         self._surplus_possible = False
+        self._registered: set[Path] = set()
+        #: How many requests may be under way at once: a local database takes one after the other.
+        self.connections = 1 if uri.startswith("sqlite:") else _CONNECTIONS
+        self.rebuild = False  #: whether the runs that are found are deleted, to be sent anew
 
     def connect(self, job: str, job_id: str) -> None:
         """Find or create the experiment and find the job's runs in it, unless that is done."""
@@ -108,8 +70,13 @@ class Server:
             return
         if self._client is None:
             self._client = self._request(self._open)
-        experiment = self._request(lambda: self._find_experiment(f"gatesearch/{job}", job))
+        found = self._request(lambda: self._find_experiment(f"gatesearch/{job}", job))
+        experiment, self._experiment_tags = str(found.experiment_id), dict(found.tags)
         self._find_runs(experiment, job_id)
+        if self.rebuild:
+            for stored in self._stored.values():
+                self._request(lambda run=stored: self._client.delete_run(run.run_id))  # type: ignore[misc]
+            self._stored, self.rebuild = {}, False
         self._state.record_server(mask(self.uri), experiment)
         for key, stored in self._stored.items():
             self._state.record_run(key, stored.run_id)
@@ -134,23 +101,17 @@ class Server:
         """Bring one run in MLflow up to date, with as few requests as possible."""
         if run.key != JOB_KEY:
             run.tags[PARENT_TAG] = self._stored[JOB_KEY].run_id
-        if NOTE_TAG in run.tags:
-            run.tags[_NOTE] = _digest(run.tags[NOTE_TAG].encode())
         stored = self._stored.get(run.key) or self._create(run)
         if not run.running:
             run.tags[_POINTS] = str(run.point_count)
-        tags = {name: text for name, text in run.tags.items() if stored.tags.get(name) != text}
-        note = stored.tags.get(NOTE_TAG)
-        if note is not None and stored.tags.get(_NOTE) != _digest(note.encode()):
-            tags.pop(NOTE_TAG, None)  # people have edited it
-            tags.pop(_NOTE, None)
+        tags = changed_tags(run.tags, stored.tags)
         if not tags and stored.status == run.status and not run.running:
             run.points, run.params = [], {}  # all of it was sent before
             return
         if run.running and stored.status != run.status:
             self._request(lambda: self._client.update_run(stored.run_id, run.status), stored)
             stored.status = run.status
-        if data is not None and not stored.has_data:
+        if data is not None and not stored.has_data and run.shows_data:
             self._send_data(stored, data)
         self._send_changes(run, stored, tags)
         if run.status != stored.status:
@@ -160,11 +121,21 @@ class Server:
             )
             stored.status = run.status
 
+    def send_experiment(self, tags: dict[str, str]) -> None:
+        """Bring the experiment's tags up to date: one request for each that has changed."""
+        for name, text in changed_tags(tags, self._experiment_tags).items():
+            self._request(
+                lambda name=name, text=text: self._client.set_experiment_tag(  # type: ignore[misc]
+                    self._experiment, name, text
+                )
+            )
+            self._experiment_tags[name] = text
+
     def store_file(self, path: Path, folder: str | None = None) -> None:
         """Store a file with the job's run, unless the same content is there."""
         stored = self._stored[JOB_KEY]
         tag = _FILE + (f"{folder}/{path.name}" if folder else path.name)
-        digest = _digest(path.read_bytes())
+        digest = digest_of(path.read_bytes())
         place = self._local_artifacts(stored.artifacts)
         copy = place and place / (folder or "") / path.name
         if stored.tags.get(tag) == digest and (copy is None or copy.exists()):
@@ -177,6 +148,32 @@ class Server:
         self._request(lambda: self._client.set_tag(run_id, tag, digest), stored)
         stored.tags[tag] = digest
 
+    def register_model(self, path: Path, *, champion: bool) -> None:
+        """Have the registry hold an arm's exported model; champion: it is the best of all."""
+        if path in self._registered:
+            return
+        try:
+            model = ExportedModel.read(path)
+        except ValueError as error:
+            raise RefusedError(str(error)) from error
+        aliases = [f"{CHAMPION}-{model.arm}", *([CHAMPION] if champion else [])]
+        trained = self._stored.get(f"search/{model.arm}/{model.metadata['trial']}")
+        run_id = None if trained is None else trained.run_id
+        experiment, job = self._experiment, self._job
+        assert experiment is not None, "runs are sent before models"
+        self._request(
+            lambda: register(
+                self._client, experiment, job, model, run_id, aliases, self._store_model
+            )
+        )
+        self._registered.add(path)
+
+    def _store_model(self, uri: str, folder: Path) -> bool:
+        place = self._local_artifacts(uri)
+        if place is not None:
+            shutil.copytree(folder, place, dirs_exist_ok=True)
+        return place is not None
+
     def delete_surplus(self) -> None:
         """Delete second runs of a trial, if there may be any."""
         if self._surplus_possible and self._experiment is not None:
@@ -187,29 +184,33 @@ class Server:
             prepare(self._root)
         return self._open_client(self.uri)
 
-    def _create(self, run: MlflowRun) -> _Stored:
-        tags = {**run.tags, _KEY: run.key, _JOB: self._job_id, "gatesearch.job": self._job}
+    def _create(self, run: MlflowRun) -> Stored:
+        tags = with_signed_note(run.tags)
+        tags |= {_KEY: run.key, _JOB: self._job_id, "gatesearch.job": self._job}
         tags |= {
             mlflow_compat.SOURCE_NAME_TAG: "gatesearch",
             mlflow_compat.SOURCE_TYPE_TAG: mlflow_compat.SOURCE_TYPE,
             mlflow_compat.USER_TAG: _user(),
         }
+        experiment = self._experiment
+        if experiment is None:
+            raise UnavailableError("all runs of the job are looked up again first")
         try:
             made = self._request(
                 lambda: self._client.create_run(
-                    self._experiment, start_time=run.started, tags=tags, run_name=run.name
+                    experiment, start_time=run.started, tags=tags, run_name=run.name
                 )
             )
         except ServerError:
             # Whether the run was created is unknown: all runs are looked up again.
             self._experiment, self._surplus_possible = None, True
             raise
-        stored = _Stored.of(made)
+        stored = Stored.of(made)
         self._stored[run.key] = stored
         self._state.record_run(run.key, stored.run_id)
         return stored
 
-    def _send_changes(self, run: MlflowRun, stored: _Stored, tags: dict[str, str]) -> None:
+    def _send_changes(self, run: MlflowRun, stored: Stored, tags: dict[str, str]) -> None:
         from mlflow.entities import Metric, Param, RunTag
 
         params = [Param(k, v) for k, v in run.params.items() if k not in stored.params]
@@ -226,11 +227,11 @@ class Server:
         run.points, run.params = [], {}
 
     def _send_batch(
-        self, stored: _Stored, metrics: list[Any], params: list[Any], tags: list[Any]
+        self, stored: Stored, metrics: list[Any], params: list[Any], tags: list[Any]
     ) -> None:
         self._request(lambda: self._client.log_batch(stored.run_id, metrics, params, tags), stored)
 
-    def _send_data(self, stored: _Stored, data: DataSet) -> None:
+    def _send_data(self, stored: Stored, data: DataSet) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         data_set = Dataset(data.name, data.digest, "local", data.source, profile=data.profile)
@@ -250,8 +251,8 @@ class Server:
         self._request(send_twice, stored)
         stored.has_data = True
 
-    def _find_experiment(self, name: str, job: str) -> str:
-        """Return the id of the job's experiment, which is created or restored where needed."""
+    def _find_experiment(self, name: str, job: str) -> Any:
+        """Return the job's experiment, which is created or restored where needed."""
         found = self._client.get_experiment_by_name(name)
         if found is None:
             location = None
@@ -260,18 +261,18 @@ class Server:
                 location = f"{mlflow_compat.ARTIFACT_ROOT}{job}"
             tags = {mlflow_compat.EXPERIMENT_KIND_TAG: mlflow_compat.EXPERIMENT_KIND}
             try:
-                return str(self._client.create_experiment(name, location, tags))
+                self._client.create_experiment(name, location, tags)
             except Exception as error:
                 if mlflow_compat.fault_of(error) is not Fault.EXISTS:
-                    raise
-            found = self._client.get_experiment_by_name(name)  # another job was faster
+                    raise  # else another job was faster
+            found = self._client.get_experiment_by_name(name)
         if found.lifecycle_stage != "active":
             self._client.restore_experiment(found.experiment_id)
-        return str(found.experiment_id)
+        return found
 
     def _find_runs(self, experiment: str, job_id: str) -> None:
         """Look up all runs of the job, and delete those that are a second run of their trial."""
-        found: dict[str, list[_Stored]] = {}
+        found: dict[str, list[Stored]] = {}
         token = None
         while True:
             page = self._request(
@@ -283,7 +284,7 @@ class Server:
                 )
             )
             for run in page:
-                stored = _Stored.of(run)
+                stored = Stored.of(run)
                 found.setdefault(stored.tags.get(_KEY, ""), []).append(stored)
             token = page.token
             if not token:
@@ -326,7 +327,7 @@ class Server:
             )
         return None
 
-    def _request(self, request: Callable[[], T], stored: _Stored | None = None) -> T:
+    def _request(self, request: Callable[[], T], stored: Stored | None = None) -> T:
         """Run one request. Raises UnavailableError, RefusedError or LostError.
 
         stored: the run that it concerns, if it concerns one.
@@ -359,7 +360,7 @@ class Server:
             case _:
                 return text
 
-    def _deleted(self, stored: _Stored | None) -> bool:
+    def _deleted(self, stored: Stored | None) -> bool:
         """Return whether somebody has deleted a run, or the experiment."""
         try:
             if stored is not None:
@@ -370,10 +371,6 @@ class Server:
         except Exception as error:
             return mlflow_compat.fault_of(error) is Fault.MISSING
         return False
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _store_copy(path: Path, copy: Path) -> None:

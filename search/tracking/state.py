@@ -1,6 +1,7 @@
 """The state of a job's MLflow mirror: which run belongs to which trial, and its last error.
 
-Only the mirror appends to `tracking.jsonl` in a job's folder; anybody may read it:
+Only the mirror appends to `tracking.jsonl` in a job's folder (`tracking-also.jsonl` is that of a
+second server); anybody may read it:
 
     {"server": masked URI, "experiment_id": …}    from here on, runs are those of this server
     {"key": "search/lstm/3", "run_id": …}
@@ -12,6 +13,7 @@ The mirror finds its runs in MLflow by their tags: losing the file loses nothing
 
 import json
 import os
+import threading
 import time
 import weakref
 from contextlib import suppress
@@ -19,10 +21,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from search.tracking.saved_view import view_address
 from spaces.errors import InputError
 from trainables.files import is_inside, open_own
 
-FILE_NAME = "tracking.jsonl"
+TRACKING = "tracking"  #: begins the names of a mirror's files in the job's folder
+ALSO = "tracking-also"  #: those of the mirror to a second server
+TO = "tracking-to"  #: those of `gatesearch mirror --to`
 JOB_KEY = "job"  #: the key of the job's own run, the parent of all others
 
 
@@ -36,11 +41,22 @@ class MirrorState:
     error: str | None = None  #: why the mirror is behind, if it is
     complete: bool = False  #: whether everything up to the mirror's end is in MLflow
 
+    def address(self, view: str, server: str | None = None) -> str | None:
+        """Return where MLflow shows a view of the job's runs, by its key in views.py.
 
-def mirror_state(folder: Path) -> MirrorState:
+        server: http://… that serves the runs of a local database; without one such have none.
+        """
+        local = self.server is None or self.server.startswith("sqlite:")
+        shown = server if local else self.server
+        if shown is None or self.experiment_id is None:
+            return None
+        return view_address(shown, self.experiment_id, view)
+
+
+def mirror_state(folder: Path, name: str = TRACKING) -> MirrorState:
     """Return the state of the mirror of the job in a folder; torn and damaged lines are skipped."""
     state = MirrorState()
-    path = folder / FILE_NAME
+    path = folder / f"{name}.jsonl"
     if not is_inside(path, folder):
         return state
     text = path.read_text(encoding="utf-8", errors="replace")
@@ -71,9 +87,10 @@ def run_ids(folder: Path) -> dict[str, str]:
 class StateFile:
     """The state of a job's mirror as the mirror itself writes it."""
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / FILE_NAME
-        self._state = mirror_state(folder)
+    def __init__(self, folder: Path, name: str = TRACKING) -> None:
+        self._path = folder / f"{name}.jsonl"
+        self._state = mirror_state(folder, name)
+        self._lock = threading.Lock()  # a server may be sent several runs at once
         # Another job may have a folder at this path one day, and no word of this one in it.
         self._folder = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         weakref.finalize(self, os.close, self._folder)
@@ -108,7 +125,7 @@ class StateFile:
     def _append(self, record: dict[str, Any]) -> None:
         """Append a record if the disk allows it: a mirror goes on without."""
         line = json.dumps(record).encode() + b"\n"
-        with suppress(OSError, InputError):
+        with self._lock, suppress(OSError, InputError):
             file = open_own(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, dir_fd=self._folder)
             try:
                 size = os.fstat(file).st_size

@@ -52,6 +52,7 @@ class Baseline:
     #: Of training and validation part together, which may come again in those of another split;
     #: None where every split draws new data, or where an earlier version ran.
     search_sequences: int | None = None
+    train_sequences: int | None = None  #: of the training part; None where an earlier version ran
 
 
 def baselines(data: Data) -> list[Baseline]:
@@ -70,7 +71,8 @@ def baselines(data: Data) -> list[Baseline]:
         return found
 
     drawn = data.dealing.by == "draws"
-    sizes = len(data.test), None if drawn else len(data.train) + len(data.validation)
+    learned = None if drawn else len(data.train) + len(data.validation)
+    sizes = len(data.test), learned, len(data.train)
     fitted = [
         (name, fit(data)) for name, fit in BASELINES[data.info.kind].items() if _applies(name, data)
     ]

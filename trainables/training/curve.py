@@ -17,6 +17,8 @@ class Epoch:
     seconds: float  #: training and validation time of this epoch alone
     time: int = 0  #: Unix time in milliseconds at the end of the epoch
     metrics: dict[str, float] = field(default_factory=dict)  #: all metrics on validation data
+    #: Mean norm of the gradients of the epoch's steps, before clipping; None where none was kept.
+    gradient_norm: float | None = None
 
     @property
     def loss(self) -> float:
@@ -33,4 +35,7 @@ class Epoch:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the point as plain JSON types."""
-        return dict(vars(self))
+        plain = dict(vars(self))
+        if self.gradient_norm is None:
+            del plain["gradient_norm"]
+        return plain

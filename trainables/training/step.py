@@ -26,6 +26,8 @@ class Learner(Protocol):
     weights: Tensor
     gradient: Tensor
     optimizer_state: optimizers.State
+    #: Mean norm of the gradients of the latest epoch's steps, before they are clipped.
+    gradient_norm: float | None
 
     @property
     def rate(self) -> float:
@@ -44,24 +46,29 @@ def train_epoch(
     """
     active = list(range(len(learners)))
     losses, counts = [0.0] * len(learners), [0] * len(learners)
+    norms, steps = [0.0] * len(learners), 0
     for batch in batches:
         torch_compat.zero([learners[i].gradient for i in active])
         scores = differentiate(active, batch)
         found = update([learners[i] for i in active], [scored.loss for scored in scores])
-        for i, loss, scored in zip(active, found, scores, strict=True):
+        steps += 1
+        for i, (loss, norm), scored in zip(active, found, scores, strict=True):
             losses[i] += loss
+            norms[i] += norm
             counts[i] += scored.count
-        active = [i for i, loss in zip(active, found, strict=True) if math.isfinite(loss)]
+        active = [i for i, (loss, _) in zip(active, found, strict=True) if math.isfinite(loss)]
         if not active:
             break
+    for learner, norm in zip(learners, norms, strict=True):
+        learner.gradient_norm = norm / steps if steps and math.isfinite(norm) else None
     return [losses[i] / counts[i] if i in active else None for i in range(len(learners))]
 
 
-def update(learners: Sequence[Learner], losses: Sequence[Tensor]) -> list[float]:
-    """Clip the gradients and take the optimizers' steps; return the losses as numbers.
+def update(learners: Sequence[Learner], losses: Sequence[Tensor]) -> list[tuple[float, float]]:
+    """Clip the gradients and take the optimizers' steps; return each loss and gradient norm.
 
-    A learner whose loss or gradient norm is not finite takes no step, and its loss comes back as
-    NaN: it has diverged.
+    The norms are those before clipping. A learner whose loss or norm is not finite takes no step,
+    and its loss comes back as NaN: it has diverged.
     """
     norms = [norm.item() for norm in torch_compat.norms([one.gradient for one in learners])]
     found: list[float] = [loss.item() for loss in losses]
@@ -82,4 +89,4 @@ def update(learners: Sequence[Learner], losses: Sequence[Tensor]) -> list[float]
             [learner.gradient for learner in group],
             [learner.optimizer_state for learner in group],
         )
-    return found
+    return list(zip(found, norms, strict=True))

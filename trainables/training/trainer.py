@@ -93,6 +93,7 @@ class Training:
         buffers = dict(model.named_buffers())  # running statistics, where a cell has them
         self.adopt(weights, torch.zeros_like(weights), buffers)
         self.optimizer_state: optimizers.State = {}
+        self.gradient_norm: float | None = None
         self._best_weights = self.weights.clone()
         self._best_buffers = _copies(self.buffers)
 
@@ -223,7 +224,8 @@ class Training:
         metric = self.data.info.metric
         value = metrics[metric.name]
         made = time.time_ns() // 1_000_000
-        point = Epoch(number, train_loss, value, seconds, made, metrics)
+        point = Epoch(number, train_loss, value, seconds, made, metrics, self.gradient_norm)
+        self.gradient_norm = None  # of this epoch alone
         self.curve.append(point)
         self._schedule.observe(point)
         if self.best is None or point.rank(metric) < self.best.rank(metric):

@@ -112,7 +112,7 @@ def test_every_trial_is_one_run_below_the_job_s_run(mirrored: Path) -> None:
 
 def test_run_shows_its_trial(mirrored: Path) -> None:
     run = stored(mirrored)["search/lstm/0"]
-    assert run["name"] == "lstm-0"
+    assert run["name"] == "lstm d2 h8 #0"
     given = {"cell": "lstm", "gates": "standard", "depth": 2, "learning_rate": 0.001}
     given |= {"hidden_size": 8, "max_epochs": 9}
     # What the journal of an earlier version lacks has its default.
@@ -129,7 +129,9 @@ def test_run_shows_its_trial(mirrored: Path) -> None:
     assert len(curve(run, "seconds")) == 6
     assert curve(run, "best_accuracy") == [(0, max(v for _, v in curve(run, "accuracy")))]
     assert curve(run, "parameters") == [(0, 1234)]
-    assert run["data"] == [("japanese-vowels", "0123456789ab")]
+    assert run["data"] == []  # it stands with the job and the replicates: it costs a request
+    for key in ("job", "confirm/lstm/0"):
+        assert stored(mirrored)[key]["data"] == [("japanese-vowels", "0123456789ab")]
     assert run["started"] < run["points"][0][2] <= run["ended"]
 
 
@@ -487,7 +489,7 @@ def test_curve_of_any_length_is_sent_completely(root: Path) -> None:
     assert mirror(job.folder) == ExitCode.COMPLETE
     run = stored(root)["search/rnn/0"]
     assert [step for step, _ in curve(run, "accuracy")] == list(range(1, 1_501))
-    assert len(run["points"]) == 4 * 1_500 + 3
+    assert len(run["points"]) == 5 * 1_500 + 5
 
 
 def test_value_that_mlflow_refuses_holds_up_nothing_else(root: Path) -> None:

@@ -12,7 +12,8 @@ from written_jobs import WrittenJob
 from search.journal.file import FileReader
 from search.tracking.clean import clean_name, clean_params
 from search.tracking.mlflow_compat import FORBIDDEN_IN_NAMES, LONGEST_NAME
-from search.tracking.runs import JobRuns, MlflowRun
+from search.tracking.run import MlflowRun
+from search.tracking.runs import JobRuns
 
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, 10**400, None, "much"])

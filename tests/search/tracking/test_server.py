@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from search.tracking.database import DATABASE
+from search.tracking.errors import RefusedError
 from search.tracking.mlflow_compat import open_client
-from search.tracking.runs import DataSet, MlflowRun
-from search.tracking.server import RefusedError, Server
+from search.tracking.run import DataSet, MlflowRun
+from search.tracking.server import Server
 from search.tracking.state import JOB_KEY, StateFile
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:(mlflow|pydantic|alembic).*")

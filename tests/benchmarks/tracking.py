@@ -1,0 +1,235 @@
+"""What the mirror to MLflow does: how fast, how it grows, and what it costs a search.
+
+    python tests/benchmarks/tracking.py rate
+        reports a second over HTTP, against ray's own MLflowLoggerCallback, in one run
+    python tests/benchmarks/tracking.py scale
+        seconds for journals of a tenth, a third and all of --trials, to SQLite and over HTTP
+    python tests/benchmarks/tracking.py slowdown
+        what the mirror adds to a search's wall time, with a server that is well, dead in the middle
+        third, answers 500 at random, or hangs; and whether every point is there exactly once
+
+Servers are real, with SQLite, in temporary folders. Prints JSON lines. Run it on a quiet machine.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import sqlite3
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
+
+from driven import INFO, job
+from faulty_server import Fault, faulty
+from mlflow_server import running_server
+from report_rate import run as drive
+from server_process import free_ports
+from written_jobs import WrittenJob
+
+from search.journal.file import FileJournal, FileReader
+from search.run.driver import Driver
+from search.tracking.database import DATABASE
+from search.tracking.mirror import mirror_once, start_mirror
+from search.tracking.runs import JobRuns
+from search.tracking.state import mirror_state
+
+STOCK_REPORTS = 100  #: enough to time a callback that makes a request for every metric
+
+
+def written(folder: Path, trials: int, epochs: int) -> Path:
+    """Write the journal of a finished search; return the job's folder."""
+    made = WrittenJob(folder)
+    records: list[dict[str, Any]] = []
+    for number in range(trials):
+        key = f"search/{('rnn', 'lstm')[number % 2]}/{number // 2}"
+        config = {"cell": "lstm", "gates": "standard", "depth": 1 + number % 2}
+        config |= {"hidden_size": 8 + number % 50, "learning_rate": 1e-3, "max_epochs": epochs}
+        begun = {"record": "trial", "key": key, "phase": "search", "arm": key.split("/")[1]}
+        begun |= {"number": number // 2, "control": False, "config": config, "seed": number}
+        records.append({**begun, "time": made.tick()})
+        points = [
+            {
+                "epoch": epoch,
+                "train_loss": 1 / epoch,
+                "value": 1 - 1 / (epoch + 1),
+                "seconds": 0.1,
+                "time": made.tick(),
+                "metrics": {"loss": 1 / epoch},
+            }
+            for epoch in range(1, epochs + 1)
+        ]
+        report = {"record": "report", "key": key, "generation": 1, "epochs": points}
+        records.append({**report, "parameters": 1000})
+        end = {"record": "end", "key": key, "state": "complete", "reason": None, "test": None}
+        records.append({**end, "time": made.tick()})
+    with FileJournal(made.folder / "job.journal") as journal:
+        journal.append(*records)
+        journal.commit()
+    made.finish()
+    return made.folder
+
+
+def points_of(folder: Path) -> int:
+    """Return how many points a job's journal has."""
+    runs = JobRuns()
+    for group in FileReader(folder / "job.journal").groups():
+        runs.apply(group)
+    assert runs.job is not None
+    return sum(run.point_count for run in {id(r): r for r in runs.changed.values()}.values())
+
+
+def stored_points(root: Path) -> int:
+    """Return how many points an MLflow database has of runs that are not deleted."""
+    with contextlib.closing(sqlite3.connect(root / DATABASE)) as connection:
+        (found,) = connection.execute(
+            "select count(*) from metrics join runs using (run_uuid) "
+            "where lifecycle_stage = 'active'"
+        ).fetchone()
+    return int(found)
+
+
+@contextlib.contextmanager
+def server() -> Iterator[tuple[str, Path]]:
+    """A real MLflow server over SQLite: its address, and the folder of its database."""
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        with running_server(root, free_ports(1)[0]) as uri:
+            yield uri, root
+
+
+def rate(trials: int, epochs: int) -> dict[str, Any]:
+    """Return reports a second of the mirror and of ray's callback, over HTTP."""
+    with tempfile.TemporaryDirectory() as name, server() as (uri, root):
+        folder = written(Path(name) / "vowels", trials, epochs)
+        began = time.perf_counter()
+        assert mirror_once(folder, uri).complete
+        ours = trials * epochs / (time.perf_counter() - began)
+        assert stored_points(root) == points_of(folder)
+    with server() as (uri, _):
+        stock = stock_rate(uri)
+    ratio = round(ours / stock, 1)
+    return {"ours": round(ours, 1), "stock": round(stock, 2), "ratio": ratio}
+
+
+def stock_rate(uri: str) -> float:
+    """Return reports a second of ray.air.integrations.mlflow.MLflowLoggerCallback."""
+    from ray.air.integrations.mlflow import MLflowLoggerCallback
+
+    callback = MLflowLoggerCallback(tracking_uri=uri, experiment_name="stock")
+    callback.setup()
+    trial: Any = SimpleNamespace(config={"hidden_size": 8, "learning_rate": 1e-3})
+    trial.__class__ = type("Trial", (SimpleNamespace,), {"__hash__": object.__hash__})
+    callback.log_trial_start(trial)
+    # The six figures of an epoch that the mirror stores, and what Tune adds to every result.
+    result = {"accuracy": 0.5, "loss": 1.0, "train_loss": 1.0, "seconds": 0.1}
+    result |= {"learning_rate": 1e-3, "gradient_norm": 1.0}
+    began = time.perf_counter()
+    for step in range(1, STOCK_REPORTS + 1):
+        callback.log_trial_result(step, trial, {**result, "training_iteration": step})
+    seconds = time.perf_counter() - began
+    callback.log_trial_end(trial)
+    return STOCK_REPORTS / seconds
+
+
+def scale(trials: int, epochs: int) -> Iterator[dict[str, Any]]:
+    """Yield milliseconds a trial for journals that grow, to SQLite and over HTTP."""
+    for kind in ("sqlite", "http"):
+        first = None
+        for count in (trials // 10, trials // 3, trials):
+            with contextlib.ExitStack() as stack:
+                name = stack.enter_context(tempfile.TemporaryDirectory())
+                folder = written(Path(name) / "vowels", count, epochs)
+                uri, root = None, Path(name)
+                if kind == "http":
+                    uri, root = stack.enter_context(server())
+                began = time.perf_counter()
+                assert mirror_once(folder, uri).complete
+                seconds = time.perf_counter() - began
+                assert stored_points(root) == points_of(folder)
+            each = 1000 * seconds / count
+            first = first or each
+            found = {"kind": kind, "trials": count, "seconds": round(seconds, 1)}
+            yield {**found, "ms_per_trial": round(each, 1), "growth": round(each / first, 2)}
+
+
+def slowdown(trials: int) -> Iterator[dict[str, Any]]:
+    """Yield what a mirror adds to the wall time of a search, for servers that fail."""
+    alone = min(searched(trials, None)[0] for _ in range(2))
+    faults: tuple[Fault, ...] = ("well", "dead", "errors", "hanging")
+    for fault in faults:
+        seconds, once = searched(trials, fault, alone)
+        found = {"server": fault, "seconds_alone": round(alone, 2), "seconds": round(seconds, 2)}
+        slower = round(100 * (seconds / alone - 1), 2)
+        yield {**found, "slower_percent": slower, "every_point_once": once}
+
+
+def searched(trials: int, fault: Fault | None, expected: float = 0.0) -> tuple[float, bool]:
+    """Drive a search flat out; return its seconds, and whether MLflow has every point once.
+
+    fault: of the server, in the middle third of the expected seconds; None: there is no mirror.
+    """
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
+        search = {"trials": trials // 3, "sampler": "random", "pruner": {"kind": "none"}}
+        wanted = job(Path(name), search=search, training={"max_epochs": 10}, confirm={"seeds": 0})
+        folder = Path(name) / "vowels"
+        folder.mkdir()
+        mirror = timer = None
+        if fault is not None:
+            uri, root = stack.enter_context(server())
+            link = stack.enter_context(faulty(int(uri.rpartition(":")[2])))
+        with FileJournal(folder / "job.journal") as journal:
+            driver = Driver(wanted, INFO, journal)
+            journal.commit()
+            if fault is not None:
+                mirror = start_mirror(folder, link.uri, os.getpid())
+                timer = threading.Thread(target=_fail, args=(link, fault, expected / 3))
+                timer.start()
+            began = time.perf_counter()
+            drive(driver, slots=8)
+            seconds = time.perf_counter() - began
+            driver.done()
+        if mirror is None or timer is None:
+            return seconds, True
+        timer.join()
+        complete = mirror.wait(3600) or mirror_once(folder, link.uri).complete
+        once = complete and stored_points(root) == points_of(folder)
+        if not once:
+            print(mirror_state(folder).error, file=sys.stderr)
+        return seconds, once
+
+
+def _fail(link: Any, fault: Fault, third: float) -> None:
+    time.sleep(third)
+    link.fault = fault
+    time.sleep(third)
+    link.fault = "well"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("what", choices=("rate", "scale", "slowdown"))
+    parser.add_argument("--trials", type=int, help="default: 20, 10000 and 3000")
+    parser.add_argument("--epochs", type=int, help="of each trial; default: 200 and 10")
+    asked = parser.parse_args()
+    match asked.what:
+        case "rate":
+            print(json.dumps(rate(asked.trials or 20, asked.epochs or 200)), flush=True)
+        case "scale":
+            for found in scale(asked.trials or 10_000, asked.epochs or 10):
+                print(json.dumps(found), flush=True)
+        case _:
+            for found in slowdown(asked.trials or 3_000):
+                print(json.dumps(found), flush=True)
+
+
+if __name__ == "__main__":
+    main()
