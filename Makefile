@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .PHONY: demo test test-slow test-gpu-interpreted check bench-stock bench-cells bench-fused bench-search-cohorts bench-overhead bench-report \
-	bench-time-to-best bench-search bench-search-own bench-verdict bench-verdict-bank bench-verdict-jobs bench-published bench-text bench-missing bench-large-data bench-forecast bench-gpu bench-gpu-compile clean
+	bench-time-to-best bench-search bench-search-own bench-verdict bench-verdict-bank bench-verdict-jobs bench-published bench-text bench-missing bench-large-data bench-forecast bench-gpu bench-gpu-compile bench-tracking clean
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -39,6 +39,12 @@ check: $(READY)
 # The same search by a stock script and by gatesearch, in turn.
 bench-stock: $(READY)
 	$(BIN)/python tests/benchmarks/stock.py
+
+# The mirror to MLflow: against ray's callback, as journals grow, and what it costs a search.
+bench-tracking: $(READY)
+	$(BIN)/python tests/benchmarks/tracking.py rate
+	$(BIN)/python tests/benchmarks/tracking.py scale
+	$(BIN)/python tests/benchmarks/tracking.py slowdown
 
 # Every cell against torch's own kernels; writes bench-cells.json.
 bench-cells: $(READY)

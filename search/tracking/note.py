@@ -21,6 +21,7 @@ One run per trial; this run is their parent. gatesearch writes them from the job
 | `arm_number` | place of its arm in the job file, from 0 |
 | `latency_ms` | of one typical sequence before training, where the job limits it |
 
+`trials_ended` and `training_seconds` on this run grow with the search.
 `best_{metric}/ARM` on this run is the best complete trial of an arm after so many trials;
 `test_{metric}_mean/ARM` and `_std` are over the replicates of its finalist.
 `baseline_NAME` and `test_baseline_NAME` are what is reached without a model.

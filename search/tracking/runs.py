@@ -50,6 +50,7 @@ class JobRuns:
         self._driven = True
         self._last_time = 0
         self._trials_ended: defaultdict[str, int] = defaultdict(int)  # by arm
+        self._spent = 0.0  # seconds that the search's trials were trained
         self._best: dict[str, float] = {}  # by arm
         self._test_scores: defaultdict[tuple[str, int | None], list[float]] = defaultdict(list)
         self._schedules: dict[str, Schedule] = {}  # of trials without an end that have a curve
@@ -233,6 +234,10 @@ class JobRuns:
         assert self.job is not None
         arm = trial.arm
         self._trials_ended[arm] += 1
+        self._spent += trial.seconds
+        ended = sum(self._trials_ended.values())
+        self.job.add("trials_ended", ended, time, ended)
+        self.job.add("training_seconds", self._spent, time, ended)
         if trial.state == "complete" and trial.value is not None:
             self._best[arm] = self._metric.best([trial.value, self._best.get(arm, trial.value)])
         if arm in self._best:

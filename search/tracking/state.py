@@ -26,6 +26,7 @@ from spaces.errors import InputError
 from trainables.files import is_inside, open_own
 
 TRACKING = "tracking"  #: begins the names of a mirror's files in the job's folder
+FILE_NAME = f"{TRACKING}.jsonl"
 ALSO = "tracking-also"  #: those of the mirror to a second server
 TO = "tracking-to"  #: those of `gatesearch mirror --to`
 JOB_KEY = "job"  #: the key of the job's own run, the parent of all others

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import zlib
 from pathlib import Path
 from typing import Any
@@ -106,17 +105,12 @@ def test_an_address_is_the_server_s_own_and_a_local_database_has_one_only_where_
 
 
 def mirror(folder: Path, *, rebuild: bool = False) -> int:
-    """Mirror as the process does it: in the runs folder, to its own database."""
-    before = Path.cwd()
-    os.chdir(folder.parent)
-    try:
-        with environment():
-            follower = Follower(folder, f"sqlite:///{DATABASE}", None, None, 0.0)
-            if rebuild:
-                follower.rebuild()
-            return follower.run()
-    finally:
-        os.chdir(before)
+    """Mirror what a journal holds, once, in this process."""
+    with environment():
+        follower = Follower(folder, f"sqlite:///{folder.parent / DATABASE}", None, None, 0.0)
+        if rebuild:
+            follower.rebuild()
+        return follower.run()
 
 
 def test_finished_job_is_in_the_registry_once_and_can_be_rebuilt(
