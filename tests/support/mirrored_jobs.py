@@ -8,6 +8,9 @@ from written_jobs import WrittenJob
 
 from search.export.export import export
 from search.job.folder import BEST, MODELS, TABLES
+from search.tracking.database import DATABASE
+from search.tracking.follower import Follower
+from search.tracking.mlflow_compat import environment
 
 ARMS = ("rnn", "lstm")
 
@@ -28,3 +31,13 @@ def finished_job(folder: Path, trained: Path) -> WrittenJob:
     (folder / TABLES).mkdir()
     (folder / TABLES / "arms.csv").write_text("arm,parameters\nrnn,12\nlstm,34\n")
     return job
+
+
+def mirror_here(folder: Path, uri: str | None = None, *, rebuild: bool = False) -> int:
+    """Mirror what a journal holds, once, in this process: to the runs folder's database, or a URI."""
+    with environment():
+        address = uri or f"sqlite:///{folder.parent / DATABASE}"
+        follower = Follower(folder, address, None, None, 0.0)
+        if rebuild:
+            follower.rebuild()
+        return follower.run()

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mirrored_jobs import finished_job
+from mirrored_jobs import finished_job, mirror_here
 from written_jobs import WrittenJob
 
 from search.journal.file import FileReader
 from search.tracking.database import DATABASE
-from search.tracking.follower import ExitCode, Follower
-from search.tracking.mlflow_compat import NOTE_TAG, environment, open_client
+from search.tracking.follower import ExitCode
+from search.tracking.mlflow_compat import NOTE_TAG, open_client
 from search.tracking.registry import ExportedModel, example
 from search.tracking.runs import JobRuns
 from search.tracking.saved_view import VIEW_TAG
@@ -104,24 +104,15 @@ def test_an_address_is_the_server_s_own_and_a_local_database_has_one_only_where_
     assert MirrorState("https://mlflow.example").address("arms") is None
 
 
-def mirror(folder: Path, *, rebuild: bool = False) -> int:
-    """Mirror what a journal holds, once, in this process."""
-    with environment():
-        follower = Follower(folder, f"sqlite:///{folder.parent / DATABASE}", None, None, 0.0)
-        if rebuild:
-            follower.rebuild()
-        return follower.run()
-
-
 def test_finished_job_is_in_the_registry_once_and_can_be_rebuilt(
     root: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = finished_job(root / "vowels", tmp_path_factory.mktemp("trained")).folder
-    assert mirror(folder) == mirror(folder) == ExitCode.COMPLETE
+    assert mirror_here(folder) == mirror_here(folder) == ExitCode.COMPLETE
     client = open_client(f"sqlite:///{root / DATABASE}")
     experiment = client.get_experiment_by_name("gatesearch/vowels")
     first = client.search_runs([experiment.experiment_id])
-    assert mirror(folder, rebuild=True) == ExitCode.COMPLETE
+    assert mirror_here(folder, rebuild=True) == ExitCode.COMPLETE
     again = client.search_runs([experiment.experiment_id])
     assert len(again) == len(first) == 10
     assert not {run.info.run_id for run in first} & {run.info.run_id for run in again}
@@ -141,12 +132,12 @@ def test_finished_job_is_in_the_registry_once_and_can_be_rebuilt(
 def test_a_note_that_people_have_edited_stays_theirs(root: Path) -> None:
     job = WrittenJob(root / "vowels")
     job.trial("search/lstm/0")
-    assert mirror(job.folder) == ExitCode.COMPLETE
+    assert mirror_here(job.folder) == ExitCode.COMPLETE
     client = open_client(f"sqlite:///{root / DATABASE}")
     experiment = client.get_experiment_by_name("gatesearch/vowels").experiment_id
     client.set_experiment_tag(experiment, NOTE_TAG, "Ours.")
     job.confirm()
-    assert mirror(job.folder) == ExitCode.COMPLETE
+    assert mirror_here(job.folder) == ExitCode.COMPLETE
     tags = client.get_experiment(experiment).tags
     assert tags[NOTE_TAG] == "Ours."
     assert view(tags, "arms")["searchFilter"] == "tags.phase = 'confirm'"

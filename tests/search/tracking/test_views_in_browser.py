@@ -1,20 +1,25 @@
 """MLflow in a real browser: the printed address opens on the arms, compared, without a click."""
 
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from browser import CHROMIUM, Browser, browser
-from mirrored_jobs import ARMS, finished_job
+from mirrored_jobs import ARMS, finished_job, mirror_here
 from mlflow_server import running_server
 from server_process import free_ports
 
 from search.tracking.dashboard import tell_views
-from search.tracking.mirror import mirror_once
+from search.tracking.database import DATABASE
+from search.tracking.follower import ExitCode
 from search.tracking.views import VIEWS
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine")
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:(mlflow|pydantic|alembic).*"),
+]
 _PATIENCE = 240.0  # seconds, which only a hang reaches
 #: MLflow opens a panel about its assistant at a browser's first visit.
 _SEEN_BEFORE = (
@@ -31,11 +36,12 @@ _DRAWN = {
 
 
 @pytest.fixture(scope="module")
-def addresses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def addresses(tmp_path_factory: pytest.TempPathFactory, schema: Path) -> Iterator[dict[str, str]]:
     """The addresses that the dashboard prints for a finished job, by view, while it serves them."""
     root = tmp_path_factory.mktemp("runs")
     job = finished_job(root / "vowels", tmp_path_factory.mktemp("trained"))
-    assert mirror_once(job.folder, None).complete
+    shutil.copy(schema, root / DATABASE)
+    assert mirror_here(job.folder) == ExitCode.COMPLETE
     with running_server(root, free_ports(1)[0]) as server, pytest.MonkeyPatch.context() as patch:
         lines: list[str] = []
         patch.setattr("builtins.print", lambda text: lines.append(text))
