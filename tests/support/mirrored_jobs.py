@@ -34,7 +34,7 @@ def finished_job(folder: Path, trained: Path) -> WrittenJob:
 
 
 def mirror_here(folder: Path, uri: str | None = None, *, rebuild: bool = False) -> int:
-    """Mirror what a journal holds, once, in this process: to the runs folder's database, or a URI."""
+    """Mirror a journal once, in this process: to the runs folder's database, or to a URI."""
     with environment():
         address = uri or f"sqlite:///{folder.parent / DATABASE}"
         follower = Follower(folder, address, None, None, 0.0)
