@@ -24,6 +24,7 @@ from search.journal.replay import JobState, trial_key
 from search.journal.replay import TrialState as OwnState
 from search.study.journal_backend import ReadOnlyBackend
 from spaces.errors import InputError
+from spaces.text import show
 from trainables.files import draft_file, named, remove_stale_drafts, sync_folder
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -55,7 +56,7 @@ def _target(url: str) -> Path:
     """Return the file that a URL names. Raises InputError for another form, and where it exists."""
     path = Path(url.removeprefix(SCHEME)).expanduser()
     if not url.startswith(SCHEME) or not path.name or any(mark in url for mark in "?#"):
-        rule = f"must be sqlite:///FILE, not {url!r:.100}"
+        rule = f"must be sqlite:///FILE, not {show(url)}"
         raise InputError.of("--to", rule, "give sqlite:///studies.db, or sqlite:////from/the/top")
     path = path.absolute()
     if not path.parent.is_dir():
