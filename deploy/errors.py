@@ -2,6 +2,7 @@
 
 ClusterError (Exception)    place, rule, remedy; exit_code 2: the user's input, 1: the cluster
   JobRefusedError           a head that answers does not take a job
+  QueueAwayError            the queue's own database does not answer
 """
 
 
@@ -23,3 +24,7 @@ class ClusterError(Exception):
 
 class JobRefusedError(ClusterError):
     """A head that answers does not take a job."""
+
+
+class QueueAwayError(ClusterError):
+    """The queue's own database does not answer."""

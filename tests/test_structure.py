@@ -65,7 +65,7 @@ OWNERS = {
     ),
     "plotly": ("search/report/",),
     "jinja2": ("search/report/template.py",),
-    "psycopg2": ("search/journal/postgres",),
+    "psycopg2": ("search/journal/postgres", "deploy/queue/postgres.py"),
     "boto3": ("trainables/checkpoints/s3.py", "deploy/buckets.py"),
     "botocore": ("trainables/checkpoints/s3.py", "deploy/buckets.py"),
 }

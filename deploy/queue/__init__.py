@@ -2,7 +2,9 @@
 
 entry.py      a job in the queue, and the states that it goes through
 fair.py       the rule: whose job is next
-store.py      the queue on disk, with one writer
+store.py      what the queue knows, with one writer
+database.py   where that is kept: in a file of SQLite's
+postgres.py   or in PostgreSQL, packages and key included
 users.py      people, and the tokens that the queue signs for them
 packages.py   what was sent with the jobs, kept until it is needed no more
 dispatch.py   starts, watches and resumes jobs on the cluster

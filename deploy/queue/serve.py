@@ -15,14 +15,15 @@ from deploy.client.auth import Token
 from deploy.client.client import Client
 from deploy.errors import ClusterError
 from deploy.files import TOKEN, write_whole
+from deploy.queue.database import SqliteDatabase
 from deploy.queue.dispatch import Dispatcher
 from deploy.queue.gateway import Gateway
 from deploy.queue.notify import Notifier
-from deploy.queue.packages import Packages
+from deploy.queue.packages import PackageFolder, Packages
 from deploy.queue.requests import Requests
 from deploy.queue.server import Server
-from deploy.queue.store import Store
-from deploy.queue.users import Signer
+from deploy.queue.store import TABLES, VERSION, Store
+from deploy.queue.users import Signer, key_of
 
 HOST = "127.0.0.1"
 END_SECONDS = 15.0
@@ -36,18 +37,18 @@ def serve(
     limit: int,
     root: str | None,
     log: Callable[[str], None],
+    database: str | None = None,
 ) -> None:
     """Serve the queue in a folder before the cluster at an address, until SIGTERM or Ctrl-C.
 
+    database: postgresql://…, without a password, where the queue is kept instead of the folder.
     token: the cluster's. limit: jobs that run at once. root: folder of the jobs' folders on the
     cluster, where a job names none. log: takes lines for whoever looks after it. Whoever starts it
     is its first admin, whose token is in the folder, readable by them alone.
     """
     with ExitStack() as held:
-        store = Store(folder)
+        store, packages, signer = open_queue(folder, database)
         held.callback(store.close)
-        signer = Signer(folder / "key")
-        packages = Packages(folder / "packages")
         packages.prune({entry.package for entry in store.entries() if entry.state != "succeeded"})
         owner = _owner()
 
@@ -78,6 +79,21 @@ def serve(
             log(f"the token of {owner}, its admin, is in {folder / TOKEN}")
 
         asyncio.run(_listen(server.app(), port, tell))
+
+
+def open_queue(folder: Path, database: str | None = None) -> tuple[Store, Packages, Signer]:
+    """Open a queue in a folder, or in PostgreSQL: what it knows, its packages and its key.
+
+    Raises ClusterError where another process has it, and for a place that is no use.
+    """
+    if database is None:
+        store = Store(SqliteDatabase(folder, TABLES, VERSION))
+        return store, PackageFolder(folder / "packages"), Signer(key_of(folder / "key"))
+    from deploy.queue.postgres import PostgresDatabase, PostgresPackages
+
+    folder.mkdir(parents=True, mode=0o700, exist_ok=True)  # the owner's token is there
+    opened = PostgresDatabase(database, TABLES, VERSION)
+    return Store(opened), PostgresPackages(opened), Signer(opened.key())
 
 
 async def _listen(app: web.Application, port: int, listens: Callable[[], None]) -> None:

@@ -14,7 +14,7 @@ from deploy.client.archive import FETCH_PREFIX
 from deploy.client.connection import is_loopback, segment
 from deploy.client.package import MAX_BYTES
 from deploy.client.queue import VERSION
-from deploy.errors import ClusterError
+from deploy.errors import ClusterError, QueueAwayError
 from deploy.queue.dispatch import Dispatcher
 from deploy.queue.gateway import Gateway
 from deploy.queue.metrics import CONTENT_TYPE
@@ -84,17 +84,19 @@ class Server:
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
         if kind.lower() != "bearer" or not token:
             return _problem(401, "the request must carry a token of the queue", _ASK)
-        user = self._requests.user_of(token.strip())
-        if user is None:
-            return _problem(403, "the token must be one of this queue's that is still good", _ASK)
-        request[_USER] = user
         try:
+            user = self._requests.user_of(token.strip())
+            if user is None:
+                rule = "the token must be one of this queue's that is still good"
+                return _problem(403, rule, _ASK)
+            request[_USER] = user
             return await handler(request)
         except ClusterError as error:
             told = {"place": error.place, "rule": error.rule, "remedy": error.remedy}
             if error.exit_code == 2:
                 return web.json_response(told, status=400)
-            told["rule"] = f"the cluster behind the queue: {error.rule}"
+            if not isinstance(error, QueueAwayError):
+                told["rule"] = f"the cluster behind the queue: {error.rule}"
             return web.json_response(told, status=502)
 
     # Ray's

@@ -1,45 +1,39 @@
-"""The queue on disk: an SQLite file with one writer, each step one transaction that is synced.
+"""What the queue knows, in a database with one writer, each step one transaction that is synced.
 
 entries     the jobs                        users   who may submit, and their shares
 notices     webhooks that are to be told    events  the last steps, in order, for whoever looks in
 """
 
-import fcntl
-import os
-import sqlite3
-import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from deploy.errors import ClusterError
+from deploy.queue.database import Database
 from deploy.queue.entry import ACTIVE, Entry, State
 from deploy.queue.fair import Share, Waiting, order
 
-DATABASE, LOCK = "queue.db", "queue.lock"
 MAX_EVENTS = 100_000  #: that a queue keeps when it is opened
 _COLUMNS = tuple(field.name for field in fields(Entry))
-_VERSION = 1
-_TABLES = """
+VERSION = 1
+TABLES = """
 CREATE TABLE entries (
-    id TEXT PRIMARY KEY, name TEXT NOT NULL, user TEXT NOT NULL, priority INTEGER NOT NULL,
-    position INTEGER NOT NULL, state TEXT NOT NULL, root TEXT, digest TEXT NOT NULL,
-    job_path TEXT NOT NULL, package TEXT NOT NULL, attempt INTEGER NOT NULL, submission TEXT,
-    stopping INTEGER NOT NULL, failures INTEGER NOT NULL, submitted INTEGER NOT NULL,
-    started INTEGER, resumed INTEGER, ended INTEGER, exit_code INTEGER, message TEXT NOT NULL,
+    id TEXT PRIMARY KEY, name TEXT NOT NULL, "user" TEXT NOT NULL, priority {whole} NOT NULL,
+    position {whole} NOT NULL, state TEXT NOT NULL, root TEXT, digest TEXT NOT NULL,
+    job_path TEXT NOT NULL, package TEXT NOT NULL, attempt {whole} NOT NULL, submission TEXT,
+    stopping {whole} NOT NULL, failures {whole} NOT NULL, submitted {whole} NOT NULL,
+    started {whole}, resumed {whole}, ended {whole}, exit_code {whole}, message TEXT NOT NULL,
     notify TEXT);
 CREATE TABLE users (
-    name TEXT PRIMARY KEY, number INTEGER NOT NULL, admin INTEGER NOT NULL,
-    weight INTEGER NOT NULL, removed INTEGER NOT NULL, served INTEGER NOT NULL);
+    name TEXT PRIMARY KEY, number {whole} NOT NULL, admin {whole} NOT NULL,
+    weight {whole} NOT NULL, removed {whole} NOT NULL, served {whole} NOT NULL);
 CREATE TABLE notices (
-    number INTEGER PRIMARY KEY, entry TEXT NOT NULL, url TEXT NOT NULL, body TEXT NOT NULL,
-    tries INTEGER NOT NULL, due INTEGER NOT NULL, outcome TEXT);
+    number {serial}, entry TEXT NOT NULL, url TEXT NOT NULL, body TEXT NOT NULL,
+    tries {whole} NOT NULL, due {whole} NOT NULL, outcome TEXT);
 CREATE TABLE events (
-    number INTEGER PRIMARY KEY, time INTEGER NOT NULL, entry TEXT NOT NULL, user TEXT NOT NULL,
-    event TEXT NOT NULL);
+    number {serial}, time {whole} NOT NULL, entry TEXT NOT NULL, "user" TEXT NOT NULL,
+    event TEXT NOT NULL)
 """
 
 
@@ -82,51 +76,14 @@ def milliseconds() -> int:
 
 
 class Store:
-    """The queue's file, held by this process alone; its methods may be called from any thread."""
+    """What the queue knows, held by this process alone; its methods may be called from any thread.
 
-    def __init__(self, folder: Path) -> None:
-        """Open the queue in a folder.
+    Where its database is PostgreSQL, all of them raise ClusterError while that does not answer.
+    """
 
-        Raises ClusterError where another process has it, and for a folder or a file that is no use.
-        """
-        path = folder / DATABASE
-        self._threads = threading.RLock()
-        with ExitStack() as undo:
-            try:
-                folder.mkdir(parents=True, mode=0o700, exist_ok=True)
-                self._lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-                undo.callback(os.close, self._lock)
-                _hold(self._lock, folder)
-                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
-                self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-                undo.callback(self._db.close)
-                self._prepare(path)
-            except OSError as error:
-                place = str(error.filename or folder)
-                rule = f"the queue's folder must be one that it can write to ({error.strerror})"
-                remedy = "mend that, or name another service's folder in GATESEARCH_SERVICE"
-                raise ClusterError(place, rule, remedy) from error
-            except sqlite3.DatabaseError as error:
-                rule = f"the queue's file must be a whole SQLite database ({error})"
-                remedy = "restore it from a backup, or move it away to start with an empty queue"
-                raise ClusterError(str(path), rule, remedy) from error
-            undo.pop_all()
-
-    def _prepare(self, path: Path) -> None:
-        """Check the file, and make its tables where it is new. Raises sqlite3.DatabaseError."""
-        self._db.row_factory = sqlite3.Row
-        self._db.execute("PRAGMA synchronous = FULL")
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, _VERSION):
-            rule = f"the queue must be of version {_VERSION}, not {version}"
-            raise ClusterError.refused(str(path), rule, "use the gatesearch that wrote it")
-        if (found := self._db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-            raise sqlite3.DatabaseError(" ".join(found.split()))
-        if version == 0:
-            with self._step():
-                for statement in filter(str.strip, _TABLES.split(";")):
-                    self._db.execute(statement)
-                self._db.execute(f"PRAGMA user_version = {_VERSION}")
+    def __init__(self, database: Database) -> None:
+        """Take a database that was opened with TABLES."""
+        self._db, self._threads = database, database.threads
         with self._step():
             self._db.execute(
                 "DELETE FROM events WHERE number <= (SELECT max(number) FROM events) - ?",
@@ -134,22 +91,21 @@ class Store:
             )
 
     def close(self) -> None:
-        """Close the file and give the queue back."""
+        """Close the database and give the queue back."""
         with self._threads:
             self._db.close()
-            os.close(self._lock)
 
     @contextmanager
     def _step(self) -> Iterator[None]:
         """Do what is in the block whole or not at all."""
         with self._threads:
-            self._db.execute("BEGIN IMMEDIATE")
+            self._db.begin()
             try:
                 yield
             except BaseException:
-                self._db.execute("ROLLBACK")
+                self._db.rollback()
                 raise
-            self._db.execute("COMMIT")
+            self._db.commit()
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -165,13 +121,13 @@ class Store:
         where = f"WHERE state IN ({marks})" if states else ""
         with self._threads:
             rows = self._db.execute(f"SELECT * FROM entries {where} ORDER BY position, id", states)
-            return [_entry(row) for row in rows.fetchall()]
+            return [_entry(row) for row in rows]
 
     def entry(self, entry_id: str) -> Entry | None:
         """Return the job of that id."""
         with self._threads:
-            row = self._db.execute("SELECT * FROM entries WHERE id = ?", (entry_id,)).fetchone()
-            return None if row is None else _entry(row)
+            rows = self._db.execute("SELECT * FROM entries WHERE id = ?", (entry_id,))
+            return _entry(rows[0]) if rows else None
 
     def submissions(self) -> set[str]:
         """Return the ids under which jobs of the queue were submitted to the cluster."""
@@ -198,17 +154,18 @@ class Store:
         """Return how many jobs each user has in each state, where there are any."""
         with self._threads:
             rows = self._db.execute(
-                "SELECT user, state, count(*), min(submitted) FROM entries GROUP BY user, state"
+                'SELECT "user", state, count(*), min(submitted) FROM entries GROUP BY "user", state'
             )
-            return [Count(*row) for row in rows.fetchall()]
+            return [Count(*row) for row in rows]
 
     def add(self, entry: Entry) -> None:
         """Queue a job, behind all others."""
         with self._step():
-            last = self._db.execute("SELECT max(position) FROM entries").fetchone()[0] or 0
+            last = self._db.execute("SELECT max(position) FROM entries")[0][0] or 0
             told = {name: getattr(entry, name) for name in _COLUMNS} | {"position": last + 1}
+            columns = ", ".join(f'"{name}"' for name in _COLUMNS)
             marks = ", ".join(f":{name}" for name in _COLUMNS)
-            self._db.execute(f"INSERT INTO entries ({', '.join(_COLUMNS)}) VALUES ({marks})", told)
+            self._db.execute(f"INSERT INTO entries ({columns}) VALUES ({marks})", told)
             self._event(entry, "queued")
 
     def begin(self, entry: Entry, attempt: int, failure: tuple[int, str] | None = None) -> Entry:
@@ -279,7 +236,7 @@ class Store:
 
     def _event(self, entry: Entry, event: str) -> None:
         self._db.execute(
-            "INSERT INTO events (time, entry, user, event) VALUES (?, ?, ?, ?)",
+            'INSERT INTO events (time, entry, "user", event) VALUES (?, ?, ?, ?)',
             (milliseconds(), entry.id, entry.user, event),
         )
 
@@ -293,7 +250,7 @@ class Store:
     def users(self) -> dict[str, User]:
         """Return everybody who is or was a user, by name."""
         with self._threads:
-            rows = self._db.execute("SELECT * FROM users ORDER BY name").fetchall()
+            rows = self._db.execute("SELECT * FROM users ORDER BY name")
         found = [
             User(
                 row["name"],
@@ -316,7 +273,7 @@ class Store:
         with self._step():
             self._db.execute(
                 "INSERT INTO users VALUES (?, 1, ?, ?, ?, 0) ON CONFLICT (name) DO UPDATE SET "
-                "number = number + 1, admin = excluded.admin, weight = excluded.weight, "
+                "number = users.number + 1, admin = excluded.admin, weight = excluded.weight, "
                 "removed = excluded.removed",
                 (name, admin, weight, removed),
             )
@@ -331,7 +288,7 @@ class Store:
                 "SELECT number, entry, url, body, tries, due FROM notices "
                 "WHERE outcome IS NULL ORDER BY due"
             )
-            return [Notice(*row) for row in rows.fetchall()]
+            return [Notice(*row) for row in rows]
 
     def tried(self, notice: Notice, outcome: str | None, due: int) -> None:
         """Record a try; outcome: how it has ended for good, None where another one is due."""
@@ -346,21 +303,12 @@ class Store:
                 self._event(entry, f"webhook {outcome}")
 
 
-def _hold(lock: int, folder: Path) -> None:
-    """Take the lock of a queue's folder. Raises ClusterError where another process has it."""
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        rule = f"a queue must have one process; another one has it ({error.strerror})"
-        raise ClusterError.refused(str(folder), rule, "end the other one first") from error
-
-
 def as_waiting(entry: Entry) -> Waiting:
     """Return a queued job as the rule has it."""
     since = entry.submitted / 1000
     return Waiting(entry.id, entry.user, entry.priority, entry.position, since)
 
 
-def _entry(row: sqlite3.Row) -> Entry:
+def _entry(row: Any) -> Entry:
     told = {name: row[name] for name in _COLUMNS} | {"stopping": bool(row["stopping"])}
     return Entry(**told)

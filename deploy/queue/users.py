@@ -16,20 +16,14 @@ from deploy.files import write_whole
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _TOKEN = re.compile(r"gsq\.([a-z0-9_-]{1,32})\.([0-9]{1,9})\.([0-9a-f]{64})")
-_KEY_BYTES = 32
+KEY_BYTES = 32
 
 
 class Signer:
-    """Signs and checks tokens with a key in a file, which is made where there is none."""
+    """Signs and checks tokens with a key."""
 
-    def __init__(self, path: Path) -> None:
-        """Read the key. Raises ClusterError where the file holds none."""
-        if not path.exists():
-            write_whole(path, secrets.token_bytes(_KEY_BYTES))
-        self._key = path.read_bytes()
-        if len(self._key) != _KEY_BYTES:
-            rule = f"the queue's key must have {_KEY_BYTES} bytes, not {len(self._key)}"
-            raise ClusterError(str(path), rule, "remove it; every user then needs a new token")
+    def __init__(self, key: bytes) -> None:
+        self._key = key
 
     def __repr__(self) -> str:
         return "Signer()"
@@ -50,6 +44,17 @@ class Signer:
     def _signature(self, name: str, number: int) -> str:
         text = f"gatesearch queue token\0{name}\0{number}".encode()
         return hmac.new(self._key, text, hashlib.sha256).hexdigest()
+
+
+def key_of(path: Path) -> bytes:
+    """Return the key in a file, made where there is none. Raises ClusterError for what is none."""
+    if not path.exists():
+        write_whole(path, secrets.token_bytes(KEY_BYTES))
+    key = path.read_bytes()
+    if len(key) != KEY_BYTES:
+        rule = f"the queue's key must have {KEY_BYTES} bytes, not {len(key)}"
+        raise ClusterError(str(path), rule, "remove it; every user then needs a new token")
+    return key
 
 
 def check_name(name: object) -> str:

@@ -135,14 +135,17 @@ def serve(
     cluster_root: Annotated[
         str | None, typer.Option(help="Folder of jobs on the cluster; default GATESEARCH_ROOT.")
     ] = None,
+    database: Annotated[
+        str | None, typer.Option(help="postgresql://USER@HOST/DATABASE: keep it there.")
+    ] = None,
     address: Address = None,
     token_file: TokenFile = None,
 ) -> None:
     """Serve a queue before a Ray cluster, until Ctrl-C; `gatesearch up` does so by itself.
 
-    It is kept in $GATESEARCH_SERVICE/queue, where your own token is too. Its users take it for the
-    cluster: --address http://127.0.0.1:8266, directly or through a tunnel, and the token of
-    `gatesearch queue user add`.
+    It is kept in $GATESEARCH_SERVICE/queue, where your own token is too, or in --database. Its
+    users take it for the cluster: --address http://127.0.0.1:8266, directly or through a tunnel,
+    and the token of `gatesearch queue user add`.
 
     Example: gatesearch queue serve --address http://127.0.0.1:8265 --jobs 4
     """
@@ -151,11 +154,14 @@ def serve(
     from deploy.client.connection import find_address
     from deploy.queue.serve import serve as serve_queue
     from deploy.service.state import queue_folder
+    from search.job.urls import url_fault
 
+    if database is not None and (fault := url_fault(database, "postgresql")) is not None:
+        raise InputError.of("--database", fault.rule, fault.remedy)
     with cluster_errors():
         shell_root(cluster_root)
         found, token = find_address(address), find_token(token_file)
-        serve_queue(queue_folder(), found, token, port, jobs, cluster_root, print_message)
+        serve_queue(queue_folder(), found, token, port, jobs, cluster_root, print_message, database)
 
 
 @user.command()

@@ -8,7 +8,9 @@ from pathlib import Path
 from deploy.client.cluster_job import ClusterJob, metadata
 from deploy.client.package import Package
 from deploy.errors import ClusterError
+from deploy.queue.database import SqliteDatabase
 from deploy.queue.entry import Entry
+from deploy.queue.store import TABLES, VERSION, Store
 
 PLAIN = Entry(
     id="ann1",
@@ -39,6 +41,11 @@ def entry(name: str, **changes: object) -> Entry:
     """Return a job of that id; its user is the name without its number."""
     user = name.rstrip("0123456789")
     return replace(PLAIN, id=name, name=name, user=user, **changes)  # type: ignore[arg-type]
+
+
+def file_store(folder: Path) -> Store:
+    """Open the store of a queue in a folder."""
+    return Store(SqliteDatabase(folder, TABLES, VERSION))
 
 
 class Lost(BaseException):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from queued import Head, Lost, check_order_and_shares, entry, events
+from queued import Head, Lost, check_order_and_shares, entry, events, file_store
 
 from deploy.errors import ClusterError, JobRefusedError
 from deploy.queue.dispatch import (
@@ -19,8 +19,8 @@ from deploy.queue.dispatch import (
     STEADY_MS,
     Dispatcher,
 )
-from deploy.queue.packages import Packages
-from deploy.queue.store import Store, milliseconds
+from deploy.queue.packages import PackageFolder
+from deploy.queue.store import milliseconds
 
 CONTENT = b"a package"
 PACKAGE = hashlib.sha256(CONTENT).hexdigest()
@@ -35,8 +35,8 @@ class Place:
         self._open()
 
     def _open(self) -> None:
-        self.store = Store(self.folder)
-        packages = Packages(self.folder / "packages")
+        self.store = file_store(self.folder)
+        packages = PackageFolder(self.folder / "packages")
         if not packages.has(PACKAGE):
             packages.put(PACKAGE, CONTENT)
         self.dispatcher = Dispatcher(self.store, packages, self.head, self.limit)
@@ -355,32 +355,32 @@ def test_a_queue_that_is_opened_keeps_its_last_steps(
 
 def test_a_queue_has_one_process(place: Place) -> None:
     with pytest.raises(ClusterError, match="another one has it"):
-        Store(place.folder)
+        file_store(place.folder)
 
 
 def test_a_queue_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
-    Store(tmp_path).close()
+    file_store(tmp_path).close()
     with sqlite3.connect(tmp_path / "queue.db") as database:
         database.execute("PRAGMA user_version = 9")
     database.close()
     with pytest.raises(ClusterError, match="must be of version 1, not 9"):
-        Store(tmp_path)
+        file_store(tmp_path)
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["no header", "a broken page"])
 def test_a_damaged_queue_is_said_to_be_damaged_with_what_to_do(tmp_path: Path, whole: bool) -> None:
-    Store(tmp_path).close()
+    file_store(tmp_path).close()
     file = tmp_path / "queue.db"
     content = file.read_bytes()
     file.write_bytes(content[:8192] + b"\xff" * 8192 + content[16384:] if whole else b"x" * 8192)
     with pytest.raises(ClusterError, match="must be a whole SQLite database") as failure:
-        Store(tmp_path)
+        file_store(tmp_path)
     assert failure.value.place == str(file) and "move it away" in failure.value.remedy
     file.unlink()
-    Store(tmp_path).close()  # the lock was given back
+    file_store(tmp_path).close()  # the lock was given back
 
 
 def test_a_queue_in_a_place_that_is_no_folder_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ClusterError, match=r"must be one that it can write to \(Not a directory\)"):
-        Store(tmp_path / "file" / "queue")
+        file_store(tmp_path / "file" / "queue")

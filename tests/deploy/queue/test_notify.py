@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from queued import entry
+from queued import entry, events, file_store
 
 from deploy.errors import ClusterError
 from deploy.queue.dispatch import end_entry
@@ -47,7 +47,7 @@ def receiver(*statuses: int) -> Iterator[tuple[str, list[dict[str, object]]]]:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store(tmp_path)
+    opened = file_store(tmp_path)
     yield opened
     opened.close()
 
@@ -88,7 +88,7 @@ def test_a_webhook_that_fails_is_told_again_later_also_by_the_next_process(
     clock = Clock()
     with receiver(500, 302, 200) as (url, told):
         for _ in range(3):
-            store = Store(tmp_path)
+            store = file_store(tmp_path)
             if not told:
                 ended(store, url)
             Notifier(store, clock).step()
@@ -101,7 +101,7 @@ def test_a_webhook_that_fails_is_told_again_later_also_by_the_next_process(
     assert len(told) == 3 and left == []  # a redirect is not followed
 
 
-def test_a_webhook_that_is_never_there_is_given_up(store: Store) -> None:
+def test_a_webhook_that_is_never_there_is_given_up(store: Store, tmp_path: Path) -> None:
     clock = Clock()
     ended(store, "http://127.0.0.1:1/nobody")
     for _ in range(len(PAUSES) + 1):
@@ -109,7 +109,7 @@ def test_a_webhook_that_is_never_there_is_given_up(store: Store) -> None:
         Notifier(store, clock).step()
         clock.now += 1000 * max(PAUSES)
     assert store.notices() == []
-    assert store.events()[-1] == ("ann1", "ann", "webhook given up")
+    assert events(tmp_path)[-1] == ("ann1", "ann", "webhook given up")
 
 
 @pytest.mark.parametrize(

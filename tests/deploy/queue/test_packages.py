@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from deploy.errors import ClusterError
-from deploy.queue.packages import Packages
+from deploy.queue.packages import PackageFolder
 
 OLD = time.time() - 10**6
 
 
-def kept(packages: Packages, content: bytes) -> str:
+def kept(packages: PackageFolder, content: bytes) -> str:
     """Put a package; return its name."""
     name = hashlib.sha256(content).hexdigest()
     packages.put(name, content)
@@ -22,7 +22,7 @@ def kept(packages: Packages, content: bytes) -> str:
 
 def test_old_packages_that_no_job_needs_go_and_nothing_else(tmp_path: Path) -> None:
     folder = tmp_path / "packages"
-    packages = Packages(folder)
+    packages = PackageFolder(folder)
     needed, unneeded, sent_now = (kept(packages, content) for content in (b"a", b"b", b"c"))
     for package in (needed, unneeded):
         (folder / f"{package}.draft").write_bytes(b"half")
@@ -39,7 +39,7 @@ def test_old_packages_that_no_job_needs_go_and_nothing_else(tmp_path: Path) -> N
 
 
 def test_a_package_that_is_not_what_its_name_says_is_refused(tmp_path: Path) -> None:
-    packages = Packages(tmp_path / "packages")
+    packages = PackageFolder(tmp_path / "packages")
     name = hashlib.sha256(b"sent").hexdigest()
     with pytest.raises(ClusterError, match="changed on the way"):
         packages.put(name, b"received")

@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from queued import Head
+from queued import Head, file_store
 
 from deploy.client import submission_ids
 from deploy.client.queue import Listing
 from deploy.errors import ClusterError
 from deploy.queue.dispatch import Dispatcher
 from deploy.queue.metrics import METRICS, STATES
-from deploy.queue.packages import Packages
+from deploy.queue.packages import PackageFolder
 from deploy.queue.requests import Requests
-from deploy.queue.store import Store, User
-from deploy.queue.users import Signer
+from deploy.queue.store import User
+from deploy.queue.users import Signer, key_of
 
 CONTENT = b"a package"
 PACKAGE = hashlib.sha256(CONTENT).hexdigest()
@@ -27,12 +27,12 @@ class Line:
     """A queue with three users: ann, bob, and the admin eve."""
 
     def __init__(self, folder: Path) -> None:
-        self.store = Store(folder)
-        packages = Packages(folder / "packages")
+        self.store = file_store(folder)
+        packages = PackageFolder(folder / "packages")
         packages.put(PACKAGE, CONTENT)
         self.head = Head({})
         self.dispatcher = Dispatcher(self.store, packages, self.head, 1)
-        signer = Signer(folder / "key")
+        signer = Signer(key_of(folder / "key"))
         self.requests = Requests(self.store, packages, signer, self.dispatcher, "/runs")
         self.eve = self.store.put_user("eve", admin=True, weight=1)
         self.tokens = {
@@ -330,4 +330,4 @@ def test_no_token_is_kept_in_the_queues_folder(line: Line, tmp_path: Path) -> No
     kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     for token in line.tokens.values():
         assert token.encode() not in kept and token.rpartition(".")[2].encode() not in kept
-    line.store = Store(tmp_path)
+    line.store = file_store(tmp_path)

@@ -7,22 +7,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy.errors import ClusterError
-from deploy.queue.users import Signer, check_name
+from deploy.queue.users import Signer, check_name, key_of
 
 
 @pytest.fixture(scope="module")
 def signer(tmp_path_factory: pytest.TempPathFactory) -> Signer:
-    return Signer(tmp_path_factory.mktemp("queue") / "key")
+    return Signer(key_of(tmp_path_factory.mktemp("queue") / "key"))
 
 
 def test_a_token_names_its_user_also_after_a_restart(tmp_path: Path) -> None:
-    token = Signer(tmp_path / "key").sign("ann", 3)
-    assert Signer(tmp_path / "key").read(token) == ("ann", 3)
+    token = Signer(key_of(tmp_path / "key")).sign("ann", 3)
+    assert Signer(key_of(tmp_path / "key")).read(token) == ("ann", 3)
     assert (tmp_path / "key").stat().st_mode & 0o077 == 0
 
 
 def test_a_token_of_another_queue_is_none(signer: Signer, tmp_path: Path) -> None:
-    assert Signer(tmp_path / "key").read(signer.sign("ann", 1)) is None
+    assert Signer(key_of(tmp_path / "key")).read(signer.sign("ann", 1)) is None
 
 
 CHANGES = {
@@ -51,7 +51,7 @@ def test_a_key_is_neither_shown_nor_half_written(signer: Signer, tmp_path: Path)
     assert repr(signer) == "Signer()"
     (tmp_path / "key").write_bytes(b"short")
     with pytest.raises(ClusterError, match="key must have 32 bytes, not 5"):
-        Signer(tmp_path / "key")
+        Signer(key_of(tmp_path / "key"))
 
 
 @pytest.mark.parametrize("name", ["", "Ann", "a b", "-a", "a" * 33, "a.b", "ann\n", None, 3])

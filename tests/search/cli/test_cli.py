@@ -64,6 +64,7 @@ def call(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         ["up", "--port", "0"],
         ["queue", "serve", "--port", "65536"],
         ["queue", "--json", "user", "remove", "ann"],
+        ["queue", "serve", "--database", "postgresql://me:planted@127.0.0.1:1/queue"],
         ["jobs", "--address", "nonsense"],
         ["doctor", "--address", "nonsense"],
     ],
