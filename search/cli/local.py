@@ -21,7 +21,7 @@ from search.cli.terminal import (
     print_text,
     wide_console,
 )
-from search.job.commands import RUNS, command, root_option
+from search.job.commands import RUNS, command
 from search.supervisor import continue_in_child, tell_how_to_go_on
 from spaces.errors import GatesearchError, InputError
 
@@ -165,8 +165,7 @@ def _execute(job: "JobSpec", data: "Data", folder: Path, **more: int) -> None:
     places = [f"report     {below_here(folder / REPORT)}"]
     if (folder / BEST).is_dir():
         places.append(f"export     {below_here(folder / BEST)}")
-    dashboard_line = " ".join(["gatesearch dashboard", *root_option(folder.parent)])
-    places.append(f"dashboard  {dashboard_line}")
+    places.append(f"dashboard  {command('dashboard', folder)}")
     console.print("\n".join(places), markup=False, highlight=False, soft_wrap=True)
     if not succeeded:
         raise GatesearchError("An arm has no complete trial, or nothing could be exported.")

@@ -12,7 +12,7 @@ from search.results.parquet import write_parquet
 from search.results.read import Results
 from search.results.summarise import compare
 from search.results.tables import Table
-from trainables.files import replace_file
+from trainables.files import replacing_folder, write_new
 
 
 def write_files(results: Results) -> Comparison:
@@ -23,9 +23,9 @@ def write_files(results: Results) -> Comparison:
     figures = compare(results)
     write_parquet(results, results.folder / RESULTS)
     write_verdict(figures, results.folder / VERDICT)
-    (results.folder / TABLES).mkdir(exist_ok=True)
-    for name, table in _tables(results, figures).items():
-        replace_file(results.folder / TABLES / f"{name}.csv", _as_csv(table).encode())
+    with replacing_folder(results.folder / TABLES) as draft:
+        for name, table in _tables(results, figures).items():
+            write_new(draft / f"{name}.csv", _as_csv(table).encode())
     write_report(results, results.folder / REPORT, figures)
     return figures
 

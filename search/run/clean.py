@@ -8,8 +8,10 @@ from search.job.folder import (
     BEST,
     CHECKPOINTS,
     JOB_FILE,
+    MODELS,
     REPORT,
     RESULTS,
+    TABLES,
     VERDICT,
     check_own_checkpoints,
     checkpoint_store,
@@ -85,7 +87,7 @@ def clean(folder: Path, keep_best: int | None = None, *, dry_run: bool = False) 
         limit = job.storage.keep_best if keep_best is None else keep_best
         kept = Retention(job, state, Confirmation(job, state), limit).kept()
         if not dry_run:
-            for name in (JOB_FILE, RESULTS, VERDICT, REPORT, BEST):
+            for name in (JOB_FILE, RESULTS, VERDICT, REPORT, BEST, MODELS, TABLES):
                 remove_stale_drafts(folder / name)
             remove_stale_folders()
         return _clean_checkpoints(job, folder, state.job_id, kept, dry_run=dry_run)

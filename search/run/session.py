@@ -38,6 +38,7 @@ from trainables.data.baselines import baselines
 from trainables.data.formats import python_class
 from trainables.data.scaling import scale_notes
 from trainables.data.sequences import Data
+from trainables.files import replacing_folder
 from trainables.machine import memory_bytes
 from trainables.patience import PATIENCE
 
@@ -252,8 +253,9 @@ def conclude(folder: Path) -> Conclusion:
     if found.best() is not None:
         try:
             export(found, folder / BEST, force=True)
-            for arm in filter(found.best, found.arms):
-                export(found, folder / MODELS / arm, arm=arm, force=True)
+            with replacing_folder(folder / MODELS) as draft:
+                for arm in filter(found.best, found.arms):
+                    export(found, draft / arm, arm=arm)
         except (InputError, ExportError) as error:
             problem = str(error)
     return Conclusion(figures, problem)

@@ -26,7 +26,7 @@ from spaces.errors import InputError
 from spaces.text import printable
 
 _TITLE = max(map(len, VIEWS.values()))
-_START = 60.0  # seconds that the server may take to answer
+_START = 180.0  # seconds that the server may take to answer: a busy machine is slow
 _STOP = 5.0  # seconds that it may take to end by itself
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _EVERYWHERE = ("0.0.0.0", "::", "")

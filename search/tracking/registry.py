@@ -69,13 +69,17 @@ def register(
     MLflow's where this process writes them, and returns whether it does.
     """
     name = registered_name(job)
-    version = _version(client, name, model)
-    if version is None:
+    found = _version(client, name, model)
+    if found is None:
         _create_registered(client, name, job)
-        logged = _log(client, experiment, model, run_id, store)
-        version = client.create_model_version(
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of MLflow's own code, about itself
+            logged = _log(client, experiment, model, run_id, store)
+        # A server resolves models:/ID itself; a client of a database would ask another database.
+        local = client.tracking_uri.startswith("sqlite:")
+        found = client.create_model_version(
             name,
-            f"models:/{logged.model_id}",
+            logged.artifact_location if local else f"models:/{logged.model_id}",
             run_id,
             tags={_DIGEST: model.digest, _ARM: model.arm},
             description=_description(model),
@@ -83,8 +87,8 @@ def register(
         ).version
     known = client.get_registered_model(name).aliases
     for alias in aliases:
-        if str(known.get(alias)) != str(version):
-            client.set_registered_model_alias(name, alias, str(version))
+        if str(known.get(alias)) != str(found):
+            client.set_registered_model_alias(name, alias, str(found))
 
 
 def registered_name(job: str) -> str:
@@ -145,12 +149,6 @@ def _log(
 
 def _save(model: ExportedModel, folder: Path, model_id: str, run_id: str | None) -> None:
     """Write a model in MLflow's ONNX flavour, with signature and input example."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about type hints of MLflow's own, at its import
-        _save_quietly(model, folder, model_id, run_id)
-
-
-def _save_quietly(model: ExportedModel, folder: Path, model_id: str, run_id: str | None) -> None:
     import mlflow.onnx
     import onnx
     from mlflow.models import Model, ModelSignature

@@ -17,9 +17,10 @@ from mlflow_server import running_server
 from server_process import free_ports
 from written_jobs import WrittenJob
 
+from search.job.server_sections import TrackingSection
 from search.tracking.database import DATABASE
-from search.tracking.mirror import Mirror, check_uri, mirror_once, start_mirror
-from search.tracking.state import mirror_state, run_ids
+from search.tracking.mirror import Mirror, check_uri, mirror_once, start_mirror, start_mirrors
+from search.tracking.state import ALSO, mirror_state, run_ids
 from spaces.errors import InputError
 
 _PATIENCE = 240.0  # seconds, which only a hang reaches: until then a loaded machine is waited for
@@ -304,3 +305,26 @@ def test_unfit_address_is_refused_without_repeating_a_password(address: str) -> 
 )
 def test_fit_address_is_taken(address: str | None) -> None:
     check_uri(address)
+
+
+def test_a_job_that_names_a_second_server_is_mirrored_to_both(root: Path) -> None:
+    (port,) = free_ports(1)
+    there = root / "server"
+    there.mkdir()
+    shutil.copy(root / DATABASE, there)
+    with running_server(there, port) as address, driver() as process:
+        job = local_job(root / "vowels", process.pid)
+        job.whole()
+        tracking = TrackingSection.model_validate({"also": address})
+        mirrors = start_mirrors(job.folder, tracking, process.pid)
+        try:
+            assert [mirror.wait(_PATIENCE) for mirror in mirrors] == [True, True]
+        finally:
+            for mirror in mirrors:
+                mirror.stop()
+    here, away = comparable(database(root / DATABASE)), comparable(database(there / DATABASE))
+    folders = [run["tags"].pop("gatesearch.folder") for run in (here["job"][0], away["job"][0])]
+    assert here == away and len(here) == 10
+    assert folders == ["vowels", f"{socket.gethostname()}:{job.folder}"]
+    assert mirror_state(job.folder, ALSO).server == address
+    assert set(mirror_state(job.folder).runs) == set(mirror_state(job.folder, ALSO).runs)
