@@ -9,6 +9,7 @@ from pydantic import Field, StrictBool, model_validator
 from spaces.fields import Fault, Integer, Number, refusal
 from spaces.kinds import Likelihood, Metric, metrics_of, told_of_series
 from spaces.task_section import TaskSection
+from spaces.text import named
 
 #: What is done to values before they are scaled; see trainables.data.transforms.
 Transform = Literal["log", "signed-log"]
@@ -69,6 +70,33 @@ class Forecast:
         if self.likelihood == "quantile":
             return f"quantile_{self.quantiles[number]:g}"
         return ("prediction", "deviation")[number]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Series that are too short for a window in a part, and so are not in it."""
+
+    part: str  #: training, validation or test
+    number: int
+    of: int  #: series that there are
+    names: tuple[str | int, ...]  #: of the first ones
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
+        """Return what dataclasses.asdict made plain. Raises KeyError and TypeError."""
+        return cls(**{**plain, "names": tuple(plain["names"])})
+
+    @property
+    def sentence(self) -> str:
+        """What a user is told."""
+        shown = ", ".join(named(str(name)) for name in self.names) + ", …" * (
+            self.number > len(self.names)
+        )
+        verb = "is" if self.number == 1 else "are"
+        return (
+            f"{self.number} of {self.of} series {verb} too short for a window and the steps ahead "
+            f"in the {self.part} part, and {verb} not in it: {shown}"
+        )
 
 
 class ForecastSection(TaskSection):

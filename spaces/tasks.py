@@ -8,7 +8,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from spaces.archived import ARCHIVED
 from spaces.fields import Fault, Integer, refusal
-from spaces.forecast import Forecast, ForecastSection, Transform
+from spaces.forecast import Forecast, ForecastSection, LeftOut, Transform
 from spaces.inputs import Inputs, Told
 from spaces.kinds import BY_CHARACTER, FORMULAS, Metric, TaskKind, evaluated, is_causal, is_stepwise
 from spaces.own_data import Columns, Label, Missing, TrainedVocabulary
@@ -38,6 +38,7 @@ class TaskInfo:
     #: What a model reads and says of the steps ahead; None for other kinds, and for points from
     #: values as they are, without columns whose future is known.
     forecast: Forecast | None = None
+    left_out: tuple[LeftOut, ...] = ()  #: of forecasting, series that are not in a part
     #: Of own text: how raw text becomes the symbols `labels`; None where each is a character.
     vocabulary: TrainedVocabulary | None = None
 
@@ -50,6 +51,7 @@ class TaskInfo:
             "labels": None if labels is None else tuple(labels),
             "columns": None if columns is None else Columns.from_dict(columns),
             "forecast": None if forecast is None else Forecast.from_dict(forecast),
+            "left_out": tuple(map(LeftOut.from_dict, plain.get("left_out", ()))),
         }
         return cls(**{**plain, **typed})
 

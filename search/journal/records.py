@@ -97,6 +97,13 @@ class _Forecast(_Strict):
         return self
 
 
+class _LeftOut(_Strict):
+    part: str
+    number: Annotated[int, Field(ge=1, le=2**53)]
+    of: Annotated[int, Field(ge=1, le=2**53)]
+    names: list[str | int]
+
+
 class _Task(_Record):
     name: str
     kind: Literal[tuple(METRICS)]  # type: ignore[valid-type]
@@ -111,6 +118,7 @@ class _Task(_Record):
     gaps: bool = False
     transform: Transform | None = None
     forecast: _Forecast | None = None
+    left_out: list[_LeftOut] = []
     vocabulary: TrainedVocabulary | None = None
 
     @model_validator(mode="after")

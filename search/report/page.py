@@ -133,9 +133,10 @@ def _tables(comparison: Comparison, results: Results) -> dict[str, shared_tables
 
 def _facts(results: Results) -> str:
     info = results.info
+    left_out = "".join(f"; {each.sentence}" for each in info.left_out)
     return (
         f"Data: {info.name} ({info.kind}; {count(info.inputs)} inputs, {count(info.outputs)} "
-        f"outputs, up to {plural(info.longest, 'step')} a sequence)"
+        f"outputs, up to {plural(info.longest, 'step')} a sequence{left_out})"
     )
 
 

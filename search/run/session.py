@@ -71,7 +71,13 @@ def load(path: Path) -> tuple[JobSpec, Data]:
 
 def notes(job: JobSpec, data: Data) -> list[str]:
     """Return sentences about settings that nothing reads, hard data, and what a design means."""
-    return [*job.warnings, *scale_notes(data), *redealing.notes(data, job.confirm.design)]
+    left_out = [each.sentence for each in data.info.left_out]
+    return [
+        *job.warnings,
+        *left_out,
+        *scale_notes(data),
+        *redealing.notes(data, job.confirm.design),
+    ]
 
 
 def begin(job: JobSpec, info: TaskInfo, path: Path, root: Path) -> Path:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
-from spaces.forecast import Forecast, Transform
+from spaces.forecast import Forecast, LeftOut, Transform
 from spaces.kinds import TaskKind
 from spaces.own_data import Columns, Label, Missing, TrainedVocabulary
 from trainables.data.sequences import Dealing, Sequences
@@ -29,6 +29,7 @@ class Parts:
     columns: Columns | None = field(default=None, kw_only=True)  #: as in TaskInfo
     missing: Missing = field(default="refuse", kw_only=True)  #: as in TaskInfo
     forecast: Forecast | None = field(default=None, kw_only=True)  #: as in TaskInfo
+    left_out: tuple[LeftOut, ...] = field(default=(), kw_only=True)  #: as in TaskInfo
     gaps: bool = field(default=False, kw_only=True)  #: as in TaskInfo
     vocabulary: TrainedVocabulary | None = field(default=None, kw_only=True)  #: as in TaskInfo
     transform: Transform | None = field(default=None, kw_only=True)  #: as in TaskInfo

@@ -1,9 +1,10 @@
 """What is refused before anything is written, and what a job leaves in its folder."""
 
 import io
+import json
 import os
 import socket
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import driven
@@ -20,6 +21,8 @@ from search.job.spec import JobSpec
 from search.journal.base import encode
 from search.journal.file import FileReader
 from search.journal.open import open_journal
+from search.journal.records import check_task
+from search.report.page import write_report
 from search.results.read import Results, read_results
 from search.run import session
 from search.run.driver import Driver
@@ -29,6 +32,22 @@ from search.tracking.state import mirror_state
 from spaces.errors import InputError
 from spaces.own_task import OwnData
 from trainables.data import tasks
+
+
+def test_series_that_are_left_out_are_told_first_and_in_the_report(tmp_path: Path) -> None:
+    rows = [f"{name},{at},{at % 5}" for name, n in (("a", 60), ("b", 10)) for at in range(n)]
+    (tmp_path / "own.csv").write_text("\n".join(["shop,day,sold", *rows]) + "\n")
+    section = "data: {file: own.csv, id: shop, time: day, target: sold}"
+    text = f"name: short\ntask: {{kind: forecasting, horizon: 2, window: 6, {section}}}\n"
+    (tmp_path / "job.yaml").write_text(text + "arms: [gru]\nconfirm: {design: seeds}\n")
+    job, data = session.load(tmp_path / "job.yaml")
+    (note,) = [note for note in session.notes(job, data) if "too short" in note]
+    assert note.startswith("1 of 2 series is too short") and note.endswith(
+        "training part, and is not in it: b"
+    )
+    info = check_task(json.loads(json.dumps(asdict(data.info))))
+    write_report(Results(tmp_path, job, info, [], "search"), tmp_path / "report.html")
+    assert note in (tmp_path / "report.html").read_text()
 
 
 def test_a_folder_whose_name_is_no_utf_8_is_refused_and_nothing_is_written(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Forecasting: windows of parts that follow time, in which nothing knows what comes after it."""
 
+import json
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,12 @@ from small_trainings import points, small_config
 
 from spaces.errors import InputError
 from spaces.own_task import OwnData
+from spaces.tasks import TaskInfo
 from trainables.data.baselines import baselines
 from trainables.data.batches import Batches
+from trainables.data.inspection import source
+from trainables.data.inspection.findings import inspect
+from trainables.data.inspection.roles import find_roles
 from trainables.data.redealing import check
 from trainables.data.sequences import Data
 from trainables.data.tasks import load
@@ -180,3 +186,27 @@ def test_what_fits_no_forecast_is_refused(
 def test_series_are_not_dealt_anew(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="design must be seeds"):
         check(loaded(tmp_path), "splits")
+
+
+def test_series_that_are_too_short_for_a_part_are_named(tmp_path: Path) -> None:
+    """By `validate`, in a journal and by `inspect`; and all of them too short are refused."""
+    lengths = {"long": 60, "a": 12, "b": 12, "tiny": 4}
+    rows = [f"{name},{at},{at * 2.0}" for name, n in lengths.items() for at in range(n)]
+    (tmp_path / "own.csv").write_text("\n".join(["shop,day,sold", *rows]) + "\n")
+    section = {"file": "own.csv", "id": "shop", "time": "day", "target": "sold"}
+    spec = {"kind": "forecasting", "data": section, "horizon": 2, "window": 6}
+    data = load(OwnData.model_validate(spec), tmp_path)
+    told = {each.part: each.sentence for each in data.info.left_out}
+    assert told["training"] == (
+        "3 of 4 series are too short for a window and the steps ahead in the training part, and "
+        "are not in it: a, b, tiny"
+    )
+    assert told["test"].startswith("1 of 4 series is too short") and told["test"].endswith(": tiny")
+    assert TaskInfo.from_dict(json.loads(json.dumps(asdict(data.info)))) == data.info
+    table, _ = source.read(tmp_path / "own.csv")
+    given = {"id": "shop", "time": "day", "target": "sold"}
+    roles = find_roles(table, given, None, "forecasting")
+    found = inspect(tmp_path / "own.csv", "own.csv", table, roles)
+    assert any("too short" in warning and "tiny" in warning for warning in found.warnings)
+    with pytest.raises(InputError, match="none has one for train"):
+        load(OwnData.model_validate({**spec, "window": 40}), tmp_path)

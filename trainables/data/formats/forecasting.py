@@ -4,7 +4,8 @@ Every part is a stretch of time in each series, and its windows begin one step a
 origin; Tashman 2000, International Journal of Forecasting 16): the first 60 % of a series' steps
 are for training, the next 20 % for validation, the last for test. A window is of the part in which
 all the values lie that follow it; what it reads may lie before the part, never after its origin.
-Each series is parted by itself, and one that is too short for a window in a part is not in it.
+Each series is parted by itself, and one that is too short for a window in a part is not in it,
+which is told.
 
 Targets are how far these values lie from the last one of the window, so that a level that training
 has not seen is no obstacle; exported models add that value. With `difference: K` they lie from the
@@ -22,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
-from spaces.forecast import Forecast, ForecastSection
+from spaces.forecast import Forecast, ForecastSection, LeftOut
 from spaces.own_data import Columns
 from spaces.own_task import OwnData
 from spaces.tasks import Series, TaskInfo
@@ -34,6 +35,8 @@ from trainables.data.sequences import Dealing, Sequences
 from trainables.data.series import SeriesValues, differences, naive
 from trainables.data.splits import Parts, consecutive
 
+MOST_NAMED = 5  #: of the series that are too short for a part
+_CALLED = {"train": "training", "validation": "validation", "test": "test"}
 SHARES = (0.6, 0.2, 0.2)  #: of the steps of each series
 
 
@@ -60,13 +63,17 @@ def windows_of(spec: OwnData | Series, ragged: Ragged, x: NDArray[np.float32]) -
         x = np.column_stack([values, x[:, 1:]])
     x = _with_later(x, ragged.lengths, known_ahead, horizon)
     series_begin = np.cumsum(ragged.lengths) - ragged.lengths
-    parts = []
+    parts, left_out = [], []
     for number, name in enumerate(NAMES):
         of_series = [
             begin + _begins(consecutive(int(length), SHARES)[number], window, horizon, unread)
             for begin, length in zip(series_begin, ragged.lengths, strict=True)
         ]
         begins = np.concatenate(of_series)
+        empty = [at for at, each in enumerate(of_series) if len(each) == 0]
+        if empty:
+            told = tuple(_name(ragged, at) for at in empty[:MOST_NAMED])
+            left_out.append(LeftOut(_CALLED[name], len(empty), len(of_series), told))
         if len(begins) == 0:
             raise InputError.of(
                 ragged.places.whole("lengths"),
@@ -95,7 +102,14 @@ def windows_of(spec: OwnData | Series, ragged: Ragged, x: NDArray[np.float32]) -
         columns=ragged.columns,
         forecast=None if forecast == Forecast() else forecast,
         transform=spec.transform,
+        left_out=tuple(left_out),
     )
+
+
+def _name(ragged: Ragged, at: int) -> str | int:
+    """Return what the user calls a series, or its number."""
+    name: str | int = at if ragged.ids is None else ragged.ids[at].item()
+    return name
 
 
 def _begins(part: slice, window: int, horizon: int, unread: int) -> NDArray[np.int64]:

@@ -115,6 +115,9 @@ def inspect(
         wanted = [n for n in (*read, roles.one("id"), roles.one("time")) if n is not None]
         check_names(list(test.table.columns), wanted, test.table.place)
         tested = int(sequence_of_rows(test.table, roles.one("id")).max()) + 1
+    refusals, left_out = _tried(
+        path, file, roles, missing_of(features, roles), test, horizon_of(int(lengths.max()))
+    )
     return Inspection(
         file=file,
         rows=table.rows,
@@ -131,10 +134,9 @@ def inspect(
             *_of_features(features),
             *pitfalls.of_time(table, roles, sequence_R),
             *pitfalls.too_little(table, roles, begins, tested),
+            *left_out,
         ),
-        refusals=_refusals(
-            path, file, roles, missing_of(features, roles), test, horizon_of(int(lengths.max()))
-        ),
+        refusals=refusals,
         test=None if test is None else test.file,
         tested=tested,
     )
@@ -174,23 +176,25 @@ def task_of(
         raise InputError([Problem(file, fault.rule, fault.remedy) for fault in faults]) from error
 
 
-def _refusals(
+def _tried(
     path: Path,
     file: str,
     roles: Roles,
     missing: Missing,
     test: TestFile | None,
     horizon: int,
-) -> tuple[Problem, ...]:
+) -> tuple[tuple[Problem, ...], list[str]]:
+    """Return why a job with the data would be refused, and what it would leave out."""
     shown, second = str(path.resolve()), None if test is None else str(test.path.resolve())
     try:
-        own.load(task_of(shown, roles, missing, second, horizon), Path())
+        found = own.load(task_of(shown, roles, missing, second, horizon), Path())
     except InputError as error:
-        return tuple(
+        problems = [
             Problem(p.place.replace(shown, file), p.rule.replace(shown, file), p.remedy)
             for p in error.problems
-        )
-    return ()
+        ]
+        return tuple(problems), []
+    return (), [each.sentence for each in found.left_out]
 
 
 def _figures(column: Column) -> FeatureFigures:

@@ -149,6 +149,7 @@ def load(spec: TaskSpec, base: Path) -> Data:
             columns=parts.columns,
             missing=parts.missing,
             forecast=parts.forecast,
+            left_out=parts.left_out,
             gaps=parts.gaps,
             vocabulary=parts.vocabulary,
             transform=parts.transform,
