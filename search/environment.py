@@ -15,6 +15,7 @@ from enum import StrEnum
 
 from spaces.errors import InputError, Problem
 
+STORAGE = "GATESEARCH_STORAGE"  #: names the database of a team's jobs
 CONNECT_SECONDS = 10.0  #: that a cluster's head may take to accept a connection
 
 
@@ -41,6 +42,12 @@ VARIABLES = (
     Variable("GATESEARCH_CACHE", "gatesearch", Use.TAKEN, "folder of compiled cells"),
     Variable("GATESEARCH_ROOT", "gatesearch", Use.TAKEN, "folder of submitted jobs on a cluster"),
     Variable("GATESEARCH_SERVICE", "gatesearch", Use.TAKEN, "folder of what `up` has started"),
+    Variable(
+        STORAGE,
+        "gatesearch",
+        Use.CHECKED,
+        "postgresql://user@host/database, where jobs are found by name that have no folder here",
+    ),
     Variable(
         "GATESEARCH_TRACKING_URI",
         "gatesearch",

@@ -1,5 +1,6 @@
 """Commands on a cluster, and what this machine or a cluster has for jobs."""
 
+import os
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +22,7 @@ from search.cli.terminal import (
     print_text,
     wide_console,
 )
+from search.environment import STORAGE
 from search.job.commands import RUNS
 from spaces.errors import GatesearchError
 
@@ -280,8 +282,18 @@ def fetch(
 ) -> None:
     """Fetch a submitted job's results, report and best configuration to this machine.
 
+    By name, without --address, a job of $GATESEARCH_STORAGE comes from there and its bucket.
+
     Example: gatesearch fetch vowels
     """
+    if address is None and os.environ.get(STORAGE):
+        from search.run.shared_storage import fetch_shared
+
+        if (found := fetch_shared(submission, root.resolve())) is not None:
+            if checkpoints:
+                print_note("checkpoints stay in the job's storage, where `export` reads them")
+            print_text(str(below_here(found)))
+            return
     with connected(address, token_file) as cluster:
         folder = cluster.fetch(submission, root.resolve(), checkpoints=checkpoints)
     print_text(str(below_here(folder)))

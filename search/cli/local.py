@@ -199,6 +199,8 @@ def results(
         console = wide_console()
         again = None if found.driven else command("resume", found.folder)
         console.print(trials_table(trials, found.info.metric.name, console.width, again))
+    if found.full is not None:
+        print_note(f"the job ended: {found.full}")
 
 
 app.command()(compare)

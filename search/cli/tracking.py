@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from search.cli.job_folder import job_folder
+from search.cli.job_folder import job_folder, whole_folder
 from search.cli.options import JobName, Root
 from search.cli.terminal import print_text
 from search.job.commands import RUNS
@@ -34,7 +34,7 @@ def mirror(
     from search.tracking.mirror import check_uri, mirror_once
     from search.tracking.state import ALSO, TO, TRACKING
 
-    folder = job_folder(name, root)
+    folder = whole_folder(name, root)
     tracking = stored_job(folder).tracking
     servers = [(tracking.uri, TRACKING), (tracking.also, ALSO)]
     if to is not None:

@@ -124,7 +124,7 @@ def _training(results: Results, trial: TrialResult, config: TrialConfig, data: D
             training = Training.restore(folder, config, data, seed=trial.seed)
     except StoreError as error:
         rule = f"the trial's checkpoint must be readable: {error}"
-        raise InputError.of(place, rule, "try again once the store answers") from error
+        raise InputError.of(place, rule, "see to the store, then try again") from error
     except (CheckpointError, TypeError, ValueError) as error:  # its state may be anything
         best = results.job.storage.keep_best
         kept = "all trials" if best is None else f"finalists and the best {best} of each arm"

@@ -106,8 +106,13 @@ def check_own_checkpoints(folder: Path, job_id: str) -> None:
 
 
 def check_same_job(folder: Path, job: JobSpec) -> None:
-    """Raise InputError, with the first differences, where a folder holds another job."""
-    found = differences(stored_job(folder).dump(), job.dump())
+    """Raise InputError, with the first differences, where a folder holds another job.
+
+    How much it may store may change.
+    """
+    before, now = stored_job(folder).dump(), job.dump()
+    before["storage"]["limit_gb"] = now["storage"]["limit_gb"]
+    found = differences(before, now)
     if found:
         shown = "; ".join(found[:_SHOWN]) + ("; ..." if len(found) > _SHOWN else "")
         raise InputError.of(

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from search.job.urls import Url
-from spaces.fields import Integer, Section, Text
+from spaces.fields import Integer, Number, Section, Text
 
 
 class TrackingSection(Section):
@@ -33,4 +33,10 @@ class StorageSection(Section):
         ge=1,
         description="Complete trials of each arm that keep their weights, beside finalists; "
         "null is all.",
+    )
+    limit_gb: Number | None = Field(
+        None,
+        gt=0,
+        description="Gigabytes (10^9 bytes) that the job's checkpoints may hold: over it nothing "
+        "new begins; null is no limit.",
     )

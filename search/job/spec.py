@@ -133,8 +133,12 @@ class JobSpec:
 
     @staticmethod
     def without_addresses(dump: dict[str, Any]) -> dict[str, Any]:
-        """Return a dump without where its journal and its runs in MLflow lie: both may be moved."""
-        storage = {name: place for name, place in dump["storage"].items() if name != "study"}
+        """Return a dump without where its journal and its runs in MLflow lie: both may be moved.
+
+        Nor how much may be stored, which may be changed.
+        """
+        movable = ("study", "limit_gb")
+        storage = {name: place for name, place in dump["storage"].items() if name not in movable}
         return {name: dump[name] for name in dump if name != "tracking"} | {"storage": storage}
 
     def with_defaults_of(self, begun: dict[str, Any]) -> "JobSpec":

@@ -47,6 +47,19 @@ _LOCK_SECONDS = 2.0  # for the server to notice that the former driver has died
 _ROWS = 2_000  # that a reader fetches at once
 
 
+def job_names(url: str) -> list[str]:
+    """Return the names of the jobs whose journals a database has. Raises JournalError."""
+
+    def ask() -> list[str]:
+        reading = closing(connect(url, "gatesearch reader"))
+        with reading as connection, connection.cursor() as cursor, suppress(errors.UndefinedTable):
+            cursor.execute(f"SELECT DISTINCT job FROM {TABLE} ORDER BY job")
+            return [name for (name,) in cursor.fetchall()]
+        return []
+
+    return patiently(ask, lambda: None, 0.0, url)
+
+
 class PostgresReader(BaseReader):
     """Reads a job's journal in PostgreSQL."""
 

@@ -169,5 +169,10 @@ def faults(url: str) -> list[Fault]:
         remedy = "correct the URL: postgresql://user@host:port/database"
         if isinstance(error, psycopg2.OperationalError):
             remedy = "see the message; the server's log may say more"
-        remedy = next((r for pattern, r in _REMEDIES if re.search(pattern, said, re.I)), remedy)
-        return [Fault(f"{mask(url)} must take the job's journal; it says: {said}", remedy)]
+        rule = f"{mask(url)} must take the job's journal; it says: {said}"
+        return [Fault(rule, remedy_of(said, remedy))]
+
+
+def remedy_of(said: str, otherwise: str) -> str:
+    """Return what to do about what a server or the library says of a connection."""
+    return next((r for pattern, r in _REMEDIES if re.search(pattern, said, re.I)), otherwise)

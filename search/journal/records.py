@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from search.journal.base import JournalError
+from spaces.config import TrialConfig
 from spaces.forecast import MEDIAN, Forecast, Transform
 from spaces.kinds import METRICS, Likelihood
 from spaces.own_data import Missing, TrainedVocabulary
@@ -136,6 +137,7 @@ class _Job(_Record):
     base: str
     task: _Task
     common_controls: bool = False
+    file: str | None = None
 
 
 class _Baseline(_Record):
@@ -196,6 +198,18 @@ class _Report(_Record):
     parameters: _Count | None = None
     latency_ms: _Number | None = None
     path: Annotated[str | None, BeforeValidator(_path)] = None
+    stored: dict[str, _Count] = {}
+
+
+class _Stored(_Strict):
+    bytes: _Count
+    limit_gb: _Number
+
+
+class _Full(_Record):
+    record: Literal["full"]
+    full: _Stored
+    time: _Time
 
 
 class _Retry(_Record):
@@ -289,6 +303,18 @@ class _Alone(_Record):
     time: _Time
 
 
+class _Mirrored(_Strict):
+    server: Annotated[str, Field(pattern="^(https?|sqlite):")] | None
+    experiment_id: Annotated[str, Field(pattern="^[0-9]+$")] | None
+    runs: dict[str, str]
+
+
+class _Runs(_Record):
+    record: Literal["runs"]
+    runs: _Mirrored
+    time: _Time
+
+
 class _Later(_Record):
     """Of a kind that this version does not know."""
 
@@ -309,6 +335,8 @@ _FORMS = (
     _Extend,
     _PhaseBegun,
     _Alone,
+    _Runs,
+    _Full,
 )
 _CHECKS: dict[str, TypeAdapter[Any]] = {
     form.model_fields["record"].annotation.__args__[0]: TypeAdapter(form)  # type: ignore[union-attr]
@@ -338,4 +366,17 @@ def check_record(record: dict[str, Any]) -> None:
         raise JournalError(
             f"A record {show(kind)} of the journal must be as gatesearch writes it; {said}. "
             f"{REMEDY}"
+        ) from None
+
+
+def config_of(record: dict[str, Any]) -> TrialConfig:
+    """Return a stored configuration; one of an earlier version lacks the newest settings."""
+    try:
+        return TrialConfig.model_validate(record["config"])
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise JournalError(
+            f"Trial {record['key']} of the journal has a configuration that this version does not "
+            f"know ({'.'.join(map(str, problem['loc']))}: {problem['msg']}). Use the version of "
+            "gatesearch that wrote it."
         ) from None

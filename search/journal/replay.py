@@ -3,12 +3,14 @@
 Record kinds, each an object with the key "record":
 
     driver  generation, pid, host, time           a driver has taken the job over
-    job     spec, base, task, common_controls     the job, its file's folder, its data's shape
+    job     spec, base, task, common_controls, file     the job, its file's folder, its data's
+            shape, and its job.yaml
     baselines  baselines, time                    what is reached without a model, once
     trial   key, phase, arm, number, control, config, seed, finalist, replicate, time;
             split and candidate where the design of replicates has them
     report  key, generation, epochs, checkpoint, parameters; the first: latency_ms, if limited;
-            path, where it is another one than before: of the latency, or of the epochs
+            stored: bytes by name; path, where it is another one than before: of the latency, or of
+            the epochs
     retry   key, reason, counted, time            a trial was lost and goes on from its checkpoint
     pause   key, time                             a trial waits with its checkpoint
     thaw    key, finish, time                     it goes on; finish: to its end in any case
@@ -21,6 +23,9 @@ Record kinds, each an object with the key "record":
             many there are to be, where that was open
     phase   phase, time                           search, confirm, report or done
     alone   key, time, fields of AloneTimes       what a finalist costs
+    full    full, time                            nothing new was begun for want of room
+    runs    runs, time                            which runs of MLflow's these are, where the
+            journal is in a database: others of its readers have no folder of the job's
 
 Objects without that key are Optuna's own journal records and are passed over here. Applying a
 record twice changes nothing.
@@ -33,12 +38,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from pydantic import ValidationError
-
 from search.job.sections import REPORT_TIMEOUT
 from search.job.spec import JobSpec
 from search.journal.base import JournalError
-from search.journal.records import REMEDY, check_record
+from search.journal.records import REMEDY, check_record, config_of
 from search.journal.trial import AloneTimes, Phase, State, TrialResult
 from search.journal.warm_start import LearnedRates, WarmStart
 from spaces.config import TrialConfig
@@ -131,6 +134,7 @@ class TrialState:
     alone: AloneTimes | None = None
     paths: list[str] = field(default_factory=list)  #: that its epochs were trained on
     checkpoints: list[str] = field(default_factory=list)  #: the latest last, at most two
+    sizes: dict[str, int] = field(default_factory=dict)  #: bytes of what it has stored, by name
     retries: int = 0  #: that count against search.retries
     lost_at: int | None = None  #: the epoch of the latest loss
     test: dict[str, float] | None = None
@@ -185,7 +189,9 @@ class JobState:
         self._keep_curves = keep_curves
         self.spec: dict[str, Any] | None = None
         self.base = ""  #: the folder that relative paths of the job start from
+        self.file: str | None = None  #: the job.yaml; an earlier version did not record it
         self.info: TaskInfo | None = None
+        self.runs: dict[str, Any] | None = None  #: fields of a MirrorState: MLflow's runs
         #: What is reached without a model; nothing in a job that an earlier version ran.
         self.baselines: tuple[Baseline, ...] = ()
         self.job_id = ""  #: tells this job from others of its name; made by its first driver
@@ -196,6 +202,7 @@ class JobState:
         self.warm_start: WarmStart | None = None
         self.learned_rates: LearnedRates | None = None
         self.phase = "search"
+        self.full: dict[str, float] | None = None  #: bytes that are stored, over which limit_gb
         self.added_trials = 0
         self.added_replicates = 0
         self.least_replicates = 0  #: that there are to be in any case
@@ -232,11 +239,11 @@ class JobState:
         match kind:
             case "driver":
                 self.generation = record["generation"]
-                self.driver = record["pid"], record["host"]
+                self.driver, self.full = (record["pid"], record["host"]), None
                 origin = json.dumps([record["pid"], record["host"], record["time"]])
                 self.job_id = self.job_id or hashlib.sha256(origin.encode()).hexdigest()[:16]
             case "job":
-                self.spec, self.base = record["spec"], record["base"]
+                self.spec, self.base, self.file = record["spec"], record["base"], record.get("file")
                 self.common_controls = record.get("common_controls", False)
                 self.info = TaskInfo.from_dict(record["task"])
             case "baselines" if not self.baselines:
@@ -270,8 +277,8 @@ class JobState:
                 self.added_replicates += record["seeds"]
                 self.least_replicates = record.get("replicates", 0)
                 self.phase = "search"
-            case "phase":
-                self.phase = record["phase"]
+            case "phase" | "runs" | "full":
+                setattr(self, kind, record[kind])
 
     def arm(self, arm: str, phase: Phase) -> list[TrialState]:
         """Return the trials of an arm in one phase, by number."""
@@ -305,7 +312,7 @@ class JobState:
         key = record["key"]
         told: dict[str, Any] = {name: record.get(name) for name in _TOLD}
         if key not in self.trials:
-            self.trials[key] = TrialState(key=key, config=_config(record), **told)
+            self.trials[key] = TrialState(key=key, config=config_of(record), **told)
 
     def _report(self, record: dict[str, Any]) -> None:
         trial = self.trials[record["key"]]
@@ -332,6 +339,9 @@ class JobState:
         name = record.get("checkpoint")
         if name is not None and name not in trial.checkpoints:
             trial.checkpoints = [*trial.checkpoints[-1:], name]
+        stored = {**trial.sizes, **record.get("stored", {})}
+        lasting = (*trial.checkpoints, *record.get("stored", ()))
+        trial.sizes = {name: size for name, size in stored.items() if name in lasting}
 
     def _end(self, record: dict[str, Any]) -> None:
         trial = self.trials[record["key"]]
@@ -385,16 +395,3 @@ class JobState:
 def unsound(rule: str) -> JournalError:
     """Return the error that a journal breaks a rule which every journal of gatesearch keeps."""
     return JournalError(f"The journal is not as gatesearch writes it: {rule}. {REMEDY}")
-
-
-def _config(record: dict[str, Any]) -> TrialConfig:
-    """Return a stored configuration; one of an earlier version lacks the newest settings."""
-    try:
-        return TrialConfig.model_validate(record["config"])
-    except ValidationError as error:
-        problem = error.errors()[0]
-        raise JournalError(
-            f"Trial {record['key']} of the journal has a configuration that this version does not "
-            f"know ({'.'.join(map(str, problem['loc']))}: {problem['msg']}). Use the version of "
-            "gatesearch that wrote it."
-        ) from None

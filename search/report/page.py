@@ -153,6 +153,8 @@ def _when(results: Results) -> str:
 
 
 def _job_file(results: Results) -> str:
+    if results.job_file is not None:
+        return results.job_file
     if has_job(results.folder):
         return (results.folder / JOB_FILE).read_text(encoding="utf-8", errors="replace")
     return write(results.job.dump())

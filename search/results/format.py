@@ -118,3 +118,17 @@ def plain(setting: Any) -> str:
 def plural(number: int, noun: str, nouns: str | None = None) -> str:
     """Return "1 seed", "10 seeds"."""
     return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
+
+
+def gigabytes(size: float) -> str:
+    """Return a number of bytes in the unit of storage.limit_gb."""
+    return f"{size / 1e9:.3g} GB"
+
+
+def full_storage(bytes: float, limit_gb: float) -> str:
+    """Return why a job whose storage is full has ended, and what to do about it."""
+    return (
+        f"its checkpoints hold {gigabytes(bytes)}, over storage.limit_gb: {limit_gb:g}, so nothing "
+        "new was begun. Nothing is lost: raise the limit in the job file and `gatesearch run` it "
+        "again; it goes on where it was."
+    )

@@ -12,8 +12,9 @@ from search.journal.replay import JobState
 from search.journal.trial import TrialResult
 from search.journal.warm_start import LearnedRates, WarmStart
 from search.results import ranking
+from search.results.format import full_storage
 from search.results.ranking import Candidate
-from search.tracking.state import mirror_state
+from search.tracking.state import MirrorState, mirror_state
 from spaces.errors import InputError
 from spaces.tasks import TaskInfo
 from trainables.data.baselines import Baseline
@@ -37,6 +38,8 @@ class Results:
     learned_rates: LearnedRates | None = None  #: what it says of former jobs' learning rates
     baselines: tuple[Baseline, ...] = ()  #: what is reached without a model, if it was recorded
     mlflow: str | None = None  #: where a server shows its runs, if the job names one
+    full: str | None = None  #: why it ended, where that was for want of room
+    job_file: str | None = None  #: the job.yaml, where the journal has it
     driven: bool = True  #: False where its driver was a process of this machine and has gone
 
     @cached_property
@@ -119,6 +122,8 @@ def results_of(folder: Path, job: JobSpec, job_state: JobState) -> Results:
     """Return the results that a journal adds up to. job_state: of a job that has begun."""
     assert job_state.info is not None
     mirrored = mirror_state(folder)
+    if not mirrored.runs and job_state.runs is not None:
+        mirrored = MirrorState(**job_state.runs)
     ids = mirrored.runs
     metric = job_state.info.metric
     return Results(
@@ -131,6 +136,8 @@ def results_of(folder: Path, job: JobSpec, job_state: JobState) -> Results:
         warm_start=job_state.warm_start,
         learned_rates=job_state.learned_rates,
         baselines=job_state.baselines,
+        full=None if job_state.full is None else full_storage(**job_state.full),
+        job_file=job_state.file,
         driven=is_driver_at_work(job_state, folder),
         mlflow=mirrored.address("arms"),
     )
@@ -146,7 +153,10 @@ def read_state(folder: Path, *, patience: float = 0.0) -> tuple[JobSpec, JobStat
             raise NotBegunError.of(str(folder), "the folder must hold a job", remedy)
         job_state.apply_all(reader.groups())
     except JournalAwayError as error:
-        raise InputError.of(str(folder), str(error), "try again once it answers") from error
+        from search.journal.postgres_connection import remedy_of  # only a database is away
+
+        cure = remedy_of(str(error), "try again once it answers")
+        raise InputError.of(str(folder), str(error), cure) from error
     except JournalError as error:
         raise InputError.of(str(folder), str(error), "see the message") from error
     if job_state.spec is None or job_state.info is None:

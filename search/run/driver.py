@@ -10,35 +10,35 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from queue import SimpleQueue
 from typing import Any
 
 from search.job.spec import JobSpec
 from search.journal.base import BaseJournal
 from search.journal.replay import JobState, NewTrial, TrialState
-from search.journal.trial import AloneTimes, State
+from search.journal.trial import State
 from search.run import extension, trial_records
 from search.run.budgets import SearchBudgets
 from search.run.company import MOST_AT_ONCE, Waiting
 from search.run.confirmation import Confirmation, Place
-from search.run.new_trials import PendingTrial, ask, suggested
+from search.run.new_trials import PendingTrial, ask, assignment, suggested
+from search.run.recorder import Recorder
 from search.run.retention import Retention
 from search.run.scoring import Scoring
 from search.run.search_order import SearchOrder, Thaw
+from search.run.storage_limit import StorageLimit
 from search.study.arm_study import open_studies
 from search.study.decisions import Decision
 from search.study.prior_trials import LoadPrior, Prior
 from spaces.tasks import TaskInfo
 from trainables.checkpoints.base import StoreError
 from trainables.data.baselines import Baseline
-from trainables.patience import AwakeClock
 from trainables.training.curve import Epoch
 from trainables.worker.messages import TrialAssignment, TrialReport
 
 FLUSH_SECONDS = 1.0  #: between two flushes of the journal, at most, while reports come in
 
 
-class Driver:
+class Driver(Recorder):
     """A job in progress, opened from its journal or begun in it."""
 
     def __init__(
@@ -48,25 +48,23 @@ class Driver:
         journal: BaseJournal,
         load_prior: LoadPrior = Prior,
         baselines: Callable[[JobSpec], list[Baseline]] = lambda job: [],
+        file: str | None = None,
     ) -> None:
         """Take the job over. Raises InputError when the journal holds another job.
 
         load_prior: returns what former jobs hand over, if the journal lacks it.
         baselines: returns what is reached without a model in the job, if the journal lacks it.
+        file: the job.yaml, for readers elsewhere.
         """
-        self._journal = journal
         history = journal.take_history()
-        self.job_state = JobState(keep_curves=False)
+        super().__init__(journal, JobState(keep_curves=False))
         self.job_state.apply_all(history)
-        self._clock = AwakeClock()
-        self._began = time.time_ns() // 1_000_000  # a clock that is set later moves no record
         base = str(job.base)
         if self.job_state.spec is not None:
             job = self.job_state.as_begun(job, info, journal.place)
         self.job = job
         if self.job_state.spec is None or self.job_state.base != base:
-            record = {"record": "job", "spec": job.dump(), "base": base, "task": asdict(info)}
-            self._record({**record, "common_controls": self.job_state.common_controls})
+            self._record(trial_records.job_record(job, base, info, self.job_state, file))
         self.generation = self.job_state.generation + 1
         self._record(trial_records.driver_record(self.generation), timed=True)
         if not self.job_state.baselines and (found := baselines(job)):
@@ -74,15 +72,13 @@ class Driver:
         self._studies = open_studies(
             job, self.job_state, journal, history, lambda: self._inherit(load_prior())
         )
-        journal.commit()
-        self._flushed = time.monotonic()
-        self._released: list[str] = []  # checkpoints, by what may not be on disk yet
-        self.unneeded = SimpleQueue[str | None]()  #: names of checkpoints, see retention.removing
+        self._commit()
         self.budgets = SearchBudgets(job, self.job_state)
         self._order = SearchOrder(job, self.job_state, self.budgets, self._studies)
         self.confirmation = ranked = Confirmation(job, self.job_state)
         self.scoring = Scoring(self.confirmation, job.search.retries)
         self.retention = Retention(job, self.job_state, ranked, job.storage.keep_best)
+        self._limit = StorageLimit(job, self.job_state, self.retention)
         self._waiting = Waiting(job, self.job_state, self.budgets, self.confirmation)
         self._assigned: set[str] = set()  # keys of the trials that workers have in hand
         self._pending: PendingTrial | None = None
@@ -92,10 +88,6 @@ class Driver:
         for record in trial_records.inherited_records(self.job, prior):
             self._record(record, timed=True)
         return prior
-
-    def awake_seconds(self) -> float:
-        """Return the seconds for which this driver was at work; to be asked every few seconds."""
-        return self._clock.seconds()
 
     # What runs next
 
@@ -139,7 +131,7 @@ class Driver:
             if (candidate := self.scoring.next()) is not None:
                 return self._assign(candidate)
             if (replicate := self.confirmation.next()) is not None:
-                return self._assign(self._create(replicate))
+                return None if self._is_full() else self._assign(self._create(replicate))
             if self._assigned:
                 return None
             self._enter("report")
@@ -148,7 +140,10 @@ class Driver:
     def _next_of_search(self, wait: bool) -> TrialState | None:
         """Return the trial of the search that goes on or begins, if one does now."""
         if self._pending is None:
-            match self._order.next():
+            chosen = self._order.next()
+            if chosen is not None and self._is_full():
+                return None
+            match chosen:
                 case None:
                     return None
                 case Thaw(trial, finish):
@@ -184,10 +179,25 @@ class Driver:
         trials = [self.job_state.trials[key] for key in keys]
         if trials[0].phase == "search":
             return [self._assign(trial) for trial in self._waiting.join(trials, workers)]
-        found = self._waiting.replicates(trials[0], workers) if len(trials) == 1 else []
+        if len(trials) > 1 or self._limit.exceeded:
+            return []
+        found = self._waiting.replicates(trials[0], workers)
         new = self.confirmation.new
         begun = [self._create(new(one)) if isinstance(one, Place) else one for one in found]
         return [self._assign(trial) for trial in begun]
+
+    def _is_full(self) -> bool:
+        """Return whether nothing new may begin for want of room; raise it once nothing trains."""
+        self._release(self._limit.make_room())
+        if self._limit.exceeded and not (self._assigned or self._waiting):
+            self._record(self._limit.record(), timed=True)
+            self._commit()
+            raise self._limit.error()
+        return self._limit.exceeded
+
+    def _release(self, names: list[str]) -> None:
+        self._limit.released(names)
+        self._released += names
 
     def _create(self, new: NewTrial) -> TrialState:
         """Put a new trial on disk."""
@@ -206,19 +216,9 @@ class Driver:
         rungs: list[int] | None = []
         if trial.phase == "search" and not trial.finishing:
             rungs = self._studies[trial.arm].report_epochs(trial.number)
-        return TrialAssignment(
-            key=trial.key,
-            generation=self.generation,
-            config=trial.config,
-            seed=trial.seed,
-            rungs=rungs,
-            checkpoints=list(trial.checkpoints),
-            test=self.confirmation.tests(trial),
-            split=self.confirmation.split(trial),
-            measure_latency=self.budgets.latency_limit is not None
-            and trial.phase == "search"  # a finalist has met the limit
-            and trial.latency_ms is None,
-        )
+        limited = self.budgets.latency_limit is not None and trial.phase == "search"
+        measure = limited and trial.latency_ms is None  # a finalist has met the limit
+        return assignment(trial, self.generation, rungs, self.confirmation, measure_latency=measure)
 
     # What was reported
 
@@ -240,13 +240,15 @@ class Driver:
         if report.failure is not None:
             self._retry_or_fail(trial, report.failure)
             return False
-        known, seconds = trial.epoch, trial.seconds
+        known, seconds, former = trial.epoch, trial.seconds, set(trial.checkpoints)
         points = [point for point in report.epochs if point.epoch > known]
         decision, until = self._store_points(trial, points)
         points = [point for point in points if point.epoch <= until]
         measured = report.latency_ms is not None and trial.latency_ms is None
         record = trial_records.report_record(trial, report, points, measured=measured)
         self._record(record, timed=True)
+        self._limit.stored(report.stored)
+        self._limit.released(former.difference(trial.checkpoints))
         if measured:
             excess = self.budgets.latency_excess(trial)
             self._studies[trial.arm].record_latency(trial.number, excess)
@@ -277,7 +279,7 @@ class Driver:
         """Record what a candidate scored, if anything; return whether its worker goes on."""
         if record is not None:
             self._record(record, timed=True)
-            self._released += self.retention.released_beside(trial)
+            self._release(self.retention.released_beside(trial))
         if not self.scoring.has(trial):
             self._assigned.discard(trial.key)
         self._commit()
@@ -313,7 +315,7 @@ class Driver:
             self._record({"record": "pause", "key": trial.key}, timed=True)
             self._assigned.discard(trial.key)
             self._order.paused(trial)
-            self._released += self.retention.released_by(trial)
+            self._release(self.retention.released_by(trial))
 
     def _end_reason(self, trial: TrialState) -> str | None:
         """Return why a trial may not go on, however good it is; None if it may."""
@@ -344,7 +346,7 @@ class Driver:
             self.scoring.look(trial)
         else:
             self._end_search(trial)
-        self._released += self.retention.released_by(trial)
+        self._release(self.retention.released_by(trial))
 
     def _end_search(self, trial: TrialState) -> None:
         figures = {"parameters": trial.parameters, "seconds": trial.seconds}
@@ -355,11 +357,6 @@ class Driver:
 
     # The job as a whole
 
-    def restart_clock(self) -> None:
-        """Have the time since the driver began not count: the job waited for its machine."""
-        self._record(trial_records.driver_record(self.generation), timed=True)
-        self._commit()
-
     def extend(self, trials: int = 0, seeds: int = 0, replicates: int = 0) -> None:
         """Add budget to the job: trials an arm, and replicates. Seeds are replicates by seed.
 
@@ -369,32 +366,3 @@ class Driver:
         record = extension.record(self.job, self.budgets, self.confirmation, *more)
         self._record(record, timed=True)
         self._commit()
-
-    def add_times(self, times: dict[str, AloneTimes]) -> None:
-        """Record what was measured of finalists, by their keys."""
-        for key, measured in times.items():
-            self._record({"record": "alone", "key": key, **asdict(measured)}, timed=True)
-        self._commit()
-
-    def done(self) -> None:
-        """Record that report and export are written too."""
-        self._enter("done")
-
-    def _enter(self, phase: str) -> None:
-        self._record({"record": "phase", "phase": phase}, timed=True)
-        self._commit()
-
-    def _commit(self, *, flush: bool = True) -> None:
-        """Store the group. Checkpoints go only once it is on disk that no trial needs them."""
-        self._journal.commit(flush=flush)
-        if flush:
-            self._flushed = time.monotonic()
-            while self._released:
-                self.unneeded.put(self._released.pop())
-
-    def _record(self, record: dict[str, Any], *, timed: bool = False) -> None:
-        """Add a record to the journal's next group and apply it to the job's state."""
-        if timed:
-            record["time"] = self._began + int(1000 * self.awake_seconds())
-        self._journal.append(record)
-        self.job_state.apply(record)

@@ -5,12 +5,14 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from search.job.spec import JobSpec
-from search.journal.replay import JobState, NewTrial
+from search.journal.replay import JobState, NewTrial, TrialState
+from search.run.confirmation import Confirmation
 from search.study.arm_study import ArmStudy
 from search.study.samplers import QUICK
 from search.study.seeds import derive_seed
 from search.study.suggestions import Suggestion, begin, controls_before
 from spaces.arms import Arm
+from trainables.worker.messages import TrialAssignment
 
 
 @dataclass(frozen=True)
@@ -47,3 +49,25 @@ def suggested(
         of = "control" if alike else arm
         seed = derive_seed(job.search.seed, of, number, "training")
     return NewTrial("search", arm, number, config, seed, control=pending.control)
+
+
+def assignment(
+    trial: TrialState,
+    generation: int,
+    rungs: list[int] | None,
+    confirmation: Confirmation,
+    *,
+    measure_latency: bool,
+) -> TrialAssignment:
+    """Return what a worker is told of a trial; rungs: epochs at which it reports, None for all."""
+    return TrialAssignment(
+        key=trial.key,
+        generation=generation,
+        config=trial.config,
+        seed=trial.seed,
+        rungs=rungs,
+        checkpoints=list(trial.checkpoints),
+        test=confirmation.tests(trial),
+        split=confirmation.split(trial),
+        measure_latency=measure_latency,
+    )

@@ -35,7 +35,8 @@ class Retention:
         """
         self._arms = [arm.name for arm in job.arms]
         self._job_state, self._ranked = job_state, ranked
-        self._most = keep_best and max(keep_best, job.confirm.finalists)
+        self._least = max(1, job.confirm.finalists)
+        self._most = keep_best and max(keep_best, self._least)
 
     def kept(self) -> set[str]:
         """Return the names of the checkpoints that the job keeps."""
@@ -52,6 +53,14 @@ class Retention:
                 if self._most is None or rank < self._most or self._ranked.confirmed(trial):
                     found.update(trial.checkpoints[-1:])
         return found
+
+    def tighten(self) -> list[str]:
+        """Keep finalists and each arm's best alone from now on; return what is needed no more."""
+        if self._most == self._least:
+            return []
+        before = self.kept()
+        self._most = self._least
+        return sorted(before - self.kept())
 
     def released_by(self, trial: TrialState) -> list[str]:
         """Return what is needed no more, now that a trial is paused, or has ended and is ranked."""

@@ -17,6 +17,7 @@ from search.environment import joins_cluster
 from search.job.commands import command
 from search.job.folder import (
     BEST,
+    JOB_FILE,
     MODELS,
     REPORT,
     check_own_checkpoints,
@@ -26,6 +27,7 @@ from search.job.folder import (
     claim_checkpoints,
     has_job,
     store_job,
+    stored_job,
 )
 from search.job.spec import JobSpec
 from search.run.room import check_machine
@@ -98,6 +100,8 @@ def begin(job: JobSpec, info: TaskInfo, path: Path, root: Path) -> Path:
             raise InputError.of(repr(str(place)), rule, remedy) from None
     if has_job(folder):
         check_same_job(folder, job)
+        if stored_job(folder).storage != job.storage:  # its limit was changed
+            store_job(folder, job, path.name)
         return folder
     check_unused(folder)
     check_machine(job)
@@ -132,6 +136,7 @@ def execute(
     from search.run.driver import Driver
     from search.run.warm_start import inherit
     from search.tracking.mirror import start_mirrors
+    from search.tracking.state import mirror_state
 
     check(job)
     with open_journal(job, folder) as journal:
@@ -141,6 +146,7 @@ def execute(
             journal,
             lambda: inherit(job, data, folder.parent),
             lambda begun: baselines(_data_of(begun, job, data)),
+            (folder / JOB_FILE).read_text(encoding="utf-8"),
         )
         data = _data_of(driver.job, job, data)
         exported = True
@@ -174,6 +180,8 @@ def execute(
             for mirror in mirrors:
                 if not mirror.wait(MIRROR_SECONDS):
                     _tell_of_mirror(mirror, folder, console)
+        if job.storage.study is not None:  # its readers elsewhere have no folder of the mirror's
+            driver.record_runs(mirror_state(folder))
         return exported and all(driver.confirmation.best(arm.name, 1) for arm in job.arms)
 
 
@@ -188,6 +196,7 @@ def _finish(driver: "Driver", data: Data, folder: Path, console: Console) -> "Co
     from search.run.now import told_now
     from search.run.progress import shown
     from search.run.ray_runner import run_trials
+    from search.run.shared_storage import publish_results
 
     leaving = None
     if driver.finished:
@@ -204,8 +213,11 @@ def _finish(driver: "Driver", data: Data, folder: Path, console: Console) -> "Co
             if to_measure(driver):
                 console.print("Measuring what the finalists cost, alone and in turn ...")
                 measure_finalists(driver, data)
-        with uninterrupted(), waits_shown(console):
-            return conclude(folder)
+        with waits_shown(console):
+            with uninterrupted():
+                written = conclude(folder)
+            publish_results(driver.job, folder, driver.job_state.job_id)
+            return written
     finally:  # Ray that is left alone ends the process before the error is told
         if leaving is not None:
             leaving.join()

@@ -13,9 +13,12 @@ from typing import Any
 
 from search.job.spec import JobSpec
 from search.journal.replay import JobState, TrialState
+from search.results.format import full_storage, gigabytes
 from search.results.read import NotBegunError, read_state
 from search.run.budgets import STATES, SearchBudgets
 from search.run.confirmation import Confirmation
+from search.run.retention import Retention
+from search.run.storage_limit import held_bytes
 from spaces.errors import InputError
 
 
@@ -24,7 +27,8 @@ def standing(folder: Path) -> dict[str, Any] | None:
 
     {"phase", "metric", "best": {"arm", "number", "value"} or null, "seconds_left": number or null,
      "arms": [{"arm", "spent", "budget", "unit", "states": {state: trials}, "best": value or null,
-               "confirmed", "replicates"}]}
+               "confirmed", "replicates"}],
+     "storage": {"bytes", "limit_gb": number or null, "full": sentence or null}}
     spent and budget are in unit: trials that have ended, epochs or s. None where the folder has no
     job that has begun. Raises InputError for a journal that cannot be read.
     """
@@ -67,6 +71,7 @@ def standing_of(job: JobSpec, job_state: JobState) -> dict[str, Any]:
     left: float | None = 0.0
     if job_state.phase in ("search", "confirm"):
         left = None if rate is None else seconds_left(job, budgets, confirmation, ended, rate)
+    kept = Retention(job, job_state, confirmation, job.storage.keep_best).kept()
     return {
         "phase": job_state.phase,
         "metric": metric.name,
@@ -75,6 +80,11 @@ def standing_of(job: JobSpec, job_state: JobState) -> dict[str, Any]:
         else {"arm": best[1].arm, "number": best[1].number, "value": best[0]},
         "seconds_left": left,
         "arms": arms,
+        "storage": {
+            "bytes": held_bytes(job_state, kept),
+            "limit_gb": job.storage.limit_gb,
+            "full": job_state.full and full_storage(**job_state.full),
+        },
     }
 
 
@@ -128,6 +138,12 @@ def sentences(found: dict[str, Any]) -> list[str]:
         if arm["replicates"] and found["phase"] != "search":
             parts.append(f"{arm['confirmed']} of {arm['replicates']} confirmed")
         lines.append(", ".join(parts))
+    storage = found["storage"]
+    if storage["full"] is not None:
+        lines.append(f"ended: {storage['full']}")
+    elif storage["bytes"]:
+        of = "" if storage["limit_gb"] is None else f" of {storage['limit_gb']:g} GB"
+        lines.append(f"checkpoints hold {gigabytes(storage['bytes'])}{of}")
     return lines
 
 

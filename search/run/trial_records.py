@@ -7,12 +7,21 @@ from dataclasses import asdict
 from typing import Any
 
 from search.job.spec import JobSpec
-from search.journal.replay import TrialState
+from search.journal.replay import JobState, TrialState
 from search.journal.trial import State
 from search.study.prior_trials import Prior
+from spaces.tasks import TaskInfo
 from trainables.training.curve import Epoch
 from trainables.training.schedule import stops_early
 from trainables.worker.messages import TrialReport
+
+
+def job_record(
+    job: JobSpec, base: str, info: TaskInfo, job_state: JobState, file: str | None
+) -> dict[str, Any]:
+    """Return the record of what the job is; base: the folder that its file's paths start from."""
+    record = {"record": "job", "spec": job.dump(), "base": base, "task": asdict(info)}
+    return {**record, "common_controls": job_state.common_controls, "file": file}
 
 
 def driver_record(generation: int) -> dict[str, Any]:
@@ -36,6 +45,8 @@ def report_record(
         "checkpoint": report.checkpoint,
         "parameters": report.parameters,
     }
+    if report.stored:
+        record["stored"] = report.stored
     if measured:
         record["latency_ms"] = report.latency_ms
     if measured or report.path not in (None, *trial.paths):

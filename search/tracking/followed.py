@@ -9,10 +9,12 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from search.job.folder import JOURNAL, has_job, stored_job
 from search.journal.base import JournalError
 from search.journal.open import open_reader
 from search.journal.replay import JobState
 from spaces.errors import InputError
+from spaces.text import mask
 
 
 class Followed:
@@ -44,9 +46,14 @@ def _identity(path: Path) -> tuple[int, int] | None:
 def place_of(folder: Path, uri: str) -> str:
     """Return where a job's folder is, as its runs in MLflow say it.
 
-    A local database is in the runs folder and moves with it: the folder's name is enough.
+    A local database is in the runs folder and moves with it: the folder's name is enough. A job
+    whose journal is in a database is sent from any folder that leads there.
     """
-    return folder.name if uri.startswith("sqlite:") else f"{socket.gethostname()}:{folder}"
+    if uri.startswith("sqlite:"):
+        return folder.name
+    in_database = has_job(folder) and not (folder / JOURNAL).exists()
+    study = stored_job(folder).storage.study if in_database else None
+    return f"{socket.gethostname()}:{folder}" if study is None else f"{mask(study)} {folder.name}"
 
 
 def folder_at(place: str | None, folder: Path, uri: str) -> Path | None:

@@ -1,15 +1,20 @@
 """Claims about whole jobs whose journal is in PostgreSQL and whose checkpoints are in S3."""
 
 import json
+import shutil
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import numpy as np
+import onnxruntime
 import pytest
 from installed import alike, gatesearch, records, running, wait_until
 from servers import S3, Postgres
 
+from search.export.folder import FILES
 from search.journal.postgres import PostgresReader
 
 SMALL = """\
@@ -90,6 +95,9 @@ def test_a_bucket_holds_the_checkpoints_of_use_below_a_folder_of_the_job(
     ran: Ran, server_of_buckets: S3
 ) -> None:
     keys = [key.split("/") for key in server_of_buckets.keys(ran.bucket)]
+    results = [key for key in keys if key[2] == "results"]
+    keys = [key for key in keys if key[2] != "results"]
+    assert len({key[3] for key in results if len(key) > 4}) == 1, "of the last end alone"
     assert {key[0] for key in keys} == {"team"}
     (job,) = {key[1] for key in keys}
     assert job.startswith("stored-")
@@ -109,6 +117,79 @@ def test_a_lost_machine_loses_nothing(ran: Ran, tmp_path: Path) -> None:
     assert alike(records(tmp_path, "stored")) == alike(records(ran.here, "stored"))
     gatesearch("export", "stored", "--out", "exported", cwd=tmp_path)
     assert (tmp_path / "exported" / "config.yaml").is_file()
+
+
+def test_a_machine_that_knows_the_database_alone_has_the_job_by_name(
+    ran: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same bytes of results, report and comparison, and models that predict alike."""
+    laptop, there = tmp_path / "laptop", ran.there
+    laptop.mkdir()
+    monkeypatch.setenv("GATESEARCH_STORAGE", ran.url)
+    folder, here = there / "runs" / "stored", laptop / "runs" / "stored"
+    assert gatesearch("fetch", "stored", cwd=laptop) == "runs/stored\n"
+    names = ("job.yaml", "report.html", "results.parquet", "verdict.json")
+    names += tuple(f"best/{file}" for file in FILES)
+    assert {name: (here / name).read_bytes() for name in names} == {
+        name: (folder / name).read_bytes() for name in names
+    }
+    shutil.rmtree(laptop / "runs")
+    for command in (("results", "--json", "--phase", "all"), ("compare", "--json")):
+        said = [gatesearch(command[0], "stored", *command[1:], cwd=cwd) for cwd in (laptop, there)]
+        assert said[0] == said[1]
+        assert len(said[0]) > 1_000
+    for cwd in (laptop, there):
+        gatesearch("report", "stored", cwd=cwd)
+        gatesearch("export", "stored", "--out", "exported", cwd=cwd)
+    assert (here / "report.html").read_bytes() == (folder / "report.html").read_bytes()
+    x = np.random.default_rng(0).normal(size=(3, 29, 12)).astype(np.float32)
+    models = [onnxruntime.InferenceSession(at / "exported/model.onnx") for at in (laptop, there)]
+    names = [one.name for one in models[0].get_inputs()]
+    given = dict(zip(names, (x, np.array([29, 7, 12])), strict=True))
+    first, second = (model.run(None, given) for model in models)
+    for ours, theirs in zip(first, second, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("changed", "command", "rule", "remedy"),
+    [
+        ({}, ("results", "store"), "which holds stored", "name one of them"),
+        ({"PGPASSWORD": "hunter2"}, ("results", "stored"), "authentication failed", "PGPASSWORD"),
+        ({"PORT": "9"}, ("fetch", "stored"), "could not be reached", "start the server"),
+        ({"USER": "gatesearch:hunter2"}, ("results", "stored"), "carry no user's", "PGPASSWORD"),
+        (
+            {"AWS_SECRET_ACCESS_KEY": "hunter2"},
+            ("fetch", "stored"),
+            "check AWS_SECRET_ACCESS_KEY",
+            "see to the store",
+        ),
+        (
+            {"AWS_ACCESS_KEY_ID": "hunter2"},
+            ("export", "stored", "--out", "out"),
+            "check AWS_ACCESS_KEY_ID",
+            "see to the store",
+        ),
+    ],
+    ids=["no such job", "password", "away", "password in URL", "secret", "access key"],
+)
+def test_what_keeps_a_job_from_being_found_by_name_is_said_with_its_remedy(
+    ran: Ran,
+    tmp_path: Path,
+    changed: dict[str, str],
+    command: tuple[str, ...],
+    rule: str,
+    remedy: str,
+) -> None:
+    parts = urlsplit(ran.url)
+    user, port = changed.pop("USER", parts.username), changed.pop("PORT", parts.port)
+    url = f"postgresql://{user}@{parts.hostname}:{port}{parts.path}"
+    said = gatesearch(*command, cwd=tmp_path, code=2, env={"GATESEARCH_STORAGE": url, **changed})
+    assert rule in said
+    assert remedy in said
+    assert "Traceback" not in said
+    assert "hunter2" not in said
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_database_that_is_away_is_reported_and_costs_nothing(

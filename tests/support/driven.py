@@ -85,6 +85,7 @@ class Workers:
         1.0
     )  #: milliseconds, where they are asked for
     path: Callable[[TrialAssignment], str | None] = lambda work: None  #: that times are of
+    stores: Callable[[TrialAssignment], int] = lambda work: 0  #: bytes of a checkpoint
     diverges: Callable[[TrialAssignment, int], bool] = lambda work, epoch: False
     fails: Callable[[TrialAssignment], bool] = lambda work: False
     live: list[TrialAssignment] = field(default_factory=list)
@@ -147,11 +148,13 @@ class Workers:
                 )
             )
         self.epoch[work.key] = end
+        checkpoint = f"{work.key.replace('/', '-')}-g{work.generation}-e{end}"
         return TrialReport(
             work.key,
             work.generation,
             points,
-            checkpoint=f"{work.key.replace('/', '-')}-g{work.generation}-e{end}",
+            checkpoint=checkpoint,
+            stored={checkpoint: self.stores(work)} if self.stores(work) else {},
             parameters=self.size(work),
             path=self.path(work),
             test={"accuracy": curve_value(work, end)} if work.test and end == last else None,

@@ -2,6 +2,7 @@
 
     prefix/NAME/<random>-model.safetensors     its files
     prefix/NAME/manifest.json                  {"format": 1, "files": {name: {key, size, sha256}}}
+    prefix/results/<random>/report.html        likewise, of results: see put and get
 
 Files are stored first, under keys that nobody else uses, and the manifest last, in one request: it
 is what makes a checkpoint, and storing another one replaces it whole. Readers check every file
@@ -18,7 +19,7 @@ import math
 import os
 import re
 import uuid
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -143,6 +144,38 @@ class S3Store(Store):
         freed = sum(sizes[key] for key in old)
         return Cleaned(removed, kept, freed, sum(sizes.values()) - freed)
 
+    def put(self, name: str, files: Mapping[str, bytes]) -> None:
+        """Store files under a name that is no checkpoint's: readers find all former or all new.
+
+        files: contents by paths below the name, which stay the ends of their keys.
+        """
+        manifest = f"{name}/{MANIFEST}"
+        new = uuid.uuid4().hex[:12]
+        with self._as_store_error():
+            former = [key for key in self._list(f"{name}/") if key != manifest]
+            told: dict[str, Any] = {}
+            for path, content in files.items():
+                told[path] = _entry(f"{new}/{path}", content)
+                self._put(f"{name}/{told[path]['key']}", content)
+            self._put(manifest, json.dumps({"format": FORMAT, "files": told}).encode())
+        self._remove(former)
+
+    def get(self, name: str) -> dict[str, bytes] | None:
+        """Return the files that `put` has stored, by their paths; None where there are none.
+
+        Raises CheckpointError where they are not as their manifest says.
+        """
+        for last in (False, False, True):  # they may be replaced while they are read
+            with self._as_store_error():
+                if self._get(f"{name}/{MANIFEST}") is None:
+                    return None
+                try:
+                    return {path: self._file(name, e) for path, e in self._manifest(name).items()}
+                except CheckpointError:
+                    if last:
+                        raise
+        return None
+
     def faults(self) -> list[Fault]:
         """Return why checkpoints cannot be stored here, if so. Leaves nothing behind."""
         key = f"{self._prefix}/.gatesearch-{uuid.uuid4().hex}".lstrip("/")
@@ -167,8 +200,7 @@ class S3Store(Store):
         for path in sorted(folder.iterdir()):
             content = path.read_bytes()
             key = f"{uuid.uuid4().hex[:12]}-{path.name}"
-            digest = hashlib.sha256(content).hexdigest()
-            files[path.name] = {"key": key, "size": len(content), "sha256": digest}
+            files[path.name] = _entry(key, content)
             stored.append(f"{name}/{key}")
             self._put(stored[-1], content)
         manifest = {"format": FORMAT, "files": files}
@@ -176,12 +208,16 @@ class S3Store(Store):
 
     def _download(self, name: str, folder: Path) -> None:
         for file, entry in self._manifest(name).items():
-            content = self._get(f"{name}/{entry['key']}")
-            if content is None or hashlib.sha256(content).hexdigest() != entry["sha256"]:
-                raise CheckpointError(
-                    f"{self._url}/{name}/{entry['key']} has another digest than its manifest says"
-                )
-            (folder / Path(file).name).write_bytes(content)
+            (folder / Path(file).name).write_bytes(self._file(name, entry))
+
+    def _file(self, name: str, entry: Mapping[str, Any]) -> bytes:
+        """Return a file's content, checked against its entry in the manifest."""
+        content = self._get(f"{name}/{entry['key']}")
+        if content is None or hashlib.sha256(content).hexdigest() != entry["sha256"]:
+            raise CheckpointError(
+                f"{self._url}/{name}/{entry['key']} has another digest than its manifest says"
+            )
+        return content
 
     def _manifest(self, name: str) -> dict[str, dict[str, Any]]:
         with self._as_store_error():
@@ -264,7 +300,9 @@ class S3Store(Store):
         except StillAwayError as error:
             raise StoreAwayError(str(error)) from None
         except (BotoCoreError, ClientError) as error:
-            raise StoreError(f"{self._url}: {_code_and_message(error)[1]}") from None
+            code, message = _code_and_message(error)
+            remedy = _REMEDIES.get(code, _UNREACHABLE if _passes(error) else None)
+            raise StoreError(f"{self._url}: {message}{f'; {remedy}' if remedy else ''}") from None
 
     @property
     def _client(self) -> Any:
@@ -287,6 +325,11 @@ class S3Store(Store):
                     "correct it, or the endpoint_url of your AWS configuration",
                 ) from None
         return self._cached_client
+
+
+def _entry(key: str, content: bytes) -> dict[str, Any]:
+    """Return what a manifest says of a file."""
+    return {"key": key, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def _is_ours(key: str) -> bool:

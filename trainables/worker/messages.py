@@ -54,6 +54,7 @@ class TrialReport:
     test: dict[str, float] | None = None
     training: dict[str, float] | None = None  #: metrics on training data, beside test
     scores: dict[str, str] | None = None  #: of each test example: name in the store, and sha256
+    stored: dict[str, int] = field(default_factory=dict)  #: bytes put into the store, by name
     failure: str | None = None  #: the exception that ended it
     halt: str | None = None  #: why no trial can go on: no place for checkpoints, no usable GPU
 

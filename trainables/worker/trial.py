@@ -1,5 +1,7 @@
 """A trial in a worker's hands: its training, its reports and its checkpoints."""
 
+from pathlib import Path
+
 from trainables.checkpoints.base import CheckpointError, Store, StoreError
 from trainables.data.redealing import Splits
 from trainables.training.latency import latency_ms
@@ -32,6 +34,7 @@ class AssignedTrial:
         self._training: Training | None = None
         self._reported: int | None = None  # the epoch of the last report, or of the beginning
         self.end_reported = False
+        self._stored: dict[str, int] = {}  # bytes by name, since the last report
         self.latency_due = assignment.measure_latency
         self.unreported_seconds = 0.0  #: that its cohort has trained since its last report
         self.turn = 0  #: when it was trained last, counted in turns of the worker
@@ -113,6 +116,7 @@ class AssignedTrial:
         assert self._reported is not None
         tested = self.tested
         stored = not tested and not training.diverged
+        self._stored = {}
         test, scores = self._test() if tested else (None, None)
         report = TrialReport(
             key=self.key,
@@ -125,6 +129,7 @@ class AssignedTrial:
             training=fit,
             scores=scores,
             checkpoint=self._save() if stored else None,
+            stored=self._stored,
         )
         self._reported = max(self._reported, training.epoch)
         self.unreported_seconds = 0.0
@@ -143,9 +148,13 @@ class AssignedTrial:
         try:
             with self._store.writing(name) as folder:
                 digest = examples.write(folder)
+                self._count(name, folder)
         except OSError as error:
             raise StoreError(f"no scores could be written: {error}") from error
         return metrics, {"name": name, "sha256": digest}
+
+    def _count(self, name: str, folder: Path) -> None:
+        self._stored[name] = sum(path.stat().st_size for path in folder.iterdir())
 
     def _save(self) -> str:
         """Write a checkpoint; the driver has the one before in its journal by now."""
@@ -153,6 +162,7 @@ class AssignedTrial:
         try:
             with self._store.writing(name) as folder:
                 self.training.save(folder)
+                self._count(name, folder)
         except OSError as error:
             raise StoreError(f"no checkpoint could be written: {error}") from error
         written = [other for other in self._checkpoints if other != name] + [name]
