@@ -40,15 +40,19 @@ def mirror(
     if to is not None:
         check_uri(to, "--to", "http", "https")
         servers = [(to, TO)]
+    behind = []
     for uri, files in servers:
         if files == ALSO and uri is None:
             continue
         state = mirror_once(folder, uri, name=files, rebuild=rebuild)
-        if not state.complete:
-            raise GatesearchError(f"MLflow is not complete: {state.error or 'no reason'}")
-        print_text(f"{len(state.runs)} runs are in MLflow.")
-        if (place := state.address("arms")) is not None:
-            print_text(place)
+        if state.complete:
+            print_text(f"{len(state.runs)} runs are in MLflow.")
+            if (place := state.address("arms")) is not None:
+                print_text(place)
+        else:
+            behind.append(state.error or "no reason")
+    if behind:
+        raise GatesearchError(f"MLflow is not complete: {'; '.join(behind)}")
 
 
 @app.command()

@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import sqlite3
+from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -528,3 +529,17 @@ def test_results_find_the_run_ids(root: Path) -> None:
     assert run_ids(folder) == {key: run["run_id"] for key, run in stored(root).items()}
     assert (state.complete, state.error) == (True, None)
     assert state.server == uri(root)
+
+
+def test_a_new_trial_costs_three_requests_and_a_long_curve_one_for_900_points(root: Path) -> None:
+    job = WrittenJob(root / "vowels")
+    mirror(job.folder)
+    for number, epochs in enumerate((3, 3, 300)):
+        job.trial(f"search/rnn/{number}")
+        job.report(f"search/rnn/{number}", 1, epochs)
+        job.end(f"search/rnn/{number}")
+    requests = Requests()
+    mirror(job.folder, requests.open_client)
+    made = Counter(requests.names)
+    assert (made["create_run"], made["set_terminated"], made["log_inputs"]) == (3, 3, 0)
+    assert made["log_batch"] == 1 + 1 + 2 + 1  # 1,500 points are two, and the job has some of all
