@@ -23,6 +23,7 @@ from search.journal.open import open_reader
 from search.journal.replay import JobState, trial_key
 from search.journal.replay import TrialState as OwnState
 from search.study.journal_backend import ReadOnlyBackend
+from search.study.optuna_compat import insert_trials
 from spaces.errors import InputError
 from spaces.text import show
 from trainables.files import draft_file, named, remove_stale_drafts, sync_folder
@@ -119,7 +120,7 @@ def _write(
             study.set_user_attr("metric", job_state.info.metric.name)
             study.set_user_attr("task", job_state.info.name)
             study.set_user_attr("arm", arm)
-            study.add_trials(list(_copies(arm, trials, job_state)))
+            insert_trials(storage, study.study_name, list(_copies(arm, trials, job_state)))
             counted[study.study_name] = len(trials)
     finally:
         storage.remove_session()

@@ -6,16 +6,22 @@ interface of storages. StoredStudy calls it, and SuggestionStorage (sampler_stor
 it; nothing else touches it.
 """
 
+import json
+from collections import defaultdict
 from collections.abc import Sequence
 from copy import copy
-from typing import Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from spaces.kinds import Direction
+
+if TYPE_CHECKING:
+    from optuna.storages import RDBStorage
 
 #: The trial attribute that samplers and `FrozenTrial.constraints` read as a constraint.
 LATENCY_CONSTRAINT = "constraints:latency_ms"
@@ -95,6 +101,67 @@ def with_number(trial: FrozenTrial, number: int) -> FrozenTrial:
     changed = copy(trial)
     changed.number = number
     return changed
+
+
+def insert_trials(storage: "RDBStorage", study_name: str, trials: Sequence[FrozenTrial]) -> None:
+    """Add trials to an empty study of a relational storage, in one transaction.
+
+    Optuna's own way looks all former trials up for each new one. What is written is what it writes.
+    """
+    from optuna.storages._rdb import models  # late: drivers need no relational database
+    from sqlalchemy import func, insert, select
+
+    study_id = storage.get_study_id_from_name(study_name)
+    rows: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+    with storage.engine.begin() as connection:
+        known = connection.execute(select(func.max(models.TrialModel.trial_id))).scalar()
+        for trial_id, trial in enumerate(trials, 1 + (known or 0)):
+            rows[models.TrialModel].append(
+                {
+                    "trial_id": trial_id,
+                    "number": trial.number,
+                    "study_id": study_id,
+                    "state": trial.state,
+                    "datetime_start": _in_utc(trial.datetime_start),
+                    "datetime_complete": _in_utc(trial.datetime_complete),
+                }
+            )
+            for objective, value in enumerate(trial.values or ()):
+                stored, kind = models.TrialValueModel.value_to_stored_repr(value)
+                row: dict[str, Any] = {
+                    "trial_id": trial_id,
+                    "objective": objective,
+                    "value": stored,
+                }
+                rows[models.TrialValueModel].append({**row, "value_type": kind})
+            for step, value in trial.intermediate_values.items():
+                model = models.TrialIntermediateValueModel
+                stored, kind = model.intermediate_value_to_stored_repr(value)
+                row = {"trial_id": trial_id, "step": step, "intermediate_value": stored}
+                rows[model].append({**row, "intermediate_value_type": kind})
+            for name, value in trial.params.items():
+                distribution = trial.distributions[name]
+                rows[models.TrialParamModel].append(
+                    {
+                        "trial_id": trial_id,
+                        "param_name": name,
+                        "param_value": distribution.to_internal_repr(value),
+                        "distribution_json": distribution_to_json(distribution),
+                    }
+                )
+            for model, attributes in (
+                (models.TrialUserAttributeModel, trial.user_attrs),
+                (models.TrialSystemAttributeModel, trial.system_attrs),
+            ):
+                for key, value in attributes.items():
+                    row = {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
+                    rows[model].append(row)
+        for model, found in rows.items():
+            connection.execute(insert(model.__table__), found)
+
+
+def _in_utc(time: datetime | None) -> datetime | None:
+    return None if time is None else time.astimezone(UTC).replace(tzinfo=None)
 
 
 class StoredStudy:

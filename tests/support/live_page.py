@@ -79,9 +79,11 @@ class Events:
         self.items = {**self.items, **message["set"]}
         self.messages.append(message)
 
-    def wait(self, holds: Callable[[dict[str, Any]], Any], what: str) -> Any:
+    def wait(
+        self, holds: Callable[[dict[str, Any]], Any], what: str, seconds: float = SECONDS
+    ) -> Any:
         """Wait until something holds of the items, and return it."""
-        until = time.monotonic() + SECONDS
+        until = time.monotonic() + seconds
         while not (found := holds(self.items)):
             assert time.monotonic() < until, f"never: {what}; {self.items.keys()}"
             time.sleep(0.02)

@@ -3,15 +3,16 @@
 import json
 import re
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
 from driven import drive, job
-from optuna.distributions import FloatDistribution, IntDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, GPSampler, TPESampler
-from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
+from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -222,6 +223,44 @@ def test_another_number_leaves_the_original_as_it_was(study: StoredStudy) -> Non
     assert isinstance(changed, FrozenTrial)
     assert (changed.number, trial.number) == (-1, 0)
     assert changed.params == trial.params
+
+
+def test_trials_that_are_inserted_at_once_are_those_that_optuna_adds(tmp_path: Path) -> None:
+    """Otherwise tools of Optuna's would show other trials, or none."""
+    began = datetime(2026, 1, 2, 3, 4, 5, 6)
+    distributions = {"x": FloatDistribution(0, 1), "c": CategoricalDistribution(("a", "b"))}
+    trials = [
+        create_trial(
+            state=state,
+            values=[float(number)] if state == TrialState.COMPLETE else None,
+            params={"x": 0.5, "c": "b"},
+            distributions=distributions,
+            intermediate_values={1: 0.1, 3: float("nan"), 4: float("inf")},
+            user_attrs={"u": [1, None]},
+            system_attrs={"s": {"a": True}},
+        )
+        for number, state in enumerate(TrialState)
+    ]
+    for number, trial in enumerate(trials):
+        trial.number, trial.datetime_start = number, began
+        trial.datetime_complete = began if trial.state.is_finished() else None
+    storage = RDBStorage(f"sqlite:///{tmp_path}/studies.db")
+    try:
+        for name in ("theirs", "ours"):
+            optuna.create_study(study_name=name, storage=storage)
+        optuna.load_study(study_name="theirs", storage=storage).add_trials(trials)
+        optuna_compat.insert_trials(storage, "ours", trials)
+        theirs, ours = (
+            [
+                {key: str(value) for key, value in vars(trial).items() if key != "_trial_id"}
+                for trial in optuna.load_study(study_name=name, storage=storage).trials
+            ]
+            for name in ("theirs", "ours")
+        )
+        assert len(ours) == len(TrialState) and ours == theirs
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
 
 
 #: Names of Optuna's that are private, and methods of its storages, which are undocumented.
