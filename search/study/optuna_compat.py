@@ -128,17 +128,13 @@ def insert_trials(storage: "RDBStorage", study_name: str, trials: Sequence[Froze
             )
             for objective, value in enumerate(trial.values or ()):
                 stored, kind = models.TrialValueModel.value_to_stored_repr(value)
-                row: dict[str, Any] = {
-                    "trial_id": trial_id,
-                    "objective": objective,
-                    "value": stored,
-                }
-                rows[models.TrialValueModel].append({**row, "value_type": kind})
+                row: dict[str, Any] = {"trial_id": trial_id, "objective": objective}
+                rows[models.TrialValueModel].append({**row, "value": stored, "value_type": kind})
+            steps = models.TrialIntermediateValueModel
             for step, value in trial.intermediate_values.items():
-                model = models.TrialIntermediateValueModel
-                stored, kind = model.intermediate_value_to_stored_repr(value)
+                stored, of_kind = steps.intermediate_value_to_stored_repr(value)
                 row = {"trial_id": trial_id, "step": step, "intermediate_value": stored}
-                rows[model].append({**row, "intermediate_value_type": kind})
+                rows[steps].append({**row, "intermediate_value_type": of_kind})
             for name, value in trial.params.items():
                 distribution = trial.distributions[name]
                 rows[models.TrialParamModel].append(

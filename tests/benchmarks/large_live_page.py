@@ -6,7 +6,8 @@ The journal is made, not trained: five arms of so many trials each, half of them
 epochs and half pruned after 9. Opening is measured by the browser itself, from navigation on until
 arms, best values, curves and the latest trials are drawn, and has a new browser with an empty
 profile each time: while the server still reads the journal, and once it has; seconds of a CPU are
-those of the page's thread, which other work on the machine does not stretch. The differences are what the server sends for one more epoch of one trial.
+those of the page's thread, which other work on the machine does not stretch. Last: what the server
+sends for one more trial.
 """
 
 import argparse
