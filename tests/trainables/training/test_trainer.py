@@ -301,3 +301,22 @@ def test_a_checkpoint_whose_best_epoch_is_the_first_of_a_tie_keeps_it_until_a_be
     record(again, 0.9, 0.3)
     assert again.best == again.curve[3]
     assert float(again._best_weights[0]) == 4.0
+
+
+def test_an_epoch_tells_the_mean_norm_of_its_gradients_before_they_are_clipped(
+    make_data: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, seen = make_data(), []
+
+    def norms(gradients: list[torch.Tensor]) -> list[torch.Tensor]:
+        found = [gradient.norm() for gradient in gradients]
+        seen.extend(norm.item() for norm in found)
+        return found
+
+    monkeypatch.setattr("trainables.torch_compat.norms", norms)
+    training = Training(small_config(gradient_clip=1e-3), data, seed=3)
+    training.advance(2)
+    steps = len(seen) // 2
+    assert steps > 1 and min(seen) > 1e-3
+    told = [point.gradient_norm for point in training.curve]
+    assert told == pytest.approx([sum(seen[:steps]) / steps, sum(seen[steps:]) / steps])
