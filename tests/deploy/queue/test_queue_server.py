@@ -16,6 +16,7 @@ import psutil
 import pytest
 from installed import GATESEARCH, gatesearch, wait_until
 from server_process import end_with_parent, free_ports
+from servers import Postgres
 
 from deploy.client import Client, find_token
 from deploy.errors import ClusterError
@@ -42,11 +43,14 @@ class Place:
         self.state = folder / "service" / "queue"
 
     @contextmanager
-    def serving(self, program: tuple[str, ...] = ()) -> "Iterator[subprocess.Popen[bytes]]":
+    def serving(
+        self, program: tuple[str, ...] = (), options: tuple[str, ...] = ()
+    ) -> "Iterator[subprocess.Popen[bytes]]":
         """Run the queue's process, before a cluster that is not there. program: what runs it."""
         command = [*program, GATESEARCH, "queue", "serve"]
         command += ["--port", self.address.rpartition(":")[2]]
         command += ["--address", f"http://127.0.0.1:{self.closed}", "--cluster-root", "/runs"]
+        command += options
         with (self.folder / "queue.log").open("ab") as log:
             process = subprocess.Popen(
                 command,
@@ -205,6 +209,22 @@ def test_a_queue_outlives_its_terminal_and_a_service_that_is_ended_beside_it(pla
         assert place.ask("GET", "/queue", place.token())[0] == 200 and process.poll() is None
         process.terminate()
         assert process.wait(60) == 0
+
+
+def test_a_queue_in_a_database_goes_on_after_a_kill_on_another_machine(
+    place: Place, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ("--database", postgres.database())
+    with place.serving(options=options):
+        place.add_user("ann")
+        place.submit("one", "ann")
+    monkeypatch.setenv("GATESEARCH_SERVICE", str(place.folder / "another"))
+    place.state = place.folder / "another" / "queue"
+    with place.serving(options=options), place.client("ann") as cluster:
+        assert [(job.name, job.state) for job in cluster.jobs()] == [("one", "queued")]
+        assert place.submit("two", "ann") and place.names() == ["one", "two"]
+    assert {path.name for path in place.state.iterdir()} == {"token"}
+    assert postgres.password not in (place.folder / "queue.log").read_text()
 
 
 def test_a_queue_that_gets_no_port_does_not_say_that_it_listens(place: Place) -> None:
