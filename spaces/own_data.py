@@ -99,7 +99,7 @@ class DataSection(Section):
         False,
         description="Whether a model reads the time since the step before, as an input more: in "
         "seconds where time is of dates, divided by its mean in the training part. cfc and gru-d "
-        "let so much time pass; without it steps count.",
+        "let so much time pass; without it steps count. In an .npz times are its array time.",
     )
     window: Integer | None = Field(
         None,
@@ -130,7 +130,7 @@ class DataSection(Section):
         if self.options is not None and not self.is_class:
             rule = f"options must be given for a class alone, not for {show(self.file)}"
             faults.append(Fault(rule, "remove them, or give module.Class", ("options",)))
-        if self.time_gaps and self.time is None:
+        if self.time_gaps and self.time is None and not self._has_arrays:
             rule = "time_gaps must have a time: the column that says when each step was"
             faults.append(Fault(rule, "name it: time: COLUMN, or remove time_gaps", ("time_gaps",)))
         faults += [*self._file_faults(), *self._test_faults(), *self._column_faults()]
@@ -210,6 +210,11 @@ class DataSection(Section):
     def is_class(self) -> bool:
         """Whether the data is made by a class: its dotted name, whose last part is capitalised."""
         return is_class_name(PurePath(self.file).name)
+
+    @property
+    def _has_arrays(self) -> bool:
+        """Whether the data are arrays by name, of which one may be the times of steps."""
+        return self.suffix == ".npz" or self.is_class
 
     @property
     def is_table(self) -> bool:

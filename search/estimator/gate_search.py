@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Array = NDArray[Any]
-KINDS = ("classification", "multi-label", "tagging", "regression")
+KINDS = ("classification", "multi-label", "tagging", "regression", "forecasting")
 
 
 def _has_classes(self: "GateSearch") -> bool:
@@ -37,7 +37,7 @@ def _has_classes(self: "GateSearch") -> bool:
 
 
 def _has_probabilities(self: "GateSearch") -> bool:
-    return self.task != "regression"
+    return self.task not in ("regression", "forecasting")
 
 
 class GateSearch(BaseEstimator):  # type: ignore[misc]
@@ -53,6 +53,13 @@ class GateSearch(BaseEstimator):  # type: ignore[misc]
 
     Of the n sequences 60 % train, 20 % choose epochs and configurations, 20 % give the verdict; the
     model that predicts was trained on the 60 %. X and y: see search/estimator/arrays.py.
+
+    Forecasts follow time instead: X are series, whose first feature is forecast, each parted 60 to
+    20 to 20, and there is no y. A model reads how far values lie from the last one, unless
+    `task_options` say `relative` or `difference`.
+
+        model = GateSearch("forecasting", task_options={"horizon": 12, "season": 12}).fit(series)
+        model.predict(series)  # [n, 12]: what follows the last step of each
     """
 
     job_: Path  #: the job's folder
@@ -67,6 +74,7 @@ class GateSearch(BaseEstimator):  # type: ignore[misc]
         task: str = "classification",
         arms: Sequence[str | Mapping[str, Any]] = ("lstm", "gru"),
         *,
+        task_options: Mapping[str, Any] | None = None,
         space: Mapping[str, Any] | None = None,
         training: Mapping[str, Any] | None = None,
         search: Mapping[str, Any] | None = None,
@@ -78,13 +86,16 @@ class GateSearch(BaseEstimator):  # type: ignore[misc]
     ) -> None:
         """Take in what a job file says; nothing is checked before `fit`.
 
-        task: classification, regression (of one or several numbers), multi-label, or tagging (a
-        class for each step). arms, and space to resources: those sections of a job
-        file. name: the job's; None is one that follows from data and settings. root: the folder of
-        jobs. verbose: whether the job's progress goes to standard error; if not, to fit.log.
+        task: classification, regression (of one or several numbers), multi-label, tagging (a
+        class for each step), or forecasting. task_options: what else a job file's section of the
+        task may say, such as {"metric": "macro-f1"} or {"horizon": 12}. arms, and space to
+        resources: those sections of a job file. name: the job's; None is one that follows from data
+        and settings. root: the folder of jobs. verbose: whether the job's progress goes to standard
+        error; if not, to fit.log.
         """
         self.task = task
         self.arms = arms
+        self.task_options = task_options
         self.space = space
         self.training = training
         self.search = search
@@ -98,8 +109,8 @@ class GateSearch(BaseEstimator):  # type: ignore[misc]
         """Run the job.
 
         y: [n] classes or numbers; [n, targets] several numbers; [n, labels] of 0 and 1 for
-        multi-label; a list of n arrays [steps] for tagging. groups: [n], whose sequence each one
-        is; a group is never torn apart.
+        multi-label; a list of n arrays [steps] for tagging; none for forecasting. groups: [n],
+        whose sequence each one is; a group is never torn apart.
 
         Raises ValueError where data or settings break a rule, and GatesearchError where the job
         fails.
@@ -113,7 +124,11 @@ class GateSearch(BaseEstimator):  # type: ignore[misc]
         given = arrays.sequences(X)
         number = len(given)
         stored = {"x": given.x, "lengths": given.lengths}
-        if self.task == "multi-label":
+        if self.task == "forecasting":
+            if y is not None or groups is not None:
+                rule = "y and groups must not be given for forecasting: parts follow time"
+                raise InputError.of("GateSearch", rule, "leave them out")
+        elif self.task == "multi-label":
             stored["y"] = arrays.labels(y, number)
             self.classes_ = np.arange(stored["y"].shape[1])
         elif _has_classes(self):
@@ -127,7 +142,7 @@ class GateSearch(BaseEstimator):  # type: ignore[misc]
             stored["y"] = arrays.numbers(y, number)
         if groups is not None:
             stored["group"] = arrays.groups(groups, number)
-        self.n_features_in_ = given.columns
+        self.n_features_in_ = self._features(given)
         self.job_ = fitting.run(
             self._sections(),
             stored,
@@ -142,7 +157,8 @@ class GateSearch(BaseEstimator):  # type: ignore[misc]
         """Return what is predicted for n sequences.
 
         Classes [n]; numbers [n] or [n, targets] in the targets' own units; labels [n, labels] of 0
-        and 1; of tagging a list of n arrays [steps] of classes.
+        and 1; of tagging a list of n arrays [steps] of classes. Of forecasting [n, horizon], what
+        follows the last step of each series.
         """
         check_is_fitted(self, "job_")
         if self.task == "multi-label":
@@ -151,7 +167,8 @@ class GateSearch(BaseEstimator):  # type: ignore[misc]
             return [self._names[each.argmax(axis=1)] for each in self.predict_proba(X)]
         if _has_classes(self):
             return self._names[self.predict_proba(X).argmax(axis=1)]
-        return self._predict(X).arrays["prediction"].astype(np.float64)
+        found = self._predict(X).arrays["prediction"].astype(np.float64)
+        return found.reshape(len(found), -1) if self.task == "forecasting" else found
 
     @available_if(_has_probabilities)  # type: ignore[untyped-decorator, unused-ignore]
     def predict_proba(self, X: Any) -> Any:
@@ -172,6 +189,7 @@ class GateSearch(BaseEstimator):  # type: ignore[misc]
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return R² of a regression, of others the accuracy: of steps, or of all labels together.
 
+        Of forecasting, R² of all steps ahead together; y: [n, horizon], what followed X.
         sample_weight: [n], or of tagging one weight for each step, one sequence after the other.
         """
         found = self.predict(X)
@@ -179,12 +197,17 @@ class GateSearch(BaseEstimator):  # type: ignore[misc]
             y, found = (
                 np.concatenate([np.asarray(each) for each in given]) for given in (y, found)
             )
+        if self.task == "forecasting":
+            y, found = np.ravel(y), np.ravel(found)
         measure = accuracy_score if _has_probabilities(self) else r2_score
         return float(measure(y, found, sample_weight=sample_weight))
 
     def _sections(self) -> dict[str, Any]:
         """Return the job file but for its name and data."""
-        sections: dict[str, Any] = {"task": {"kind": self.task}, "arms": _plain(list(self.arms))}
+        task = {"kind": self.task, **_plain(self.task_options or {})}
+        if self.task == "forecasting" and "difference" not in task:
+            task.setdefault("relative", True)
+        sections: dict[str, Any] = {"task": task, "arms": _plain(list(self.arms))}
         for name in ("space", "training", "search", "confirm", "resources"):
             if getattr(self, name) is not None:
                 sections[name] = _plain(getattr(self, name))
@@ -211,10 +234,14 @@ class GateSearch(BaseEstimator):  # type: ignore[misc]
             np.savez(file, allow_pickle=False, x=given.x, lengths=given.lengths)
             return apply(self.job_ / BEST, file)
 
+    def _features(self, given: SequencesGiven) -> int:
+        """Return features as scikit-learn counts them; of series, which may grow, of each step."""
+        return given.x.shape[1] if self.task == "forecasting" else given.columns
+
     def _check_features(self, given: SequencesGiven) -> None:
-        if given.columns != self.n_features_in_:
+        if (features := self._features(given)) != self.n_features_in_:
             raise ValueError(
-                f"X has {given.columns} features, but GateSearch is expecting "
+                f"X has {features} features, but GateSearch is expecting "
                 f"{self.n_features_in_} features as input"
             )
 
@@ -228,7 +255,7 @@ class GateSearch(BaseEstimator):  # type: ignore[misc]
             tags.classifier_tags.multi_label = self.task == "multi-label"
         tags.target_tags.multi_output = self.task in ("multi-label", "regression")
         tags.target_tags.single_output = self.task != "multi-label"
-        tags.target_tags.required = True
+        tags.target_tags.required = self.task != "forecasting"
         tags.input_tags.three_d_array = True
         return tags
 

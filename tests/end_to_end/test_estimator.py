@@ -125,6 +125,28 @@ def test_a_fit_of_other_targets_predicts_them_in_their_form(task: str, tmp_path:
         assert [p.shape for p in model.predict_proba(X[:2])] == [(len(x), 2) for x in X[:2]]
 
 
+@pytest.mark.slow
+def test_a_fit_of_series_forecasts_what_follows_them(tmp_path: Path) -> None:
+    """Two series of a covariate, from which the same values are forecast, whatever is learned."""
+    steps = np.arange(90)
+    values = [50 + steps + 10 * np.sin(steps / 2 + shift) for shift in (0.0, 1.0)]
+    series = [np.stack([each, RNG.standard_normal(90)], axis=1) for each in values]
+    known = [each[:-4] for each in series]
+    for options in ({}, {"difference": 1, "transform": "log"}):
+        given = {"horizon": 4, "window": 12, **options}
+        model = GateSearch("forecasting", **SMALL, task_options=given, root=tmp_path)
+        model.set_params(confirm={"seeds": 0}, training={"max_epochs": 30}).fit(known)
+        found = model.predict(known)
+        assert found.shape == (2, 4) and not hasattr(model, "predict_proba")
+        assert np.abs(found - np.stack([each[-4:] for each in values])).max() < 20
+        assert model.score(known, np.stack([each[-4:] for each in values])) <= 1
+        assert model.n_features_in_ == 2
+    with pytest.raises(InputError, match="y and groups must not be given"):
+        model.fit(known, [1, 2])
+    with pytest.raises(ValueError, match="horizon must say how many"):
+        GateSearch("forecasting", root=tmp_path).fit(known)
+
+
 #: What scikit-learn asks of tables whose rows are points, and cannot be asked of sequences.
 CANNOT_APPLY: dict[str, str] = {}
 

@@ -14,6 +14,7 @@ from search.export.predict import apply
 from search.job.spec import JobSpec
 from spaces.own_task import OwnData
 from trainables.data import tasks
+from trainables.data.formats.own import read_new
 from trainables.data.missing import features, given, told
 from trainables.data.redealing import Split, redeal
 from trainables.data.sequences import Data
@@ -134,3 +135,30 @@ def test_a_table_without_the_column_of_times_is_refused(tmp_path: Path) -> None:
     job = exported(tmp_path / "job", "gru-d", "mask")
     write(tmp_path / "new.csv", [{k: v for k, v in row.items() if k != "stamp"} for row in rows()])
     refused(lambda: apply(job.folder / "export", tmp_path / "new.csv"), "stamp", "")
+
+
+def npz_of(table: list[dict[str, str]], path: Path, **changed: object) -> None:
+    """Write what a table holds as arrays: times in seconds."""
+    whose = [row["who"] for row in table]
+    first = [at for at, who in enumerate(whose) if at == 0 or who != whose[at - 1]]
+    lengths = np.diff([*first, len(table)])
+    time = [datetime.fromisoformat(row["stamp"]).timestamp() for row in table]
+    x = [[float(row[name] or "nan") for name in "ab"] for row in table]
+    y, split = ([table[at][name] for at in first] for name in ("y", "part"))
+    arrays = {"x": x, "lengths": lengths, "y": y, "split": split, "time": time, **changed}
+    np.savez(path, **{name: np.array(array) for name, array in arrays.items()})
+
+
+def test_times_of_an_npz_are_those_of_a_table(tmp_path: Path) -> None:
+    write(tmp_path / "own.csv", rows())
+    npz_of(rows(), tmp_path / "own.npz")
+    plain = {"file": "own.npz", "missing": "mask", "time_gaps": True}
+    data = tasks.load(OwnData.model_validate({"kind": "classification", "data": plain}), tmp_path)
+    assert data.info.gaps and data.info.fingerprint == load(tmp_path).info.fingerprint
+    new, _ = read_new(tmp_path / "own.npz", data.info)
+    assert new.x.shape[1] == 3 and (new.x[:, 2] >= 0).all()
+    wrong = np.zeros(len(rows())) - np.arange(len(rows()))
+    npz_of(rows(), tmp_path / "own.npz", time=wrong)
+    refused(lambda: read_new(tmp_path / "own.npz", data.info), "own.npz: time[1]", "must not fall")
+    npz_of(rows(), tmp_path / "own.npz", time=wrong[:-1])
+    refused(lambda: read_new(tmp_path / "own.npz", data.info), "own.npz: time", "finite numbers")

@@ -8,6 +8,7 @@ y        [n] classification: text or whole numbers; regression: numbers, [n, tar
          for next-token, next-step.
 split    [n] optional: 'train', 'val' or 'validation', 'test'
 group    [n] optional: whole numbers or strings
+time     [all steps] numbers, for `time_gaps` alone: when each step was, ascending in a sequence
 """
 
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ from trainables.data.formats.archive import read_arrays
 from trainables.data.formats.labels import encode
 from trainables.data.formats.ragged import Array, Part, Ragged, first, sequence_of
 
+REQUIRED, OPTIONAL = ("x", "lengths"), ("y", "split", "group", "time")
 _SYMBOLS = (
     "encode the symbols as integers 0 … V-1: _, x = numpy.unique(symbols, return_inverse=True)"
 )
@@ -63,13 +65,15 @@ def read(path: Path, data: DataSection, kind: TaskKind) -> Ragged:
     arrays = read_arrays(
         path,
         place,
-        required=("x", "lengths", "y") if labelled else ("x", "lengths"),
-        optional=("split", "group"),
+        required=(*REQUIRED, *["y"] * labelled, *["time"] * data.time_gaps),
+        optional=("split", "group", *["time"] * (not data.time_gaps)),
     )
-    return of_arrays(arrays, kind, place)
+    return of_arrays(arrays, kind, place, time_gaps=data.time_gaps)
 
 
-def of_arrays(arrays: Mapping[str, Array], kind: TaskKind, place: str) -> Ragged:
+def of_arrays(
+    arrays: Mapping[str, Array], kind: TaskKind, place: str, *, time_gaps: bool = False
+) -> Ragged:
     """Return the data of arrays, of which none that are required are missing. Raises InputError."""
     labelled = not predicts_itself(kind)
     lengths = _lengths(arrays["lengths"], len(np.atleast_1d(arrays["x"])), place)
@@ -91,7 +95,8 @@ def of_arrays(arrays: Mapping[str, Array], kind: TaskKind, place: str) -> Ragged
             ("group", "iuUS", "give whose sequence each one is, or leave group out"),
         )
     )
-    return Ragged(arrays["x"], lengths, places, y, split, group, labels=labels)
+    gap = _gaps(arrays["time"], lengths, place) if time_gaps else None
+    return Ragged(arrays["x"], lengths, places, y, split, group, labels=labels, gap=gap)
 
 
 def read_new(path: Path, info: TaskInfo) -> Ragged:
@@ -100,9 +105,12 @@ def read_new(path: Path, info: TaskInfo) -> Ragged:
     y, split and group may be in the file. Raises InputError.
     """
     place, kind = path.name, info.kind
-    arrays = read_arrays(path, place, ("x", "lengths"), optional=("y", "split", "group"))
+    required = (*REQUIRED, *["time"] * info.gaps)
+    optional = tuple(name for name in OPTIONAL if name not in required)
+    arrays = read_arrays(path, place, required, optional)
     lengths = _lengths(arrays["lengths"], len(np.atleast_1d(arrays["x"])), place)
     _check_steps(arrays["x"], kind, place)
+    gap = _gaps(arrays["time"], lengths, place) if info.gaps else None
     for name in ("y", "split"):
         each = (len(arrays["x"]),) if name == "y" and kind == "tagging" else lengths.shape
         several = name == "y" and of_several(kind) and arrays.get(name, lengths).ndim == 2
@@ -118,7 +126,7 @@ def read_new(path: Path, info: TaskInfo) -> Ragged:
             )
     y = None if predicts_itself(kind) else arrays.get("y")
     places = ArrayPlaces(place, lengths)
-    return Ragged(arrays["x"], lengths, places, y, arrays.get("split"))
+    return Ragged(arrays["x"], lengths, places, y, arrays.get("split"), gap=gap)
 
 
 def read_any(path: Path) -> tuple[dict[str, Array], NDArray[np.int64]]:
@@ -127,7 +135,7 @@ def read_any(path: Path) -> tuple[dict[str, Array], NDArray[np.int64]]:
     x is [steps] or [steps, features]; y is [n], [n, targets] or [steps]; split and group are [n].
     """
     place = path.name
-    arrays = read_arrays(path, place, ("x", "lengths"), optional=("y", "split", "group"))
+    arrays = read_arrays(path, place, REQUIRED, OPTIONAL)
     return arrays, lengths_of(arrays, place)
 
 
@@ -146,7 +154,26 @@ def lengths_of(arrays: Mapping[str, Array], place: str) -> NDArray[np.int64]:
     for name in ("split", "group"):
         if name in arrays:
             _per_sequence(name, arrays, n, "fiubUS", f"correct {name}", place)
+    if "time" in arrays:
+        _gaps(arrays["time"], lengths, place)
     return lengths
+
+
+def _gaps(time: Array, lengths: NDArray[np.int64], place: str) -> NDArray[np.float32]:
+    """Return the time since the step before [steps], 0 at the first of each sequence."""
+    steps = int(lengths.sum())
+    if time.shape != (steps,) or time.dtype.kind not in "fiu" or not np.isfinite(time).all():
+        rule = f"time must be [{steps}] finite numbers, when each step of x was"
+        remedy = "write seconds or another unit; of dates time.astype('datetime64[s]').astype(int)"
+        raise InputError.of(f"{place}: time", f"{rule}, not {_description(time)}", remedy)
+    gaps = np.diff(time.astype(np.float64), prepend=0.0)
+    gaps[np.cumsum(lengths) - lengths] = 0
+    if (at := first(gaps < 0)) is not None:
+        sequence, within = sequence_of(lengths, at)
+        rule = "time must not fall within a sequence; here it is less than at the step before"
+        where = f"{place}: time[{at}] (sequence {sequence}, step {within})"
+        raise InputError.of(where, rule, "sort the steps of each sequence by time")
+    return gaps.astype(np.float32)
 
 
 def _lengths(lengths: Array, steps: int, place: str) -> NDArray[np.int64]:

@@ -74,7 +74,7 @@ def load(spec: OwnData, base: Path) -> Parts:
     ragged = reader.read(spec.data.path(base), spec.data, spec.kind)
     own = len(ragged.lengths)  # sequences of the first file
     if test is not None:
-        info = official_test.info_of(ragged, spec.kind)
+        info = replace(official_test.info_of(ragged, spec.kind), gaps=spec.data.time_gaps)
         ragged = official_test.joined(ragged, reader.read_new(test, info), spec.kind, test)
     places, lengths, kind, missing = ragged.places, ragged.lengths, spec.kind, spec.data.missing
     x = steps(ragged, kind, missing=missing)
@@ -172,7 +172,9 @@ def read_new(path: Path, info: TaskInfo) -> tuple[Sequences, Ragged]:
         )
     transforms.check(x[:, : transformed(info)], info.transform, ragged.places)
     if info.gaps:
-        assert ragged.gap is not None  # of a table with the column of times
+        if ragged.gap is None:
+            rule = "times of steps must be there, which the model reads; this format has none"
+            raise InputError.of(place, rule, "write an .npz with time, or the table of training")
         x = np.column_stack([x, ragged.gap])
     told = ragged.characters
     found = Sequences(x, ragged.lengths, offsets=_offsets(ragged), characters=told)

@@ -32,13 +32,13 @@ from spaces.text import first_line, listed, show
 from trainables.data.formats import npz
 from trainables.data.formats.ragged import Array, Ragged
 
-_REQUIRED, _OPTIONAL = ("x", "lengths"), ("y", "split", "group")
-
 
 def read(path: Path, data: DataSection, kind: TaskKind) -> Ragged:
     """Return the data of a class for a task of a kind. Raises InputError."""
-    required = _REQUIRED if predicts_itself(kind) else (*_REQUIRED, "y")
-    return npz.of_arrays(_arrays(path, data.options or {}, required), kind, path.name)
+    y, gaps = not predicts_itself(kind), data.time_gaps
+    required = (*npz.REQUIRED, *["y"] * y, *["time"] * gaps)
+    arrays = _arrays(path, data.options or {}, required)
+    return npz.of_arrays(arrays, kind, path.name, time_gaps=gaps)
 
 
 def read_new(path: Path, info: TaskInfo) -> Ragged:
@@ -52,7 +52,7 @@ def read_any(path: Path) -> tuple[dict[str, Array], NDArray[np.int64]]:
 
     Raises InputError, also where it makes other arrays when it is asked again.
     """
-    arrays, again = (_arrays(path, {}, _REQUIRED) for _ in range(2))
+    arrays, again = (_arrays(path, {}, npz.REQUIRED) for _ in range(2))
     for name in sorted(arrays.keys() | again.keys()):
         if name not in arrays or name not in again or not _equal(arrays[name], again[name]):
             raise differs(f"{path.name}: {name}")
@@ -83,11 +83,13 @@ def _arrays(path: Path, options: Mapping[str, Any], required: tuple[str, ...]) -
         rule = f"load() must return a mapping of arrays by name, not {type(found).__name__}"
         raise InputError.of(name, rule, 'return {"x": …, "lengths": …, "y": …}')
     missing = [each for each in required if each not in found]
-    known = (*_REQUIRED, *_OPTIONAL)
+    known = (*npz.REQUIRED, *npz.OPTIONAL)
     unknown = [each for each in found if each not in known]
     if missing or unknown:
         what = f"{missing[0]} is missing" if missing else f"{show(unknown[0])} is none of them"
-        rule = f"load() must return {listed(required)}, and may return {listed(_OPTIONAL)}; {what}"
+        rule = (
+            f"load() must return {listed(required)}, and may return {listed(npz.OPTIONAL)}; {what}"
+        )
         raise InputError.of(name, rule, "return these names alone")
     arrays = {
         each: _called(f"{name}: {each}", "it must be an array", np.asarray, array)

@@ -13,7 +13,7 @@ from trainables.data.formats.table import Column, Table
 
 #: Names of the columns that an .npz becomes; its features are "feature 0", "feature 1", …, and
 #: several targets "y 0", "y 1", ….
-ARRAYS = {"id": "sequence", "target": "y", "split": "split", "group": "group"}
+ARRAYS = {"id": "sequence", "target": "y", "split": "split", "group": "group", "time": "time"}
 
 
 def read(path: Path) -> tuple[Table, dict[str, OneOrMore]]:
@@ -50,6 +50,8 @@ def read(path: Path) -> tuple[Table, dict[str, OneOrMore]]:
     for name in ("split", "group"):
         if name in arrays:
             columns[name] = np.repeat(arrays[name], lengths)
+    if "time" in arrays:
+        columns[ARRAYS["time"]] = arrays["time"]
     table = Table(place, {name: _column(name, values) for name, values in columns.items()})
     parts: dict[str, OneOrMore] = {role: n for role, n in ARRAYS.items() if n in columns}
     if targets:
