@@ -4,7 +4,7 @@ What prints it is search/watch/send.py, on the cluster: a job of its own for two
 which is followed by another one for as long as somebody watches.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from deploy.client.client import Client
 from deploy.client.commands import journal_command, shell_root
@@ -17,7 +17,7 @@ class WatchedCluster:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    def journal(self, submission: str, start: int) -> Iterator[str]:
+    def journal(self, submission: str, start: int) -> Generator[str, None, None]:
         """Yield what is printed of a job's journal from a number of groups on.
 
         It ends after two minutes. Raises ClusterError.

@@ -73,7 +73,7 @@ def _watch_cluster(
     with connected(address, token_file) as client:
         job, cluster = client.find(name), WatchedCluster(client)
     with cluster_errors(), copied(cluster, job.id, job.name or name) as copy:
-        serve(copy.folder, at, print_text, lambda _: RemoteControl(cluster, job.id), copy.problem)
+        serve(copy.folder, at, print_text, lambda _: RemoteControl(cluster, job.id), copy)
 
 
 def _control_of_service(folder: Path) -> "Callable[[Followed], Control] | None":

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from search.job.commands import command
 from search.journal.at_work import is_driver_at_work
@@ -26,13 +26,21 @@ LOOK = 0.5  #: seconds between two looks at the journal
 SHARE = 10  #: what takes t seconds is done again after SHARE times t, at the soonest
 
 
+class Source(Protocol):
+    """Where a journal that is copied from elsewhere comes from."""
+
+    def problem(self) -> str | None:
+        """Return why what is here may be late."""
+
+    def driven(self) -> bool:
+        """Return whether the job's driver is at work there."""
+
+
 class Feed:
     """Reads a job's journal on a thread of its own and puts what it says on a board."""
 
-    def __init__(
-        self, folder: Path, board: Board, source: Callable[[], str | None] = lambda: None
-    ) -> None:
-        """source: returns why what is read may be late, where it comes from a cluster."""
+    def __init__(self, folder: Path, board: Board, source: Source | None = None) -> None:
+        """source: where the journal is copied from, if it is."""
         self.followed = Followed(folder)
         self._folder, self._board, self._source = folder, board, source
         self._lanes = Lanes()
@@ -70,7 +78,7 @@ class Feed:
         share = self.followed.share()
         behind = read == AT_ONCE
         told: dict[str, Any] = {
-            "problem": self.followed.problem or self._source(),
+            "problem": self.followed.problem or (self._source and self._source.problem()),
             "reading": round(share, 3) if behind and share is not None else None,
         }
         if job is None:
@@ -78,7 +86,8 @@ class Feed:
             self._board.put(told)
             return read
         running = items.running(job, job_state)
-        driven = is_driver_at_work(job_state, self._folder)
+        source = self._source
+        driven = source.driven() if source else is_driver_at_work(job_state, self._folder)
         now = self._now() if driven else None
         told["head"] = self._head(driven=driven)
         told["waits"] = self._waits(now)

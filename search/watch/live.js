@@ -67,7 +67,8 @@ const drawHead = () => {
   show(verdict, report?.sentence);
   verdict.classList.toggle("provisional", !final);
   show(find("#problem"), items.get("problem"));
-  const waits = items.get("waits") ?? [];
+  const full = items.get("standing")?.storage?.full;
+  const waits = [...(items.get("waits") ?? []), ...(full ? [full] : [])];
   find("#waits").hidden = !waits.length;
   find("#waits ul").replaceChildren(...waits.map((text) => element("li", text)));
   find("#stop").disabled = !head.driven || head.finished;

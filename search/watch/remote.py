@@ -5,8 +5,8 @@ What arrives is checked as any journal is. The copy is in a folder that goes wit
 
 import json
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -15,20 +15,22 @@ from search.journal.base import decode, encode
 from search.run.now import FILE_NAME as NOW_FILE
 from search.run.now import Now
 from search.watch.control import RefusedError
-from search.watch.send import GROUP, NOW
+from search.watch.send import DRIVEN, GROUP, NOW, is_done
 from spaces.errors import GatesearchError
 from spaces.text import first_line
 from trainables.files import draft_file
 from trainables.scratch import ScratchFolder
 
 AGAIN = 5.0  #: seconds before a cluster that could not be reached is asked again
+FINISHED = 60.0  #: seconds before it is asked again about a finished job, which may be extended
+LEAVE = 20.0  #: seconds that its printing job may take to end
 _LINE = 2**24  # characters of one line, at most
 
 
 class Cluster(Protocol):
     """What is asked of a cluster. Every method may raise an exception with the reason."""
 
-    def journal(self, submission: str, start: int) -> Iterable[str]:
+    def journal(self, submission: str, start: int) -> Generator[str, None, None]:
         """Yield what send.py prints of a job, in pieces of any length, until it ends."""
 
     def stop(self, submission: str) -> None:
@@ -41,11 +43,13 @@ class Cluster(Protocol):
 class Copy:
     """The journal and what the driver says, as files of a folder here."""
 
-    def __init__(self, folder: Path, pieces: Callable[[int], Iterable[str]]) -> None:
+    def __init__(self, folder: Path, pieces: Callable[[int], Generator[str, None, None]]) -> None:
         """pieces: returns what is printed from a number of groups on."""
         self.folder = folder
         self.groups = 0  #: that have arrived
         self._pieces = pieces
+        self._done = False  # whether the job is finished, as far as has arrived
+        self._driven = True
         self._problem: str | None = "the cluster is being asked"
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="copy")
@@ -54,18 +58,25 @@ class Copy:
         """Return why what is here may be late."""
         return self._problem
 
+    def driven(self) -> bool:
+        """Return whether the job's driver is at work, as far as the cluster can see."""
+        return self._driven
+
     def start(self) -> None:
         """Begin to copy."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Copy no more."""
+        """Copy no more, and have nothing printed any more."""
         self._stop.set()
+        self._thread.join(LEAVE)
 
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                self.take(self._pieces(self.groups))
+                with closing(self._pieces(self.groups)) as pieces:
+                    self.take(pieces)
+                self._stop.wait(FINISHED if self._done else 0.0)
             except Exception as error:  # of whatever kind the connection's are
                 self._problem = f"the cluster cannot be reached now: {first_line(error)}"
                 self._stop.wait(AGAIN)
@@ -86,8 +97,11 @@ class Copy:
                             raise GatesearchError("a line of the journal arrived damaged")
                         journal.write(encode(group))
                         self.groups += 1
+                        self._done = is_done(group, self._done)
                     elif word == NOW:
                         self._tell(text)
+                    elif word == DRIVEN:
+                        self._driven = text.strip() == "true"
                 journal.flush()
                 self._problem = None
                 if self._stop.is_set():

@@ -12,7 +12,7 @@ from search.tracking.dashboard import address as address_of
 from search.watch.access import LOOPBACK, Access
 from search.watch.board import Board
 from search.watch.control import Control, LocalControl
-from search.watch.feed import Feed
+from search.watch.feed import Feed, Source
 from search.watch.follow import Followed
 from search.watch.report import Report
 from search.watch.server import Site
@@ -35,7 +35,7 @@ def serve(
     at: Listening,
     say: Callable[[str], None],
     control: Callable[[Followed], Control] | None = None,
-    source: Callable[[], str | None] = lambda: None,
+    source: Source | None = None,
 ) -> None:
     """Serve the live page of the job in a folder until Ctrl-C or SIGTERM.
 
@@ -58,7 +58,7 @@ def serving(
     folder: Path,
     at: Listening,
     control: Callable[[Followed], Control] | None = None,
-    source: Callable[[], str | None] = lambda: None,
+    source: Source | None = None,
 ) -> Iterator[Site]:
     """Serve the page while the block runs; see serve."""
     board = Board()

@@ -3,15 +3,21 @@
 import csv
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 from installed import wait_until
+from live_page import Events
 from ray_head import RayHead
+from server_process import end_with_parent
 
 from deploy.client import Client, find_token
 
@@ -45,6 +51,31 @@ class Laptop:
         assert "Traceback" not in done.stderr
         return done.stdout
 
+    @contextmanager
+    def watching(self, name: str, address: str) -> Iterator[Events]:
+        """Watch a job of the cluster; give what its page is told."""
+        command = [str(Path(sys.executable).with_name("gatesearch")), "watch", name]
+        options = ["--address", address, "--port", "0", "--page-token-file", "page.token"]
+        process = subprocess.Popen(
+            [*command, *options],
+            cwd=self.folder,
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=end_with_parent(signal.SIGKILL),
+        )
+        try:
+            assert process.stdout is not None
+            ports = (re.search(r"127\.0\.0\.1:(\d+)/#", line) for line in process.stdout)
+            page = Events(int(next(found[1] for found in ports if found)))
+            yield page
+            page.close()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
+            process.communicate()
+
 
 @pytest.fixture
 def laptop(tmp_path: Path, ray_head: RayHead) -> Laptop:
@@ -61,7 +92,13 @@ def test_the_quickstart_runs_on_a_cluster_and_its_results_come_home(
     (laptop.folder / "quickstart.yaml").write_text(yaml.safe_dump(spec))
 
     submission = laptop.gatesearch("submit", "quickstart.yaml").split()[0]
-    log = laptop.gatesearch("logs", submission, "-f")
+    with laptop.watching("quickstart", ray_head.address) as page:
+        log = laptop.gatesearch("logs", submission, "-f")
+        page.wait(lambda items: items.get("head") and items["head"]["finished"], "its end")
+        assert page.items["problem"] is None
+        page.wait(lambda items: items.get("report", {}).get("phase") == "done", "the verdict")
+    with Client(ray_head.address, find_token(ray_head.token_file)) as client:
+        assert [job.id for job in client.jobs(every=True)] == [submission]  # none prints any more
     assert "Traceback" not in log
     listed = json.loads(laptop.gatesearch("jobs", "--json"))
     assert [job["id"] for job in listed] == [submission]

@@ -1,9 +1,10 @@
 """A job on a cluster, watched from here: what is printed there becomes a copy of its journal."""
 
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from search.watch.send import lines
 from spaces.errors import GatesearchError
 
 
-def printed(folder: Path, start: int) -> Iterator[str]:
+def printed(folder: Path, start: int) -> Generator[str, None, None]:
     """What the cluster's log has, in pieces that end anywhere."""
     text = b"".join(lines(folder, start, time.monotonic())).decode()
     text = f"a word of Ray's\n{text}"
@@ -44,7 +45,7 @@ def test_what_is_damaged_on_its_way_is_refused(tmp_path: Path) -> None:
     job = WrittenJob(tmp_path / "there")
     job.trial("search/rnn/0")
     (text,) = ["".join(printed(job.folder, 0))]
-    copy = Copy(tmp_path, lambda start: [])
+    copy = Copy(tmp_path, lambda start: printed(job.folder, start))
     with pytest.raises(GatesearchError, match="damaged"):
         copy.take([text.replace("rnn", "gru")])
     with pytest.raises(GatesearchError, match="lines"):
@@ -57,7 +58,7 @@ class Lost:
     def __init__(self, folder: Path) -> None:
         self.folder, self.asked, self.stopped = folder, 0, ""
 
-    def journal(self, submission: str, start: int) -> Iterable[str]:
+    def journal(self, submission: str, start: int) -> Generator[str, None, None]:
         self.asked += 1
         if self.asked == 1:
             raise OSError("connection refused")
@@ -82,7 +83,7 @@ def test_a_cluster_that_is_away_is_said_to_be_and_asked_again(
     copy = Copy(here, lambda start: cluster.journal("one", start))
     copy.start()
     control = RemoteControl(cluster, "one")
-    with served(here, control=lambda _: control, source=copy.problem) as site:
+    with served(here, control=lambda _: control, source=copy) as site:
         page = Events(site.port)
         page.wait(lambda items: "refused" in (items.get("problem") or ""), "it is away")
         page.wait(lambda items: items.get("head") and not items["problem"], "it is there")
@@ -94,6 +95,22 @@ def test_a_cluster_that_is_away_is_said_to_be_and_asked_again(
     copy.stop()
 
 
+def test_printing_ends_with_the_job_and_not_with_a_driver_that_looks_again(tmp_path: Path) -> None:
+    job = WrittenJob(tmp_path / "there")
+    job.whole()
+    far = time.monotonic() + 1_000
+    assert len(list(lines(job.folder, 0, far))) > 10
+    at_work = [b"GATESEARCH-DRIVEN true\n"]
+    assert list(lines(job.folder, 10_000, far)) == at_work  # on another machine, as far as is known
+    job.driver()
+    assert list(lines(job.folder, 10_000, far)) == at_work
+    job.write({"record": "extend", "trials": 1, "seeds": 0, "time": job.tick()})
+    going_on = lines(job.folder, 10_000, far)
+    assert [next(going_on), next(going_on)] == [*at_work, b"GATESEARCH-HERE\n"]
+    job.driver(2**30, socket.gethostname())
+    assert b"GATESEARCH-DRIVEN false\n" in [next(going_on) for _ in range(3)]
+
+
 def test_the_program_on_the_cluster_prints_and_ends(tmp_path: Path) -> None:
     job = WrittenJob(tmp_path / "there")
     job.trial("search/rnn/0")
@@ -103,7 +120,9 @@ def test_the_program_on_the_cluster_prints_and_ends(tmp_path: Path) -> None:
     )
     command = [sys.executable, "-P", "-c", program, str(job.folder)]
     done = subprocess.run([*command, "1"], capture_output=True, text=True, check=True)
-    assert [line.split(" ")[0] for line in done.stdout.splitlines()] == ["GATESEARCH-GROUP"]
+    assert [line.split(" ")[0] for line in done.stdout.splitlines()] == [
+        *("GATESEARCH-GROUP", "GATESEARCH-DRIVEN")
+    ]
     (job.folder / "job.journal").write_text("something else\n")
     done = subprocess.run([*command, "0"], capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "Traceback" not in done.stderr
