@@ -129,6 +129,6 @@ def full_storage(bytes: float, limit_gb: float) -> str:
     """Return why a job whose storage is full has ended, and what to do about it."""
     return (
         f"its checkpoints hold {gigabytes(bytes)}, over storage.limit_gb: {limit_gb:g}, so nothing "
-        "new was begun. Nothing is lost: raise the limit in the job file and `gatesearch run` it "
+        "new was begun. Nothing is lost: raise the limit in the job file, and run or submit it "
         "again; it goes on where it was."
     )

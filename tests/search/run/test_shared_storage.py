@@ -1,0 +1,80 @@
+"""Jobs in a database are found by name where there is nothing but its address."""
+
+import shutil
+from pathlib import Path
+
+import driven
+import pytest
+from driven import INFO, Workers
+from servers import Postgres
+
+from search.cli.job_folder import job_folder
+from search.job.folder import store_job, stored_job
+from search.job.spec import JobSpec
+from search.journal.open import open_journal
+from search.results.read import read_results
+from search.run.driver import Driver
+from search.run.shared_storage import shared_folder
+from search.tracking.state import MirrorState, StateFile
+from spaces.errors import InputError
+
+
+def run(url: str, root: Path) -> Path:
+    """Run a job in a folder of its own, mirror and all."""
+    folder = root / "driven"
+    job = driven.job(root, search={"trials": 2}, storage={"study": url})
+    store_job(folder, job, "job.yaml")
+    with open_journal(job, folder) as journal:
+        driver = Driver(job, INFO, journal, file=(folder / "job.yaml").read_text())
+        Workers(driver).run()
+        told = StateFile(folder)
+        told.record_server("http://tracking:5000", "7")
+        for number, key in enumerate(driver.job_state.trials):
+            told.record_run(key, f"run-{number}")
+        runs = {key: f"run-{number}" for number, key in enumerate(driver.job_state.trials)}
+        for _ in range(2):  # once is enough
+            driver.record_runs(MirrorState("http://tracking:5000", "7", runs))
+    return folder
+
+
+def test_a_job_found_by_name_is_the_job_as_it_ran(
+    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = postgres.database()
+    monkeypatch.setenv("GATESEARCH_STORAGE", url)
+    ran = run(url, tmp_path / "there")
+    (tmp_path / "here" / "driven").mkdir(parents=True)  # of a command that was killed
+    found = job_folder("driven", tmp_path / "here")
+    assert [path.name for path in found.iterdir()] == ["job.yaml"]
+    assert (found / "job.yaml").read_bytes() == (ran / "job.yaml").read_bytes()
+    here, there = read_results(found), read_results(ran)
+    assert [trial.as_dict() for trial in here.trials] == [t.as_dict() for t in there.trials]
+    assert all(trial.mlflow_run_id for trial in here.trials)
+    assert here.mlflow == there.mlflow is not None
+    assert here.job_file == there.job_file == (ran / "job.yaml").read_text()
+
+
+def test_a_job_whose_database_was_moved_is_found_where_it_is(
+    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = postgres.database()
+    run(url, tmp_path / "there")
+    moved = f"{url}?connect_timeout=5"
+    monkeypatch.setenv("GATESEARCH_STORAGE", moved)
+    found = job_folder("driven", tmp_path / "here")
+    assert stored_job(found).storage.study == moved
+    assert read_results(found).phase == "report"
+
+
+def test_another_job_of_the_name_is_never_taken_for_it(
+    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, other = postgres.database(), postgres.database()
+    run(url, tmp_path / "there")
+    shutil.rmtree(tmp_path / "there")
+    run(other, tmp_path / "here")
+    monkeypatch.setenv("GATESEARCH_STORAGE", url)
+    with pytest.raises(InputError, match="must be the job driven that is in the database"):
+        shared_folder("driven", tmp_path / "here")
+    assert shared_folder("nothing", tmp_path / "here") is None
+    assert JobSpec.load(tmp_path / "here" / "driven" / "job.yaml").storage.study == other
