@@ -88,7 +88,7 @@ class Feed:
         running = items.running(job, job_state)
         source = self._source
         driven = source.driven() if source else is_driver_at_work(job_state, self._folder)
-        now = self._now() if driven else None
+        now = self._now() if driven and job_state.phase != "done" else None
         told["head"] = self._head(driven=driven)
         told["waits"] = self._waits(now)
         self._board.put(told)

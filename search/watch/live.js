@@ -105,6 +105,7 @@ const told = (trial) => {
 };
 const drawSlots = () => {
   const about = items.get("slots");
+  find("#slots").hidden = Boolean(items.get("head")?.finished);
   const slots = withPrefix("slot/").map(([, slot]) => slot);
   const more = about && about.held > about.shown ? ` ${about.held - about.shown} more are not shown.` : "";
   const could = about?.could_begin ? ` ${written(about.could_begin)} more trials could begin, were there more workers.` : "";

@@ -44,7 +44,7 @@ def slot_items(
     held = lanes.of([trial.key for trial in running]) if now is None else now.slots
     found: dict[str, Any] = {}
     for number, keys in enumerate(held[:SLOTS]):
-        known = [trials[key] for key in keys if key in trials]
+        known = [trials[key] for key in keys if key in trials and trials[key].active]
         shown = [described(trial) for trial in known[:TRIALS]]
         found[f"slot/{number:03}"] = {"trials": shown, "more": len(known) - len(shown)}
     found["slots"] = {
