@@ -92,3 +92,15 @@ def use_prestarted_workers() -> None:
 
         class_cache.DEFAULT_ENV_VARS.clear()
         class_cache.ENV_VARS_TO_PROPAGATE.clear()
+
+
+def keep_credentials() -> None:
+    """Have Tune send no credentials of S3 to workers: nodes have their own (README.md).
+
+    It would put them into the workers' runtime environment, which Ray writes into its logs and
+    shows to everyone with access to the cluster.
+    """
+    from ray.tune.execution import class_cache
+
+    sent = class_cache.ENV_VARS_TO_PROPAGATE
+    sent.difference_update({name for name in sent if name.startswith("AWS_")})

@@ -222,11 +222,13 @@ def _fit(
     """
     from ray import tune
 
-    from search.run.ray_compat import use_prestarted_workers
+    from search.run.ray_compat import keep_credentials, use_prestarted_workers
     from search.run.tune_bridge import Bridge, RunError, shortened
     from trainables.worker.tune import Worker
 
-    if not joins_cluster():
+    if joins_cluster():
+        keep_credentials()
+    else:
         use_prestarted_workers()
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # trials' faults are in the results
     need = driver.job.resources

@@ -119,18 +119,36 @@ def test_a_process_without_a_ray_of_its_own_has_no_dead_processes() -> None:
     assert ray_compat.dead_processes() == []
 
 
-def test_tunes_actors_fit_workers_that_were_started_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An actor with an environment of its own would get a worker of its own, a second later."""
+@pytest.fixture
+def tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables of Tune's that may be changed."""
     monkeypatch.setattr(class_cache, "DEFAULT_ENV_VARS", class_cache.DEFAULT_ENV_VARS.copy())
-    tables = class_cache.ENV_VARS_TO_PROPAGATE.copy()
-    monkeypatch.setattr(class_cache, "ENV_VARS_TO_PROPAGATE", tables)
+    sent = class_cache.ENV_VARS_TO_PROPAGATE.copy()
+    monkeypatch.setattr(class_cache, "ENV_VARS_TO_PROPAGATE", sent)
     monkeypatch.setenv("RAY_CHDIR_TO_TRIAL_DIR", "0")
 
-    def variables() -> dict[str, str]:
-        actor = class_cache._ActorClassCache().get(Trainable)
-        found: dict[str, str] = actor._default_options["runtime_env"].get("env_vars", {})
-        return found
 
+def variables() -> dict[str, str]:
+    """Return the variables that Tune has in the runtime environment of an actor."""
+    actor = class_cache._ActorClassCache().get(Trainable)
+    found: dict[str, str] = actor._default_options["runtime_env"].get("env_vars", {})
+    return found
+
+
+def test_tunes_actors_fit_workers_that_were_started_ahead(tables: None) -> None:
+    """An actor with an environment of its own would get a worker of its own, a second later."""
     assert variables()
     ray_compat.use_prestarted_workers()
     assert variables() == {}
+
+
+def test_tune_sends_no_credentials_of_s3_to_workers_of_a_cluster(
+    tables: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise every node's log of runtime environments would have the secret."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(name, "planted")
+    assert "planted" in variables().values()
+    ray_compat.keep_credentials()
+    assert variables()
+    assert "planted" not in variables().values()
