@@ -87,7 +87,14 @@ def trial_run(trial: TrialState, time: int) -> MlflowRun:
         tags["finalist"] = f"{trial.arm} #{trial.finalist}"
     shape = f"d{trial.config.depth} h{trial.config.hidden_size}"
     arm = trial.arm if trial.config.cell in trial.arm else f"{trial.arm} {trial.config.cell}"
-    return MlflowRun(trial.key, f"{arm} {shape} {of}", time, clean_tags(tags), clean_params(params))
+    return MlflowRun(
+        trial.key,
+        f"{arm} {shape} {of}",
+        time,
+        clean_tags(tags),
+        clean_params(params),
+        shows_data=trial.phase == "confirm",
+    )
 
 
 def describe_data(info: dict[str, Any], task: Any) -> DataSet:

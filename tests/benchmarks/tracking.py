@@ -223,11 +223,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("what", choices=("rate", "scale", "slowdown"))
     parser.add_argument("--trials", type=int, help="default: 20, 10000 and 3000")
-    parser.add_argument("--epochs", type=int, help="of each trial; default: 200 and 10")
+    parser.add_argument("--epochs", type=int, help="of each trial; default: 500 and 10")
     asked = parser.parse_args()
     match asked.what:
         case "rate":
-            print(json.dumps(rate(asked.trials or 20, asked.epochs or 200)), flush=True)
+            print(json.dumps(rate(asked.trials or 20, asked.epochs or 500)), flush=True)
         case "scale":
             for found in scale(asked.trials or 10_000, asked.epochs or 10):
                 print(json.dumps(found), flush=True)
