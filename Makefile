@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-slow test-gpu-interpreted check bench-stock bench-cells bench-fused bench-search-cohorts bench-overhead bench-report \
+.PHONY: demo test test-slow test-gpu-interpreted check bench-stock bench-cells bench-fused bench-search-cohorts bench-overhead bench-report bench-live-page \
 	bench-time-to-best bench-search bench-search-own bench-verdict bench-verdict-bank bench-verdict-jobs bench-published bench-text bench-missing bench-large-data bench-forecast bench-gpu bench-gpu-compile bench-tracking clean
 
 $(READY): pyproject.toml constraints.txt
@@ -67,6 +67,10 @@ bench-overhead: $(READY)
 # The report of 10,000 trials: how long it takes to write, and to open in a browser (chromium).
 bench-report: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/large_page.py
+
+# The live page of 50,000 trials: how soon it opens in a browser (chromium), and what it is sent.
+bench-live-page: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/large_live_page.py
 
 # How soon ours, random search and a stock stack find what random search ends with; takes forty
 # minutes and writes bench-time-to-best.json. Parts of it: SEEDS='--first-seed 10 --seeds 5'

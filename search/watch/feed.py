@@ -67,6 +67,9 @@ class Feed:
             except InputError as error:
                 self._board.put({"problem": str(error)})
                 return
+            except OSError as error:  # a folder that is away or may not be read, until it may
+                self._board.put({"problem": f"{self._folder}: {error.strerror or error}"})
+                read = 0
             if read < AT_ONCE:
                 self._stop.wait(LOOK)
 
