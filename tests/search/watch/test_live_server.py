@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from live_page import TOKEN, Events, asked, served
+from server_process import free_ports
 from written_jobs import WrittenJob
 
 from search.journal.base import encode
@@ -158,6 +159,24 @@ def test_what_workers_do_is_told_by_the_driver_alone(job: WrittenJob, site: Site
         (job.folder / "now.json").write_text(json.dumps(now))
         page.wait(lambda items: items["slots"]["told"], "it can be read again")
     page.close()
+
+
+def test_a_database_that_is_away_is_said_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", "s3cret")
+    (port,) = free_ports(1)
+    (tmp_path / "vowels").mkdir()
+    (tmp_path / "vowels" / "job.yaml").write_text(
+        "name: vowels\ntask: {name: japanese-vowels}\narms: [rnn, gru]\n"
+        f"storage: {{study: 'postgresql://ann@127.0.0.1:{port}/studies'}}\n"
+    )
+    with served(tmp_path / "vowels") as site:
+        page = Events(site.port)
+        problem = page.wait(lambda items: items.get("problem"), "why nothing is shown")
+        assert "database is away" in problem and "s3cret" not in problem
+        assert page.items["head"] is None
+        page.close()
 
 
 def test_texts_of_a_job_cannot_end_an_element_or_turn_text(job: WrittenJob, site: Site) -> None:
