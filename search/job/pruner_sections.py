@@ -115,6 +115,12 @@ PrunerSection = Annotated[
 ]
 
 
+#: Pauses three of four trials after two epochs: finds most where a search may spend seconds.
+PROMOTION = SuccessiveHalvingSection(
+    kind="successive-halving", mode="promotion", min_epochs=2, reduction=4
+)
+
+
 def fitting_pruner(sampler: str, given: PrunerSection | None) -> PrunerSection:
     """Return the pruner that is given, or else the one that a sampler has by default.
 

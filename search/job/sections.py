@@ -20,7 +20,7 @@ from search.job.confirm_section import ConfirmSection
 from search.job.control_trials import CONTROLS, TRIALS_EACH, usual_share
 from search.job.feasibility import sampler_faults, scoring_faults
 from search.job.objectives import Objective
-from search.job.pruner_sections import PrunerSection, fitting_pruner
+from search.job.pruner_sections import PROMOTION, PrunerSection, fitting_pruner
 from search.job.resources_section import ResourcesSection
 from search.job.samplers import SAMPLERS, sampler_name
 from search.job.server_sections import StorageSection, TrackingSection
@@ -120,11 +120,12 @@ class SearchSection(Section):
     sampler: Annotated[Text, AfterValidator(sampler_name)] = Field(
         "freeze-thaw",
         description=f"{listed(SAMPLERS, 'or')}, or package.module.Class of your own. Default: "
-        "freeze-thaw; tpe with a pruner, warm_start or several objectives, which it has not.",
+        "freeze-thaw; tpe with a pruner, worker_seconds, warm_start or several objectives.",
     )
     pruner: PrunerSection = Field(
         fitting_pruner("freeze-thaw", None),
-        description="What stops unpromising trials: a kind, or more.",
+        description="What stops unpromising trials: a kind, or more. Default: what the sampler "
+        "has; promotion where neither is named and worker_seconds is.",
     )
     control_fraction: Number = Field(
         0.0,
@@ -177,15 +178,23 @@ class SearchSection(Section):
             object.__setattr__(self, "control_fraction", usual_share(self.trials))
         pruner = self.pruner if "pruner" in self.model_fields_set else None
         if "sampler" not in self.model_fields_set:
-            object.__setattr__(self, "sampler", self._usual_sampler(pruner))
+            sampler, pruner = self._usual_search(pruner)
+            object.__setattr__(self, "sampler", sampler)
         object.__setattr__(self, "pruner", fitting_pruner(self.sampler, pruner))
         return self
 
-    def _usual_sampler(self, pruner: PrunerSection | None) -> str:
-        """Return freeze-thaw, which finds most in few epochs, where it can do what is asked."""
-        prunes = pruner is not None and pruner.kind != "slices"
-        able = not prunes and len(self.objectives) == 1 and self.warm_start is None
-        return "freeze-thaw" if able else "tpe"
+    def _usual_search(self, pruner: PrunerSection | None) -> tuple[str, PrunerSection | None]:
+        """Return what is searched with where no sampler is named; a pruner may be.
+
+        Freeze-thaw finds most in few epochs, and promotion in few seconds: it starts trials that
+        last a moment, many of them together, where freeze-thaw decides on each alone.
+        """
+        if len(self.objectives) > 1:
+            return "tpe", pruner
+        if pruner is None and self.worker_seconds is not None:
+            return "tpe", PROMOTION
+        able = self.warm_start is None and (pruner is None or pruner.kind == "slices")
+        return "freeze-thaw" if able else "tpe", pruner
 
     @field_validator("objectives")
     @classmethod

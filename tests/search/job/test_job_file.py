@@ -66,10 +66,25 @@ def test_name_task_and_arms_are_enough() -> None:
         "{pruner: {kind: successive-halving, mode: promotion}}",
         "{objectives: [value, parameters]}",
         "{warm_start: before}",
+        "{worker_seconds: 60}",
     ],
 )
-def test_a_search_that_freeze_thaw_cannot_do_has_tpe_by_default(given: str) -> None:
+def test_a_search_for_which_freeze_thaw_is_not_made_has_tpe_by_default(
+    given: str,
+) -> None:
     assert loads(f"{SMALLEST}search: {given}\n").search.sampler == "tpe"
+
+
+def test_a_search_for_seconds_pauses_trials_early_by_default() -> None:
+    search = loads(f"{SMALLEST}search: {{worker_seconds: 60}}\n").search
+    assert search.pruner.model_dump() == {
+        "kind": "successive-halving",
+        "mode": "promotion",
+        "min_epochs": 2,
+        "reduction": 4,
+    }
+    asked = loads(f"{SMALLEST}search: {{worker_seconds: 60, sampler: freeze-thaw}}\n").search
+    assert asked.pruner.kind == "slices"
 
 
 def test_a_job_that_was_begun_with_the_defaults_of_before_goes_on_with_them() -> None:
