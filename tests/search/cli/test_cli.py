@@ -26,8 +26,8 @@ GATESEARCH = Path(sys.executable).parent / "gatesearch"
 COMMANDS = (
     *("inspect", "init"),
     *("validate", "schema", "run", "resume", "extend"),
-    *("results", "compare", "report", "equal-size", "export", "clean", "mirror", "dashboard"),
-    *("predict", "tasks", "cells", "judge", "claims"),
+    *("results", "compare", "report", "equal-size", "export", "clean"),
+    *("predict", "tasks", "cells", "mirror", "dashboard", "judge", "claims"),
     *("up", "down", "submit", "jobs", "status", "logs", "stop", "fetch"),
     *("doctor", "queue", "watch", "study"),
 )
