@@ -115,8 +115,7 @@ PrunerSection = Annotated[
 ]
 
 
-#: Pauses three of four trials after two epochs: finds most where a search may spend seconds.
-PROMOTION = SuccessiveHalvingSection(
+_PROMOTION = SuccessiveHalvingSection(
     kind="successive-halving", mode="promotion", min_epochs=2, reduction=4
 )
 
@@ -135,3 +134,19 @@ def fitting_pruner(sampler: str, given: PrunerSection | None) -> PrunerSection:
         remedy = "leave pruner out" if slices else "write another pruner, or sampler: freeze-thaw"
         raise refusal([Fault(rule, remedy, ("pruner",))])
     return given
+
+
+def usual_search(
+    pruner: PrunerSection | None, *, one_objective: bool, cold: bool, timed: bool
+) -> tuple[str, PrunerSection | None]:
+    """Return sampler and pruner of a search that names no sampler; it may name a pruner.
+
+    cold: it does not start warm. timed: it may spend seconds, not epochs or trials.
+
+    Freeze-thaw finds most in few epochs, and promotion in few seconds: it starts trials that last a
+    moment, many of them together, where freeze-thaw decides on each alone.
+    """
+    if timed and one_objective and pruner is None:
+        return "tpe", _PROMOTION
+    able = one_objective and cold and (pruner is None or pruner.kind == "slices")
+    return "freeze-thaw" if able else "tpe", pruner

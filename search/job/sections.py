@@ -20,7 +20,7 @@ from search.job.confirm_section import ConfirmSection
 from search.job.control_trials import CONTROLS, TRIALS_EACH, usual_share
 from search.job.feasibility import sampler_faults, scoring_faults
 from search.job.objectives import Objective
-from search.job.pruner_sections import PROMOTION, PrunerSection, fitting_pruner
+from search.job.pruner_sections import PrunerSection, fitting_pruner, usual_search
 from search.job.resources_section import ResourcesSection
 from search.job.samplers import SAMPLERS, sampler_name
 from search.job.server_sections import StorageSection, TrackingSection
@@ -178,23 +178,12 @@ class SearchSection(Section):
             object.__setattr__(self, "control_fraction", usual_share(self.trials))
         pruner = self.pruner if "pruner" in self.model_fields_set else None
         if "sampler" not in self.model_fields_set:
-            sampler, pruner = self._usual_search(pruner)
+            one, cold = len(self.objectives) == 1, self.warm_start is None
+            timed = self.worker_seconds is not None
+            sampler, pruner = usual_search(pruner, one_objective=one, cold=cold, timed=timed)
             object.__setattr__(self, "sampler", sampler)
         object.__setattr__(self, "pruner", fitting_pruner(self.sampler, pruner))
         return self
-
-    def _usual_search(self, pruner: PrunerSection | None) -> tuple[str, PrunerSection | None]:
-        """Return what is searched with where no sampler is named; a pruner may be.
-
-        Freeze-thaw finds most in few epochs, and promotion in few seconds: it starts trials that
-        last a moment, many of them together, where freeze-thaw decides on each alone.
-        """
-        if len(self.objectives) > 1:
-            return "tpe", pruner
-        if pruner is None and self.worker_seconds is not None:
-            return "tpe", PROMOTION
-        able = self.warm_start is None and (pruner is None or pruner.kind == "slices")
-        return "freeze-thaw" if able else "tpe", pruner
 
     @field_validator("objectives")
     @classmethod
