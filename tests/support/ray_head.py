@@ -15,7 +15,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,9 +23,10 @@ from server_process import end_with_parent, free_ports
 
 from deploy.service.start import PORTS
 
-MARK = "GATESEARCH_TEST_HEAD"  # in the environment of every process of the head
+MARK = "GATESEARCH_TEST_HEAD"  # in the environment of every process of the head and its nodes
+NODE = "GATESEARCH_TEST_NODE"  # in that of every process of one other node
 READY_SECONDS = 120
-END_SECONDS = 30
+END_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,63 @@ def running_head(cpus: int = 2, most_nodes: int = 0) -> Iterator[RayHead]:
             assert not left, f"processes of the head were left behind: {left}"
     finally:
         shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def running_node(head: RayHead) -> Iterator[Callable[[], None]]:
+    """Start a node of one CPU beside a head, once the head knows it; yield what kills it with -9.
+
+    It is killed at the end in any case: of a node nothing is kept.
+    """
+    name = secrets.token_hex(8)
+    mark = f"{NODE}={name}"
+    folder = head.home.parent
+    command = [sys.executable, str(Path(__file__).with_name("ray_node.py")), head.cluster]
+    _wait_until(lambda: _nodes_told(head) > 0, READY_SECONDS)
+    before = _nodes_told(head)
+    with (folder / f"node-{name}.log").open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            env=_environment(folder, head.programs, head.token_file) | {NODE: name},
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            preexec_fn=end_with_parent(signal.SIGKILL),
+        )
+
+    def kill() -> None:
+        _kill_all(lambda: _marked(mark))
+        process.wait()
+
+    try:
+        _wait_until(
+            lambda: _nodes_told(head) > before or process.poll() is not None, 4 * READY_SECONDS
+        )
+        said = (folder / f"node-{name}.log").read_text()[-3000:]
+        assert _nodes_told(head) > before, f"the node did not start: {said}"
+        yield kill
+    finally:
+        kill()
+
+
+def kill_head(head: RayHead) -> None:
+    """Kill a head with -9, and the drivers of jobs with it, as a machine that is lost."""
+    nodes = f"{NODE}="
+    _kill_all(lambda: set(_left(head.home.parent)).difference(_marked(nodes)))
+
+
+def _kill_all(found: Callable[[], Iterable[int]]) -> None:
+    """Kill processes with -9 until there are none: some have just begun others."""
+
+    def none_left() -> bool:
+        left = list(found())
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return not left
+
+    _wait_until(none_left, END_SECONDS)
 
 
 def _command(folder: Path, ports: list[int], cpus: int) -> list[str]:
@@ -209,9 +267,16 @@ def nodes_alive(head: RayHead) -> int:
     request = urllib.request.Request(
         f"{head.address}/api/v0/nodes", headers={"Authorization": f"Bearer {head.token}"}
     )
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         nodes = json.load(answer)["data"]["result"]["result"]
     return sum(node["state"] == "ALIVE" for node in nodes)
+
+
+def _nodes_told(head: RayHead) -> int:
+    """Return how many nodes live; none while the head is too young to tell."""
+    with contextlib.suppress(OSError):
+        return nodes_alive(head)
+    return 0
 
 
 def _wait_until(holds: Callable[[], bool], seconds: float) -> None:
@@ -229,10 +294,15 @@ def _command_of(pid: int) -> str:
 
 def _left(folder: Path) -> list[int]:
     """Return the processes that carry this head's mark, zombies aside."""
-    mark = f"{MARK}={folder}".encode()
+    return _marked(f"{MARK}={folder}")
+
+
+def _marked(mark: str) -> list[int]:
+    """Return the processes in whose environment a variable begins so, zombies aside."""
     found = []
     for environment in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):
-            if mark in environment.read_bytes().split(b"\0"):
+            variables = environment.read_bytes().split(b"\0")
+            if any(variable.startswith(mark.encode()) for variable in variables):
                 found.append(int(environment.parent.name))
     return found
