@@ -333,19 +333,13 @@ class Client:
         of the same job.
         """
         job = self.find(id_or_name)
-        if job.name is None or not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", job.name):
-            raise ClusterError.refused(
-                job.id,
-                "the submission must be a gatesearch job to have results to fetch",
-                "`gatesearch jobs` lists those that have",
-            )
-        command = send_command(f"{shell_root(job.root)}/{job.name}", checkpoints=checkpoints)
+        command = send_command(job.folder_in_shell, checkpoints=checkpoints)
         with (
             tempfile.TemporaryFile() as spool,
             self.printed(job, "checkpoints" if checkpoints else "folder", command) as log,
         ):
             head = archive.read(log, f"{self.address} {job.id}", spool)
-            return archive.unpack(spool, head, into, job.name)
+            return archive.unpack(spool, head, into, job.folder_name)
 
     def standing(self, id_or_name: str) -> dict[str, Any] | None:
         """Return how far a job is, from its journal on the cluster; see search/run/standing.py.
@@ -355,7 +349,7 @@ class Client:
         job = self.find(id_or_name)
         if job.name is None:
             return None
-        command = standing_command(f"{shell_root(job.root)}/{job.name}")
+        command = standing_command(job.folder_in_shell)
         with self.printed(job, "standing", command) as log:
             for line in "".join(log).splitlines():
                 word, _, rest = line.partition(" ")

@@ -1,7 +1,11 @@
 """What the cluster says about a submission, and what becomes of a submit."""
 
+import re
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
+
+from deploy.client.commands import shell_root
+from deploy.errors import ClusterError
 
 #: A queue's jobs are queued, starting and stopping; what a cluster has not begun is pending.
 State = Literal[
@@ -71,6 +75,25 @@ class ClusterJob:
             "driver_exit_code": self.exit_code,
             "metadata": {name: text for name, text in stored.items() if text is not None},
         }
+
+    @property
+    def folder_name(self) -> str:
+        """The name of the job's folder. Raises ClusterError for a name that is none of a job.
+
+        Whoever may submit to the cluster can have stored any text as it.
+        """
+        if self.name is None or not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", self.name):
+            raise ClusterError.refused(
+                self.id,
+                "the submission must be a gatesearch job to have results",
+                "`gatesearch jobs` lists those that have",
+            )
+        return self.name
+
+    @property
+    def folder_in_shell(self) -> str:
+        """The job's folder as a word for the cluster's shell. Raises ClusterError as above."""
+        return f"{shell_root(self.root)}/{self.folder_name}"
 
     @property
     def attempt(self) -> int:

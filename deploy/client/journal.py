@@ -7,8 +7,7 @@ which is followed by another one for as long as somebody watches.
 from collections.abc import Generator
 
 from deploy.client.client import Client
-from deploy.client.commands import journal_command, shell_root
-from deploy.errors import ClusterError
+from deploy.client.commands import journal_command
 
 
 class WatchedCluster:
@@ -24,10 +23,7 @@ class WatchedCluster:
         """
         with Client(beside=self._client) as client:
             job = client.find(submission)
-            if job.name is None:
-                rule = "the submission must be a gatesearch job"
-                raise ClusterError.refused(submission, rule, "`gatesearch jobs` lists them")
-            command = journal_command(f"{shell_root(job.root)}/{job.name}", start)
+            command = journal_command(job.folder_in_shell, start)
             with client.printed(job, f"journal-{start}", command) as log:
                 yield from log
 

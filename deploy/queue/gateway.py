@@ -11,7 +11,7 @@ from deploy.client.archive import FETCH_PREFIX
 from deploy.client.auth import Token
 from deploy.client.client import Client
 from deploy.client.cluster_job import ClusterJob
-from deploy.client.commands import journal_command, send_command, shell_root, standing_command
+from deploy.client.commands import journal_command, send_command, standing_command
 from deploy.client.connection import Connection, segment
 from deploy.errors import ClusterError
 from deploy.queue.entry import Entry
@@ -100,10 +100,7 @@ class Gateway:
         with Client(self._address, self._token) as client:
             entry = self._store.entry(entry_id)
             job: ClusterJob = client.find(entry_id) if entry is None else entry.as_cluster_job()
-            if job.name is None:
-                rule = "the submission must be a gatesearch job"
-                raise ClusterError.refused(entry_id, rule, "`gatesearch jobs` lists them")
-            folder = f"{shell_root(job.root)}/{job.name}"
+            folder = job.folder_in_shell
             commands = {
                 "folder": send_command(folder, checkpoints=False),
                 "checkpoints": send_command(folder, checkpoints=True),

@@ -236,7 +236,7 @@ def _standing(cluster: "Client", job: "ClusterJob") -> dict[str, Any] | None:
         if service is not None and cluster.address in service.tokens:
             from search.run.standing import standing
 
-            return standing(Path(job.root or service.root).expanduser() / job.name)
+            return standing(Path(job.root or service.root).expanduser() / job.folder_name)
         return cluster.standing(job.id)
     except (ClusterError, GatesearchError) as error:
         why = error.rule if isinstance(error, ClusterError) else error

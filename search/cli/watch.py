@@ -72,7 +72,8 @@ def _watch_cluster(
 
     with connected(address, token_file) as client:
         job, cluster = client.find(name), WatchedCluster(client)
-    with cluster_errors(), copied(cluster, job.id, job.name or name) as copy:
+        folder = job.folder_name
+    with cluster_errors(), copied(cluster, job.id, folder) as copy:
         serve(copy.folder, at, print_text, lambda _: RemoteControl(cluster, job.id), copy)
 
 

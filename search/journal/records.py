@@ -346,6 +346,14 @@ _CHECKS: dict[str, TypeAdapter[Any]] = {
 _LATER = TypeAdapter(_Later)
 
 
+def known_part(record: dict[str, Any]) -> Any:
+    """Return what a record of one entry tells, without keys that this version does not know."""
+    told = record[record["record"]]
+    forms: dict[str, type[BaseModel]] = {"runs": _Mirrored, "full": _Stored}
+    form = forms.get(record["record"])
+    return {name: told[name] for name in form.model_fields} if form else told
+
+
 def check_task(plain: Any) -> TaskInfo:
     """Return a task that is stored as plain JSON types. Raises ValueError or TypeError."""
     _Task.model_validate(plain)

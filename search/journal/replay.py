@@ -41,7 +41,7 @@ from typing import Any
 from search.job.sections import REPORT_TIMEOUT
 from search.job.spec import JobSpec
 from search.journal.base import JournalError
-from search.journal.records import REMEDY, check_record, config_of
+from search.journal.records import REMEDY, check_record, config_of, known_part
 from search.journal.trial import AloneTimes, Phase, State, TrialResult
 from search.journal.warm_start import LearnedRates, WarmStart
 from spaces.config import TrialConfig
@@ -278,7 +278,7 @@ class JobState:
                 self.least_replicates = record.get("replicates", 0)
                 self.phase = "search"
             case "phase" | "runs" | "full":
-                setattr(self, kind, record[kind])
+                setattr(self, kind, known_part(record))
 
     def arm(self, arm: str, phase: Phase) -> list[TrialState]:
         """Return the trials of an arm in one phase, by number."""

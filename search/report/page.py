@@ -60,9 +60,8 @@ def write_report(results: Results, path: Path, comparison: Comparison | None = N
 
 
 def _page(results: Results, comparison: Comparison) -> str:
-    from plotly.offline import get_plotlyjs
-
     figures = _figures(comparison, results)
+    script, plotly = scripts()
     data = {
         "comparison": comparison.as_dict(),
         "figures": [figure.as_dict() for figure in figures if figure.drawn],
@@ -88,10 +87,19 @@ def _page(results: Results, comparison: Comparison) -> str:
         varies=wording.variance(comparison.verdict),
         trials=count(len(results.trials)) if results.trials else "",
         job_file=_job_file(results),
-        script=Markup("\n").join(map(own, _SCRIPTS)),
-        plotly=Markup(get_plotlyjs()),
+        script=script,
+        plotly=plotly,
         data=as_json(data),
     )
+
+
+def scripts() -> tuple[Markup, Markup]:
+    """Return what runs in the page as it is put in: its own script, and Plotly."""
+    from plotly.offline import get_plotlyjs
+
+    own_one = Markup("\n").join(map(own, _SCRIPTS))
+    strict = Markup('\n(() => {\n"use strict";\n%s\n})();\n')
+    return strict % own_one, Markup(get_plotlyjs())
 
 
 def _figures(comparison: Comparison, results: Results) -> list[Figure]:

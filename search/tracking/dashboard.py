@@ -28,7 +28,7 @@ from spaces.text import printable
 _TITLE = max(map(len, VIEWS.values()))
 _START = 180.0  # seconds that the server may take to answer: a busy machine is slow
 _STOP = 5.0  # seconds that it may take to end by itself
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")  #: names of this machine for itself alone
 _EVERYWHERE = ("0.0.0.0", "::", "")
 _ALLOWED = re.compile(
     r"(?P<scheme>https?://)?(?P<name>[\w.-]+|\[[0-9A-Fa-f:.]+\])(?P<port>:[0-9]{1,5})?"
@@ -66,7 +66,7 @@ def serve(
                 print(printable(f"MLflow shows the runs in {root} at {pages}"))
                 tell_views(root, address(host, port), name, opens=opens)
                 print("Ctrl-C ends it.")
-                if host not in _LOOPBACK:
+                if host not in LOOPBACK:
                     print(
                         printable(
                             f"From other machines: {', '.join(origins)}; --allow adds a name."
@@ -204,9 +204,9 @@ def allowed_origins(host: str, port: int, allowed: Sequence[str] = ()) -> list[s
     rebinding). So it takes the names and addresses of this machine and those that are `allowed`:
     NAME, NAME:PORT or http(s)://NAME[:PORT]. Raises InputError for one of another form.
     """
-    if host in _LOOPBACK and not allowed:
+    if host in LOOPBACK and not allowed:
         return []
-    names = [*_LOOPBACK, *(_own_names() if host in _EVERYWHERE else [host])]
+    names = [*LOOPBACK, *(_own_names() if host in _EVERYWHERE else [host])]
     found = [f"http://{_bracketed(name)}:{port}" for name in names]
     for text in allowed:
         match = _ALLOWED.fullmatch(text)

@@ -1,8 +1,9 @@
 """Who may read the page, and who may stop and resume the job.
 
-A page on loopback is read by who can reach it, which is this machine; whatever changes the job
-takes the token. A page on another address takes it for everything. A request under a foreign name
-(DNS rebinding) or from a foreign page is refused first, token or not.
+A page on loopback that is opened under loopback's name is read by who can reach it, which is this
+machine; whatever changes the job takes the token. A page on another address, or under a name of
+--allow, as behind a proxy, takes it for everything. A request under a foreign name (DNS rebinding)
+or from a foreign page is refused first, token or not.
 """
 
 import hashlib
@@ -12,10 +13,9 @@ from collections.abc import Mapping, Sequence
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
-from search.tracking.dashboard import allowed_origins
+from search.tracking.dashboard import LOOPBACK, allowed_origins
 
 COOKIE = "gatesearch-watch"
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _BEARER = re.compile(r"Bearer ([!-~]{1,1000})")
 
 
@@ -24,7 +24,7 @@ class Access:
 
     def __init__(self, host: str, port: int, token: str, allowed: Sequence[str] = ()) -> None:
         """allowed: more names under which the page may be opened, as of the dashboard."""
-        self.open = host in LOOPBACK  #: whether reading takes no token
+        self._near = host in LOOPBACK
         # "localhost" has it name all origins, of loopback too.
         origins = allowed_origins(host, port, ["localhost", *allowed])
         self._hosts = frozenset(urlsplit(origin).netloc for origin in origins)
@@ -41,7 +41,8 @@ class Access:
 
     def may_read(self, headers: Mapping[str, str]) -> bool:
         """Return whether a request may read the page."""
-        return self.open or self.may_act(headers) or self._has_cookie(headers)
+        near = self._near and _name(headers.get("Host") or "") in LOOPBACK
+        return near or self.may_act(headers) or self._has_cookie(headers)
 
     def may_act(self, headers: Mapping[str, str]) -> bool:
         """Return whether a request carries the token."""

@@ -18,7 +18,6 @@ from trainables.files import open_own
 
 LOG = "resumed.log"  #: in the job's folder: what a job says that was resumed from the page
 _CLOCK = 2.0  # seconds by which the clock of records and that of processes may differ
-_MAIN = "from search.cli import main; main()"
 
 
 class RefusedError(GatesearchError):
@@ -44,6 +43,8 @@ class LocalControl:
 
     def stop(self) -> str:
         """Send the driver what a terminal's end sends it. Raises RefusedError."""
+        # In this order: a later driver's time must not let an earlier one's number pass.
+        since = self._followed.driver_time
         driver = self._followed.job_state.driver
         again = command("stop", self._folder)
         if driver is None or not is_driver_at_work(self._followed.job_state, self._folder):
@@ -53,12 +54,14 @@ class LocalControl:
             raise RefusedError(f"the job runs on {host}; `{again}` stops one of a cluster")
         try:
             process = psutil.Process(pid)
-            began = process.create_time()
+            if 1000 * (process.create_time() - _CLOCK) > since:
+                raise RefusedError("the job's process has ended, and another one has its number")
+            process.send_signal(signal.SIGTERM)
         except psutil.NoSuchProcess:
             raise RefusedError("the job does not run") from None
-        if 1000 * (began - _CLOCK) > self._followed.driver_time:
-            raise RefusedError("the job's process has ended, and another one has its number")
-        process.send_signal(signal.SIGTERM)
+        except psutil.AccessDenied:
+            rule = "the job's process is another user's, who alone may stop it"
+            raise RefusedError(f"{rule}: `{again}`") from None
         return "The job is asked to stop. It goes on where it was once it is resumed."
 
     def resume(self) -> str:
@@ -75,7 +78,7 @@ class LocalControl:
         arguments = ["resume", self._folder.name, "--root", str(self._folder.parent)]
         with os.fdopen(log, "ab") as output:
             self._resumed = subprocess.Popen(
-                [sys.executable, "-P", "-c", _MAIN, *arguments],
+                [sys.executable, "-P", "-m", "search.cli", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -20,7 +20,7 @@ from search.watch.board import Board
 from search.watch.follow import AT_ONCE, Followed
 from search.watch.slots import Lanes, slot_items
 from spaces.errors import InputError
-from spaces.text import mask
+from spaces.text import first_line, mask
 
 LOOK = 0.5  #: seconds between two looks at the journal
 SHARE = 10  #: what takes t seconds is done again after SHARE times t, at the soonest
@@ -43,6 +43,7 @@ class Feed:
         """source: where the journal is copied from, if it is."""
         self.followed = Followed(folder)
         self._folder, self._board, self._source = folder, board, source
+        self._begun = self.followed.begun
         self._lanes = Lanes()
         self._overview_after = 0.0
         self._stale = True  # whether trials have changed since the last overview
@@ -70,6 +71,10 @@ class Feed:
             except OSError as error:  # a folder that is away or may not be read, until it may
                 self._board.put({"problem": f"{self._folder}: {error.strerror or error}"})
                 read = 0
+            except Exception as error:  # a page that stands still must say so
+                what = f"the page's reader has ended: {type(error).__name__}: {first_line(error)}"
+                self._board.put({"problem": f"{what}; start `gatesearch watch` again"})
+                return
             if read < AT_ONCE:
                 self._stop.wait(LOOK)
 
@@ -77,6 +82,10 @@ class Feed:
         """Read what is new and put what follows on the board; return how many groups were read."""
         read = self.followed.read()
         self._stale |= read > 0
+        if self._begun != self.followed.begun:
+            self._begun, self._overview_after = self.followed.begun, 0.0
+            for name in ("report", "standing", "best/", "curve/"):
+                self._board.put({}, whole=name)  # of the job that was there before
         job, job_state = self.followed.job, self.followed.job_state
         share = self.followed.share()
         behind = read == AT_ONCE
@@ -88,7 +97,7 @@ class Feed:
             told["head"] = None
             self._board.put(told)
             return read
-        running = items.running(job, job_state)
+        running = items.running(job_state)
         source = self._source
         driven = source.driven() if source else is_driver_at_work(job_state, self._folder)
         now = self._now() if driven and job_state.phase != "done" else None

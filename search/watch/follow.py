@@ -1,5 +1,6 @@
 """A journal that is read as it grows, and what it adds up to so far."""
 
+import os
 from collections import deque
 from itertools import islice
 from pathlib import Path
@@ -12,9 +13,11 @@ from search.journal.open import open_reader
 from search.journal.replay import JobState
 from spaces.errors import InputError
 from spaces.text import first_line
+from trainables.files import open_own
 
 AT_ONCE = 1_000  #: groups that one call reads, at most
 LATEST = 12  #: trials that ended last, which are remembered
+_CHECKSUM = 8  # characters with which a group begins
 
 
 class Followed:
@@ -22,9 +25,12 @@ class Followed:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.begun = 0  #: how many journals were begun to read here, one after the other
+        self._identity: tuple[int, int, bytes] | None = None
         self._begin()
 
     def _begin(self) -> None:
+        self.begun += 1
         self.job: JobSpec | None = None  #: None until the job has begun its first trial
         self.job_state = JobState()
         self.groups = 0  #: read so far
@@ -79,14 +85,34 @@ class Followed:
 
     def _was_replaced(self) -> bool:
         """Return whether another journal has taken the place of the one that was read."""
-        if not isinstance(self._reader, FileReader) or not self._reader.offset:
+        if not isinstance(self._reader, FileReader):
             return False
-        size = _size(self.folder / JOURNAL)
-        return size is not None and size < self._reader.offset
+        path = self.folder / JOURNAL
+        size, identity = _size(path), _identity(path)
+        if size is None or identity is None:
+            return False  # away, as it may be for a moment
+        before, self._identity = self._identity, identity
+        if before is None or not self._reader.offset:
+            return False
+        same = before[:2] == identity[:2] and identity[2].startswith(before[2])
+        return not same or size < self._reader.offset
 
 
 def _size(path: Path) -> int | None:
     try:
         return path.lstat().st_size
     except OSError:
+        return None
+
+
+def _identity(path: Path) -> tuple[int, int, bytes] | None:
+    """Return what tells a journal from another: its file, and its first group's checksum.
+
+    The number of a file that was removed may be that of the next one.
+    """
+    try:
+        with os.fdopen(open_own(path, os.O_RDONLY), "rb") as file:
+            about = os.fstat(file.fileno())
+            return about.st_dev, about.st_ino, file.read(_CHECKSUM)
+    except (OSError, InputError):
         return None

@@ -73,7 +73,7 @@ def places(length: int, most: int) -> list[int]:
     return [place * (length - 1) // (most - 1) for place in range(most)]
 
 
-def running(job: JobSpec, job_state: JobState) -> list[TrialState]:
+def running(job_state: JobState) -> list[TrialState]:
     """Return the trials that a worker has in hand, or is to have."""
     return [trial for trial in job_state.trials.values() if trial.active]
 

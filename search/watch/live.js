@@ -52,8 +52,8 @@ const drawHead = () => {
   document.title = `${head.job}: ${PHASES[head.phase] ?? head.phase}`;
   find("#phase").textContent = head.driven || head.finished ? PHASES[head.phase] ?? head.phase
     : `interrupted while ${PHASES[head.phase] ?? head.phase}`;
-  const left = items.get("standing")?.seconds_left;
-  find("#left").textContent = head.finished ? "" : left ? `about ${long(left)} left` : "time left not known yet";
+  const left = items.get("standing")?.seconds_left ?? null;
+  find("#left").textContent = head.finished ? "" : left !== null ? `about ${long(left)} left` : "time left not known yet";
   const report = items.get("report");
   const final = head.finished && report?.phase === "done";
   const banner = find("#provisional");
@@ -266,17 +266,23 @@ const drawCurves = () => {
 // reader has touched stays until they ask for the latest.
 let frame = null;
 let framedAt = 0;
+let framedOf = null;
 let wanted = false;
 let touched = false;
 const loadReport = () => {
   const report = items.get("report");
   if (!wanted || !report?.made || report.made === framedAt) return;
   framedAt = report.made;
+  framedOf = items.get("head")?.job_id;
   const next = element("iframe", undefined, frame ? "waiting" : "");
   next.title = "The report, as far as it is known";
   next.onload = () => {
     const inside = next.contentDocument;
-    if (!inside?.getElementById("summary")) return;
+    if (!inside?.getElementById("summary")) { // it could not be had: the next change has it loaded again
+      next.remove();
+      framedAt = 0;
+      return;
+    }
     inside.querySelector("header").hidden = true;
     const fit = () => { next.style.height = Math.ceil(inside.documentElement.getBoundingClientRect().height) + 4 + "px"; };
     new ResizeObserver(fit).observe(inside.documentElement);
@@ -292,6 +298,15 @@ const loadReport = () => {
 };
 const drawReport = () => {
   const report = items.get("report");
+  const job = items.get("head")?.job_id;
+  if (framedAt && job && job !== framedOf) { // another job has taken the place of the one before
+    find("#frames").replaceChildren();
+    find("#report-note").textContent = "It is made once a trial has begun.";
+    find("#later").hidden = true;
+    frame = null;
+    framedAt = 0;
+    touched = false;
+  }
   if (!report) return;
   if (report.error) { find("#report-note").textContent = `It cannot be made now: ${report.error}`; return; }
   const when = new Date(report.made).toLocaleTimeString();

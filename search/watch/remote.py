@@ -8,14 +8,14 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 from search.job.folder import JOURNAL
 from search.journal.base import decode, encode
 from search.run.now import FILE_NAME as NOW_FILE
 from search.run.now import Now
 from search.watch.control import RefusedError
-from search.watch.send import DRIVEN, GROUP, NOW, is_done
+from search.watch.send import DRIVEN, GROUP, HERE, NOW, is_done
 from spaces.errors import GatesearchError
 from spaces.text import first_line
 from trainables.files import draft_file
@@ -46,7 +46,8 @@ class Copy:
     def __init__(self, folder: Path, pieces: Callable[[int], Generator[str, None, None]]) -> None:
         """pieces: returns what is printed from a number of groups on."""
         self.folder = folder
-        self.groups = 0  #: that have arrived
+        self.groups = 0  #: that have arrived and are in the file, whole
+        self._size = 0  # bytes of these
         self._pieces = pieces
         self._done = False  # whether the job is finished, as far as has arrived
         self._driven = True
@@ -78,34 +79,50 @@ class Copy:
                     self.take(pieces)
                 self._stop.wait(FINISHED if self._done else 0.0)
             except Exception as error:  # of whatever kind the connection's are
-                self._problem = f"the cluster cannot be reached now: {first_line(error)}"
+                self._problem = f"nothing comes from the cluster now: {first_line(error)}"
                 self._stop.wait(AGAIN)
 
     def take(self, pieces: Iterable[str]) -> None:
-        """Take in what is printed. Raises GatesearchError for what is no journal."""
-        rest = ""
+        """Take in what is printed.
+
+        Raises GatesearchError for what is no journal, or says only why there is none.
+        """
+        rest = other = ""
+        heard = False
         with (self.folder / JOURNAL).open("ab") as journal:
+            journal.truncate(self._size)  # a full disk has left a part of what came last
             for piece in pieces:
                 *lines, rest = (rest + piece).split("\n")
                 if len(rest) > _LINE:
                     raise GatesearchError("the cluster must send the lines of a journal")
                 for line in lines:
                     word, _, text = line.partition(" ")
+                    heard |= word in (GROUP, NOW, DRIVEN, HERE)
                     if word == GROUP:
-                        group = decode(text.encode() + b"\n")
-                        if group is None:
-                            raise GatesearchError("a line of the journal arrived damaged")
-                        journal.write(encode(group))
-                        self.groups += 1
-                        self._done = is_done(group, self._done)
+                        self._keep(journal, text)
                     elif word == NOW:
                         self._tell(text)
                     elif word == DRIVEN:
                         self._driven = text.strip() == "true"
-                journal.flush()
-                self._problem = None
+                    elif word != HERE and line.strip():
+                        other = line
+                if heard:
+                    self._problem = None
                 if self._stop.is_set():
                     return
+        if not heard:
+            said = first_line(rest.strip() or other) or "nothing"
+            raise GatesearchError(f"what prints it there has ended and said: {said}")
+
+    def _keep(self, journal: IO[bytes], text: str) -> None:
+        group = decode(text.encode() + b"\n")
+        if group is None:
+            raise GatesearchError("a line of the journal arrived damaged")
+        journal.write(encode(group))
+        journal.flush()
+        self.groups += 1
+        self._size = journal.tell()
+        self._done = is_done(group, self._done)
 
     def _tell(self, text: str) -> None:
         with suppress(ValueError, RecursionError):

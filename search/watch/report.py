@@ -38,10 +38,11 @@ class Report:
         """End, and the process with it."""
         self._stopped = True
         self._wake.set()
-        child = self._child
-        if child is not None:
-            child.kill()  # its thread may wait for its answer
-        self._thread.join()
+        while self._thread.is_alive():
+            child = self._child
+            if child is not None:
+                child.kill()  # its thread waits for its answer, or is about to
+            self._thread.join(0.1)
         if self._child is not None:
             _end(self._child)
 
@@ -53,8 +54,9 @@ class Report:
 
     def read(self) -> tuple[bytes, list[str]] | None:
         """Return the report and the hashes of its scripts; None before there is one."""
-        hashes = self._made.get("hashes")
-        if hashes is None:
+        made = self._made
+        hashes = made.get("hashes")
+        if hashes is None or made["begun"] != self._followed.begun:
             return None
         return self._path.read_bytes(), list(hashes)
 
@@ -64,44 +66,45 @@ class Report:
                 self._wake.wait(1.0)
                 self._wake.clear()
                 continue
-            began = time.monotonic()
+            began, begun = time.monotonic(), self._followed.begun
             told = self._ask()
             if self._stopped:
                 return
-            self._take(told)
+            self._take(told, begun)
             pause = max(SOONEST, SHARE * (time.monotonic() - began))
             self._pause(began, pause)
-        return
 
     def _is_due(self) -> bool:
         followed = self._followed
-        return followed.job is not None and followed.groups > self._made.get("groups", 0)
+        made = self._made.get("begun", 0), self._made.get("groups", 0)
+        return followed.job is not None and (followed.begun, followed.groups) > made
 
     def _pause(self, began: float, seconds: float) -> None:
-        """Wait; not for so long where the job has come to its end meanwhile."""
+        """Wait; not for so long where the job has come to its end, or another one in its place."""
         while not self._stopped and time.monotonic() - began < seconds:
             phase = self._followed.job_state.phase
             if phase != self._made.get("phase") and phase in ("confirm", "done"):
+                return
+            if self._followed.begun != self._made.get("begun"):
                 return
             time.sleep(0.2)
 
     def _ask(self) -> dict[str, Any]:
         """Have a report made. A child that has ended is followed by another one."""
         child = self._child
-        if child is None or child.poll() is not None:
-            child = self._child = self._started()
-        assert child.stdin is not None and child.stdout is not None
         try:
+            if child is None or child.poll() is not None:
+                child = self._child = self._started()
+            assert child.stdin is not None and child.stdout is not None
             child.stdin.write(b"make\n")
             child.stdin.flush()
-            line = child.stdout.readline()
-        except OSError:
-            line = b""
-        if not line:
-            _end(child)
+            told: dict[str, Any] = json.loads(child.stdout.readline())
+        except (OSError, ValueError) as error:  # ValueError: of half a line, or none
+            if child is not None:
+                _end(child)
             self._child = None
-            return {"error": "the process that makes it has ended; it is started again"}
-        told: dict[str, Any] = json.loads(line)
+            why = "has ended" if isinstance(error, ValueError) else f"has failed ({error})"
+            return {"error": f"the process that makes it {why}; it is started again"}
         return told
 
     def _started(self) -> "subprocess.Popen[bytes]":
@@ -114,12 +117,16 @@ class Report:
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
 
-    def _take(self, told: dict[str, Any]) -> None:
+    def _take(self, told: dict[str, Any], begun: int) -> None:
+        """Show a report; begun: of the journal that was read here when it was asked for."""
+        if begun != self._followed.begun:
+            return  # of a job whose place another one has taken
         if "error" in told:
-            self._made |= {"groups": self._followed.groups}
+            before = self._made if self._made.get("begun") == begun else {}
+            self._made = {**before, "begun": begun, "groups": self._followed.groups}
             self._board.put({"report": {"error": told["error"]}})
             return
-        self._made = told
+        self._made = {**told, "begun": begun}
         shown = {name: told[name] for name in ("sentence", "phase", "trials", "made")}
         self._board.put({"report": shown})
 

@@ -11,7 +11,6 @@ import base64
 import hashlib
 import json
 import os
-import re
 import sys
 import time
 from pathlib import Path
@@ -20,8 +19,6 @@ from typing import Any
 from search.watch.follow import AT_ONCE, Followed
 from spaces.errors import GatesearchError
 
-#: Scripts that run: of the page, and of Plotly, which the page makes one of.
-_SCRIPTS = re.compile(rb"<script>(.*?)</script>|<script [^>]*id=\"plotly\">(.*?)</script>", re.S)
 _PRIORITY = 10  # by which it is nicer than others
 
 
@@ -61,15 +58,17 @@ def made(followed: Followed, target: Path) -> dict[str, Any]:
         "trials": sum(trial.state != "running" for trial in results.trials),
         "groups": followed.groups,
         "made": time.time_ns() // 1_000_000,
-        "hashes": script_hashes(target.read_bytes()),
+        "hashes": script_hashes(),
     }
 
 
-def script_hashes(page: bytes) -> list[str]:
+def script_hashes() -> list[str]:
     """Return what a Content-Security-Policy calls the scripts of a report."""
+    from search.report.page import scripts
+
     return [
-        f"sha256-{base64.b64encode(hashlib.sha256(first or second).digest()).decode()}"
-        for first, second in _SCRIPTS.findall(page)
+        f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+        for text in scripts()
     ]
 
 

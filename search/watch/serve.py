@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.process import interruptible
+from search.tracking.dashboard import LOOPBACK
 from search.tracking.dashboard import address as address_of
-from search.watch.access import LOOPBACK, Access
+from search.watch.access import Access
 from search.watch.board import Board
 from search.watch.control import Control, LocalControl
 from search.watch.feed import Feed, Source

@@ -22,7 +22,8 @@ MOST = 32  #: pages that are open at once
 BEAT = 10.0  #: seconds after which a silent page is told that the server still lives
 RETRY = 1_000  #: ms after which a page looks for a server that has gone
 CALM = 0.25  #: seconds between two messages to one page
-_PATIENCE = 30.0  # seconds that a client may take
+_PATIENCE = 30.0  # seconds that a client may take for a request, or for a piece of an answer
+_PIECE = 2**16  # bytes of an answer that are sent at once
 _BODY = 1_000  # bytes of a request that are read
 
 _POLICY = (
@@ -220,7 +221,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         length = {} if status == 204 else {"Content-Length": str(len(body))}
         self._send_headers({"Content-Type": f"{kind}; charset=utf-8", **length, **(more or {})})
-        self.wfile.write(body)
+        for start in range(0, len(body), _PIECE):
+            self.wfile.write(body[start : start + _PIECE])
 
     def _send_headers(self, headers: dict[str, str]) -> None:
         for name, text in {**_HEADERS, **headers}.items():

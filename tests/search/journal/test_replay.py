@@ -88,4 +88,9 @@ def test_a_trial_of_the_search_that_is_a_replicate_is_refused(name: str, job: Wr
 def test_what_a_later_version_adds_is_passed_over(job: WrittenJob) -> None:
     job.write({"record": "later", "time": 1, "more": {}}, REPORT | {"more": [1]})
     job.write(REPORT | {"epochs": [EPOCH | {"more": 1}]})
+    full = {"bytes": 2 * 10**9, "limit_gb": 1.0, "more": 1}
+    job.write({"record": "full", "full": full, "time": 1})
+    runs = {"server": "http://h", "experiment_id": "1", "runs": {KEY: "run"}, "more": 1}
+    job.write({"record": "runs", "runs": runs, "time": 1})
+    assert "2 GB" in (read_results(job.folder).full or "")
     assert read_results(job.folder).trials[0].epochs == 1

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -198,6 +199,67 @@ def test_texts_of_a_job_cannot_end_an_element_or_turn_text(job: WrittenJob, site
     assert b"<" not in seen and b"onerror" in seen
 
 
+def test_another_job_in_the_folders_place_is_told_from_its_beginning(
+    job: WrittenJob, site: Site
+) -> None:
+    job.whole()
+    page = Events(site.port)
+    page.wait(lambda items: (items.get("report") or {}).get("phase") == "done", "its report")
+    shutil.rmtree(job.folder)
+    again = WrittenJob(job.folder, pid=2)
+    again.trial("search/rnn/0")
+    again.end("search/rnn/0", "failed", reason="x" * 200_000)  # longer than all before
+    page.wait(lambda items: items["head"]["phase"] == "search", "the new one")
+    assert (page.items.get("report") or {"phase": "search"})["phase"] == "search"
+    assert not page.items.get("best/0", {}).get("x")
+    report = page.wait(lambda items: items.get("report"), "a report of its own")
+    assert report["phase"] == "search" and report["trials"] == 1
+    assert asked(site.port, "/report")[0] == 200
+    page.close()
+
+
+def test_a_reader_that_has_ended_says_so(job: WrittenJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("arm")
+
+    with served(job.folder) as site:
+        page = Events(site.port)
+        page.wait(lambda items: items.get("head"), "it is read")
+        monkeypatch.setattr("search.watch.feed.is_driver_at_work", broken)
+        problem = page.wait(lambda items: items.get("problem"), "that it stands still")
+        assert "has ended: KeyError" in problem and "again" in problem
+        page.close()
+
+
+def test_a_report_that_cannot_be_begun_is_tried_again(
+    job: WrittenJob, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.watch.report.SOONEST", 0.1)
+    monkeypatch.setattr("search.watch.report.SHARE", 0.1)
+    monkeypatch.setattr(sys, "executable", "/nothing")
+    job.trial("search/rnn/0")
+    page = Events(site.port)
+    page.wait(lambda items: "No such file" in items.get("report", {}).get("error", ""), "why")
+    monkeypatch.setattr(sys, "executable", "/bin/echo")  # which answers with no JSON
+    job.report("search/rnn/0", 1, 1)
+    page.wait(lambda items: "No such file" not in items["report"]["error"], "the next try")
+    page.close()
+
+
+def test_who_reads_slowly_gets_the_whole_page(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.watch.server._Handler.timeout", 0.4)
+    monkeypatch.setattr("search.watch.server._script", lambda: b"x" * 12_000_000)
+    with socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**16)
+        slow.connect(("127.0.0.1", site.port))
+        slow.sendall(f"GET /live.js HTTP/1.1\r\nHost: 127.0.0.1:{site.port}\r\n\r\n".encode())
+        got = 0
+        while got < 12_000_000 and (part := slow.recv(2**17)):
+            got += len(part)
+            time.sleep(0.01)
+    assert got > 12_000_000
+
+
 # Who is let in
 
 
@@ -242,6 +304,15 @@ def test_beyond_loopback_everything_takes_the_token(guarded: Site) -> None:
     named = {"Host": f"page.example:{guarded.port}", **sent}
     assert asked(guarded.port, "/", headers=named)[0] == 200
     assert asked(guarded.port, "/", headers={**named, "Host": "other.example"})[0] == 403
+
+
+def test_behind_a_proxy_on_loopback_reading_takes_the_token(job: WrittenJob) -> None:
+    with served(job.folder, allowed=["https://page.example"]) as site:
+        proxied = {"Host": "page.example", "X-Forwarded-For": "127.0.0.1"}
+        for path in PATHS:
+            assert asked(site.port, path, headers=proxied)[0] == 401, path
+        assert asked(site.port, "/live.js", headers=proxied | BEARER)[0] == 200
+        assert asked(site.port, "/live.js")[0] == 200
 
 
 def test_no_answer_may_be_kept_framed_or_run_what_is_not_ours(site: Site) -> None:

@@ -1,5 +1,6 @@
 """A job on a cluster, watched from here: what is printed there becomes a copy of its journal."""
 
+import resource
 import socket
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import pytest
 from live_page import TOKEN, Events, asked, served
 from written_jobs import WrittenJob
 
+from deploy.client.cluster_job import ClusterJob
+from deploy.errors import ClusterError
 from search.watch.remote import Copy, RemoteControl
 from search.watch.send import lines
 from spaces.errors import GatesearchError
@@ -50,6 +53,41 @@ def test_what_is_damaged_on_its_way_is_refused(tmp_path: Path) -> None:
         copy.take([text.replace("rnn", "gru")])
     with pytest.raises(GatesearchError, match="lines"):
         copy.take(["x" * 2**23, "x" * 2**23, "x"])
+
+
+def test_a_full_disk_leaves_no_hole_in_the_copy(tmp_path: Path) -> None:
+    job = WrittenJob(tmp_path / "there")
+    job.whole()
+    here = tmp_path / "here"
+    here.mkdir()
+    copy = Copy(here, lambda start: printed(job.folder, start))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3_000, before[1]))
+    try:
+        with pytest.raises(OSError):
+            copy.take(printed(job.folder, 0))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert copy.groups > 0
+    copy.take(printed(job.folder, copy.groups))
+    assert (here / "job.journal").read_bytes() == (job.folder / "job.journal").read_bytes()
+
+
+def test_what_cannot_be_printed_there_is_said_here(tmp_path: Path) -> None:
+    copy = Copy(tmp_path, lambda start: printed(tmp_path, start))
+    with pytest.raises(GatesearchError, match=r"said: .*No module named"):
+        copy.take(["Running entrypoint\n/usr/bin/python: No module named search.watch.send\n"])
+    assert copy.problem() is not None
+
+
+@pytest.mark.parametrize("name", [None, "../../x", "x; rm -r y", "a/b", ""])
+def test_a_name_that_is_no_jobs_is_no_folders(name: str | None) -> None:
+    details = {"submission_id": "one", "status": "RUNNING", "metadata": {"gatesearch_name": name}}
+    job = ClusterJob.of(details)
+    with pytest.raises(ClusterError, match="must be a gatesearch job"):
+        assert job.folder_name
+    with pytest.raises(ClusterError, match="must be a gatesearch job"):
+        assert job.folder_in_shell
 
 
 class Lost:
