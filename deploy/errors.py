@@ -2,7 +2,8 @@
 
 ClusterError (Exception)    place, rule, remedy; exit_code 2: the user's input, 1: the cluster
   JobRefusedError           a head that answers does not take a job
-  QueueAwayError            the queue's own database does not answer
+  QueueAwayError            the queue's own database does not answer, or another process has it
+  PackageGoneError          what was sent with a job is no more
 """
 
 
@@ -27,4 +28,8 @@ class JobRefusedError(ClusterError):
 
 
 class QueueAwayError(ClusterError):
-    """The queue's own database does not answer."""
+    """The queue's own database does not answer, or another process has it."""
+
+
+class PackageGoneError(ClusterError):
+    """What was sent with a job is no more: the job cannot be started."""

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
-from deploy.errors import ClusterError
+from deploy.errors import ClusterError, QueueAwayError
 
 DATABASE, LOCK = "queue.db", "queue.lock"
 Values = Sequence[Any] | Mapping[str, Any]
@@ -115,7 +115,7 @@ def _hold(lock: int, folder: Path) -> None:
 def taken(place: str, who: str | None) -> ClusterError:
     """Return the error where another process has the queue."""
     rule = f"a queue must have one process; another one has it ({who})"
-    return ClusterError.refused(place, rule, "end the other one first")
+    return QueueAwayError.refused(place, rule, "end the other one first")
 
 
 def other_version(place: str, version: int, found: object) -> ClusterError:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from deploy.client.cluster_job import ClusterJob
 from deploy.client.package import Package
-from deploy.errors import ClusterError, JobRefusedError
+from deploy.errors import ClusterError, JobRefusedError, PackageGoneError, QueueAwayError
 from deploy.queue.entry import Entry, State
 from deploy.queue.fair import choose
 from deploy.queue.packages import Packages
@@ -56,21 +56,25 @@ class Dispatcher:
         packages: Packages,
         cluster: Cluster,
         limit: int,
+        root: str | None,
         now: Callable[[], int] = milliseconds,
     ) -> None:
-        """Do nothing yet. limit: jobs that may hold a slot at once."""
+        """Do nothing yet. limit: jobs that may hold a slot at once. root: see Requests."""
         self._store, self._packages, self._cluster = store, packages, cluster
         self.limit = limit
+        self._root = root
         self._now = now
         self._wake = threading.Event()
         self._over = False
         self._refusals: dict[str, tuple[int, int]] = {}  # of a submission: how often, since when
+        self._read: tuple[str, bytes] | None = None  # the package that was read last
         self.known: dict[str, ClusterJob] = {}  #: what the cluster has listed last
         self.away: str | None = None  #: why the cluster does not answer, while it does not
+        self.database_away: str | None = None  #: why the queue's database does not, likewise
         self.ray_version: str | None = None  #: of the head, since it answers
 
     def step(self) -> None:
-        """Bring queue and cluster one step on. Does nothing while the cluster does not answer."""
+        """Bring queue and cluster one step on. Does nothing while one of them does not answer."""
         try:
             if self.away is not None or self.ray_version is None:  # another head may have come
                 self.ray_version = self._cluster.ray_version()
@@ -79,21 +83,24 @@ class Dispatcher:
                 self._watch(entry, known)
             while self._start_next(known):
                 pass
-            self.away = None
+            self.away = self.database_away = None
+        except QueueAwayError as error:
+            self.database_away = error.rule
         except ClusterError as error:
             self.away = error.rule
 
     def run(self, log: Callable[[str], None]) -> None:
         """Take steps until `end` is called, whatever a step meets: a full disk has room again."""
-        was_away: str | None = None
+        told: dict[str, str | None] = {"cluster": None, "database": None}
         while not self._over:
             try:
                 self.step()
             except Exception as error:
                 self.away = f"{type(error).__name__}: {error}"
-            if self.away != was_away:
-                log(f"cluster: {self.away or 'answers'}")
-                was_away = self.away
+            for what, away in (("cluster", self.away), ("database", self.database_away)):
+                if away != told[what]:
+                    log(f"{what}: {away or 'answers'}")
+                    told[what] = away
             self._wake.wait(STEP_SECONDS)
             self._wake.clear()
 
@@ -113,7 +120,12 @@ class Dispatcher:
             active = store.active()
             if len(active) >= self.limit:
                 return False
-            waiting = {entry.id: entry for entry in store.entries("queued")}
+            taken = self._taken(active, known)
+            waiting = {
+                entry.id: entry
+                for entry in store.entries("queued")
+                if (entry.name, entry.root) not in taken
+            }
             users = [entry.user for entry in active]
             jobs = map(as_waiting, waiting.values())
             chosen = choose(jobs, users, store.shares(), self._now() / 1000)
@@ -122,6 +134,14 @@ class Dispatcher:
             entry = store.begin(waiting[chosen.id], _unknown(waiting[chosen.id], known))
         self._submit(entry)
         return True
+
+    def _taken(
+        self, active: list[Entry], known: Mapping[str, ClusterJob]
+    ) -> set[tuple[str | None, str | None]]:
+        """Return name and root of each job that runs past the queue: a folder has one job."""
+        own = {entry.submission for entry in active}
+        past = [job for job in known.values() if job.id not in own and not job.is_ended]
+        return {(job.name, job.root or self._root) for job in past}
 
     def _watch(self, entry: Entry, known: Mapping[str, ClusterJob]) -> None:
         """Take in what the cluster says of a job that holds a slot."""
@@ -161,8 +181,8 @@ class Dispatcher:
         """Submit a job under the id that was written down."""
         assert entry.submission is not None
         try:
-            content = self._packages.read(entry.package)
-        except ClusterError as error:
+            content = self._content(entry.package)
+        except PackageGoneError as error:
             self._end(entry, "failed", error.rule)
             return
         try:
@@ -180,6 +200,13 @@ class Dispatcher:
                 self._store.refused(entry, error.rule)
         else:
             self._refusals.pop(entry.submission, None)
+            self._read = None
+
+    def _content(self, sha256: str) -> bytes:
+        """Return a package's bytes, kept until its job is taken: a refused one asks each second."""
+        if self._read is None or self._read[0] != sha256:
+            self._read = sha256, self._packages.read(sha256)
+        return self._read[1]
 
     def _end(self, entry: Entry, state: State, message: str, exit_code: int | None = None) -> None:
         end_entry(self._store, entry, state, message, exit_code)

@@ -49,12 +49,12 @@ class Gateway:
         """Send a log through a web socket as it grows; of a job that waits, once it runs."""
         socket = web.WebSocketResponse()
         await socket.prepare(request)
-        entry = self._store.entry(entry_id)
+        entry = await asyncio.to_thread(self._store.entry, entry_id)
         while entry is not None and entry.state in ("queued", "starting"):
             try:
                 message = await socket.receive(timeout=_LOOK_SECONDS)
             except TimeoutError:
-                entry = self._store.entry(entry_id)
+                entry = await asyncio.to_thread(self._store.entry, entry_id)
                 continue
             if message.type is not aiohttp.WSMsgType.TEXT:
                 return socket  # whoever listened has left

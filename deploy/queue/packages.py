@@ -10,7 +10,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Protocol
 
-from deploy.errors import ClusterError
+from deploy.errors import ClusterError, PackageGoneError
 from deploy.files import write_whole
 
 _NAME = re.compile(r"[0-9a-f]{64}")
@@ -27,7 +27,7 @@ class Packages(Protocol):
         """Keep a package, whole or not at all. Raises ClusterError where it is another one."""
 
     def read(self, sha256: str) -> bytes:
-        """Return a package's bytes. Raises ClusterError where it is gone."""
+        """Return a package's bytes. Raises PackageGoneError where it is gone."""
 
     def prune(self, needed: Collection[str]) -> None:
         """Remove the packages that no job needs; none that was sent just now."""
@@ -82,7 +82,7 @@ def check_content(sha256: str, content: bytes) -> None:
         raise ClusterError.refused(sha256, rule, "submit the job again")
 
 
-def gone(sha256: str, why: str | None) -> ClusterError:
+def gone(sha256: str, why: str | None) -> PackageGoneError:
     """Return the error for a package that is no more."""
     rule = f"the job's package must be readable ({why})"
-    return ClusterError(sha256, rule, "submit the job again")
+    return PackageGoneError(sha256, rule, "submit the job again")

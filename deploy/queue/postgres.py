@@ -25,6 +25,7 @@ from deploy.queue.database import Values, other_version, statements, taken
 from deploy.queue.packages import UNUSED_SECONDS, check_content, check_package_name, gone
 from deploy.queue.users import KEY_BYTES
 
+_NAME = "gatesearch queue"  # of the connection
 SCHEMA = "gatesearch_queue"
 _TABLES = """
 CREATE TABLE packages (sha256 TEXT PRIMARY KEY, content BYTEA NOT NULL, sent {whole} NOT NULL);
@@ -86,7 +87,9 @@ class PostgresDatabase:
 
     def execute(self, statement: str, values: Values = ()) -> list[Any]:
         statement = re.sub(r":([a-z_]+)", r"%(\1)s", statement).replace("?", "%s")
-        for last in (self._inside, True):  # a connection may have died while it was idle
+        fresh = self._connection is None
+        # A connection may have died while it was idle; a server that is away is asked once.
+        for last in (self._inside or fresh, True):
             try:
                 if self._connection is None:
                     self._connect()
@@ -143,7 +146,7 @@ class PostgresDatabase:
         options = {name: value for name, value in _OPTIONS.items() if f"{name}=" not in self._url}
         connection = psycopg2.connect(
             self._url,
-            application_name="gatesearch queue",
+            application_name=_NAME,
             client_encoding="UTF8",
             cursor_factory=DictCursor,
             **options,
@@ -154,17 +157,21 @@ class PostgresDatabase:
     def _take_over(self, cursor: Any) -> None:
         if self._session is not None:
             # Our former connection may be dead on our side only; its lock must not outlive it.
+            # A pooler may have given its session to another program, or to us again.
             cursor.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE pid = %s AND backend_start = %s",
-                self._session,
+                " WHERE pid = %s AND backend_start = %s AND application_name = %s"
+                " AND pid <> pg_backend_pid()",
+                (*self._session, _NAME),
             )
         cursor.execute(
             "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
         )
         self._session = tuple(cursor.fetchone())
         self._hold(cursor)
-        cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+        cursor.execute("SELECT to_regnamespace(%s)", (SCHEMA,))
+        if cursor.fetchone()[0] is None:  # a role that owns the schema alone may make none
+            cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
         cursor.execute(f"SET search_path = {SCHEMA}")
         # A commit that is only in the server's memory is none.
         cursor.execute(
@@ -184,11 +191,17 @@ class PostgresDatabase:
 
     def _problem(self, error: psycopg2.Error) -> ClusterError:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        said = (lines or [type(error).__name__])[0][:300]
+        refused = [line for line in lines if "password" in line or "no pg_hba" in line]
+        said = (refused or lines or [type(error).__name__])[0][:300]
+        remedy = "see to the server and to the role's rights; what was stored is kept"
+        if "authentication method requirement" in said:
+            remedy = "have the server ask by SCRAM, or allow its way in the URL: ?require_auth=md5"
+        elif refused:
+            remedy = "set PGPASSWORD or PGPASSFILE, and check the user in the URL"
         return QueueAwayError(
             self._url,
             f"the queue's database must answer and be the queue's own to change ({said})",
-            "see to the server and to the role's rights; what was stored is kept",
+            remedy,
         )
 
 

@@ -62,7 +62,7 @@ def serve(
             store.put_user(owner, admin=True, weight=1 if found is None else found.weight)
         write_token(owner)
         client = held.enter_context(Client(address, token))
-        dispatcher = Dispatcher(store, packages, client, limit)
+        dispatcher = Dispatcher(store, packages, client, limit, root)
         notifier = Notifier(store)
         requests = Requests(store, packages, signer, dispatcher, root)
         gateway = Gateway(client.address, token, store)

@@ -4,9 +4,11 @@ It speaks Ray's Jobs API as far as gatesearch's client does, so that a queue's a
 place of a cluster's; and below /queue what a cluster has not.
 """
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from aiohttp import web
 
@@ -23,6 +25,7 @@ from deploy.queue.requests import Requests
 from deploy.queue.store import Store, User
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_T = TypeVar("_T")
 _USER = web.RequestKey("user", User)
 _MAX_JSON = 65_536
 _ASK = "have an admin of the queue make one: gatesearch queue user add NAME"
@@ -44,10 +47,13 @@ class Server:
         self._store, self._packages, self._requests = store, packages, requests
         self._gateway, self._dispatcher = gateway, dispatcher
         self._user_changed = user_changed
+        # Waits for a database that is away while the loop goes on; packages are put one by one.
+        self._waiting = ThreadPoolExecutor(1, "database")
 
     def app(self) -> web.Application:
         """Return the application."""
         app = web.Application(middlewares=[self._admit], client_max_size=MAX_BYTES + 1)
+        app.on_cleanup.append(self._end)
         app.add_routes(
             [
                 web.get("/api/version", self._version),
@@ -72,6 +78,12 @@ class Server:
         )
         return app
 
+    async def _end(self, app: web.Application) -> None:
+        self._waiting.shutdown(cancel_futures=True)
+
+    async def _waited(self, call: Callable[..., _T], *values: Any) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._waiting, call, *values)
+
     @web.middleware
     async def _admit(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         """Refuse what comes from a page of elsewhere, and whoever has no good token."""
@@ -85,7 +97,7 @@ class Server:
         if kind.lower() != "bearer" or not token:
             return _problem(401, "the request must carry a token of the queue", _ASK)
         try:
-            user = self._requests.user_of(token.strip())
+            user = await self._waited(self._requests.user_of, token.strip())
             if user is None:
                 rule = "the token must be one of this queue's that is still good"
                 return _problem(403, rule, _ASK)
@@ -155,11 +167,12 @@ class Server:
         return web.json_response(self._requests.listing())
 
     async def _has_package(self, request: web.Request) -> web.Response:
-        found = self._packages.has(request.match_info["sha256"])
+        found = await self._waited(self._packages.has, request.match_info["sha256"])
         return web.json_response({"found": found}, status=200 if found else 404)
 
     async def _put_package(self, request: web.Request) -> web.Response:
-        self._packages.put(request.match_info["sha256"], await request.read())
+        content = await request.read()
+        await self._waited(self._packages.put, request.match_info["sha256"], content)
         return web.json_response({})
 
     async def _submit(self, request: web.Request) -> web.Response:

@@ -39,7 +39,7 @@ class Place:
         packages = PackageFolder(self.folder / "packages")
         if not packages.has(PACKAGE):
             packages.put(PACKAGE, CONTENT)
-        self.dispatcher = Dispatcher(self.store, packages, self.head, self.limit)
+        self.dispatcher = Dispatcher(self.store, packages, self.head, self.limit, "/runs")
 
     def again(self, head: Head | None = None) -> None:
         """Start the queue anew, as after kill -9; with another head where that was lost."""
@@ -305,10 +305,18 @@ def test_a_submission_that_the_head_refuses_is_tried_for_minutes_and_then_fails(
     now = milliseconds()
     monkeypatch.setattr(place.dispatcher, "_now", lambda: now)
     monkeypatch.setattr(place.head, "start", refuse)
+    read, reads = PackageFolder.read, 0
+
+    def counted(packages: PackageFolder, sha256: str) -> bytes:
+        nonlocal reads
+        reads += 1
+        return read(packages, sha256)
+
+    monkeypatch.setattr(PackageFolder, "read", counted)
     place.add("ann1")
     for _ in range(2 * MAX_REFUSALS):
         place.dispatcher.step()
-    assert place.state("ann1") == "starting"
+    assert place.state("ann1") == "starting" and reads == 1
     now += REFUSED_MS + 1000
     place.dispatcher.step()
     found = place.store.entry("ann1")
@@ -342,6 +350,24 @@ def test_ids_that_the_head_knows_from_an_earlier_queue_are_not_taken_again(place
     place.add("ann1")
     place.dispatcher.step()
     assert list(place.head.running) == ["ann1-r2"]
+
+
+@pytest.mark.parametrize("root", [None, "/runs"], ids=["the served root", "a root"])
+@pytest.mark.parametrize("submission", ["ann1", "past"])
+def test_a_job_that_runs_past_the_queue_is_not_started_beside_it(
+    place: Place, root: str | None, submission: str
+) -> None:
+    place.add("ann1", "ann2")
+    package: Any = None
+    place.head.start(submission, package, name="ann1", root=root, digest="")
+    place.head.start("elsewhere", package, name="ann2", root="/else", digest="")
+    del place.head.running["elsewhere"]  # the folder is another one
+    for _ in range(2):
+        place.dispatcher.step()
+    assert (place.state("ann1"), place.state("ann2")) == ("queued", "running")
+    place.head.finish(submission)
+    place.dispatcher.step()
+    assert place.state("ann1") == "starting"
 
 
 def test_a_queue_that_is_opened_keeps_its_last_steps(

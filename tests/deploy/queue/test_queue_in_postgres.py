@@ -2,9 +2,11 @@
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
+import psycopg2
 import pytest
 from queued import Head, check_order_and_shares, entry
 from servers import Postgres
@@ -30,7 +32,7 @@ class Place:
         self.store, self.packages, self.signer = self.opened()
         self.packages.put(PACKAGE, CONTENT)
         self.head = Head({})
-        self.dispatcher = Dispatcher(self.store, self.packages, self.head, 2)
+        self.dispatcher = Dispatcher(self.store, self.packages, self.head, 2, "/runs")
 
     def opened(self) -> tuple[Store, Packages, Signer]:
         return open_queue(self.folder / "new" / "disk", self.url)
@@ -134,23 +136,101 @@ def test_a_step_whose_connection_breaks_is_undone_whole(place: Place) -> None:
     assert place.state("ann1") == "queued"
 
 
-def test_a_server_that_is_away_is_said_to_be_and_nothing_is_lost(place: Place) -> None:
+def count_connects(place: Place, monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    database: Any = place.store._db
+    connected, tries = database._connected, []
+
+    def counted() -> Any:
+        tries.append(None)
+        return connected()
+
+    monkeypatch.setattr(database, "_connected", counted)
+    return tries
+
+
+def test_a_server_that_is_away_is_said_to_be_and_nothing_is_lost(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     place.store.add(entry("ann1", package=PACKAGE))
     place.dispatcher.step()
     place.server.stop()
     try:
         place.dispatcher.step()
-        assert "the queue's database must answer" in (place.dispatcher.away or "")
+        assert "the queue's database must answer" in (place.dispatcher.database_away or "")
+        assert place.dispatcher.away is None  # the cluster answers
+        tries = count_connects(place, monkeypatch)
         with pytest.raises(QueueAwayError) as failure:
             place.store.users()
-        assert place.server.password not in str(failure.value)
+        assert place.server.password not in str(failure.value) and len(tries) == 1
     finally:
         place.server.start()
     with suppress(ClusterError):
         place.dispatcher.step()
     place.dispatcher.step()
-    assert place.dispatcher.away is None and place.state("ann1") == "running"
+    assert place.dispatcher.database_away is None and place.state("ann1") == "running"
     assert place.head.folders == {"ann1": ["begun"]}
+
+
+def test_a_database_that_fails_ends_no_job_and_is_told_apart_from_the_cluster(
+    place: Place,
+) -> None:
+    place.store.add(entry("ann1", package=PACKAGE))
+    place.run("ALTER TABLE gatesearch_queue.packages RENAME TO elsewhere")
+    place.dispatcher.step()
+    assert place.state("ann1") == "starting" and place.dispatcher.away is None
+    log: list[str] = []
+
+    def told(line: str) -> None:
+        log.append(line)
+        place.dispatcher.end()
+
+    place.dispatcher.run(told)
+    assert len(log) == 1 and log[0].startswith("database: the queue's database must answer")
+    place.run("ALTER TABLE gatesearch_queue.elsewhere RENAME TO packages")
+    for _ in range(2):
+        place.dispatcher.step()
+    assert place.dispatcher.database_away is None and place.state("ann1") == "running"
+
+
+def test_a_wrong_password_is_said_with_where_it_comes_from(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", "planted")
+    place.end_connections()
+    with pytest.raises(QueueAwayError) as failure:
+        place.store.users()
+    assert "password authentication failed" in failure.value.rule
+    assert "PGPASSWORD or PGPASSFILE" in failure.value.remedy
+    assert "planted" not in str(failure.value)
+
+
+def test_a_role_that_owns_only_the_schema_is_enough(place: Place) -> None:
+    url = place.server.database()
+    database = url.rpartition("/")[2]
+    role = f"owner_of_{database}"
+    place.server.run(
+        url,
+        f"CREATE ROLE {role} LOGIN PASSWORD '{place.server.password}'",
+        f"CREATE SCHEMA gatesearch_queue AUTHORIZATION {role}",
+    )
+    store, _, _ = open_queue(place.folder / "owned", place.server.url(database, role))
+    try:
+        store.add(entry("ann1"))
+        assert [one.id for one in store.entries()] == ["ann1"]
+    finally:
+        store.close()
+
+
+def test_a_session_that_went_to_another_program_is_not_ended(place: Place) -> None:
+    with closing(psycopg2.connect(place.url)) as other, other.cursor() as cursor:
+        cursor.execute(
+            "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+        )
+        database: Any = place.store._db
+        database._session = cursor.fetchone()  # as a pooler gives it on
+        place.end_connections()
+        place.store.users()
+        cursor.execute("SELECT 1")
 
 
 def test_a_queue_of_a_later_version_is_left_alone(place: Place) -> None:

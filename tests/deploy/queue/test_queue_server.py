@@ -1,5 +1,6 @@
 """The queue's own process: who gets in, and what outlives kill -9. Its cluster is away."""
 
+import asyncio
 import http.client
 import os
 import re
@@ -7,6 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,12 +17,18 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 from installed import GATESEARCH, gatesearch, wait_until
 from server_process import end_with_parent, free_ports
 from servers import Postgres
 
 from deploy.client import Client, find_token
 from deploy.errors import ClusterError
+from deploy.queue.dispatch import Dispatcher
+from deploy.queue.gateway import Gateway
+from deploy.queue.requests import Requests
+from deploy.queue.serve import open_queue
+from deploy.queue.server import Server
 from deploy.service import down
 
 JOB = """\
@@ -253,6 +262,44 @@ def test_whoever_waits_for_a_job_outlasts_a_queue_that_is_started_anew(place: Pl
             cluster.stop("four")
         said, _ = waiting.communicate(timeout=240)
     assert waiting.returncode == 1 and "has been stopped" in said
+
+
+def test_the_queue_hears_while_a_request_waits_for_its_database(tmp_path: Path) -> None:
+    store, packages, signer = open_queue(tmp_path)
+    ann = store.put_user("ann", admin=False, weight=1)
+    address = "http://127.0.0.1:1"
+    cluster = Client(address, None)
+    dispatcher = Dispatcher(store, packages, cluster, 1, None)
+    requests = Requests(store, packages, signer, dispatcher, None)
+    gateway = Gateway(address, None, store)
+    server = Server(store, packages, requests, gateway, dispatcher, lambda _: None)
+    headers = {"Authorization": f"Bearer {signer.sign('ann', ann.number)}"}
+    held, back = threading.Event(), threading.Event()
+
+    def hold() -> None:  # as a thread does that connects to a server that is away
+        with store.alone():
+            held.set()
+            back.wait(5.0)
+
+    async def ask() -> None:
+        async with TestClient(TestServer(server.app())) as client:
+            holder = threading.Thread(target=hold)
+            holder.start()
+            held.wait()
+            began = time.monotonic()
+            asked = asyncio.create_task(client.get("/queue", headers=headers))
+            await asyncio.sleep(0.2)
+            assert time.monotonic() - began < 2.0 and not asked.done()
+            back.set()
+            async with await asked as answer:
+                assert answer.status == 200
+            holder.join()
+
+    try:
+        with cluster:
+            asyncio.run(ask())
+    finally:
+        store.close()
 
 
 def test_a_cluster_without_a_queue_says_so(place: Place) -> None:

@@ -31,7 +31,7 @@ class Line:
         packages = PackageFolder(folder / "packages")
         packages.put(PACKAGE, CONTENT)
         self.head = Head({})
-        self.dispatcher = Dispatcher(self.store, packages, self.head, 1)
+        self.dispatcher = Dispatcher(self.store, packages, self.head, 1, "/runs")
         signer = Signer(key_of(folder / "key"))
         self.requests = Requests(self.store, packages, signer, self.dispatcher, "/runs")
         self.eve = self.store.put_user("eve", admin=True, weight=1)
