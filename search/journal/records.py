@@ -272,6 +272,7 @@ class _Test(_Record):
     test: dict[str, _Number] | None = None
     training: dict[str, _Number] | None = None
     scores: _Scores | None = None
+    stored: dict[str, _Count] = {}
     reason: str | None = None
     time: _Time
 

@@ -18,7 +18,8 @@ Record kinds, each an object with the key "record":
             test examples are stored
     warm_start  job, trials, may_have_seen_test, time   from how many trials each arm learned
     learned_rates  jobs, decades, unequal, overlapping, time    from which jobs, and what
-    test    key, test, reason, time; training, scores     the chosen of some candidates, scored
+    test    key, test, reason, time; training, scores, stored     the chosen of some candidates,
+            scored
     extend  trials, seeds, replicates, time       budget added to a finished job; replicates: how
             many there are to be, where that was open
     phase   phase, time                           search, confirm, report or done
@@ -355,6 +356,7 @@ class JobState:
     def _test(self, record: dict[str, Any]) -> None:
         trial = self.trials[record["key"]]
         trial.scored = True
+        trial.sizes |= record.get("stored", {})
         self._take_scores(trial, record)
 
     def _take_scores(self, trial: TrialState, record: dict[str, Any]) -> None:

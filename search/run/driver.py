@@ -60,10 +60,13 @@ class Driver(Recorder):
         super().__init__(journal, JobState(keep_curves=False))
         self.job_state.apply_all(history)
         base = str(job.base)
+        told = False  # whether the journal has the job as it is
         if self.job_state.spec is not None:
             job = self.job_state.as_begun(job, info, journal.place)
+            limit = JobSpec.recorded(self.job_state.spec, job.base).storage.limit_gb
+            told = (self.job_state.base, limit) == (base, job.storage.limit_gb)
         self.job = job
-        if self.job_state.spec is None or self.job_state.base != base:
+        if not told:
             self._record(trial_records.job_record(job, base, info, self.job_state, file))
         self.generation = self.job_state.generation + 1
         self._record(trial_records.driver_record(self.generation), timed=True)
@@ -79,6 +82,8 @@ class Driver(Recorder):
         self.scoring = Scoring(self.confirmation, job.search.retries)
         self.retention = Retention(job, self.job_state, ranked, job.storage.keep_best)
         self._limit = StorageLimit(job, self.job_state, self.retention)
+        if not self.finished:
+            self._release(self._limit.make_room())  # of which no record tells
         self._waiting = Waiting(job, self.job_state, self.budgets, self.confirmation)
         self._assigned: set[str] = set()  # keys of the trials that workers have in hand
         self._pending: PendingTrial | None = None
@@ -103,6 +108,8 @@ class Driver(Recorder):
 
     def could_begin(self) -> int:
         """Return about how many more trials could be in hand now, were there more workers."""
+        if self._limit.exceeded:
+            return len(self._waiting)  # nothing new begins, and nothing paused goes on
         phases = {"search": self.budgets.could_begin, "confirm": self.confirmation.could_begin}
         return len(self._waiting) + phases.get(self.job_state.phase, int)()
 
@@ -279,6 +286,7 @@ class Driver(Recorder):
         """Record what a candidate scored, if anything; return whether its worker goes on."""
         if record is not None:
             self._record(record, timed=True)
+            self._limit.stored(record.get("stored", {}))
             self._release(self.retention.released_beside(trial))
         if not self.scoring.has(trial):
             self._assigned.discard(trial.key)

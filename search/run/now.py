@@ -75,12 +75,12 @@ class Telling:
         now = self._now()
         if now == self._told:
             return
-        self._told = now
         path = self._folder / FILE_NAME
-        # A full disk does not end the job, which goes on without.
-        with suppress(OSError), draft_file(path) as (draft, handle):
-            os.write(handle, json.dumps(asdict(now)).encode())
+        # A full disk does not end the job: what could not be written is due at the next look.
+        with suppress(OSError), draft_file(path) as (draft, _):
+            draft.write_text(json.dumps(asdict(now)))
             draft.replace(path)
+            self._told = now
 
     def _now(self) -> Now:
         bridge, running = self.bridge, not self._driver.finished

@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     from trainables.checkpoints.s3 import S3Store
 
 _RESULTS = "results"  # what a store calls them, beside checkpoints
-_PLAIN = (RESULTS, VERDICT, REPORT)
+#: The last one is the mark of a folder that has all of them; see job_folder.whole_folder.
+_PLAIN = (RESULTS, REPORT, VERDICT)
 
 
 def shared_folder(name: str, root: Path) -> Path | None:
@@ -120,14 +121,14 @@ def bring_results(folder: Path) -> bool:
         raise InputError.of(folder.name, rule, "see to the store, then try again") from error
     if stored is None:
         return False
-    for file in _PLAIN:
-        if file in stored:
-            replace_file(folder / file, stored[file])
     best = {file: stored[f"{BEST}/{file}"] for file in FILES if f"{BEST}/{file}" in stored}
     if best:
         with replacing_export(folder / BEST) as draft:
             for file, content in best.items():
                 write_new(draft / file, content)
+    for file in _PLAIN:
+        if file in stored:
+            replace_file(folder / file, stored[file])
     return True
 
 
@@ -165,19 +166,20 @@ def _url() -> str | None:
 
 
 def _state(url: str, name: str) -> JobState | None:
-    """Return the state that a job's first records make; None where the database has none."""
+    """Return what a job's records of itself make; None where the database has none.
+
+    The last one counts: its limit may have been changed.
+    """
     from search.journal.postgres import PostgresReader
 
     state = JobState(keep_curves=False)
     try:
         with closing(PostgresReader(url, name)) as reader:
             for group in reader.groups():
-                state.apply_all([group])
-                if state.spec is not None and state.job_id:
-                    return state
+                state.apply_all([[one for one in group if one.get("record") in ("job", "driver")]])
     except JournalError as error:
         raise _unreadable(error) from error
-    return None
+    return state if state.spec is not None and state.job_id else None
 
 
 def _unreadable(error: JournalError) -> InputError:

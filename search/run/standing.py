@@ -18,7 +18,7 @@ from search.results.read import NotBegunError, read_state
 from search.run.budgets import STATES, SearchBudgets
 from search.run.confirmation import Confirmation
 from search.run.retention import Retention
-from search.run.storage_limit import held_bytes
+from search.run.storage_limit import StorageLimit
 from spaces.errors import InputError
 
 
@@ -71,7 +71,9 @@ def standing_of(job: JobSpec, job_state: JobState) -> dict[str, Any]:
     left: float | None = 0.0
     if job_state.phase in ("search", "confirm"):
         left = None if rate is None else seconds_left(job, budgets, confirmation, ended, rate)
-    kept = Retention(job, job_state, confirmation, job.storage.keep_best).kept()
+    retention = Retention(job, job_state, confirmation, job.storage.keep_best)
+    limit = StorageLimit(job, job_state, retention)
+    limit.make_room()  # as the driver has, of which no record tells
     return {
         "phase": job_state.phase,
         "metric": metric.name,
@@ -81,7 +83,7 @@ def standing_of(job: JobSpec, job_state: JobState) -> dict[str, Any]:
         "seconds_left": left,
         "arms": arms,
         "storage": {
-            "bytes": held_bytes(job_state, kept),
+            "bytes": limit.bytes,
             "limit_gb": job.storage.limit_gb,
             "full": job_state.full and full_storage(**job_state.full),
         },

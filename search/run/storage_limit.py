@@ -19,14 +19,6 @@ class StorageFullError(GatesearchError):
     """The job's checkpoints hold more than its storage.limit_gb: nothing new may begin."""
 
 
-def held_bytes(job_state: JobState, names: Iterable[str]) -> int:
-    """Return the bytes of some of a job's checkpoints, as far as its journal tells them."""
-    sizes: dict[str, int] = {}
-    for trial in job_state.trials.values():
-        sizes |= trial.sizes
-    return sum(sizes.get(name, 0) for name in names)
-
-
 class StorageLimit:
     """Counts what a job's checkpoints hold while it runs."""
 

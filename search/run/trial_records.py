@@ -88,7 +88,10 @@ def score_record(
     trial: TrialState, report: TrialReport | None = None, reason: str | None = None
 ) -> dict[str, Any]:
     """Return the record of what a chosen candidate scored; a reason: why it could not be."""
-    record = {"record": "test", "key": trial.key, "test": report and report.test, "reason": reason}
+    record: dict[str, Any] = {"record": "test", "key": trial.key, "reason": reason}
+    record |= {"test": report and report.test}
+    if report is not None and report.stored:
+        record["stored"] = report.stored
     return record | _scores(report)
 
 

@@ -1,9 +1,11 @@
 """A trial in a worker's hands: its training, its reports and its checkpoints."""
 
+import math
 from pathlib import Path
 
 from trainables.checkpoints.base import CheckpointError, Store, StoreError
 from trainables.data.redealing import Splits
+from trainables.training.examples import Examples
 from trainables.training.latency import latency_ms
 from trainables.training.trainer import Training
 from trainables.worker.messages import TrialAssignment, TrialReport
@@ -111,13 +113,20 @@ class AssignedTrial:
 
         fit: of one that is tested, its metrics on training data, with the best epoch's weights.
         A replicate that has ended needs no checkpoint: its scores are in the report and the store.
+        One whose metrics are not finite has failed: the report says so, and no more.
         """
         training = self.training
         assert self._reported is not None
         tested = self.tested
         stored = not tested and not training.diverged
         self._stored = {}
-        test, scores = self._test() if tested else (None, None)
+        test, scores = None, None
+        if tested:
+            test, examples = training.evaluate_examples("test")
+            if (fault := _fault("test", test) or _fault("training", fit or {})) is not None:
+                self.end_reported = True
+                return self.failed(failure=fault)
+            scores = self._write(examples)
         report = TrialReport(
             key=self.key,
             generation=self.assignment.generation,
@@ -141,9 +150,8 @@ class AssignedTrial:
         assignment = self.assignment
         return TrialReport(self.key, assignment.generation, [], halt=halt, failure=failure)
 
-    def _test(self) -> tuple[dict[str, float], dict[str, str]]:
-        """Score the test part; write each example's scores, and return the metrics and where."""
-        metrics, examples = self.training.evaluate_examples("test")
+    def _write(self, examples: Examples) -> dict[str, str]:
+        """Write what each example of the test part scored, and return where."""
         name = scores_name(self.assignment)
         try:
             with self._store.writing(name) as folder:
@@ -151,7 +159,7 @@ class AssignedTrial:
                 self._count(name, folder)
         except OSError as error:
             raise StoreError(f"no scores could be written: {error}") from error
-        return metrics, {"name": name, "sha256": digest}
+        return {"name": name, "sha256": digest}
 
     def _count(self, name: str, folder: Path) -> None:
         self._stored[name] = sum(path.stat().st_size for path in folder.iterdir())
@@ -170,3 +178,14 @@ class AssignedTrial:
             self._store.delete(old)
         self._checkpoints = written[-CHECKPOINTS:]
         return name
+
+
+def _fault(part: str, metrics: dict[str, float]) -> str | None:
+    """Return why a part's metrics are none, if so: a forecast of logarithms may overflow."""
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            return (
+                f"its {name} on {part} data must be a finite number, not {value}: what the model "
+                "says there, or its error, is beyond all numbers"
+            )
+    return None

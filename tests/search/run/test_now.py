@@ -49,6 +49,8 @@ def test_what_cannot_be_written_or_read_is_let_be(tmp_path: Path) -> None:
             telling.tell()
         assert read_now(tmp_path) is None
         (tmp_path / FILE_NAME).rmdir()
+        telling.tell()
+        assert read_now(tmp_path) is not None, "what could not be written is written later"
         for text in ("", "[]", "[" * 100_000, json.dumps({"pid": "1"}), "x" * 2**21):
             (tmp_path / FILE_NAME).write_text(text)
             assert read_now(tmp_path) is None

@@ -6,17 +6,19 @@ from pathlib import Path
 import driven
 import pytest
 from driven import INFO, Workers
-from servers import Postgres
+from servers import S3, Postgres
 
-from search.cli.job_folder import job_folder
-from search.job.folder import store_job, stored_job
+from search.cli.job_folder import job_folder, whole_folder
+from search.export.folder import FILES
+from search.job.folder import checkpoint_place, store_job, stored_job
 from search.job.spec import JobSpec
 from search.journal.open import open_journal
 from search.results.read import read_results
 from search.run.driver import Driver
-from search.run.shared_storage import shared_folder
+from search.run.shared_storage import bring_results, shared_folder
 from search.tracking.state import MirrorState, StateFile
 from spaces.errors import InputError
+from trainables.checkpoints.s3 import S3Store
 
 
 def run(url: str, root: Path) -> Path:
@@ -78,3 +80,35 @@ def test_another_job_of_the_name_is_never_taken_for_it(
         shared_folder("driven", tmp_path / "here")
     assert shared_folder("nothing", tmp_path / "here") is None
     assert JobSpec.load(tmp_path / "here" / "driven" / "job.yaml").storage.study == other
+
+
+def test_a_limit_that_was_raised_is_found_with_the_job(
+    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = postgres.database()
+    monkeypatch.setenv("GATESEARCH_STORAGE", url)
+    folder = run(url, tmp_path / "there")
+    storage = {"study": url, "limit_gb": 5}
+    raised = driven.job(tmp_path / "there", search={"trials": 2}, storage=storage)
+    store_job(folder, raised, "job.yaml")
+    with open_journal(raised, folder) as journal:
+        Driver(raised, INFO, journal, file=(folder / "job.yaml").read_text())
+    assert stored_job(job_folder("driven", tmp_path / "here")).storage.limit_gb == 5
+
+
+def test_results_are_brought_again_until_all_of_them_are_there(s3: S3, tmp_path: Path) -> None:
+    folder = tmp_path / "driven"
+    storage = {"checkpoints": f"s3://{s3.bucket()}/team"}
+    job = driven.job(tmp_path, search={"trials": 2}, storage=storage)
+    store_job(folder, job, "job.yaml")
+    driven.drive(job, folder)
+    names = ["results.parquet", "verdict.json", "report.html", *(f"best/{file}" for file in FILES)]
+    place = checkpoint_place(job, folder, read_results(folder).job_id)
+    S3Store(place).put("results", {name: name.encode() for name in names})
+    (folder / "report.html" / "in the way").mkdir(parents=True)
+    with pytest.raises(OSError, match=r"report\.html"):
+        bring_results(folder)
+    (folder / "report.html" / "in the way").rmdir()
+    (folder / "report.html").rmdir()
+    whole_folder("driven", tmp_path)
+    assert all((folder / name).read_bytes() == name.encode() for name in names)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -99,6 +100,22 @@ def test_a_replicate_that_has_ended_needs_no_store(make_data: Any, tmp_path: Pat
         reports = ended.step()["report"]
     assert {report["checkpoint"] for report in reports} == {None}
     assert not [path for path in tmp_path.iterdir() if path.name.endswith("-e4")]
+
+
+def test_a_replicate_whose_error_is_beyond_all_numbers_fails_in_words(
+    make_data: Any, tmp_path: Path
+) -> None:
+    """No journal and no page could tell it."""
+    data = make_data("regression")
+    far = np.full_like(data.test.y, 1e38)
+    ended = worker(tmp_path, replace(data, test=replace(data.test, y=far)), work(0))
+    reports: list[dict[str, Any]] = []
+    while not any(report["failure"] or report["test"] for report in reports):
+        reports = ended.step()["report"]
+    (report,) = reports
+    assert "on test data must be a finite number" in report["failure"]
+    assert report["test"] is None and not report["stored"]
+    assert ended.step()["report"] == []
 
 
 def test_a_worker_without_a_trial_reports_nothing_until_it_has_one(
