@@ -31,19 +31,11 @@ def mirror(
     Example: gatesearch mirror vowels
     """
     from search.job.folder import stored_job
-    from search.tracking.mirror import check_uri, mirror_once
-    from search.tracking.state import ALSO, TO, TRACKING
+    from search.tracking.mirror import mirror_once, servers_of
 
     folder = whole_folder(name, root)
-    tracking = stored_job(folder).tracking
-    servers = [(tracking.uri, TRACKING), (tracking.also, ALSO)]
-    if to is not None:
-        check_uri(to, "--to", "http", "https")
-        servers = [(to, TO)]
     behind = []
-    for uri, files in servers:
-        if files == ALSO and uri is None:
-            continue
+    for uri, files in servers_of(stored_job(folder).tracking, to):
         state = mirror_once(folder, uri, name=files, rebuild=rebuild)
         if state.complete:
             print_text(f"{len(state.runs)} runs are in MLflow.")

@@ -1,11 +1,12 @@
 """Sections of a job file that name servers: where runs are recorded, and where studies are kept."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from search.job.urls import Url
-from spaces.fields import Integer, Number, Section, Text
+from search.job.urls import Url, same_server
+from spaces.fields import Fault, Integer, Number, Section, Text, refusal
+from spaces.text import show
 
 
 class TrackingSection(Section):
@@ -17,6 +18,14 @@ class TrackingSection(Section):
     also: Annotated[Text, Url("http", "https")] | None = Field(
         None, description="http(s)://… of a second server that gets the same runs."
     )
+
+    @model_validator(mode="after")
+    def _check_other_server(self) -> Self:
+        # Two mirrors at work on one server would double every run.
+        if self.uri is not None and self.also is not None and same_server(self.uri, self.also):
+            rule = f"also must be another server than uri, not {show(self.also)}"
+            raise refusal([Fault(rule, "remove also, or name another server", ("also",))])
+        return self
 
 
 class StorageSection(Section):

@@ -69,6 +69,17 @@ def url_fault(url: str, *schemes: str) -> Fault | None:
     return None
 
 
+def same_server(one: str, other: str) -> bool:
+    """Return whether two URLs name one server: its host's case and a last slash make none."""
+    return _place(one) == _place(other)
+
+
+def _place(url: str) -> tuple[str, str, str]:
+    scheme, _, rest = url.rstrip("/").partition("://")
+    host, _, path = rest.partition("/")
+    return scheme, host.lower(), path
+
+
 def _has_secret(scheme: str, authority: str, rest: str) -> bool:
     """Return whether a URL carries a password or a token, percent-encoded or not.
 

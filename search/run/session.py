@@ -85,11 +85,12 @@ def notes(job: JobSpec, data: Data) -> list[str]:
 def begin(job: JobSpec, info: TaskInfo, path: Path, root: Path) -> Path:
     """Return the job's folder, made if need be, with job.yaml on disk.
 
-    Raises InputError when another job has that name, or its storage, its sampler or the job to
-    start warm from cannot be used.
+    Raises InputError when another job has that name, or its storage, its servers for MLflow, its
+    sampler or the job to start warm from cannot be used.
     """
     from search.journal.open import check
     from search.run import warm_start
+    from search.tracking.mirror import servers_of
 
     folder = root / job.name
     for place in (folder, job.base):
@@ -106,6 +107,7 @@ def begin(job: JobSpec, info: TaskInfo, path: Path, root: Path) -> Path:
     check_unused(folder)
     check_machine(job)
     check(job)
+    servers_of(job.tracking)  # checked before anything is made
     warm_start.find(job, info, root)
     if "." in job.search.sampler:  # one of the user's own
         from search.study.samplers import check_sampler

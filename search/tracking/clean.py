@@ -59,7 +59,13 @@ def shorten(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
+def clean_text(text: str) -> str:
+    """Return a text as MLflow takes it: half a surrogate pair, which cannot be sent, is a ?."""
+    return text.encode(errors="replace").decode()
+
+
 def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value.encode(errors="replace").decode()  # half a surrogate pair cannot be sent
-    return json.dumps(value, ensure_ascii=False, sort_keys=True)
+    shown = (
+        value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
+    )
+    return clean_text(shown)

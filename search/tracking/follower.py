@@ -33,7 +33,7 @@ from search.tracking.followed import Followed, folder_at, job_id_in, place_of
 from search.tracking.registry import MODEL
 from search.tracking.runs import JobRuns
 from search.tracking.server import Server
-from search.tracking.state import TRACKING, StateFile
+from search.tracking.state import JOB_KEY, TRACKING, StateFile
 from search.tracking.verdict import told_verdict
 from spaces.errors import GatesearchError
 from trainables.files import is_inside, lock_taken, open_own
@@ -96,8 +96,7 @@ def main(arguments: list[str] | None = None) -> int:
             state = StateFile(folder, options.name)
             linger = linger if alive else 0.0
             follower = Follower(folder, uri, options.follow_pid, alive, linger, state=state)
-            if options.rebuild:
-                follower.rebuild()
+            follower.rebuild = options.rebuild
             return follower.run()
 
 
@@ -145,6 +144,7 @@ class Follower:
         self._state = state or StateFile(folder)
         local = [folder.parent / DATABASE] if uri == LOCAL_URI else []
         self._followed = Followed([folder, folder / JOURNAL, *local])
+        self.rebuild = False  #: whether the job's runs in MLflow are deleted before they are sent
         self._start_over()
 
     def _start_over(self) -> None:
@@ -157,10 +157,6 @@ class Follower:
         self._refused = False  # whether the server has refused something
         self._driver_seen = False  # whether the journal names the driver that we follow
         self._copied = False  # whether the folder is a copy of another one with the same job
-
-    def rebuild(self) -> None:
-        """Have what MLflow holds of the job's runs deleted before they are sent."""
-        self._server.rebuild = True
 
     def run(self) -> int:
         """Follow the job to its end. Returns an ExitCode."""
@@ -248,6 +244,8 @@ class Follower:
         except UnavailableError as error:
             self._record_error(str(error))
             return False
+        except RefusedError as error:  # the experiment itself
+            self._record_refusal(str(error))
         if not self._refused:
             self._state.record_error(None)
         return True
@@ -262,9 +260,16 @@ class Follower:
         self._server.connect(runs.name, runs.job_state.job_id)
         if self._is_copy():
             return
+        if self.rebuild:
+            self._server.delete_runs()
+            self.rebuild = False
+        if not self._server.has_job:
+            with self._refusal_recorded(JOB_KEY):
+                self._server.send(runs.job, runs.data_set)
         if not self._server.has_job:  # all others are its children
-            self._server.send(runs.job, runs.data_set)
-        self._server.send_experiment(runs.experiment_tags)
+            return
+        with self._refusal_recorded("the experiment's tags"):
+            self._server.send_experiment(runs.experiment_tags)
         self._send_runs()
         self._store_files()
 
@@ -279,9 +284,8 @@ class Follower:
             if away.is_set():
                 return
             try:
-                self._server.send(runs.changed[key], runs.data_set)
-            except RefusedError as error:
-                self._record_refusal(f"{key}: {error}")
+                with self._refusal_recorded(key):
+                    self._server.send(runs.changed[key], runs.data_set)
             except ServerError:
                 away.set()
                 raise
@@ -344,6 +348,13 @@ class Follower:
             if self._file_attempts[name] < _ATTEMPTS:
                 raise
             self._record_refusal(f"{name} is not stored: {error}")
+
+    @contextmanager
+    def _refusal_recorded(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except RefusedError as error:
+            self._record_refusal(f"{what}: {error}")
 
     def _record_refusal(self, text: str) -> None:
         self._refused = True

@@ -11,12 +11,12 @@ import time
 from pathlib import Path
 
 from search.job.server_sections import TrackingSection
-from search.job.urls import url_fault
+from search.job.urls import same_server, url_fault
 from search.journal.open import open_reader
 from search.tracking.follower import ExitCode
-from search.tracking.state import ALSO, TRACKING, MirrorState, mirror_state
+from search.tracking.state import ALSO, TO, TRACKING, MirrorState, mirror_state
 from spaces.errors import InputError
-from spaces.text import mask
+from spaces.text import mask, show
 from trainables.files import open_own
 
 _ERROR_SECONDS = 10.0  # that a driver waits for a mirror that has an error
@@ -71,10 +71,34 @@ class Mirror:
 
 def start_mirrors(folder: Path, tracking: TrackingSection, driver_pid: int) -> list[Mirror]:
     """Start the mirrors of a job: that to its server, and that to a second one if it names one."""
-    mirrors = [start_mirror(folder, tracking.uri, driver_pid)]
+    return [start_mirror(folder, uri, driver_pid, name=name) for uri, name in servers_of(tracking)]
+
+
+def servers_of(tracking: TrackingSection, to: str | None = None) -> list[tuple[str | None, str]]:
+    """Return the servers that a job's runs go to, each with the name of its mirror's files.
+
+    None is SQLite in the runs folder. to: the one server that is meant in place of those. Raises
+    InputError for an unfit URI, and for a server that has a mirror of the job anyway: two of them
+    would double every run.
+    """
+    first = _server_of(tracking.uri)
+    named = [(first, TRACKING)]
     if tracking.also is not None:
-        mirrors.append(start_mirror(folder, tracking.also, driver_pid, name=ALSO))
-    return mirrors
+        if _is_among(tracking.also, named):
+            rule = f"must be another server than GATESEARCH_TRACKING_URI, not {show(tracking.also)}"
+            raise InputError.of("tracking.also", rule, "remove it: the runs go there without it")
+        named.append((tracking.also, ALSO))
+    if to is None:
+        return named
+    check_uri(to, "--to", "http", "https")
+    if _is_among(to, named):
+        rule = f"must be a server that the job does not name, not {show(to)}"
+        raise InputError.of("--to", rule, "leave --to out: the runs go there without it")
+    return [(to, TO)]
+
+
+def _is_among(uri: str, servers: list[tuple[str | None, str]]) -> bool:
+    return any(other is not None and same_server(uri, other) for other, _ in servers)
 
 
 def start_mirror(folder: Path, uri: str | None, driver_pid: int, *, name: str = TRACKING) -> Mirror:

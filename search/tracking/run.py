@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from search.journal.replay import TrialState
-from search.tracking.clean import clean_name, clean_params, clean_tags, shorten
+from search.tracking.clean import clean_name, clean_params, clean_tags, clean_text, shorten
 from search.tracking.mlflow_compat import LONGEST_DATA_NAME, LONGEST_DATA_SOURCE
 
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
@@ -88,8 +88,8 @@ def trial_run(trial: TrialState, time: int) -> MlflowRun:
     shape = f"d{trial.config.depth} h{trial.config.hidden_size}"
     arm = trial.arm if trial.config.cell in trial.arm else f"{trial.arm} {trial.config.cell}"
     return MlflowRun(
-        trial.key,
-        f"{arm} {shape} {of}",
+        clean_text(trial.key),
+        clean_text(f"{arm} {shape} {of}"),
         time,
         clean_tags(tags),
         clean_params(params),
@@ -104,7 +104,7 @@ def describe_data(info: dict[str, Any], task: Any) -> DataSet:
     profile = json.dumps({name: info[name] for name in shape})
     digest = str(info["fingerprint"])[:12]  # the whole of it is in the profile
     return DataSet(
-        shorten(str(info["name"]), LONGEST_DATA_NAME),
+        shorten(clean_text(str(info["name"])), LONGEST_DATA_NAME),
         digest or "unknown",
         source[:LONGEST_DATA_SOURCE],
         profile,

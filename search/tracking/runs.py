@@ -71,7 +71,8 @@ class JobRuns:
         )
         told = self._verdict
         parts = (told and told.sentence, told and told.table, reading_note(shown))
-        return view_tags(shown) | {NOTE_TAG: "\n\n".join(part for part in parts if part)}
+        note = "\n\n".join(part for part in parts if part)
+        return view_tags(shown) | clean_tags({NOTE_TAG: note})
 
     @property
     def name(self) -> str:

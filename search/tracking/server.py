@@ -62,7 +62,6 @@ class Server:
         self._registered: set[Path] = set()
         #: How many requests may be under way at once: a local database takes one after the other.
         self.connections = 1 if uri.startswith("sqlite:") else _CONNECTIONS
-        self.rebuild = False  #: whether the runs that are found are deleted, to be sent anew
 
     def connect(self, job: str, job_id: str) -> None:
         """Find or create the experiment and find the job's runs in it, unless that is done."""
@@ -73,10 +72,6 @@ class Server:
         found = self._request(lambda: self._find_experiment(f"gatesearch/{job}", job))
         experiment, self._experiment_tags = str(found.experiment_id), dict(found.tags)
         self._find_runs(experiment, job_id)
-        if self.rebuild:
-            for stored in self._stored.values():
-                self._request(lambda run=stored: self._client.delete_run(run.run_id))  # type: ignore[misc]
-            self._stored, self.rebuild = {}, False
         self._state.record_server(mask(self.uri), experiment)
         for key, stored in self._stored.items():
             self._state.record_run(key, stored.run_id)
@@ -173,6 +168,13 @@ class Server:
         if place is not None:
             shutil.copytree(folder, place, dirs_exist_ok=True)
         return place is not None
+
+    def delete_runs(self) -> None:
+        """Delete the runs that were found, to be sent anew; the job's own last: it tells whose."""
+        for key in sorted(self._stored, key=lambda key: key == JOB_KEY):
+            run_id = self._stored[key].run_id
+            self._request(lambda run_id=run_id: self._client.delete_run(run_id))  # type: ignore[misc]
+            del self._stored[key]
 
     def delete_surplus(self) -> None:
         """Delete second runs of a trial, if there may be any."""

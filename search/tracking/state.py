@@ -13,6 +13,7 @@ The mirror finds its runs in MLflow by their tags: losing the file loses nothing
 
 import json
 import os
+import re
 import threading
 import time
 import weakref
@@ -31,6 +32,8 @@ ALSO = "tracking-also"  #: those of the mirror to a second server
 TO = "tracking-to"  #: those of `gatesearch mirror --to`
 JOB_KEY = "job"  #: the key of the job's own run, the parent of all others
 
+_SERVED = re.compile("https?://")
+
 
 @dataclass
 class MirrorState:
@@ -45,11 +48,12 @@ class MirrorState:
     def address(self, view: str, server: str | None = None) -> str | None:
         """Return where MLflow shows a view of the job's runs, by its key in views.py.
 
-        server: http://… that serves the runs of a local database; without one such have none.
+        server: http://… that serves the runs of a local database; without one such have none. What
+        is no http(s)://… has none either: a browser opens it, and files of jobs may be copied.
         """
         local = self.server is None or self.server.startswith("sqlite:")
         shown = server if local else self.server
-        if shown is None or self.experiment_id is None:
+        if shown is None or self.experiment_id is None or not _SERVED.match(shown):
             return None
         return view_address(shown, self.experiment_id, view)
 

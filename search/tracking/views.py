@@ -6,6 +6,7 @@ Until replicates have been scored on test data, they show the trials of the sear
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from search.tracking.clean import clean_name
 from search.tracking.saved_view import (
     RUNS_SHOWN,
     VIEW_TAG,
@@ -42,14 +43,14 @@ class Shown:
 
 def view_tags(shown: Shown) -> dict[str, str]:
     """Return the experiment's tags that make the views."""
-    name = shown.metric.name
-    best, test = f"best_{name}", f"test_{name}"
+    metric = shown.metric.name
+    name, best, test = map(clean_name, (metric, f"best_{metric}", f"test_{metric}"))
     decisive, phase = (test, "confirm") if shown.confirmed else (best, "search")
     best_of = "average" if shown.confirmed else ("max" if shown.metric.maximize else "min")
     runs = f"tags.phase = '{phase}'"
     ended = runs if shown.confirmed else f"{runs} and tags.state = 'complete'"
     made, order = shown.time, by_metric(decisive)
-    axes = ["arm", *shown.searched[:_MOST_AXES]]
+    axes = ["arm", *map(clean_name, shown.searched[:_MOST_AXES])]
     tags = {
         "arms": view_tag(
             VIEWS["arms"],
@@ -71,7 +72,7 @@ def view_tags(shown: Shown) -> dict[str, str]:
         ),
         "curves": view_tag(
             VIEWS["curves"],
-            [curves(metric) for metric in (name, "train_loss", "gradient_norm", "learning_rate")],
+            [curves(each) for each in (name, "train_loss", "gradient_norm", "learning_rate")],
             runs=ended,
             group="finalist" if shown.confirmed else "arm",
             order=order,

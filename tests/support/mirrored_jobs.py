@@ -38,6 +38,5 @@ def mirror_here(folder: Path, uri: str | None = None, *, rebuild: bool = False) 
     with environment():
         address = uri or f"sqlite:///{folder.parent / DATABASE}"
         follower = Follower(folder, address, None, None, 0.0)
-        if rebuild:
-            follower.rebuild()
+        follower.rebuild = rebuild
         return follower.run()

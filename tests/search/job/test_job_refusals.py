@@ -389,6 +389,12 @@ REFUSED: list[tuple[str, str, str, str]] = [
     ),
     (HEAD + "tracking: {uri: file:///x}\n", "job.yaml:4: tracking.uri", "file:///x", "https://…"),
     (HEAD + "tracking: {uri: 'http://'}\n", "job.yaml:4: tracking.uri", "name a host", "http://…"),
+    (
+        HEAD + "tracking: {uri: 'http://Host:5000/', also: 'http://host:5000'}\n",
+        "job.yaml:4: tracking.also",
+        "also must be another server than uri, not 'http://host:5000'",
+        "remove also",
+    ),
     (HEAD + "storage: {study: sqlite:///x}\n", "job.yaml:4: storage.study", "sqlite", "null"),
     (
         HEAD + "storage: {checkpoints: 's3:/b'}\n",

@@ -3,7 +3,7 @@
 import pytest
 
 from search.job.spec import JobSpec
-from search.job.urls import url_fault
+from search.job.urls import same_server, url_fault
 from spaces.errors import InputError, Problem
 
 HEAD = "name: a\ntask: {name: japanese-vowels}\narms: [lstm]\n"
@@ -62,6 +62,21 @@ def test_a_password_is_refused_and_never_repeated(section: str) -> None:
 )
 def test_urls_without_passwords_are_accepted(section: str) -> None:
     JobSpec.loads(HEAD + section + "\n")
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        ("http://HOST:5000/mlflow/", True),
+        ("https://host:5000/mlflow", False),
+        ("http://host:5001/mlflow", False),
+        ("http://host:5000/MLflow", False),
+        ("http://host:5000", False),
+        ("http://[:::::]:5000", False),
+    ],
+)
+def test_one_server_may_be_written_in_several_ways(other: str, same: bool) -> None:
+    assert same_server("http://host:5000/mlflow", other) is same
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST
 from mlflow_content import comparable, curve, database
 from written_jobs import WrittenJob
 
@@ -20,7 +22,7 @@ from search.journal.file import FileJournal
 from search.tracking.database import DATABASE
 from search.tracking.follower import ExitCode, Follower
 from search.tracking.mirror import mirror_once, start_mirror
-from search.tracking.mlflow_compat import NOTE_TAG, environment, open_client
+from search.tracking.mlflow_compat import LONGEST_TAG, NOTE_TAG, environment, open_client
 from search.tracking.state import mirror_state, run_ids
 from spaces.config import completed
 from spaces.errors import InputError
@@ -34,11 +36,12 @@ def uri(root: Path) -> str:
     return f"sqlite:///{root / DATABASE}"
 
 
-def mirror(folder: Path, open_client: OpenClient = open_client) -> int:
+def mirror(folder: Path, open_client: OpenClient = open_client, *, rebuild: bool = False) -> int:
     """Mirror what a journal holds, once, in this process."""
     with environment():
-        address = uri(folder.parent)
-        return Follower(folder, address, None, None, 0.0, open_client).run()
+        follower = Follower(folder, uri(folder.parent), None, None, 0.0, open_client)
+        follower.rebuild = rebuild
+        return follower.run()
 
 
 def stored(root: Path) -> dict[str, Any]:
@@ -72,6 +75,23 @@ class Requests:
         if deadly:
             raise Killed
         return answer
+
+
+class Failing(Requests):
+    """Opens clients of which one request fails: always, or the one of this number."""
+
+    def __init__(self, name: str, code: int, number: int | None = None) -> None:
+        super().__init__()
+        self._name, self._code, self._number = name, code, number
+
+    def made(self, name: str, request: Callable[[], Any]) -> Any:
+        number = self.names.count(name) + 1
+        fails = name == self._name and self._number in (None, number)
+
+        def failing() -> None:
+            raise MlflowException("on purpose", error_code=self._code)
+
+        return super().made(name, failing if fails else request)
 
 
 class _Client:
@@ -412,13 +432,60 @@ def test_a_copied_job_never_mirrors_into_the_other_s_runs(root: Path) -> None:
     shutil.copytree(folder, copy)
     with (copy / "report.html").open("a") as report:
         report.write("of the copy")
-    assert mirror(copy) == ExitCode.BEHIND
+    assert mirror(copy) == mirror(copy, rebuild=True) == ExitCode.BEHIND
     assert "vowels, of which this folder is a copy" in (mirror_state(copy).error or "")
     assert comparable(database(root / DATABASE)) == before
     assert mirror(folder) == ExitCode.COMPLETE
     folder.rename(root / "elsewhere")  # the same job under another name: it was moved
     assert mirror(root / "elsewhere") == ExitCode.COMPLETE
     assert mirror(copy) == ExitCode.BEHIND
+
+
+def test_a_rebuild_that_meets_a_lost_run_still_deletes_the_others(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.tracking.follower._ROUND", 0.05)  # seconds until it tries again
+    job = WrittenJob(root / "vowels")
+    for number in range(2):
+        job.trial(f"search/rnn/{number}")
+    assert mirror(job.folder) == ExitCode.COMPLETE
+    before = {run["run_id"] for run in stored(root).values()}
+    lost = Failing("delete_run", RESOURCE_DOES_NOT_EXIST, 2)  # somebody's clean-up was faster
+    with environment():
+        follower = Follower(job.folder, uri(root), None, None, 60.0, lost.open_client)
+        follower.rebuild = True
+        assert follower.run() == ExitCode.COMPLETE
+    assert before.isdisjoint(run["run_id"] for run in stored(root).values())
+
+
+@pytest.mark.parametrize(
+    ("refused", "sent", "reason"),
+    [("set_experiment_tag", 2, "the experiment's tags: on purpose"), ("create_run", 0, "job: on")],
+)
+def test_what_mlflow_refuses_of_the_job_as_a_whole_is_told(
+    refused: str, sent: int, reason: str, root: Path
+) -> None:
+    job = WrittenJob(root / "vowels")
+    job.trial("search/rnn/0")
+    requests = Failing(refused, INVALID_PARAMETER_VALUE)
+    assert mirror(job.folder, requests.open_client) == ExitCode.BEHIND
+    assert len(stored(root)) == sent
+    assert (mirror_state(job.folder).error or "").startswith(reason)
+
+
+def test_texts_that_cannot_be_encoded_or_are_long_are_stored(root: Path) -> None:
+    job = WrittenJob(root / "vowels", more={"arms": ["\ud800", "b" * 30_000]})
+    job.trial("search/\ud800/0")
+    job.report("search/\ud800/0", 1, 1)
+    job.end("search/\ud800/0", reason="no file \udcff")
+    job.finish()
+    told = {"kind": "undecided", "best": [], "sentence": "Between \ud800 and b"}
+    (job.folder / "verdict.json").write_text(json.dumps(told))
+    assert mirror(job.folder) == ExitCode.COMPLETE
+    runs = stored(root)
+    assert len(curve(runs["search/?/0"], "accuracy")) == 1
+    tags = open_client(uri(root)).get_experiment(str(runs["job"]["experiment"])).tags
+    assert tags[NOTE_TAG].startswith("Between ? and b") and len(tags[NOTE_TAG]) == LONGEST_TAG
 
 
 @pytest.mark.parametrize("mask", [0o077, 0o002])

@@ -19,8 +19,15 @@ from written_jobs import WrittenJob
 
 from search.job.server_sections import TrackingSection
 from search.tracking.database import DATABASE
-from search.tracking.mirror import Mirror, check_uri, mirror_once, start_mirror, start_mirrors
-from search.tracking.state import ALSO, mirror_state, run_ids
+from search.tracking.mirror import (
+    Mirror,
+    check_uri,
+    mirror_once,
+    servers_of,
+    start_mirror,
+    start_mirrors,
+)
+from search.tracking.state import ALSO, TO, mirror_state, run_ids
 from spaces.errors import InputError
 
 _PATIENCE = 240.0  # seconds, which only a hang reaches: until then a loaded machine is waited for
@@ -328,3 +335,21 @@ def test_a_job_that_names_a_second_server_is_mirrored_to_both(root: Path) -> Non
     assert folders == ["vowels", f"{socket.gethostname()}:{job.folder}"]
     assert mirror_state(job.folder, ALSO).server == address
     assert set(mirror_state(job.folder).runs) == set(mirror_state(job.folder, ALSO).runs)
+
+
+@pytest.mark.parametrize("named", ["uri", "also", "the environment's"])
+def test_a_server_that_the_job_names_gets_no_second_mirror(
+    named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = "http://host:5000"
+    if named == "the environment's":
+        monkeypatch.setenv("GATESEARCH_TRACKING_URI", address)
+        tracking = TrackingSection()
+        with pytest.raises(InputError, match="another server than GATESEARCH_TRACKING_URI"):
+            start_mirrors(tmp_path, TrackingSection(also=f"{address}/"), 1)
+    else:
+        tracking = TrackingSection.model_validate({named: address})
+    with pytest.raises(InputError, match="--to: must be a server that the job does not name"):
+        servers_of(tracking, "http://Host:5000/")
+    assert servers_of(tracking, "http://host:5001") == [("http://host:5001", TO)]
+    assert list(tmp_path.iterdir()) == []

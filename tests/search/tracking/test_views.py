@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from mirrored_jobs import finished_job, mirror_here
-from written_jobs import WrittenJob
+from written_jobs import INFO, WrittenJob
 
 from search.journal.file import FileReader
 from search.tracking.database import DATABASE
@@ -102,6 +102,26 @@ def test_an_address_is_the_server_s_own_and_a_local_database_has_one_only_where_
     assert away is not None and away.startswith("https://mlflow.example/base/#/experiments/7/")
     assert "viewStateShareKey=arms" in away
     assert MirrorState("https://mlflow.example").address("arms") is None
+
+
+@pytest.mark.parametrize("server", ["javascript:alert(1)//https://", "file:///etc", "--help", ""])
+def test_what_is_no_server_s_address_is_never_one_to_open(server: str) -> None:
+    assert MirrorState(server, "7").address("arms", "http://127.0.0.1:1") is None
+
+
+def test_views_name_a_metric_as_its_points_are_named(tmp_path: Path) -> None:
+    job = WrittenJob(tmp_path / "vowels")
+    info = {**INFO, "metric": {"name": "F1 (macro)", "direction": "maximize"}}
+    spec = {"name": "vowels", "arms": ["rnn"]}
+    (job.folder / "job.journal").unlink()
+    job.write({"record": "job", "spec": spec, "base": "/", "task": info})
+    job.driver()
+    job.trial("search/rnn/0")
+    job.report("search/rnn/0", 1, 1)
+    job.end("search/rnn/0")
+    runs = runs_of(job)
+    shown = view(runs.experiment_tags, "arms")["compareRunCharts"][0]["metricKey"]
+    assert shown in {point.name for point in runs.changed["search/rnn/0"].points}
 
 
 def test_finished_job_is_in_the_registry_once_and_can_be_rebuilt(
