@@ -4,6 +4,8 @@ GatesearchError             exit code 1; its text says what happened and what to
     InputError                  exit code 2; carries one Problem or several: place, rule, remedy
     JournalError                search/journal/base.py, which derives four of its own
     RunError                    search/run/tune_bridge.py
+    StorageFullError            search/run/storage_limit.py
+    RefusedError                search/watch/control.py
     StoreError                  trainables/checkpoints/base.py
     CheckpointError             trainables/checkpoints/base.py
     DeviceError                 trainables/worker/device.py

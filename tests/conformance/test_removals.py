@@ -293,9 +293,7 @@ ELSEWHERE = {
     "search/supervisor.py": "tests/search/test_supervisor.py",
     "search/estimator/fitting.py": "tests/search/estimator/test_refused_fits.py",
     "deploy/queue/packages.py": "tests/deploy/queue/test_packages.py",
-    "deploy/queue/serve.py": "tests/deploy/queue/test_queue_server.py",
-    "deploy/queue/users.py": "tests/deploy/queue/test_users.py",
-    "deploy/service/start.py": "tests/deploy/service/test_service.py",
+    "deploy/files.py": "tests/deploy/queue/test_users.py",
     "deploy/service/stop.py": "tests/deploy/service/test_service.py",
 }
 

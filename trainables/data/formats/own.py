@@ -170,7 +170,8 @@ def read_new(path: Path, info: TaskInfo) -> tuple[Sequences, Ragged]:
             f"symbols must be 0 to {info.inputs - 1}, as in training; this one is {int(x[at])}",
             "encode the data as the training data was",
         )
-    transforms.check(x[:, : transformed(info)], info.transform, ragged.places)
+    if info.transform is not None:
+        transforms.check(x[:, : transformed(info)], info.transform, ragged.places)
     if info.gaps:
         if ragged.gap is None:
             rule = "times of steps must be there, which the model reads; this format has none"
