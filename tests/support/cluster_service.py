@@ -173,7 +173,6 @@ def check_exactly_once(there: Service) -> None:
     )
     assert sorted(f"{r['phase']}/{r['arm']}/{r['number']}" for r in listed) == sorted(keys)
     assert all([point["epoch"] for point in r["curve"]] == whole for r in listed)
-    assert all(r["mlflow_run_id"] for r in listed)
 
     # From anywhere, MLflow is filled from the journal, and has nothing less or twice after it.
     gatesearch("mirror", NAME, cwd=there.laptop, seconds=SECONDS)
@@ -183,6 +182,9 @@ def check_exactly_once(there: Service) -> None:
             " where t.key = 'gatesearch.key' and r.lifecycle_stage = 'active'"
         ).fetchall()
         assert Counter(key for key, _ in runs) == Counter([*keys, "job"])
+        # Of a mirror that is behind when its job ends the journal is told fewer.
+        told = {f"{r['phase']}/{r['arm']}/{r['number']}": r["mlflow_run_id"] for r in listed}
+        assert {key: run for key, run in told.items() if run}.items() <= dict(runs).items()
         tags = {key for (key,) in tracking.execute("select key from tags")}
         assert {"verdict", "mlflow.note.content"} <= tags
         for key, run in runs:
