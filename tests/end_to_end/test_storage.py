@@ -128,7 +128,11 @@ def test_a_machine_that_knows_the_database_alone_has_the_job_by_name(
     monkeypatch.setenv("GATESEARCH_STORAGE", ran.url)
     folder, here = there / "runs" / "stored", laptop / "runs" / "stored"
     assert gatesearch("fetch", "stored", cwd=laptop) == "runs/stored\n"
-    names = ("job.yaml", "report.html", "results.parquet", "verdict.json")
+    # The first line names the file that the job was last submitted from, by whichever machine.
+    jobs = [(each / "job.yaml").read_text().partition("\n") for each in (here, folder)]
+    assert jobs[0][0].startswith("#")
+    assert jobs[0][2] == jobs[1][2]
+    names = ("report.html", "results.parquet", "verdict.json")
     names += tuple(f"best/{file}" for file in FILES)
     assert {name: (here / name).read_bytes() for name in names} == {
         name: (folder / name).read_bytes() for name in names
