@@ -37,7 +37,7 @@ def test_larger_models_take_more_memory_and_more_time(make_data: Any) -> None:
 
 
 def test_memory_is_not_hidden_by_what_was_trained_before(make_data: Any) -> None:
-    first, *others = training_costs([wide(128)] * 3, make_data(), CPU, [0.0] * 3)
+    first, *others = training_costs([wide(512)] * 3, make_data(), CPU, [0.0] * 3)
     assert first and first.peak_bytes
     for other in others:
         assert other and other.peak_bytes
