@@ -3,8 +3,6 @@
 import csv
 import json
 import os
-import re
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,9 +13,8 @@ import numpy as np
 import pytest
 import yaml
 from installed import wait_until
-from live_page import Events
+from live_page import Events, watching
 from ray_head import RayHead
-from server_process import end_with_parent
 
 from deploy.client import Client, find_token
 
@@ -54,27 +51,13 @@ class Laptop:
     @contextmanager
     def watching(self, name: str, address: str) -> Iterator[Events]:
         """Watch a job of the cluster; give what its page is told."""
-        command = [str(Path(sys.executable).with_name("gatesearch")), "watch", name]
-        options = ["--address", address, "--port", "0", "--page-token-file", "page.token"]
-        process = subprocess.Popen(
-            [*command, *options],
-            cwd=self.folder,
-            env=self._environment,
-            stdout=subprocess.PIPE,
-            text=True,
-            preexec_fn=end_with_parent(signal.SIGKILL),
-        )
-        try:
-            assert process.stdout is not None
-            ports = (re.search(r"127\.0\.0\.1:(\d+)/#", line) for line in process.stdout)
-            page = Events(int(next(found[1] for found in ports if found)))
+        with watching(name, "--address", address, folder=self.folder, env=self._environment) as (
+            port,
+            *_,
+        ):
+            page = Events(port)
             yield page
             page.close()
-            process.send_signal(signal.SIGINT)
-            assert process.wait(60) == 0
-        finally:
-            process.kill()
-            process.communicate()
 
 
 @pytest.fixture

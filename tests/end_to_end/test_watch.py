@@ -1,17 +1,14 @@
 """A real job, watched: it moves, survives kill -9, goes on and stops from the page, and ends."""
 
 import os
-import re
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from installed import GATESEARCH, records, running, wait_until
-from live_page import Events, asked
-from server_process import end_with_parent
+from installed import records, running, wait_until
+from live_page import Events, asked, watching
 
 pytestmark = pytest.mark.timeout(900)
 PASSWORD = "planted-4711"
@@ -26,30 +23,6 @@ confirm: {finalists: 1, seeds: 2}
 tracking: {uri: "http://127.0.0.1:9"}
 """
 WAIT = 400.0  # seconds, a bound that only a hang reaches
-
-
-@contextmanager
-def watched(folder: Path, log: list[str]) -> Iterator[tuple[int, str]]:
-    """Watch the job with the command; give port and token of its page."""
-    process = subprocess.Popen(
-        [GATESEARCH, "watch", "watched", "--port", "0", "--page-token-file", "page.token"],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        text=True,
-        preexec_fn=end_with_parent(signal.SIGKILL),
-    )
-    try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            log.append(line)
-            if found := re.search(r"http://127\.0\.0\.1:(\d+)/#token=(\S+)", line):
-                yield int(found[1]), found[2]
-                break
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
-    finally:
-        process.kill()
-        process.communicate()
 
 
 @pytest.fixture
@@ -73,8 +46,7 @@ def test_two_watch_a_job_through_kill_and_resume_to_its_verdict(
     tmp_path: Path, begun: "subprocess.Popen[bytes]"
 ) -> None:
     folder = tmp_path / "runs" / "watched"
-    said: list[str] = []
-    with watched(tmp_path, said) as (port, token):
+    with watching("watched", folder=tmp_path) as (port, token, said):
         pages = [Events(port), Events(port)]
         for page in pages:
             is_trained(page)
@@ -109,7 +81,7 @@ def test_two_watch_a_job_through_kill_and_resume_to_its_verdict(
 def test_a_job_is_stopped_from_its_page_and_goes_on(
     tmp_path: Path, begun: "subprocess.Popen[bytes]"
 ) -> None:
-    with watched(tmp_path, []) as (port, token):
+    with watching("watched", folder=tmp_path) as (port, token, _):
         page = Events(port)
         is_trained(page)
         bearer = {"Authorization": f"Bearer {token}"}

@@ -2,13 +2,19 @@
 
 import http.client
 import json
+import re
+import signal
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from installed import GATESEARCH
+from server_process import end_with_parent
 
 from search.watch.serve import Listening, serving
 from search.watch.server import Site
@@ -28,6 +34,37 @@ def served(
     """Serve the live page of a job's folder from this process."""
     with serving(folder, Listening(host, port, TOKEN, allowed), **more) as site:
         yield site
+
+
+@contextmanager
+def watching(
+    name: str, *options: str, folder: Path, env: dict[str, str] | None = None
+) -> Iterator[tuple[int, str, list[str]]]:
+    """Run the command that watches a job; give port and token of its page, and what it has said."""
+    fixed = ["--port", "0", "--page-token-file", "page.token"]
+    process = subprocess.Popen(
+        [GATESEARCH, "watch", name, *fixed, *options],
+        cwd=folder,
+        env=env,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=end_with_parent(signal.SIGKILL),
+    )
+    said = []
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            said.append(line)
+            if found := re.search(r"http://127\.0\.0\.1:(\d+)/#token=(\S+)", line):
+                yield int(found[1]), found[2], said
+                break
+        else:
+            raise AssertionError(f"no page is told: {''.join(said)}")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def asked(

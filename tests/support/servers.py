@@ -30,12 +30,14 @@ from server_process import end_with_parent, free_ports
 READY_SECONDS = 60
 
 
-def wait_until(holds: Callable[[], bool], what: str) -> None:
-    """Wait for a condition; fail if it does not come about."""
-    deadline = time.monotonic() + READY_SECONDS
+def wait_until(
+    holds: Callable[[], bool], what: str, seconds: float = READY_SECONDS, pause: float = 0.02
+) -> None:
+    """Wait for a condition, looking after every pause; fail if it does not come about."""
+    deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, f"never: {what}"
-        time.sleep(0.02)
+        time.sleep(pause)
 
 
 @dataclass
