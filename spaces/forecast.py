@@ -191,7 +191,8 @@ class ForecastSection(TaskSection):
     def offered_metrics(self) -> tuple[Metric, ...]:
         """The metrics that may decide the job, the default one first."""
         offered = metrics_of(self.of_kind, self.likelihood or "point")
-        return told_of_series(offered) if self.transform is not None else offered
+        of_transformed = self.of_kind == "forecasting" and self.transform is not None
+        return told_of_series(offered) if of_transformed else offered
 
     @model_validator(mode="after")
     def _check_forecast(self) -> Self:

@@ -121,6 +121,10 @@ class GateSearch(BaseEstimator):  # type: ignore[misc]
         if isinstance(self.arms, str):
             rule = f"arms must be a list, not {show(self.arms)}"
             raise InputError.of("GateSearch", rule, f"write arms=[{show(self.arms)}]")
+        options = self.task_options
+        if options is not None and (not isinstance(options, Mapping) or "kind" in options):
+            rule = f"task_options must be a mapping without kind, not {show(options)}"
+            raise InputError.of("GateSearch", rule, 'write {"horizon": 12}; task is the kind')
         given = arrays.sequences(X)
         number = len(given)
         stored = {"x": given.x, "lengths": given.lengths}
@@ -198,6 +202,11 @@ class GateSearch(BaseEstimator):  # type: ignore[misc]
                 np.concatenate([np.asarray(each) for each in given]) for given in (y, found)
             )
         if self.task == "forecasting":
+            if np.shape(y) != found.shape:
+                rule = f"y must be {list(found.shape)}, what followed X, not {list(np.shape(y))}"
+                raise InputError.of("y", rule, "give a row of all steps ahead for each series")
+            if sample_weight is not None:
+                sample_weight = np.repeat(sample_weight, found.shape[1])
             y, found = np.ravel(y), np.ravel(found)
         measure = accuracy_score if _has_probabilities(self) else r2_score
         return float(measure(y, found, sample_weight=sample_weight))

@@ -84,10 +84,9 @@ def baselines(data: Data) -> list[Baseline]:
 
 def _in_units(part: Sequences, outputs: Array, targets: Array) -> tuple[Array, Array]:
     """Return forecasts and targets in the units that figures are told in; others as they are."""
-    series, (mean, deviation) = part.series, part.y_scaling or (0.0, 1.0)
-    if series is not None and series.transform is not None:
-        ends = part.starts + part.lengths
-        levels = naive(series.values, ends, targets.shape[1], series.lag).astype(np.float64) + mean
+    levels, series = part.levels(), part.series
+    if levels is not None and series is not None:
+        _, deviation = part.y_scaling or (0.0, 1.0)
         outputs, targets = (
             undone(levels + deviation * each, series.transform) / deviation
             for each in (outputs, targets)

@@ -72,7 +72,6 @@ class Batches:
         self._shifted = is_causal(kind)  # targets are x, one step on
         self._lengths = sequences.lengths - self._shifted
         self._usable = np.flatnonzero(self._lengths > 0)
-        self._units = units_of(sequences)
 
     def __len__(self) -> int:
         """Return how many sequences are read."""
@@ -154,7 +153,7 @@ class Batches:
 
     def units(self, chosen: NDArray[np.int64]) -> ForecastUnits | None:
         """Return the units of the chosen sequences' forecasts, where they are not the targets'."""
-        return None if self._units is None else self._units.chosen(torch.from_numpy(chosen))
+        return units_of(self._sequences, chosen)
 
     def lengths(self, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return how many steps of the chosen sequences are read."""

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from spaces.forecast import Transform
 from trainables.data.sequences import Sequences
-from trainables.data.series import naive
 
 
 @dataclass(frozen=True)
@@ -62,17 +62,17 @@ class ForecastUnits:
         )
 
 
-def units_of(sequences: Sequences) -> ForecastUnits | None:
-    """Return the units of all forecasts of a part; None where they are those of targets."""
-    errors, series, levels = sequences.naive_error, sequences.series, None
-    mean, deviation = sequences.y_scaling or (0.0, 1.0)
-    transform = None if series is None else series.transform
-    if series is not None and transform is not None:
-        assert sequences.y is not None
-        ends, horizon = sequences.starts + sequences.lengths, sequences.y.shape[1]
-        found = naive(series.values, ends, horizon, series.lag).astype(np.float64) + mean
-        levels = torch.from_numpy(found)
+def units_of(
+    sequences: Sequences, chosen: NDArray[np.int64] | slice = slice(None)
+) -> ForecastUnits | None:
+    """Return the units of the chosen forecasts; None where they are those of targets."""
+    errors, levels = sequences.naive_error, sequences.levels(chosen)
     if errors is None and levels is None:
         return None
-    told = None if errors is None else torch.from_numpy(errors)
-    return ForecastUnits(told, levels, float(deviation), transform)
+    _, deviation = sequences.y_scaling or (0.0, 1.0)
+    return ForecastUnits(
+        None if errors is None else torch.from_numpy(errors[chosen]),
+        None if levels is None else torch.from_numpy(levels),
+        float(deviation),
+        None if sequences.series is None else sequences.series.transform,
+    )

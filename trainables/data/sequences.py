@@ -13,7 +13,7 @@ from spaces.own_task import Scaling
 from spaces.tasks import TaskInfo, TaskSpec
 from trainables.data.moments import Moments
 from trainables.data.rows import Rows, blocks
-from trainables.data.series import SeriesValues
+from trainables.data.series import SeriesValues, naive
 
 #: What else each sequence may have.
 _EACH = ("naive_error", "offsets", "characters")
@@ -66,6 +66,19 @@ class Sequences:
         if self.at is not None:
             return self.at
         return np.concatenate([[0], np.cumsum(self.lengths)[:-1]]).astype(np.int64)
+
+    def levels(self, chosen: NDArray[np.int64] | slice = slice(None)) -> NDArray[np.float64] | None:
+        """Return the transformed values [n, steps ahead] that forecasts lie from, where any do.
+
+        They are the naive forecasts of the chosen, and the mean that targets are learned without.
+        """
+        if self.series is None or self.series.transform is None:
+            return None
+        assert self.y is not None
+        ends = self.starts[chosen] + self.lengths[chosen]
+        found = naive(self.series.values, ends, self.y.shape[1], self.series.lag)
+        mean, _ = self.y_scaling or (0.0, 1.0)
+        return found.astype(np.float64) + mean
 
     def steps(self, positions: NDArray[np.int64]) -> NDArray[np.generic]:
         """Return x at some positions, filled and scaled: a fresh array [*positions.shape, …]."""

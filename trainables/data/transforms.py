@@ -14,23 +14,28 @@ from numpy.typing import NDArray
 from spaces.errors import InputError
 from spaces.forecast import Transform
 from trainables.data.formats.ragged import Places
+from trainables.data.rows import stretches
 
 Array = NDArray[Any]
 
 
 def transformed(x: Array, transform: Transform | None) -> Array:
-    """Return features [..., features], transformed in float64, in their own type."""
+    """Return features [..., features], transformed in float64, in their own type.
+
+    It is done in stretches of the first axis: in memory there are x and what is returned.
+    """
     if transform is None:
         return x
-    wide = x.astype(np.float64)
-    found: Array = np.sign(wide) * np.log1p(np.abs(wide)) if transform == "signed-log" else wide
-    if transform == "log":
-        found = np.log1p(wide)
-    return found.astype(x.dtype)
+    found = np.empty_like(x)
+    for some in stretches(x):
+        wide = x[some].astype(np.float64)
+        signed = transform == "signed-log"
+        found[some] = np.sign(wide) * np.log1p(np.abs(wide)) if signed else np.log1p(wide)
+    return found
 
 
 def undone(x: Array, transform: Transform | None) -> Array:
-    """Return the values that `transformed` makes these of, in float64."""
+    """Return the values that `transformed` makes these of: in float64, where there is one."""
     if transform is None:
         return x
     wide = x.astype(np.float64)

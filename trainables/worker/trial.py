@@ -186,6 +186,7 @@ def _fault(part: str, metrics: dict[str, float]) -> str | None:
         if not math.isfinite(value):
             return (
                 f"its {name} on {part} data must be a finite number, not {value}: what the model "
-                "says there, or its error, is beyond all numbers"
+                "says there, or its error, is beyond all numbers; forecast without transform, "
+                "or look at the values of that part"
             )
     return None

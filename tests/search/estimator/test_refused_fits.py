@@ -19,6 +19,8 @@ Y = np.arange(20) % 2
         ({}, np.zeros(20, int), "at least two classes"),
         ({"arms": "lstm"}, Y, "arms must be a list, not 'lstm'"),
         ({"arms": ["lsmt"]}, Y, "there is no cell"),
+        ({"task_options": {"kind": "regression"}}, Y, "a mapping without kind"),
+        ({"task_options": "macro-f1"}, Y, "a mapping without kind, not 'macro-f1'"),
     ],
 )
 def test_a_refused_fit_makes_nothing(

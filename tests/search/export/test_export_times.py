@@ -160,5 +160,7 @@ def test_times_of_an_npz_are_those_of_a_table(tmp_path: Path) -> None:
     wrong = np.zeros(len(rows())) - np.arange(len(rows()))
     npz_of(rows(), tmp_path / "own.npz", time=wrong)
     refused(lambda: read_new(tmp_path / "own.npz", data.info), "own.npz: time[1]", "must not fall")
+    npz_of(rows(), tmp_path / "own.npz", time=np.where(wrong == -2, np.nan, -wrong))
+    refused(lambda: read_new(tmp_path / "own.npz", data.info), "own.npz: time[2]", "finite number")
     npz_of(rows(), tmp_path / "own.npz", time=wrong[:-1])
     refused(lambda: read_new(tmp_path / "own.npz", data.info), "own.npz: time", "finite numbers")

@@ -172,3 +172,8 @@ def test_a_new_series_that_is_too_short_for_a_difference_is_refused(tmp_path: Pa
     np.savez(tmp_path / "new.npz", x=series()[:25], lengths=[5, 20])
     found, _ = read_new(tmp_path / "new.npz", info)
     assert found.lengths.tolist() == [5, WINDOW + LAG]
+
+
+def test_features_that_are_transformed_leave_a_regression_its_metric() -> None:
+    task = OwnData.model_validate({"kind": "regression", "transform": "log", "data": "own.npz"})
+    assert task.chosen_metric.name == "mse"

@@ -79,7 +79,8 @@ def windows_of(spec: OwnData | Series, ragged: Ragged, x: NDArray[np.float32]) -
                 ragged.places.whole("lengths"),
                 f"a series must be long enough for windows of {window} steps"
                 + f" of differences, {unread} steps before them," * (unread > 0)
-                + f" and the {horizon} that follow, in every part of it; none has one for {name}",
+                + f" and the {horizon} that follow, in every part of it; none has one for "
+                + _CALLED[name],
                 "give longer series, a smaller window or a smaller horizon",
             )
         ends = begins + window

@@ -132,7 +132,8 @@ def read_new(path: Path, info: TaskInfo) -> Ragged:
 def read_any(path: Path) -> tuple[dict[str, Array], NDArray[np.int64]]:
     """Return the arrays of a file whose task is not known yet, and its lengths. Raises InputError.
 
-    x is [steps] or [steps, features]; y is [n], [n, targets] or [steps]; split and group are [n].
+    x is [steps] or [steps, features]; y is [n], [n, targets] or [steps]; split and group are [n],
+    time is [steps].
     """
     place = path.name
     arrays = read_arrays(path, place, REQUIRED, OPTIONAL)
@@ -162,17 +163,23 @@ def lengths_of(arrays: Mapping[str, Array], place: str) -> NDArray[np.int64]:
 def _gaps(time: Array, lengths: NDArray[np.int64], place: str) -> NDArray[np.float32]:
     """Return the time since the step before [steps], 0 at the first of each sequence."""
     steps = int(lengths.sum())
-    if time.shape != (steps,) or time.dtype.kind not in "fiu" or not np.isfinite(time).all():
+    remedy = "write seconds or another unit; of dates time.astype('datetime64[s]').astype(int)"
+    if time.shape != (steps,) or time.dtype.kind not in "fiu":
         rule = f"time must be [{steps}] finite numbers, when each step of x was"
-        remedy = "write seconds or another unit; of dates time.astype('datetime64[s]').astype(int)"
         raise InputError.of(f"{place}: time", f"{rule}, not {_description(time)}", remedy)
+
+    def where(at: int) -> str:
+        sequence, within = sequence_of(lengths, at)
+        return f"{place}: time[{at}] (sequence {sequence}, step {within})"
+
+    if (at := first(~np.isfinite(time))) is not None:
+        rule = f"a time must be a finite number, not {time[at]}"
+        raise InputError.of(where(at), rule, "correct it, or leave the step out")
     gaps = np.diff(time.astype(np.float64), prepend=0.0)
     gaps[np.cumsum(lengths) - lengths] = 0
     if (at := first(gaps < 0)) is not None:
-        sequence, within = sequence_of(lengths, at)
         rule = "time must not fall within a sequence; here it is less than at the step before"
-        where = f"{place}: time[{at}] (sequence {sequence}, step {within})"
-        raise InputError.of(where, rule, "sort the steps of each sequence by time")
+        raise InputError.of(where(at), rule, "sort the steps of each sequence by time")
     return gaps.astype(np.float32)
 
 
