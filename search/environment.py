@@ -46,7 +46,8 @@ VARIABLES = (
         STORAGE,
         "gatesearch",
         Use.CHECKED,
-        "postgresql://user@host/database, where jobs are found by name that have no folder here",
+        "postgresql://user@host/database, where jobs are found by name that have no folder here; "
+        "`run` does not read it",
     ),
     Variable(
         "GATESEARCH_TRACKING_URI",

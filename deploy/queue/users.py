@@ -1,8 +1,8 @@
 """People, and the tokens that the queue signs for them.
 
 A token is `gsq.NAME.NUMBER.SIGNATURE`, the signature an HMAC-SHA256 of name and number under a key
-that the queue alone reads. No token is kept: a new one for the same name has the next number, and
-ends the one before.
+that the queue alone reads. No token is kept but that of whoever started the queue, in its folder: a
+new one for the same name has the next number, and ends the one before.
 """
 
 import hashlib

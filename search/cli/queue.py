@@ -177,7 +177,9 @@ def add(
     address: Address = None,
     token_file: TokenFile = None,
 ) -> None:
-    """Print a token for a user. It is kept nowhere; a new one ends the one before.
+    """Print a token for a user, and end the one before.
+
+    It is kept nowhere, but that of whoever started the queue in its folder.
 
     What is not given stays as it is.
 

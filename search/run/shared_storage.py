@@ -6,7 +6,8 @@ Such a job gets a folder on this machine, with its job.yaml alone: that says whe
 results are put beside its checkpoints when it ends:
 
     s3://bucket/prefix/<name>-<job id>/results/
-        report.html, results.parquet, verdict.json, best/
+        manifest.json           which of the following are the results
+        <random>/report.html, results.parquet, verdict.json, best/
 """
 
 import os

@@ -1,8 +1,8 @@
 """How much a job's checkpoints hold, and what follows from storage.limit_gb.
 
-Over the limit, first the weights of all trials go that are no finalists' and no arm's best. Where
-that is not enough, nothing new begins; what trains goes on to its end, and then the job ends with
-the reason. It resumes once its limit is raised.
+Over the limit, first the weights of complete trials go that are no finalists' and no arm's best.
+Where that is not enough, nothing new begins and nothing paused goes on; what trains goes on until
+it ends or is paused, and then the job ends with the reason. It resumes once its limit is raised.
 """
 
 from collections.abc import Iterable

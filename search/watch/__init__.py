@@ -15,5 +15,6 @@ remote.py    a copy of the journal of a job on a cluster, which send.py prints t
 live.html, live.js, live.css, login.html    what a browser gets
 
 A page is a static file without any word of the job. All of that comes as JSON over server-sent
-events, cleaned of what commands a terminal or turns text, and is shown as text alone.
+events, cleaned of what commands a terminal or turns text, and is shown as text alone; but for the
+report, a page of its own in a frame, whose policy allows its own scripts by their hashes.
 """

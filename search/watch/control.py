@@ -42,7 +42,7 @@ class LocalControl:
         self._resumed: subprocess.Popen[bytes] | None = None
 
     def stop(self) -> str:
-        """Send the driver what a terminal's end sends it. Raises RefusedError."""
+        """Send the driver SIGTERM, which ends it so that it can go on. Raises RefusedError."""
         # In this order: a later driver's time must not let an earlier one's number pass.
         since = self._followed.driver_time
         driver = self._followed.job_state.driver

@@ -38,8 +38,8 @@ def main(folder: Path, target: Path) -> int:
 def made(followed: Followed, target: Path) -> dict[str, Any]:
     """Write the report of what a journal holds now, and return what the page says of it.
 
-    {"sentence": the verdict's, "decided": whether it is one, "phase", "trials", "groups": read of
-    the journal, "made": Unix time in ms, "hashes": of the scripts in the report, for its policy}
+    {"sentence": the verdict's, "phase", "trials", "groups": read of the journal, "made": Unix time
+    in ms, "hashes": of the scripts in the report, for its policy}; {"error"} before any trial
     """
     from search.report.page import write_report
     from search.results.read import results_of
