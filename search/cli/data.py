@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from trainables.data.inspection.findings import Inspection
+    from trainables.training.preparation import Prepared
 
+MOST_ROWS_TRIED = 1_000_000  #: of series: more are not read again and again
 app = typer.Typer()
 
 DataFile = Annotated[
@@ -108,7 +110,7 @@ def init(
     found = _inspected(data, folder, parts, features, kind, test)
     if found.refusals:
         raise InputError(found.refusals)
-    text = draft(found, name or data.stem)
+    text = draft(found, name or data.stem, _prepared(found, folder))
     JobSpec.loads(text, "the job file", base=folder)
     if out is None:
         print_text(text, end="")
@@ -118,6 +120,16 @@ def init(
         print_note(warning)
     print_text(f"{out} compares lstm and gru on {found.sequences} sequences ({found.roles.kind}).")
     print_text(f"Next: gatesearch run {shlex.quote(str(out))}")
+
+
+def _prepared(found: "Inspection", folder: Path) -> "Prepared | None":
+    """Return how series are best learned; None of other kinds, or where that takes too long."""
+    if found.roles.kind != "forecasting" or found.rows > MOST_ROWS_TRIED:
+        return None
+    from trainables.training.preparation import prepare
+
+    print_note("trying how the series are learned best, which takes seconds")
+    return prepare(found.task, folder)
 
 
 def _inspected(

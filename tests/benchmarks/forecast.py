@@ -5,12 +5,15 @@
 Needs the extra `bench-forecast`. On each of four built-in tasks both search for so many seconds, of
 wall time, on this machine, again for every repeat with another seed, in turn:
 
-    ours    one job, arms lstm and gru, `search: {wall_clock: SECONDS}`; the configuration that is
-            best on validation data, as it was trained in the search
-    theirs  AutoLSTM, then AutoGRU, half of the seconds each, their default spaces, Optuna's TPE
-            behind them; the one that is best on validation data, as they train it again after it
+    ours    the preparation that `gatesearch init` would write, then one job, arms lstm and gru, for
+            the seconds that are left; the configuration that is best on validation data, as it was
+            trained in the search
+    theirs  AutoLSTM, then AutoGRU, half of the seconds each, their default spaces, in which they
+            choose how windows are scaled, Optuna's TPE behind them; the one that is best on
+            validation data, as they train it again after it
 
-Both read windows of equal length, learn from the first 60 % of each series and validate on the
+Both learn by absolute errors, read windows of equal length (that of the task, and a season more
+where ours reads differences of one), learn from the first 60 % of each series and validate on the
 next 20 %. They are scored on the same forecasts, one from every step of the last 20 % (a rolling
 origin), by the mean absolute error in the units of the task. Where series have different lengths,
 theirs validates on as many steps of each as 20 % are on average: it takes one number for all.
@@ -22,11 +25,13 @@ is running then; what both took stands in the lines.
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
 import time
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,17 +40,18 @@ from numpy.typing import NDArray
 
 from spaces.tasks import Series
 from trainables.data.baselines import baselines
-from trainables.data.sequences import Data
 from trainables.data.splits import consecutive
 from trainables.data.tasks import load
 from trainables.data.tasks.series import read
+from trainables.training.preparation import chosen, try_preparations
 
 TASKS = ("airline", "sunspots", "co2", "m1-yearly")
 SHARES = (0.6, 0.2, 0.2)
 ATTEMPTS = 3
+WORKERS = os.cpu_count() or 1
 JOB = """
 name: {name}
-task: {{name: {task}}}
+task: {task}
 arms: [lstm, gru]
 space:
   depth: {{low: 1, high: 2}}
@@ -53,28 +59,54 @@ space:
   learning_rate: {{low: 1.0e-4, high: 1.0e-1, log: true}}
   dropout: {{low: 0.0, high: 0.3}}
 training: {{batch_size: 32, max_epochs: 81}}
-search: {{trials: 2000, wall_clock: {seconds}, seed: {seed}}}
+search: {{worker_seconds: {worker_seconds}, wall_clock: {seconds}, seed: {seed}}}
 confirm: {{seeds: 0}}
 """
 Array = NDArray[Any]
 
 
-def truth(data: Data) -> Array:
-    """Return the values [n, horizon] that follow each window of the test part."""
-    part = data.test
-    assert part.y is not None
-    return np.asarray(part.y, np.float64) + part.x[part.starts + part.lengths - 1, :1]
+def prepared(name: str) -> dict[str, Any]:
+    """Return the task of a job file, with the preparation that is best on the validation part.
+
+    The loss is that of their models: absolute errors, which the median has least.
+    """
+    plain = Series.model_validate({"name": name})
+    found = chosen(try_preparations(plain, Path(), plain.season_steps))
+    return {"name": name, "likelihood": "quantile", "quantiles": [0.5], **found.options}
+
+
+@dataclass(frozen=True)
+class Origins:
+    """The rolling origins of the test part, of which both forecast."""
+
+    known: Array  #: [n, steps] what a model may read before each
+    truth: Array  #: [n, horizon] what follows
+
+    @classmethod
+    def of(cls, spec: Series) -> "Origins":
+        """Return those of a task."""
+        values = np.concatenate(read(spec.name))
+        part = load(Series.model_validate({"name": spec.name}), Path()).test
+        ends, steps = part.starts + part.lengths, spec.steps_read + (spec.difference or 0)
+        known = values[ends[:, None] + np.arange(-steps, 0)]
+        return cls(known, values[ends[:, None] + np.arange(spec.steps_ahead)])
+
+    def error(self, forecasts: Array) -> float:
+        """Return the mean absolute error of forecasts [n, horizon]."""
+        return float(np.abs(forecasts - self.truth).mean())
 
 
 def ours(task: str, seed: int, seconds: float, root: Path) -> dict[str, Any]:
     """Search with this product; return the test MAE of what is best on validation data."""
     import onnxruntime
 
-    name = f"bench-{task}-{seed}"
+    name, began = f"bench-{task}-{seed}", time.perf_counter()
+    own = prepared(task)
     root.mkdir(parents=True, exist_ok=True)
     file, command = root / f"{name}.yaml", Path(sys.executable).with_name("gatesearch")
-    file.write_text(JOB.format(name=name, task=task, seconds=seconds, seed=seed))
-    began = time.perf_counter()
+    left = max(1, round(seconds - (time.perf_counter() - began)))
+    budget = {"seconds": left, "worker_seconds": WORKERS * left}
+    file.write_text(JOB.format(name=name, task=json.dumps(own), seed=seed, **budget))
     for attempt in range(ATTEMPTS):  # Ray may not start on a machine that is busy; run resumes
         run = [command, "run", file, "--root", root]
         done = subprocess.run(run, stdout=subprocess.DEVNULL, check=attempt == ATTEMPTS - 1)
@@ -87,14 +119,14 @@ def ours(task: str, seed: int, seconds: float, root: Path) -> dict[str, Any]:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(best.read_bytes(), options)
-    data = load(Series.model_validate({"name": task}), Path())
-    part = data.test
-    x = part.x[part.starts[:, None] + np.arange(part.lengths[0])]
-    (found,) = session.run(None, {"x": x, "lengths": part.lengths})
+    origins = Origins.of(Series.model_validate(own))
+    x = origins.known.astype(np.float32)[..., None]
+    (found,) = session.run(None, {"x": x, "lengths": np.full(len(x), x.shape[1])})
     return {
-        "mae": float(np.abs(found - truth(data)).mean()),
+        "mae": origins.error(found.reshape(origins.truth.shape)),
         "trials": sum(trial["state"] == "complete" for trial in trials),
         "seconds": round(whole, 1),
+        "preparation": {key: own[key] for key in ("difference", "transform") if key in own},
     }
 
 
@@ -112,17 +144,16 @@ def theirs(task: str, seed: int, seconds: float) -> dict[str, Any]:
     from neuralforecast.auto import AutoGRU, AutoLSTM
     from neuralforecast.losses.pytorch import MAE
 
-    spec = Series.model_validate({"name": task})
-    data, values = load(spec, Path()), read(task)
-    horizon, window = spec.steps_ahead, spec.steps_read
+    spec = Series.model_validate(prepared(task))
+    origins, values = Origins.of(spec), read(task)
+    horizon, window = spec.steps_ahead, origins.known.shape[1]
     quiet = {"enable_progress_bar": False, "logger": False, "enable_model_summary": False}
     fixed = {"input_size": window, "inference_input_size": window, "accelerator": "cpu", **quiet}
     stops = [consecutive(len(each), SHARES)[1].stop for each in values]
     known = pd.concat(_frame(f"s{at}", v[:stop]) for at, (v, stop) in _numbered(values, stops))
     validation = round(statistics.mean(SHARES[1] * len(each) for each in values))
     windows = pd.concat(
-        _frame(f"w{at:06}", data.test.x[start : start + window, 0])
-        for at, start in enumerate(data.test.starts)
+        _frame(f"w{at:06}", values_read) for at, values_read in enumerate(origins.known)
     )
     began, tried = time.perf_counter(), []
     for auto in (AutoLSTM, AutoGRU):
@@ -142,8 +173,7 @@ def theirs(task: str, seed: int, seconds: float) -> dict[str, Any]:
         predicted = forecaster.predict(df=windows)
         column = next(name for name in predicted if name not in ("unique_id", "ds"))
         found = predicted.sort_values(["unique_id", "ds"])[column].to_numpy().reshape(-1, horizon)
-        error = float(np.abs(found - truth(data)).mean())
-        tried.append((study.best_value, error, len(study.trials)))
+        tried.append((study.best_value, origins.error(found), len(study.trials)))
     whole = time.perf_counter() - began
     trials = sum(number for _, _, number in tried)
     return {"mae": min(tried)[1], "trials": trials, "seconds": round(whole, 1)}

@@ -10,7 +10,7 @@ training part; see trainables.data.scaling.
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,6 +138,15 @@ def load(spec: OwnData, base: Path) -> Parts:
         gaps=gap is not None,
         transform=spec.transform,
     )
+
+
+def read_series(spec: OwnData, base: Path) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return what is forecast of all series, end to end [steps], and their lengths [series].
+
+    Raises InputError.
+    """
+    ragged = FORMATS[spec.data.suffix].read(spec.data.path(base), spec.data, spec.kind)
+    return steps(ragged, spec.kind, missing=spec.data.missing)[:, 0], ragged.lengths
 
 
 def read_new(path: Path, info: TaskInfo) -> tuple[Sequences, Ragged]:
