@@ -8,6 +8,7 @@ from collections.abc import Generator
 
 from deploy.client.client import Client
 from deploy.client.commands import journal_command
+from deploy.errors import ClusterError
 
 
 class WatchedCluster:
@@ -28,9 +29,19 @@ class WatchedCluster:
                 yield from log
 
     def stop(self, submission: str) -> None:
-        """Ask the cluster, or the queue before it, to stop a job. Raises ClusterError."""
+        """Ask the cluster, or the queue before it, to stop a job.
+
+        What runs may be a later submission of the same job, which was resumed since. Raises
+        ClusterError, also where none runs.
+        """
         with Client(beside=self._client) as client:
-            client.ask_to_stop(client.find(submission).id)
+            watched = client.find(submission)
+            for job in (watched, *client.jobs()):
+                if (job.name, job.digest) == (watched.name, watched.digest) and not job.is_ended:
+                    client.ask_to_stop(job.id)
+                    return
+        rule = f"a job must run to be stopped; it is {watched.state}"
+        raise ClusterError.refused(watched.id, rule, "`gatesearch jobs` lists what runs")
 
     def resume(self, submission: str) -> None:
         """Queue a job once more. Raises ClusterError, also where there is no queue."""

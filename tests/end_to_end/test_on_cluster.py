@@ -2,18 +2,13 @@
 
 import csv
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 from installed import wait_until
-from live_page import Events, watching
+from laptop import Laptop
 from ray_head import RayHead
 
 from deploy.client import Client, find_token
@@ -23,46 +18,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 ARMS = ("rnn", "lstm", "gru")
 
 
-class Laptop:
-    """A folder with a foreign `search` package in it, from which the user gives commands."""
-
-    def __init__(self, folder: Path, head: RayHead) -> None:
-        self.folder = folder
-        self._environment = {
-            name: value for name, value in os.environ.items() if not name.startswith("RAY_")
-        } | {"RAY_API_SERVER_ADDRESS": head.address, "RAY_AUTH_TOKEN_PATH": str(head.token_file)}
-        (folder / "search").mkdir()
-        (folder / "search" / "__init__.py").write_text("raise RuntimeError('a foreign package')\n")
-
-    def gatesearch(self, *arguments: str, exit_code: int = 0) -> str:
-        """Run a command and return its standard output."""
-        done = subprocess.run(
-            [str(Path(sys.executable).with_name("gatesearch")), *arguments],
-            cwd=self.folder,
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        assert done.returncode == exit_code, done.stdout + done.stderr
-        assert "Traceback" not in done.stderr
-        return done.stdout
-
-    @contextmanager
-    def watching(self, name: str, address: str) -> Iterator[Events]:
-        """Watch a job of the cluster; give what its page is told."""
-        with watching(name, "--address", address, folder=self.folder, env=self._environment) as (
-            port,
-            *_,
-        ):
-            page = Events(port)
-            yield page
-            page.close()
-
-
 @pytest.fixture
 def laptop(tmp_path: Path, ray_head: RayHead) -> Laptop:
-    return Laptop(tmp_path, ray_head)
+    return Laptop(tmp_path / "laptop", ray_head.address, ray_head.token_file)
 
 
 def test_the_quickstart_runs_on_a_cluster_and_its_results_come_home(
@@ -75,7 +33,7 @@ def test_the_quickstart_runs_on_a_cluster_and_its_results_come_home(
     (laptop.folder / "quickstart.yaml").write_text(yaml.safe_dump(spec))
 
     submission = laptop.gatesearch("submit", "quickstart.yaml").split()[0]
-    with laptop.watching("quickstart", ray_head.address) as page:
+    with laptop.watching("quickstart") as page:
         log = laptop.gatesearch("logs", submission, "-f")
         page.wait(lambda items: items.get("head") and items["head"]["finished"], "its end")
         assert page.items["problem"] is None

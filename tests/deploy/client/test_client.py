@@ -20,6 +20,7 @@ from ray_head import RayHead
 from deploy.client import Client, Submission, Token, find_token
 from deploy.client.commands import run_command
 from deploy.client.connection import Connection
+from deploy.client.journal import WatchedCluster
 from deploy.errors import ClusterError
 
 pytestmark = pytest.mark.timeout(180)
@@ -190,6 +191,24 @@ def test_a_job_is_stopped_even_before_it_has_begun(
     does("exec sleep 1000")
     submission = cluster.submit(job, name=name)
     assert cluster.stop(submission.id).state == "stopped"
+
+
+def test_who_watches_a_job_stops_what_it_was_resumed_as(
+    cluster: Client, job: Path, name: str, does: Does
+) -> None:
+    does("exec sleep 1000")
+    watched = WatchedCluster(cluster)
+    first = cluster.submit(job, name=name)
+    watched.stop(first.id)
+    cluster.stop(first.id)
+    with pytest.raises(ClusterError, match="must run to be stopped; it is stopped"):
+        watched.stop(first.id)
+    resumed = cluster.submit(job, name=name)
+    assert resumed.continues == first.id
+    while not cluster.wait(resumed.id, 1.0).is_ended:  # Ray drops it while the supervisor starts
+        with contextlib.suppress(ClusterError):  # it has just ended
+            watched.stop(first.id)
+    assert cluster.find(resumed.id).state == "stopped"
 
 
 def test_a_failed_job_shows_its_last_lines(
