@@ -1,16 +1,10 @@
 """A job's runs on an MLflow server as teams have one: accounts, PostgreSQL and S3, all real."""
 
 import base64
-import os
 import secrets
-import signal
-import subprocess
-import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,18 +13,17 @@ import onnxruntime
 import pytest
 from browser import CHROMIUM, browser
 from mirrored_jobs import ARMS, finished_job
-from server_process import end_with_parent, free_ports
-from servers import S3, Postgres
+from mlflow_server import ADMIN, running_with_accounts
+from planted import forms, in_files, in_processes
+from servers import S3, Postgres, wait_until
 
 from search.tracking.mirror import mirror_once
-from search.tracking.mlflow_compat import SERVER_ENVIRONMENT
 from search.tracking.state import mirror_state
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore"),  # MLflow's own, at its import
 ]
-_PATIENCE = 240.0  # seconds, which only a hang reaches
 PASSWORD = secrets.token_hex(12)
 
 
@@ -40,7 +33,9 @@ class Mirrored:
 
     folder: Path
     uri: str
+    database: str
     bucket: str
+    home: Path  #: what the server writes on a disk
 
 
 @pytest.fixture(scope="module")
@@ -50,67 +45,18 @@ def mirrored(
     server_of_buckets: S3,
 ) -> Iterator[Mirrored]:
     """A job that was mirrored to MLflow with accounts, over PostgreSQL and S3."""
-    home = tmp_path_factory.mktemp("mlflow")
-    (port,) = free_ports(1)
-    uri, bucket = f"http://127.0.0.1:{port}", server_of_buckets.bucket()
-    accounts = home / "accounts.ini"
-    accounts.write_text(
-        "[mlflow]\ndefault_permission = READ\nadmin_username = admin\nadmin_password = unused\n"
-        f"database_uri = sqlite:///{home}/accounts.db\n"
-        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
-    )
-    database = server_of_databases.database().replace("postgresql:", "postgresql+psycopg2:")
-    command = [sys.executable, "-P", "-m", "mlflow", "server", "--app-name", "basic-auth"]
-    command += ["--workers", "1", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--backend-store-uri", database, "--artifacts-destination", f"s3://{bucket}/runs"]
-    environment = {
-        **os.environ,
-        **SERVER_ENVIRONMENT,
-        **server_of_buckets.environment,
-        "PGPASSWORD": server_of_databases.password,
-        "MLFLOW_AUTH_CONFIG_PATH": str(accounts),
-        "MLFLOW_AUTH_ADMIN_USERNAME": "admin",
-        "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD,
-        "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex(16),
-    }
-    with (home / "log").open("wb") as log:
-        server = subprocess.Popen(
-            command,
-            cwd=home,
-            env=environment,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            preexec_fn=end_with_parent(signal.SIGTERM),
-        )
-    try:
-        wait_until(lambda: _healthy(uri), "MLflow answers")
+    home, bucket = tmp_path_factory.mktemp("mlflow"), server_of_buckets.bucket()
+    plain = server_of_databases.database()
+    database = plain.replace("postgresql:", "postgresql+psycopg2:")
+    environment = {**server_of_buckets.environment, "PGPASSWORD": server_of_databases.password}
+    with running_with_accounts(home, PASSWORD, database, f"s3://{bucket}/runs", environment) as uri:
         job = finished_job(home / "runs" / "vowels", tmp_path_factory.mktemp("trained"))
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
+            patch.setenv("MLFLOW_TRACKING_USERNAME", ADMIN)
             patch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
             state = mirror_once(job.folder, uri)
             assert state.complete, (state.error, (home / "log").read_text()[-2000:])
-            yield Mirrored(job.folder, uri, bucket)
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(server.pid, signal.SIGTERM)
-        server.wait(60)
-
-
-def wait_until(holds: Callable[[], bool], what: str) -> None:
-    give_up = time.monotonic() + _PATIENCE
-    while not holds():
-        assert time.monotonic() < give_up, f"never: {what}"
-        time.sleep(0.1)
-
-
-def _healthy(uri: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{uri}/health", timeout=2) as answer:
-            return int(answer.status) == 200
-    except OSError:
-        return False
+            yield Mirrored(job.folder, uri, plain, bucket, home)
 
 
 def test_models_of_the_registry_predict_what_the_export_does_for_ragged_sequences(
@@ -139,13 +85,26 @@ def test_models_of_the_registry_predict_what_the_export_does_for_ragged_sequence
     }
 
 
-def test_nobody_gets_in_without_the_password_and_it_is_written_nowhere(mirrored: Mirrored) -> None:
+def test_nobody_gets_in_without_the_password_and_it_is_written_nowhere(
+    mirrored: Mirrored, server_of_databases: Postgres, server_of_buckets: S3
+) -> None:
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(f"{mirrored.uri}/api/2.0/mlflow/registered-models/search")
     refused.value.close()
     assert refused.value.code == 401
-    for path in mirrored.folder.rglob("*"):
-        assert not path.is_file() or PASSWORD.encode() not in path.read_bytes(), path
+    planted = forms(PASSWORD, ADMIN)
+    assert not in_files(planted, [mirrored.folder, mirrored.home])
+    assert not in_processes(planted, {"MLFLOW_AUTH_ADMIN_PASSWORD"})
+    run, database = server_of_databases.run, mirrored.database
+    tables = run(database, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    rows = [row for (table,) in tables for row in run(database, f'SELECT t::text FROM "{table}" t')]
+    stored = [text.encode() for (text,) in rows]
+    assert any(b"mlflow.note.content" in text for text in stored)
+    client = server_of_buckets.client()
+    for key in server_of_buckets.keys(mirrored.bucket):
+        stored.append(client.get_object(Bucket=mirrored.bucket, Key=key)["Body"].read())
+    assert len(stored) > len(rows)
+    assert not [text for text in stored if any(each in text for each in planted)]
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine")
@@ -160,5 +119,5 @@ def test_the_address_of_the_job_s_state_opens_on_the_arms_behind_a_password(
         page.ask("Network.setExtraHTTPHeaders", headers={"Authorization": f"Basic {token}"})
         page.ask("Page.navigate", url=address)
         bars = "document.querySelectorAll('.js-plotly-plot .barlayer path').length"
-        wait_until(lambda: int(page.run(bars)) >= len(ARMS), "bars are drawn")
+        wait_until(lambda: int(page.run(bars)) >= len(ARMS), "bars are drawn", 240)
         assert "Arms compared" in page.run("document.body.innerText")
