@@ -28,6 +28,9 @@ _SERIES = {
     "transform": "learns logarithms",
 }
 _GAPS = "some lack: their last values; or mean, or mask"
+_BATCH = 32
+#: A training has the first of these epochs that make so many steps, or the last of them.
+_EPOCHS, _STEPS = (27, 81, 243), 400
 _MOST_SHOWN = 8  # classes and columns that a comment names
 
 
@@ -57,7 +60,7 @@ def draft(found: Inspection, name: str, learned: "Prepared | None" = None) -> st
         "  learning_rate: {low: 1.0e-3, high: 3.0e-2, log: true}",
         "  dropout: {low: 0.0, high: 0.5}",
         "",
-        _line("training: {batch_size: 32, max_epochs: 27}", "more epochs for slow learners"),
+        _training(found.trained or 0),
         _line("search: {trials: 12, seed: 0}", "of each arm"),
         _line("confirm:", "the best of each arm again, for the verdict"),
         _line("  design: splits", "each time on other training and validation data")
@@ -78,6 +81,15 @@ def _series(learned: "Prepared | None") -> list[str]:
             f"  # {learned.plain_error:.3g} where it reads how far values lie from the last one.",
         ]
     return lines
+
+
+def _training(sequences: int) -> str:
+    batches = max(-(-sequences // _BATCH), 1)
+    epochs = next((each for each in _EPOCHS if each * batches >= _STEPS), _EPOCHS[-1])
+    return _line(
+        f"training: {{batch_size: {_BATCH}, max_epochs: {epochs}, patience: {epochs // 3}}}",
+        f"ends once {epochs // 3} epochs are no better",
+    )
 
 
 def job_name(text: str) -> str:

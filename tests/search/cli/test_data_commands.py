@@ -14,6 +14,7 @@ from refusals import refused
 from search.cli.data import init, inspect
 from search.job.spec import JobSpec
 from search.run import session
+from spaces.own_task import OwnData
 
 PUMPS = Path(__file__).resolve().parents[2] / "data" / "own" / "pumps.csv"
 Row = dict[str, str]
@@ -176,6 +177,30 @@ def test_init_writes_a_job_file_that_validates_and_says_why(
     assert "# 3 classes: leaking, new, worn" in text and "# mind: too few sequences" in text
     assert "gatesearch run" in capsys.readouterr().out
     refused(lambda: init(path, tmp_path / "jobs" / "job.yaml"), "--out", "must not exist")
+
+
+@pytest.mark.parametrize(("sequences", "epochs"), [(50, 243), (300, 81), (1000, 27)])
+def test_small_data_is_trained_for_more_epochs(sequences: int, epochs: int, tmp_path: Path) -> None:
+    lengths, y = np.full(sequences, 3), np.arange(sequences) % 2
+    x = np.random.default_rng(0).normal(size=(3 * sequences, 1))
+    np.savez(tmp_path / "own.npz", x=x, lengths=lengths, y=y)
+    init(tmp_path / "own.npz", tmp_path / "job.yaml")
+    training = JobSpec.load(tmp_path / "job.yaml").training
+    assert (training.max_epochs, training.patience) == (epochs, epochs // 3)
+
+
+def test_init_tries_how_series_are_learned_and_says_what_it_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    months = np.arange(144)
+    sold = np.exp(months / 40) * (20 + 8 * np.sin(2 * np.pi * months / 12))
+    table = [{"month": str(month), "sold": f"{value:.1f}"} for month, value in enumerate(sold)]
+    init(write(tmp_path / "sales.csv", table), tmp_path / "job.yaml", kind="forecasting")
+    task = JobSpec.load(tmp_path / "job.yaml").task
+    assert isinstance(task, OwnData)
+    assert (task.season, task.difference, task.transform) == (12, 12, "log")
+    assert "A small GRU is off by" in (tmp_path / "job.yaml").read_text()
+    assert "trying how the series are learned best" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["a: b", "1e3", "no", "x, y]", "#", "'", "ü\t"])

@@ -58,6 +58,7 @@ class Inspection:
     refusals: tuple[Problem, ...]  #: why a job with this data would be refused
     test: str | None = None  #: a second file, whose sequences are the test part
     tested: int | None = None  #: its sequences
+    trained: int | None = None  #: sequences or windows for training; None where it is refused
 
     @property
     def task(self) -> OwnData:
@@ -76,6 +77,7 @@ class Inspection:
             "lengths": {"least": low, "median": median, "greatest": high},
             "test": self.test,
             "test_sequences": self.tested,
+            "training_sequences": self.trained,
             "columns": dict(self.roles.parts),
             "features": [{**asdict(f), "constant": f.constant} for f in self.features],
             "left_out": list(self.left_out),
@@ -115,7 +117,7 @@ def inspect(
         wanted = [n for n in (*read, roles.one("id"), roles.one("time")) if n is not None]
         check_names(list(test.table.columns), wanted, test.table.place)
         tested = int(sequence_of_rows(test.table, roles.one("id")).max()) + 1
-    refusals, left_out = _tried(
+    refusals, left_out, trained = _tried(
         path, file, roles, missing_of(features, roles), test, horizon_of(int(lengths.max()))
     )
     return Inspection(
@@ -139,6 +141,7 @@ def inspect(
         refusals=refusals,
         test=None if test is None else test.file,
         tested=tested,
+        trained=trained,
     )
 
 
@@ -183,8 +186,8 @@ def _tried(
     missing: Missing,
     test: TestFile | None,
     horizon: int,
-) -> tuple[tuple[Problem, ...], list[str]]:
-    """Return why a job with the data would be refused, and what it would leave out."""
+) -> tuple[tuple[Problem, ...], list[str], int | None]:
+    """Return why a job with the data would be refused, what it would leave out and train on."""
     shown, second = str(path.resolve()), None if test is None else str(test.path.resolve())
     try:
         found = own.load(task_of(shown, roles, missing, second, horizon), Path())
@@ -193,8 +196,8 @@ def _tried(
             Problem(p.place.replace(shown, file), p.rule.replace(shown, file), p.remedy)
             for p in error.problems
         ]
-        return tuple(problems), []
-    return (), [each.sentence for each in found.left_out]
+        return tuple(problems), [], None
+    return (), [each.sentence for each in found.left_out], len(found.train)
 
 
 def _figures(column: Column) -> FeatureFigures:
