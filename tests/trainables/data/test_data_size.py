@@ -1,5 +1,7 @@
 """Data that fits into the machine is read, and what is too large for it is refused before it is."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -64,3 +66,45 @@ def test_values_that_are_too_large_are_told_with_place_and_number(tmp_path: Path
     (tmp_path / "own.csv").write_text("\n".join(rows) + "\n")
     with pytest.raises(InputError, match=r"row 9: y: targets must be finite.* \(2 such targets\)"):
         load(spec, tmp_path)
+
+
+#: Prints by how many bytes the process has grown at most while a table was inspected.
+INSPECT = """\
+import sys
+import subprocess
+import sys
+from pathlib import Path
+from trainables.data.inspection import source
+from trainables.data.inspection.findings import inspect
+from trainables.data.inspection.roles import find_roles
+def peak():
+    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) * 1024
+def inspected(path):
+    table, given = source.read(path)
+    return inspect(path, path.name, table, find_roles(table, given))
+inspected(Path("small.parquet"))
+before = peak()
+found = inspected(Path("large.parquet"))
+assert found.sequences == 2000 and not found.refusals
+print(peak() - before)
+"""
+
+
+def test_a_table_that_is_inspected_is_not_in_memory(tmp_path: Path) -> None:
+    features, draw = 80, np.random.default_rng(0)
+    for name, sequences in (("small", 10), ("large", 2000)):
+        lengths = np.full(sequences, 200)
+        columns = {
+            f"f{at}": pa.array(draw.standard_normal(lengths.sum(), np.float32))
+            for at in range(features)
+        }
+        ids, y = np.repeat(np.arange(sequences), lengths), np.repeat(lengths.cumsum() % 3, lengths)
+        table = pa.table({"id": ids, **columns, "class": y})
+        # Of each column that is read, some pages are in memory: they are small.
+        parquet.write_table(
+            table, tmp_path / f"{name}.parquet", use_dictionary=False, data_page_size=2**14
+        )
+    done = subprocess.run(
+        [sys.executable, "-c", INSPECT], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) < 0.6 * 4 * features * int(lengths.sum())

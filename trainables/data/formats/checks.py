@@ -1,11 +1,14 @@
 """What own data of any format must be: finite values, known splits, classes in training."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
 from spaces.kinds import TaskKind, has_classes, is_causal, predicts_itself
 from spaces.own_data import Missing
+from trainables.data.formats.feature_check import FeatureCheck, Odd
 from trainables.data.formats.ragged import Array, Places, Ragged, first
 from trainables.data.rows import blocks, stretches
 
@@ -42,33 +45,39 @@ def steps(
                 "_, x = numpy.unique(symbols, return_inverse=True)",
             )
         return x.astype(np.int64, copy=False)
+    if ragged.checked is not None:
+        _refuse(ragged.checked, places, fillable=trained and not predicts_itself(kind))
+        return x
     values = _short(x, canonical=missing != "refuse")
-    absent, finite = False, True
-    for block in blocks(values):
-        nan = bool(np.isnan(block).any())
-        absent |= nan
-        finite &= bool((np.isfinite(block) | np.isnan(block)).all())
-    if absent and missing == "refuse":
-        fillable = trained and not predicts_itself(kind)
-        raise _missing(np.isnan(values), ragged.places, fillable=fillable)
-    if not finite:
-        odd = np.isinf(values)
-        at, feature = (int(i) for i in np.argwhere(odd)[0])
-        number = f" ({int(odd.sum())} such values in {int(odd.any(1).sum())} steps)"
-        raise not_finite(places.step(at, feature), x[at, feature], number)
-    if kind == "next-step":
-        for stretch in stretches(values):
-            odd = (values[stretch] != 0) & (values[stretch] != 1)
-            if not odd.any():
-                continue
-            at, label = (int(i) for i in np.argwhere(odd)[0])
-            at += stretch.start
-            raise InputError.of(
-                places.step(at, label),
-                f"next-step frames must be 0 or 1 for each label; this one is {x[at, label]}",
-                "threshold the frames: 1 where x > 0, otherwise 0",
-            )
+    check = FeatureCheck(kind, missing)
+    for stretch in stretches(values):
+        check.look(values[stretch], np.arange(stretch.start, stretch.stop))
+    _refuse(check, places, fillable=trained and not predicts_itself(kind), x=x)
     return values
+
+
+def _refuse(check: FeatureCheck, places: Places, *, fillable: bool, x: Array | None = None) -> None:
+    """Raise InputError for what a check has found.
+
+    fillable: whether a job file can have missing values filled. x: as the file has the values.
+    """
+
+    def shown(odd: Odd) -> tuple[str, Any]:
+        assert odd.at is not None
+        return places.step(*odd.at), odd.value if x is None else x[odd.at]
+
+    if (odd := check.absent).at is not None:
+        raise _missing(odd, shown(odd)[0], fillable=fillable)
+    if (odd := check.infinite).at is not None:
+        number = f" ({odd.values} such values in {odd.steps} steps)"
+        raise not_finite(*shown(odd), number)
+    if (odd := check.no_frame).at is not None:
+        place, value = shown(odd)
+        raise InputError.of(
+            place,
+            f"next-step frames must be 0 or 1 for each label; this one is {value}",
+            "threshold the frames: 1 where x > 0, otherwise 0",
+        )
 
 
 def not_finite(place: str, value: float, number: str = "") -> InputError:
@@ -100,21 +109,19 @@ def _short(x: Array, *, canonical: bool) -> NDArray[np.float32]:
     return values
 
 
-def _missing(absent: NDArray[np.bool_], places: Places, *, fillable: bool) -> InputError:
+def _missing(odd: Odd, place: str, *, fillable: bool) -> InputError:
     """Return the error that values are missing.
 
     fillable: whether a job file can have them filled.
     """
-    at, feature = (int(i) for i in np.argwhere(absent)[0])
-    number, steps = int(absent.sum()), int(absent.any(1).sum())
-    more = f" ({number} such values in {steps} steps)" if number > 1 else ""
+    more = f" ({odd.values} such values in {odd.steps} steps)" if odd.values > 1 else ""
     remedy = "fill the gaps, or leave such sequences out"
     if fillable:
         remedy = (
             "have them filled by data: {file: …, missing: forward}, or mean or mask; or " + remedy
         )
     rule = f"every step must have a value; here it is missing{more}"
-    return InputError.of(places.step(at, feature), rule, remedy)
+    return InputError.of(place, rule, remedy)
 
 
 def targets(y: Array, kind: TaskKind, places: Places) -> Array:

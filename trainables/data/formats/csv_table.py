@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from spaces.errors import InputError
 from trainables.data.formats.table import (
+    KEPT_BYTES,
     VALUE_BYTES,
     ArrowSource,
     Source,
@@ -23,6 +25,8 @@ from trainables.data.formats.table import (
 _DELIMITERS = (",", ";", "\t")
 _MOST_HEADER = 2**20  # bytes of the line of names
 _BLOCK = 2**24  # bytes that are read at once; no row may be longer
+_STREAMED_BLOCK = 2**20  # the same, of a file that goes to disk: some dozens are read ahead
+_IN_MEMORY = 2**25  # bytes of a file whose columns stay in memory
 
 
 def names(path: Path, place: str) -> list[str]:
@@ -37,7 +41,11 @@ def read(path: Path, place: str, columns: Sequence[str]) -> Table:
 
 def open_source(path: Path, place: str, columns: Sequence[str]) -> Source:
     """Return some columns of a file, whose types are known once it is read. Raises InputError."""
-    source = ArrowSource(read_arrow(path, place, columns), place)
+    delimiter = _checked_header(path, place, columns)
+    large = path.stat().st_size > _IN_MEMORY
+    source = (_on_disk(path, place, columns, delimiter) if large else None) or ArrowSource(
+        read_arrow(path, place, columns), place
+    )
     check_lines(source, place, columns)
     return source
 
@@ -46,17 +54,36 @@ def read_arrow(path: Path, place: str, columns: Sequence[str]) -> Any:
     """Return some columns of a file as a pyarrow.Table. Raises InputError."""
     from pyarrow import csv as arrow
 
-    known, delimiter = _header(path, place)
-    check_names(known, columns, place)
+    delimiter = _checked_header(path, place, columns)
     check_size(_lines(path), VALUE_BYTES * len(columns), place)
-    return reading(
-        place,
-        lambda: arrow.read_csv(
-            path,
-            arrow.ReadOptions(block_size=_BLOCK, use_threads=False),
-            arrow.ParseOptions(delimiter=delimiter),
-            arrow.ConvertOptions(include_columns=list(columns), check_utf8=True),
-        ),
+    return reading(place, lambda: arrow.read_csv(path, *_options(columns, delimiter, block=_BLOCK)))
+
+
+def _on_disk(path: Path, place: str, columns: Sequence[str], delimiter: str) -> Source | None:
+    """Return some columns of a file, written by columns to disk, where that can be done.
+
+    It cannot where the first block does not tell the types of columns, where the file is damaged,
+    and where there is no room.
+    """
+    import pyarrow as pa
+    from pyarrow import csv as arrow
+
+    from trainables.data.formats.scratch_table import ScratchSource
+
+    check_size(_lines(path), KEPT_BYTES * len(columns), place)
+    with suppress(pa.ArrowException, OSError):
+        batches = arrow.open_csv(path, *_options(columns, delimiter, block=_STREAMED_BLOCK))
+        return ScratchSource(batches, place)
+    return None
+
+
+def _options(columns: Sequence[str], delimiter: str, *, block: int) -> tuple[Any, ...]:
+    from pyarrow import csv as arrow
+
+    return (
+        arrow.ReadOptions(block_size=block, use_threads=False),
+        arrow.ParseOptions(delimiter=delimiter),
+        arrow.ConvertOptions(include_columns=list(columns), check_utf8=True),
     )
 
 
@@ -74,6 +101,13 @@ def check_lines(source: Source, place: str, columns: Sequence[str]) -> None:
                     "a value must stand on one line; this one goes on on the next",
                     "close its quotes",
                 )
+
+
+def _checked_header(path: Path, place: str, columns: Sequence[str]) -> str:
+    """Return the delimiter of a file that has some columns. Raises InputError."""
+    known, delimiter = _header(path, place)
+    check_names(known, columns, place)
+    return delimiter
 
 
 def _header(path: Path, place: str) -> tuple[list[str], str]:

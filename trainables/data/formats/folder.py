@@ -23,6 +23,7 @@ from spaces.tasks import TaskInfo
 from spaces.text import listed, named
 from trainables.data.formats import csv_table, long_form, parquet_table, wav
 from trainables.data.formats.labels import encode
+from trainables.data.formats.on_demand import open_table
 from trainables.data.formats.ragged import Array, Part, Ragged, sequence_of
 from trainables.data.formats.table import (
     VALUE_BYTES,
@@ -103,7 +104,8 @@ def read_table(path: Path) -> tuple[Table, dict[str, OneOrMore]]:
     """
     files, ending = _files(path, path.name)
     reader = Reader(files, ending)
-    table = reader.read(path, path.name, reader.names(path, path.name))
+    names = reader.names(path, path.name)
+    table = open_table(reader.open_source(path, path.name, names), path.name, names)
     several = len(set(_folders(files).tolist())) > 1
     return table, {"id": FILE, **({"target": FOLDER} if several else {})}
 

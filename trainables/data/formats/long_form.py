@@ -6,10 +6,10 @@ sequence has once (target, split, group) is the same in all its rows.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,9 @@ from spaces.tasks import TaskInfo
 from spaces.text import listed, named
 from trainables.data.formats import csv_table, parquet_table
 from trainables.data.formats.checks import not_finite
+from trainables.data.formats.feature_check import FeatureCheck
 from trainables.data.formats.labels import encode
+from trainables.data.formats.on_demand import open_table
 from trainables.data.formats.ragged import Array, Ragged, first
 from trainables.data.formats.table import (
     NUMERIC,
@@ -59,11 +61,17 @@ def reader_of(path: Path) -> TableReader:
 
 
 def read(
-    path: Path, data: DataSection, kind: TaskKind, reader: TableReader | None = None
+    path: Path,
+    data: DataSection,
+    kind: TaskKind,
+    reader: TableReader | None = None,
+    *,
+    keep: bool = True,
 ) -> Ragged:
     """Return the data of a table for a task of a kind. Raises InputError.
 
-    reader: of a folder of tables.
+    reader: of a folder of tables. keep: whether numbers are to be in memory; if not, they are
+    looked at alone.
     """
     place, reader = data.file, reader or reader_of(path)
     parts = {role: name for role in ROLES if (name := getattr(data, role)) is not None}
@@ -94,12 +102,14 @@ def read(
     streamed = [] if symbols else [name for name in wanted if source.kind(name) in NUMERIC]
     aside = [name for name in wanted if name not in streamed]
     roles = [name for names in parts.values() for name in several(names)]
-    table = table_of(source, place, [*roles, *aside])
+    table = open_table(source, place, roles)
+    texts = table_of(source, place, aside)
     features = tuple(
-        Feature(name) if name in streamed else _feature(table.columns[name], table, symbols=symbols)
+        Feature(name) if name in streamed else _feature(texts.columns[name], texts, symbols=symbols)
         for name in wanted
     )
-    rows = arrange(table, Columns(features, **parts), source.rows, each_step=kind == "tagging")
+    columns, each_step = Columns(features, **parts), kind == "tagging"
+    rows = arrange(table, columns, source.rows, each_step=each_step, gaps=data.time_gaps)
     y: Array | None = None
     labels: tuple[Label, ...] | None = features[0].categories if symbols else None
     if has_classes(kind):
@@ -108,9 +118,14 @@ def read(
         names = several(parts["target"])
         y = _numbers(rows, [table.columns[name] for name in names], kind)
         labels = names if len(names) > 1 else None
-    aside_only = replace(table, columns={name: table.columns[name] for name in aside})
     del table  # what is not read again makes room for the features
-    return replace(_ragged(rows, source, aside_only, symbols=symbols), y=y, labels=labels)
+    if not keep and not symbols:
+        check = FeatureCheck(kind, data.missing)
+        x = _looked_at(source, texts, columns, rows.places.order, check)
+        ragged = replace(_of_rows(rows, x), checked=check)
+    else:
+        ragged = _ragged(rows, source, texts, symbols=symbols)
+    return replace(ragged, y=y, labels=labels)
 
 
 def read_new(path: Path, info: TaskInfo, reader: TableReader | None = None) -> Ragged:
@@ -137,8 +152,8 @@ def read_new(path: Path, info: TaskInfo, reader: TableReader | None = None) -> R
     symbols, each_step = info.kind == "next-token", info.kind == "tagging"
     texts = [each.name for each in columns.features if symbols or each.categories is not None]
     roles = [name for role in ROLES for name in several(getattr(present, role))]
-    table = table_of(source, place, [*roles, *texts])
-    rows = arrange(table, present, source.rows, each_step=each_step)
+    table = open_table(source, place, roles)
+    rows = arrange(table, present, source.rows, each_step=each_step, gaps=info.gaps)
     y = None
     if not predicts_itself(info.kind) and "target" in there:
         targets = [table.columns[name] for name in several(there["target"])]
@@ -146,7 +161,8 @@ def read_new(path: Path, info: TaskInfo, reader: TableReader | None = None) -> R
             y = _classes(rows, targets[0])
         else:
             y = _numbers(rows, targets, info.kind)
-    return replace(_ragged(rows, source, table, symbols=symbols), y=y)
+    del table  # what is not read again makes room for the features
+    return replace(_ragged(rows, source, table_of(source, place, texts), symbols=symbols), y=y)
 
 
 def _ragged(rows: TableRows, source: Source, table: Table, *, symbols: bool) -> Ragged:
@@ -156,6 +172,11 @@ def _ragged(rows: TableRows, source: Source, table: Table, *, symbols: bool) -> 
         x = _symbols(table, columns.features[0], order)
     else:
         x = _x(source, table, columns, order)
+    return _of_rows(rows, x)
+
+
+def _of_rows(rows: TableRows, x: Array) -> Ragged:
+    """Return the sequences, without targets."""
     split, group = (rows.once.get(role) for role in ("split", "group"))
     return Ragged(
         x,
@@ -164,7 +185,7 @@ def _ragged(rows: TableRows, source: Source, table: Table, *, symbols: bool) -> 
         split=split,
         group=group,
         ids=rows.ids,
-        columns=columns,
+        columns=rows.columns,
         gap=rows.gap,
     )
 
@@ -231,8 +252,51 @@ def _x(
     Numbers are read in stretches of rows, each put where its steps are: they are in memory once.
     Raises InputError for one that float32 cannot hold, at its row.
     """
+    numbers, texts, inputs = _inputs(source, table, columns)
+    x = np.zeros((source.rows, inputs), np.float32)
+    step_R = _step_of_rows(order)
+    for begin, feature in texts.items():
+        assert feature.categories is not None
+        codes = _codes(table.columns[feature.name], feature.categories, table)
+        steps = np.arange(len(codes)) if step_R is None else step_R
+        x[steps, begin + codes] = 1
+    for steps, values in _numbers_in_stretches(source, table, numbers, step_R):
+        to = slice(steps[0], steps[-1] + 1) if order is None else steps
+        for at, begin in enumerate(numbers):
+            x[to, begin] = values[:, at]
+    return x
+
+
+def _looked_at(
+    source: Source,
+    table: Table,
+    columns: Columns,
+    order: NDArray[np.int64] | None,
+    check: FeatureCheck,
+) -> NDArray[np.float32]:
+    """Look at the numbers of all steps and keep none, but for a series that is forecast.
+
+    Returns it, [steps, 1], or no values of the shape [steps, inputs].
+    """
+    numbers, _, inputs = _inputs(source, table, columns)
+    forecast = check.kind == "forecasting"
+    x = np.zeros((source.rows, 1), np.float32) if forecast else None
+    for steps, values in _numbers_in_stretches(source, table, numbers, _step_of_rows(order)):
+        check.look(values, steps)
+        if x is not None:
+            x[steps, 0] = values[:, 0]
+    return np.broadcast_to(np.float32(0), (source.rows, inputs)) if x is None else x
+
+
+def _inputs(
+    source: Source, table: Table, columns: Columns
+) -> tuple[dict[int, Feature], dict[int, Feature], int]:
+    """Return the features of numbers and of text, by the input at which each begins; all inputs.
+
+    Raises InputError where they do not fit into memory.
+    """
     at = 0
-    numbers: dict[int, Feature] = {}  # by the input at which each begins
+    numbers: dict[int, Feature] = {}
     texts: dict[int, Feature] = {}
     for feature in columns.features:
         (numbers if feature.categories is None else texts)[at] = feature
@@ -244,38 +308,50 @@ def _x(
             check_kind(column, NUMERIC, rule, table)
     size = source.rows * at * np.dtype(np.float32).itemsize
     refuse_unless_it_fits(size, table.place, "name fewer features, or ones of fewer categories")
-    x = np.zeros((source.rows, at), np.float32)
-    step_R = None  # where each row goes
-    if order is not None:
-        step_R = np.empty_like(order)
-        step_R[order] = np.arange(len(order))
-    for begin, feature in texts.items():
-        assert feature.categories is not None
-        codes = _codes(table.columns[feature.name], feature.categories, table)
-        steps = np.arange(len(codes)) if step_R is None else step_R
-        x[steps, begin + codes] = 1
+    return numbers, texts, at
+
+
+def _step_of_rows(order: NDArray[np.int64] | None) -> NDArray[np.int64] | None:
+    """Return the step that each row becomes; None where it is the row's own number."""
+    if order is None:
+        return None
+    step_R = np.empty_like(order)
+    step_R[order] = np.arange(len(order))
+    return step_R
+
+
+def _numbers_in_stretches(
+    source: Source,
+    table: Table,
+    numbers: Mapping[int, Feature],
+    step_R: NDArray[np.int64] | None,
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    """Yield steps [n] and their numbers [n, features], in stretches of rows.
+
+    Raises InputError after the last one for a number that float32 cannot hold.
+    """
     row, names = 0, list(dict.fromkeys(feature.name for feature in numbers.values()))
     beyond: list[tuple[int, str, float]] = []  # row, column and value of the first one
     number = 0
     for found in source.stretches(names) if names else ():
         read = len(found[names[0]].values)
-        to: Any = slice(row, row + read) if step_R is None else step_R[row : row + read]
-        for begin, feature in numbers.items():
+        steps = np.arange(row, row + read) if step_R is None else step_R[row : row + read]
+        short = np.empty((read, len(numbers)), np.float32)
+        for at, feature in enumerate(numbers.values()):
             column = found[feature.name]
             values = np.where(column.missing, np.nan, column.values)
             with np.errstate(over="ignore"):
-                short = values.astype(np.float32)
-            too_large = np.isinf(short) & ~np.isinf(values)
+                short[:, at] = values
+            too_large = np.isinf(short[:, at]) & ~np.isinf(values)
             if (at_row := first(too_large)) is not None:
                 beyond.append((row + at_row, feature.name, values[at_row]))
                 number += int(too_large.sum())
-            x[to, begin] = short
+        yield steps, short
         row += read
     if beyond:
         at_row, name, value = min(beyond, key=lambda each: each[0])
         more = f" ({number} such values)" if number > 1 else ""
         raise not_finite(table.at(at_row, name), value, more)
-    return x
 
 
 def _symbols(table: Table, feature: Feature, order: NDArray[np.int64] | None) -> Array:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.errors import InputError
+from spaces.forecast import LeftOut
 from spaces.kinds import TaskKind, has_classes, is_causal, is_stepwise
 from spaces.own_data import CLASS, SUFFIXES, DataSection
 from spaces.own_task import OwnData
@@ -67,11 +68,31 @@ MIN_SEQUENCES = 5  # that can be dealt 60/20/20
 
 def load(spec: OwnData, base: Path) -> Parts:
     """Return the splits of spec.data, a path relative to `base`. Raises InputError."""
+    return _load(spec, base, keep=True)
+
+
+def check(spec: OwnData, base: Path) -> tuple[tuple[LeftOut, ...], int]:
+    """Return what `load` would leave out, and how many sequences or windows it would train on.
+
+    Raises InputError as it does.
+
+    The numbers of a single table are looked at and not kept: it may be larger than the memory.
+    """
+    found = _load(spec, base, keep=False)
+    return found.left_out, len(found.train)
+
+
+def _load(spec: OwnData, base: Path, *, keep: bool) -> Parts:
+    """Return the splits. keep: whether features are to be in memory."""
     reader, test = FORMATS[spec.data.suffix], spec.data.test_path(base)
     if spec.data.vocabulary != "characters":
         shares = SHARES if test is None else SHARES_BESIDE_TEST
         return txt.with_trained_vocabulary(spec, spec.data.path(base), test, shares)
-    ragged = reader.read(spec.data.path(base), spec.data, spec.kind)
+    path = spec.data.path(base)
+    if keep or test is not None or not spec.data.is_table:
+        ragged = reader.read(path, spec.data, spec.kind)
+    else:
+        ragged = long_form.read(path, spec.data, spec.kind, keep=False)
     own = len(ragged.lengths)  # sequences of the first file
     if test is not None:
         info = replace(official_test.info_of(ragged, spec.kind), gaps=spec.data.time_gaps)
@@ -82,7 +103,8 @@ def load(spec: OwnData, base: Path) -> Parts:
         return forecasting.windows_of(spec, ragged, x)
     gap = ragged.gap if spec.data.time_gaps else None
     transforms.check(x, spec.transform, places)
-    x = told(transforms.transformed(x, spec.transform), lengths, missing, gap)
+    if ragged.checked is None:
+        x = told(transforms.transformed(x, spec.transform), lengths, missing, gap)
     ragged = replace(ragged, x=x)  # what was read is needed no more
     y = None if ragged.y is None else targets(ragged.y, kind, places)
     classes = y.astype(np.int64) if y is not None and has_classes(kind) else None

@@ -1,4 +1,4 @@
-"""Reads columns of a .parquet file, memory-mapped."""
+"""Reads columns of a .parquet file."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -8,7 +8,6 @@ from typing import Any
 from trainables.data.formats.table import (
     COLUMN_BYTES,
     KEPT_BYTES,
-    STRETCH_ROWS,
     Column,
     ColumnKind,
     Source,
@@ -20,8 +19,11 @@ from trainables.data.formats.table import (
     columns_of,
     kind_of,
     reading,
+    rows_at_once,
     table_of,
 )
+
+_BUFFER = 2**16  # bytes of each column that are read at once
 
 
 def names(path: Path, place: str) -> list[str]:
@@ -57,7 +59,6 @@ class _ParquetSource:
             self._path, self._place, self._schema = path, place, file.schema_arrow
             check_names(list(self._schema.names), columns, place)
             self.rows: int = file.metadata.num_rows
-            self._groups: int = file.metadata.num_row_groups
         # Read in stretches, a value is there once, in float32; whole columns come on top.
         check_size(self.rows, KEPT_BYTES * len(columns), place)
 
@@ -76,14 +77,13 @@ class _ParquetSource:
         check_rows(self.rows, self._place)
         import pyarrow as pa
 
-        for group in range(self._groups):
-            # What is read of a mapped file counts as the process's own until it is closed.
-            with _open(self._path, self._place) as file:
-                batches = file.iter_batches(
-                    STRETCH_ROWS, row_groups=[group], columns=list(names), use_threads=False
-                )
-                while (batch := reading(self._place, partial(next, batches, None))) is not None:
-                    yield columns_of(batch, self._place)
+        pa.default_memory_pool().release_unused()
+        with _open(self._path, self._place) as file:
+            batches = file.iter_batches(
+                rows_at_once(len(names)), columns=list(names), use_threads=False
+            )
+            while (batch := reading(self._place, partial(next, batches, None))) is not None:
+                yield columns_of(batch, self._place)
         pa.default_memory_pool().release_unused()
 
     def arrow(self, names: Sequence[str]) -> Any:
@@ -107,5 +107,8 @@ def _open(path: Path, place: str, texts: Sequence[str] = ()) -> Any:
     check_file(path, place)
     return reading(
         place,
-        lambda: pyarrow.parquet.ParquetFile(path, memory_map=True, read_dictionary=list(texts)),
+        # Not memory-mapped: what is read of a mapped file counts as the process's own memory.
+        lambda: pyarrow.parquet.ParquetFile(
+            path, read_dictionary=list(texts), buffer_size=_BUFFER, pre_buffer=False
+        ),
     )

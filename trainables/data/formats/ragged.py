@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces.own_data import Columns, Label
+from trainables.data.formats.feature_check import FeatureCheck
 
 Array = NDArray[Any]
 #: What a sequence has; "x" are its steps.
@@ -49,6 +50,9 @@ class Ragged:
     #: [steps] time since the step before, 0 at the first one, where steps have times.
     gap: NDArray[np.float32] | None = None
     characters: Array | None = None  #: of text in a learned vocabulary, as in Sequences
+    #: Of features that were looked at and not kept, what was found. x has no values of them then,
+    #: but for a series that is forecast.
+    checked: FeatureCheck | None = None
 
 
 def sequence_of(lengths: NDArray[np.int64], step: int) -> tuple[int, int]:

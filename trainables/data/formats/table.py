@@ -6,7 +6,7 @@ pyarrow reads them; nothing is unpickled. Only the columns that are asked for ar
 import difflib
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,8 @@ T = TypeVar("T")
 #: read from text, that stands in a column that is read whole, or that is read in stretches and kept
 #: as float32 (tests/benchmarks/large_data.py).
 ROW_BYTES, VALUE_BYTES, COLUMN_BYTES, KEPT_BYTES = 100, 24, 16, 4
-STRETCH_ROWS = 2**17  #: of a table, that are converted at once
+STRETCH_ROWS = 2**17  #: of a table, that are looked at at once, at most
+_STRETCH_VALUES = 2**20  # of all columns, that are converted at once
 _MOST_NAMED = 12  # columns that a message lists
 
 
@@ -52,6 +53,11 @@ class Column:
         """Whether a model can read the values as they are."""
         return self.kind in NUMERIC
 
+    @property
+    def rows(self) -> int:
+        """The number of values."""
+        return len(self.values)
+
     def plain(self, rows: NDArray[np.int64] | slice = slice(None)) -> Array:
         """Return values of text, whole numbers or booleans as such, to be labels or names."""
         values = self.values[rows]
@@ -65,7 +71,7 @@ class Table:
     """Some columns of a file, by name."""
 
     place: str  #: what the user called the file or folder
-    columns: dict[str, Column]
+    columns: Mapping[str, Column]
     #: Of a folder, the files and the first row of each; none where it is one file.
     files: tuple[str, ...] = ()
     begins: tuple[int, ...] = (0,)
@@ -73,7 +79,7 @@ class Table:
     @property
     def rows(self) -> int:
         """The number of rows."""
-        return len(next(iter(self.columns.values())).values)
+        return next(iter(self.columns.values())).rows
 
     def at(self, row: int, column: str | None = None) -> str:
         """Return the place of a row, or of a value of it; rows count from 1, without names."""
@@ -127,7 +133,8 @@ class ArrowSource:
         """See Source."""
         import pyarrow as pa
 
-        batches = self._arrow.select(list(names)).to_batches(max_chunksize=STRETCH_ROWS)
+        size = rows_at_once(len(names))
+        batches = self._arrow.select(list(names)).to_batches(max_chunksize=size)
         self._arrow = None
         batches.reverse()
         while batches:
@@ -179,6 +186,11 @@ def check_size(rows: int, row_bytes: int, place: str) -> None:
     size = rows * (row_bytes + ROW_BYTES)
     remedy = "name fewer features, or use a machine with more memory"
     refuse_unless_it_fits(size, place, remedy)
+
+
+def rows_at_once(columns: int) -> int:
+    """Return how many rows of so many columns are converted at once."""
+    return max(1, min(STRETCH_ROWS, _STRETCH_VALUES // max(1, columns)))
 
 
 def check_rows(rows: int, place: str) -> None:

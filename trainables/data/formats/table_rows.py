@@ -57,7 +57,7 @@ class TableRows:
     y: NDArray[np.int64]  #: the rows that have the targets: of sequences, or of steps
     ids: Array | None
     once: dict[str, Array]  #: by role, [n] of each sequence
-    gap: NDArray[np.float32] | None  #: [steps] since the step before; None where no time is named
+    gap: NDArray[np.float32] | None  #: [steps] since the step before; None where it is not read
 
     @property
     def columns(self) -> Columns:
@@ -65,10 +65,10 @@ class TableRows:
         return self.places.columns
 
 
-def arrange(table: Table, columns: Columns, rows: int, *, each_step: bool) -> TableRows:
+def arrange(table: Table, columns: Columns, rows: int, *, each_step: bool, gaps: bool) -> TableRows:
     """Return so many rows as sequences. table: of roles, if columns have any.
 
-    each_step: whether targets are of steps.
+    each_step: whether targets are of steps. gaps: whether the time between steps is read.
     """
     order, lengths = _in_sequences(table, columns, rows)
     begins = np.cumsum(lengths) - lengths
@@ -83,7 +83,9 @@ def arrange(table: Table, columns: Columns, rows: int, *, each_step: bool) -> Ta
             once[role] = table.columns[name].plain(first_rows)
     if each_step:
         first_rows = np.arange(rows) if order is None else order
-    gap = None if columns.time is None else _gaps(table.columns[columns.time], order, begins)
+    gap = None
+    if gaps and columns.time is not None:
+        gap = _gaps(table.columns[columns.time], order, begins)
     return TableRows(places, lengths, first_rows, ids, once, gap)
 
 

@@ -16,7 +16,8 @@ from spaces.own_task import OwnData
 from trainables.data.formats import own
 from trainables.data.formats.table import Column, Table, check_names
 from trainables.data.inspection import pitfalls
-from trainables.data.inspection.roles import Roles, sequence_of_rows
+from trainables.data.inspection.roles import Roles
+from trainables.data.inspection.rows import counted, sequence_rows, values_of
 
 #: Steps ahead that a first job forecasts, at most, and the share of a series that they may be.
 MOST_AHEAD, LEAST_HORIZONS = 12, 15
@@ -104,9 +105,8 @@ def inspect(
 
     Raises InputError where the parts of columns fit no job.
     """
-    sequence_R = sequence_of_rows(table, roles.one("id"))
-    lengths = np.bincount(sequence_R)
-    _, begins = np.unique(sequence_R, return_index=True)
+    sequences = sequence_rows(table, roles.one("id"))
+    lengths = sequences.lengths
     read = roles.features
     if roles.kind == "forecasting":
         read = (*roles.targets, *(name for name in read if name not in roles.targets))
@@ -116,7 +116,7 @@ def inspect(
     if test is not None:
         wanted = [n for n in (*read, roles.one("id"), roles.one("time")) if n is not None]
         check_names(list(test.table.columns), wanted, test.table.place)
-        tested = int(sequence_of_rows(test.table, roles.one("id")).max()) + 1
+        tested = len(sequence_rows(test.table, roles.one("id")).lengths)
     refusals, left_out, trained = _tried(
         path, file, roles, missing_of(features, roles), test, horizon_of(int(lengths.max()))
     )
@@ -128,14 +128,14 @@ def inspect(
         lengths=(int(lengths.min()), int(np.median(lengths)), int(lengths.max())),
         features=features,
         left_out=tuple(name for name in table.columns if name not in taken),
-        classes=_classes(table, roles, begins),
-        parts=_counts(table, roles.one("split"), begins),
+        classes=_classes(table, roles, sequences.begins),
+        parts=_counts(table, roles.one("split"), sequences.begins),
         warnings=(
-            *pitfalls.leakage(table, roles, sequence_R),
+            *pitfalls.leakage(table, roles, sequences),
             *(() if test is None else pitfalls.of_test_file(table, test.table, roles)),
             *_of_features(features),
-            *pitfalls.of_time(table, roles, sequence_R),
-            *pitfalls.too_little(table, roles, begins, tested),
+            *pitfalls.of_time(table, roles, sequences),
+            *pitfalls.too_little(table, roles, sequences, tested),
             *left_out,
         ),
         refusals=refusals,
@@ -190,14 +190,14 @@ def _tried(
     """Return why a job with the data would be refused, what it would leave out and train on."""
     shown, second = str(path.resolve()), None if test is None else str(test.path.resolve())
     try:
-        found = own.load(task_of(shown, roles, missing, second, horizon), Path())
+        left_out, trained = own.check(task_of(shown, roles, missing, second, horizon), Path())
     except InputError as error:
         problems = [
             Problem(p.place.replace(shown, file), p.rule.replace(shown, file), p.remedy)
             for p in error.problems
         ]
         return tuple(problems), [], None
-    return (), [each.sentence for each in found.left_out], len(found.train)
+    return (), [each.sentence for each in left_out], trained
 
 
 def _figures(column: Column) -> FeatureFigures:
@@ -225,7 +225,7 @@ def _classes(table: Table, roles: Roles, begins: NDArray[np.int64]) -> dict[str,
         case "classification":
             return _counts(table, roles.targets[0], begins)
         case "tagging":
-            return _counts(table, roles.targets[0], np.arange(table.rows))
+            return _counts(table, roles.targets[0])
         case "multi-label":
             found = {name: table.columns[name].values[begins] for name in roles.targets}
             return {name: int((values == 1).sum()) for name, values in found.items()}
@@ -233,8 +233,13 @@ def _classes(table: Table, roles: Roles, begins: NDArray[np.int64]) -> dict[str,
             return {}
 
 
-def _counts(table: Table, name: str | None, rows: NDArray[np.int64]) -> dict[str, int]:
+def _counts(
+    table: Table, name: str | None, rows: NDArray[np.int64] | None = None
+) -> dict[str, int]:
+    """Return how often each value is there: in some rows, or in all."""
     if name is None:
         return {}
-    found, counts = np.unique(table.columns[name].plain()[rows], return_counts=True)
-    return {str(v): int(n) for v, n in zip(found.tolist(), counts.tolist(), strict=True)}
+    column = table.columns[name]
+    found, counts = counted(values_of(column) if rows is None else iter([column.values[rows]]))
+    names = Column(name, column.kind, found, found != found, column.categories).plain()
+    return {str(v): int(n) for v, n in zip(names.tolist(), counts.tolist(), strict=True)}

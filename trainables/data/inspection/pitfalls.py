@@ -1,6 +1,5 @@
 """What is likely to make a comparison worth less: leakage, gaps in time, too little data."""
 
-from collections import defaultdict
 from collections.abc import Iterator
 from hashlib import blake2b
 
@@ -12,16 +11,24 @@ from spaces.text import listed, named
 from trainables.data.formats.own import SHARES
 from trainables.data.formats.ragged import Array
 from trainables.data.formats.table import Column, Table
-from trainables.data.inspection.roles import OF_SEQUENCES, Roles, is_steady, sequence_of_rows
+from trainables.data.inspection.roles import OF_SEQUENCES, Roles
+from trainables.data.inspection.rows import (
+    SequenceRows,
+    along,
+    counted,
+    is_steady,
+    reading_order,
+    sequence_rows,
+)
 
-Rows = NDArray[np.int64]  # [rows] the sequence of each row
+_DIGEST = 16  # bytes
 _GAP = 3.0  # times the median step in time
 FEW_FOR_TEST = 50  #: sequences: one more or less predicted well is 2 % of accuracy
 FEW_GROUPS = 10
 FEW_OF_CLASS = 5  #: sequences: of which one is for test
 
 
-def leakage(table: Table, roles: Roles, sequence_R: Rows) -> Iterator[str]:
+def leakage(table: Table, roles: Roles, sequences: SequenceRows) -> Iterator[str]:
     """Yield what could tell a model the answer, or show it test data in training."""
     for name in roles.telling:
         yield (
@@ -33,18 +40,20 @@ def leakage(table: Table, roles: Roles, sequence_R: Rows) -> Iterator[str]:
         for name in several(roles.parts.get(role)):
             if role == "target" and roles.kind not in OF_SEQUENCES:
                 continue
-            if not is_steady(table.columns[name], sequence_R):
+            if not is_steady(table.columns[name], sequences):
                 yield f"rows of one sequence differ in {named(name)}, their {what}"
     if roles.kind == "forecasting":
         return
-    copies = [same for same in _same(table, roles, sequence_R).values() if len(same) > 1]
-    if not copies:
+    _, same_N, counts = np.unique(
+        _digests(table, roles, sequences), return_inverse=True, return_counts=True
+    )
+    more = int((counts - 1).sum())
+    if not more:
         return
-    more = sum(len(same) - 1 for same in copies)
-    _, begins = np.unique(sequence_R, return_index=True)
     if (split := roles.one("split")) is not None:
-        part_of = table.columns[split].values[begins]
-        across = sum(len(np.unique(part_of[same])) > 1 for same in copies)
+        _, part_N = np.unique(table.columns[split].values[sequences.begins], return_inverse=True)
+        there = np.unique(np.stack([same_N, part_N]), axis=1)  # which copies are in which part
+        across = int((np.bincount(there[0]) > 1).sum())
         if across:
             yield f"{across} sequences have exact copies in another part of the split: remove them"
             return
@@ -56,28 +65,29 @@ def leakage(table: Table, roles: Roles, sequence_R: Rows) -> Iterator[str]:
 
 def of_test_file(table: Table, test: Table, roles: Roles) -> Iterator[str]:
     """Yield where sequences of a separate test file are also in the first one."""
-    found = [_same(each, roles, sequence_of_rows(each, roles.one("id"))) for each in (table, test)]
-    number = sum(len(found[1][digest]) for digest in found[0].keys() & found[1].keys())
+    ours, theirs = (
+        _digests(each, roles, sequence_rows(each, roles.one("id"))) for each in (table, test)
+    )
+    number = int(np.isin(theirs, ours).sum())
     if number:
         are = "sequences of the test file are" if number > 1 else "sequence of the test file is"
         yield f"{number} {are} in the other file as well: remove them there"
 
 
-def _same(table: Table, roles: Roles, sequence_R: Rows) -> dict[bytes, list[int]]:
-    """Return the sequences by what their features hold."""
-    order = _in_order(table, roles, sequence_R)
-    columns = [_comparable(table.columns[name])[order] for name in roles.features]
-    ends = np.cumsum(np.bincount(sequence_R))
-    same: dict[bytes, list[int]] = defaultdict(list)
-    begin = 0
-    for sequence, end in enumerate(ends.tolist()):
-        digest = blake2b(digest_size=16)
-        for column in columns:
-            digest.update(np.ascontiguousarray(column[begin:end]).tobytes())
-        digest.update(str(end - begin).encode())
-        same[digest.digest()].append(sequence)
-        begin = end
-    return same
+def _digests(table: Table, roles: Roles, sequences: SequenceRows) -> Array:
+    """Return a text of 16 bytes of each sequence [n], equal where their features are."""
+    order = reading_order(sequences, _time_of(table, roles))
+    ends = np.cumsum(sequences.lengths).tolist()
+    found = [blake2b(str(length).encode()).digest()[:_DIGEST] for length in sequences.lengths]
+    for name in roles.features:
+        values = _comparable(table.columns[name])
+        values = values if order is None else values[order]
+        begin = 0
+        for sequence, end in enumerate(ends):
+            digest = blake2b(found[sequence], digest_size=_DIGEST)
+            digest.update(values[begin:end].tobytes())
+            found[sequence], begin = digest.digest(), end
+    return np.array(found, f"S{_DIGEST}")
 
 
 def _comparable(column: Column) -> Array:
@@ -86,10 +96,13 @@ def _comparable(column: Column) -> Array:
         texts = [blake2b(text.encode(), digest_size=8).digest() for text in column.categories]
         hashes = np.array([int.from_bytes(text, "little") for text in texts] or [0], np.uint64)
         return hashes[column.values]
-    return np.where(column.missing, np.nan, column.values).astype(np.float32)
+    with np.errstate(over="ignore"):
+        short = column.values.astype(np.float32)  # a copy
+    short[column.missing] = np.nan
+    return short
 
 
-def of_time(table: Table, roles: Roles, sequence_R: Rows) -> Iterator[str]:
+def of_time(table: Table, roles: Roles, sequences: SequenceRows) -> Iterator[str]:
     """Yield what is odd about the times of steps."""
     if (time := roles.one("time")) is None:
         return
@@ -97,18 +110,16 @@ def of_time(table: Table, roles: Roles, sequence_R: Rows) -> Iterator[str]:
     name = named(column.name)
     if column.kind == "text" or column.missing.any():
         return
-    in_file = np.argsort(sequence_R, kind="stable")
-    within = np.diff(sequence_R[in_file]) == 0
-    if (np.diff(column.values[in_file])[within] < 0).any():
+    values, in_file = column.values, sequences.order
+    if any(bool((step < 0).any()) for step in along(values, sequences, in_file)):
         yield f"rows do not lie in the order of {name}: they are sorted by it"
-    order = _in_order(table, roles, sequence_R)
-    steps = np.diff(column.values[order])[within]
-    twice = int((steps == 0).sum())
+    steps, counts = counted(along(values, sequences, reading_order(sequences, column)))
+    twice = int(counts[steps == 0].sum())
     if twice:
         yield f"{twice} steps have the same {name} as the one before: their order is the file's"
-    if (steps > 0).any():
-        usual = float(np.median(steps[steps > 0]))
-        gaps = int((steps > _GAP * usual).sum())
+    steps, counts = steps[steps > 0], counts[steps > 0]
+    if len(steps):
+        gaps = int(counts[steps > _GAP * _median(steps, counts)].sum())
         if gaps:
             yield (
                 f"{gaps} gaps in {name}, of more than {_GAP:g} times the usual step: a model sees "
@@ -116,8 +127,15 @@ def of_time(table: Table, roles: Roles, sequence_R: Rows) -> Iterator[str]:
             )
 
 
+def _median(values: Array, counts: NDArray[np.int64]) -> float:
+    """Return the median of sorted values, each of which is there so often."""
+    upto = np.cumsum(counts)
+    middle = (int(upto[-1] - 1) // 2, int(upto[-1]) // 2)
+    return float(np.mean(values[np.searchsorted(upto, middle, side="right")]))
+
+
 def too_little(
-    table: Table, roles: Roles, begins: NDArray[np.int64], tested: int | None = None
+    table: Table, roles: Roles, sequences: SequenceRows, tested: int | None = None
 ) -> Iterator[str]:
     """Yield where a verdict will hardly be reached for want of sequences.
 
@@ -128,10 +146,11 @@ def too_little(
         if steps < FEW_FOR_TEST:
             yield f"too few steps for a sure verdict: about {steps} are for test, of {table.rows}"
         return
+    begins = sequences.begins
     n = len(begins)
     for_test, of = (round(n * SHARES[2]), n) if tested is None else (tested, n + tested)
     if (split := roles.one("split")) is not None:
-        part = table.columns[split].plain()[begins]
+        part = table.columns[split].plain(begins)
         for_test = int((part == "test").sum())
     if for_test < FEW_FOR_TEST:
         yield (
@@ -147,7 +166,7 @@ def too_little(
             )
     if roles.kind == "classification":
         labels, counts = np.unique(
-            table.columns[roles.targets[0]].plain()[begins], return_counts=True
+            table.columns[roles.targets[0]].plain(begins), return_counts=True
         )
         rare = [
             str(label) for label, count in zip(labels, counts, strict=True) if count < FEW_OF_CLASS
@@ -157,9 +176,6 @@ def too_little(
             yield f"classes with fewer than {FEW_OF_CLASS} sequences: {shown}"
 
 
-def _in_order(table: Table, roles: Roles, sequence_R: Rows) -> NDArray[np.int64]:
-    """Return the rows in the order in which a model reads them."""
-    if (time := roles.one("time")) is None:
-        return np.argsort(sequence_R, kind="stable")
-    order: NDArray[np.int64] = np.lexsort((table.columns[time].values, sequence_R))
-    return order
+def _time_of(table: Table, roles: Roles) -> Column | None:
+    time = roles.one("time")
+    return None if time is None else table.columns[time]

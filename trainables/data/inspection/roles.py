@@ -9,13 +9,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spaces.errors import InputError
 from spaces.kinds import TaskKind, is_causal
 from spaces.own_data import ROLES, OneOrMore, several
 from trainables.data.formats.checks import SPLITS
 from trainables.data.formats.table import Column, Table, check_names
+from trainables.data.inspection.rows import (
+    SequenceRows,
+    along,
+    changing,
+    different,
+    is_label,
+    is_steady,
+    sequence_rows,
+)
 
 _NAMES = {
     "id": {"id", "sequence", "series", "case", "sample", "episode", "recording"},
@@ -54,16 +62,6 @@ class Roles:
         return several(self.parts.get("target"))
 
 
-def sequence_of_rows(table: Table, name: OneOrMore | None) -> NDArray[np.int64]:
-    """Return the number of each row's sequence, in the order of their first rows."""
-    if not isinstance(name, str):
-        return np.zeros(table.rows, np.int64)
-    values = table.columns[name].values
-    _, begins, inverse = np.unique(values, return_index=True, return_inverse=True)
-    numbers: NDArray[np.int64] = np.argsort(np.argsort(begins))[inverse].astype(np.int64)
-    return numbers
-
-
 def find_roles(
     table: Table,
     given: Mapping[str, OneOrMore],
@@ -92,14 +90,15 @@ def find_roles(
     if kind != "forecasting":
         choose("split", next((c.name for c in free() if _is_split(c)), None))
     choose("id", _id(list(free())))
-    sequence_R = sequence_of_rows(table, parts.get("id"))
-    choose("time", _time(list(free()), sequence_R))
-    steady = [c for c in free() if sequence_R.any() and is_steady(c, sequence_R)]
+    sequences = sequence_rows(table, parts.get("id"))
+    choose("time", _time(list(free()), sequences))
+    several_there = len(sequences.lengths) > 1
+    steady = [c for c in free() if several_there and is_steady(c, sequences)]
     groups = [c for c in steady if _has_name(c, "group") and c.kind in ("text", "integer")]
     rest = [c for c in steady if c not in groups] or steady
     varying = [c for c in free() if c not in steady]
     choose("target", _targets(rest, varying, parts, kind))
-    found_kind = kind or _kind(table, parts, [*free()], features, sequence_R)
+    found_kind = kind or _kind(table, parts, [*free()], features, sequences)
     if found_kind == "forecasting" and kind is None:
         choose("target", _forecast(varying, parts))
     if found_kind != "forecasting":
@@ -111,7 +110,7 @@ def find_roles(
         if not own and found_kind != "forecasting":
             own = [c for c in free() if c.kind == "text"][:1]
         if found_kind in OF_SEQUENCES:
-            telling = tuple(c.name for c in own if any(tells(c, t, sequence_R) for t in targets))
+            telling = tuple(c.name for c in own if any(tells(c, t, sequences) for t in targets))
         features = tuple(c.name for c in own if c.name not in telling)
     if not features and found_kind != "forecasting":
         rule = "the table must have a column of numbers that plays no other part; it has none"
@@ -147,9 +146,9 @@ def _targets(
     """
     if kind is not None and is_causal(kind):
         return None
-    able = [c for c in steady if len(np.unique(c.values)) > 1]
+    able = [c for c in steady if different(c) > 1]
     if kind == "multi-label":
-        labels = tuple(c.name for c in able if _is_label(c))
+        labels = tuple(c.name for c in able if is_label(c))
         return labels if len(labels) > 1 else None
     if kind == "forecasting":
         return _forecast(varying, parts)
@@ -187,29 +186,15 @@ def _forecast(columns: list[Column], parts: Mapping[str, OneOrMore]) -> str | No
     return (meant or numbers)[0].name
 
 
-def _is_label(column: Column) -> bool:
-    return column.numeric and set(np.unique(column.values).tolist()) <= {0, 1}
-
-
-def is_steady(column: Column, sequence_R: NDArray[np.int64]) -> bool:
-    """Return whether a column has one value in all rows of a sequence."""
-    if column.kind not in ("text", "integer", "boolean", "number"):
-        return False
-    _, begins = np.unique(sequence_R, return_index=True)
-    values = np.where(column.missing, 0, column.values)
-    steady: bool = bool((values == values[begins][sequence_R]).all())
-    return steady
-
-
-def tells(column: Column, target: Column, sequence_R: NDArray[np.int64]) -> bool:
+def tells(column: Column, target: Column, sequences: SequenceRows) -> bool:
     """Return whether a column, alone and the same in a whole sequence, is the target renamed.
 
     Each of its values goes with one target and each target with one value, or, of numbers, both
     lie on one line. An id of its own for each sequence is none.
     """
-    if not is_steady(column, sequence_R) or column.kind == "other":
+    if not is_steady(column, sequences) or column.kind == "other":
         return False
-    _, begins = np.unique(sequence_R, return_index=True)
+    begins = sequences.begins
     ours, theirs = column.values[begins], target.values[begins]
     values, labels = np.unique(ours), np.unique(theirs)
     if len(values) < 2 or len(labels) < 2:
@@ -230,35 +215,34 @@ def _is_split(column: Column) -> bool:
 def _id(columns: list[Column]) -> str | None:
     """Return the column that names sequences: by its name, or by runs of rows of one value."""
     able = [
-        column
+        (column, number)
         for column in columns
         if column.kind in ("text", "integer")
-        and 1 < (distinct := len(np.unique(column.values))) < len(column.values)
+        and 1 < (number := different(column)) < column.rows
         and not column.missing.any()
-        and distinct > 1
     ]
-    meant = [c for c in able if _has_name(c, "id") or c.name.lower().endswith("id")]
+    meant = [c for c, _ in able if _has_name(c, "id") or c.name.lower().endswith("id")]
     if meant:
         return meant[0].name
     runs = [
-        (len(np.unique(column.values)), -number, column.name)
-        for number, column in enumerate(able)
-        if np.count_nonzero(np.diff(column.values)) + 1 == len(np.unique(column.values))
+        (number, -at, column.name)
+        for at, (column, number) in enumerate(able)
+        if np.count_nonzero(column.values[1:] != column.values[:-1]) + 1 == number
     ]
     return max(runs)[2] if runs else None
 
 
-def _time(columns: list[Column], sequence_R: NDArray[np.int64]) -> str | None:
+def _time(columns: list[Column], sequences: SequenceRows) -> str | None:
     moments = [column for column in columns if column.kind == "time"]
     numbers = [column for column in columns if column.kind in ("integer", "number")]
     meant = [column for column in numbers if _has_name(column, "time")]
-    order = np.argsort(sequence_R, kind="stable")
-    within = np.diff(sequence_R[order]) == 0
-    grows = [
-        column
-        for column in numbers
-        if within.any() and bool((np.diff(column.values[order])[within] > 0).all())
-    ]
+    order, grows = sequences.order, []
+    if not moments and not meant and (sequences.lengths > 1).any():
+        grows = [
+            column
+            for column in numbers
+            if all(bool((step > 0).all()) for step in along(column.values, sequences, order))
+        ]
     return next((column.name for column in [*moments, *meant, *grows]), None)
 
 
@@ -271,7 +255,7 @@ def _kind(
     parts: Mapping[str, OneOrMore],
     free: list[Column],
     features: tuple[str, ...] | None,
-    sequence_R: NDArray[np.int64],
+    sequences: SequenceRows,
 ) -> TaskKind:
     """Return the kind of task of parts. Raises InputError where none fits.
 
@@ -279,22 +263,21 @@ def _kind(
     """
     targets = [table.columns[name] for name in several(parts.get("target"))]
     if len(targets) > 1:
-        return "multi-label" if all(map(_is_label, targets)) else "regression"
+        return "multi-label" if all(map(is_label, targets)) else "regression"
     if targets:
         (target,) = targets
-        distinct = len(np.unique(target.values))
-        sequences = int(sequence_R.max()) + 1
-        varies = _varies(target, sequence_R)
+        distinct, number = different(target), len(sequences.lengths)
+        varies = _varies(target, sequences)
         if target.kind in ("text", "boolean"):
             return "tagging" if varies else "classification"
         if varies:
             few = target.kind == "integer" and distinct <= MOST_CLASSES
             return "tagging" if few else "forecasting"
-        few = distinct <= min(MOST_CLASSES, max(2, sequences // 2))
+        few = distinct <= min(MOST_CLASSES, max(2, number // 2))
         return "classification" if target.kind == "integer" and few else "regression"
     columns = [table.columns[name] for name in features or ()] or [c for c in free if c.numeric]
     columns = columns or [c for c in free if c.kind == "text"][:1]
-    if columns and all(map(_is_label, columns)):
+    if columns and all(map(is_label, columns)):
         return "next-step"
     time = parts.get("time")
     dated = isinstance(time, str) and table.columns[time].kind == "time"
@@ -314,14 +297,10 @@ def _kind(
     )
 
 
-def _varies(column: Column, sequence_R: NDArray[np.int64]) -> bool:
+def _varies(column: Column, sequences: SequenceRows) -> bool:
     """Return whether a column changes in half of the sequences at least: it is one of steps.
 
     One that changes in fewer is one of sequences in which rows are wrong.
     """
-    lengths = np.bincount(sequence_R)
-    order = np.argsort(sequence_R, kind="stable")
-    values, of = column.values[order], sequence_R[order]
-    changes = (np.diff(values) != 0) & (np.diff(of) == 0)
-    changing = np.unique(of[1:][changes])
-    return len(changing) >= max(1, int((lengths > 1).sum()) / 2)
+    several_steps = int((sequences.lengths > 1).sum())
+    return changing(column.values, sequences) >= max(1, several_steps / 2)

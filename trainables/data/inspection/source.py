@@ -8,6 +8,7 @@ from spaces.errors import InputError
 from spaces.own_data import SUFFIXES, TABLES, OneOrMore, is_class_name
 from spaces.text import listed, show
 from trainables.data.formats import folder, long_form, npz, python_class, ts, txt
+from trainables.data.formats.on_demand import open_table
 from trainables.data.formats.ragged import Array
 from trainables.data.formats.table import Column, Table
 
@@ -26,7 +27,8 @@ def read(path: Path) -> tuple[Table, dict[str, OneOrMore]]:
         return folder.read_table(path)
     if suffix in TABLES:
         reader = long_form.reader_of(path)
-        return reader.read(path, place, reader.names(path, place)), {}
+        names = reader.names(path, place)
+        return open_table(reader.open_source(path, place, names), place, names), {}
     made = is_class_name(path.name) and not path.exists()
     if suffix not in SUFFIXES and not path.is_dir() and not made:
         rule = f"data must be a file in {listed(SUFFIXES, 'or')}, not {show(path.name)}"
