@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import check_array
+from sklearn.utils import assert_all_finite, check_array
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
@@ -50,6 +50,8 @@ def classes(y: Any, n: int) -> Array:
     """Return classes [n] as text or whole numbers. Raises ValueError."""
     if y is None:
         raise ValueError("GateSearch requires y to be passed, but the target y is None.")
+    if np.asarray(y).dtype.kind == "f":
+        assert_all_finite(y, input_name="y")  # which the next line casts to whole numbers
     check_classification_targets(y)
     found = _one_each(y, n)
     if found.dtype.kind in "biu":
