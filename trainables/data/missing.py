@@ -11,6 +11,8 @@ Where times are read, the time since the step before is the last input, whatever
 Here is what follows from a sequence alone. The means are fitted with the scales: see scaling.py.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +20,7 @@ from spaces.own_data import Missing
 from spaces.tasks import TaskInfo
 
 Floats = NDArray[np.float32]
+_STEPS = 2**17  # that are filled at once, of whole sequences
 
 
 def features(info: TaskInfo) -> int:
@@ -35,26 +38,58 @@ def given(info: TaskInfo) -> int:
     return features(info) + info.gaps
 
 
+def told_width(width: int, missing: Missing, *, gaps: bool) -> int:
+    """Return how many numbers of a step a model is told. width: features."""
+    return width * (3 if missing == "mask" else 1) + gaps
+
+
 def told(
     x_NI: Floats, lengths: NDArray[np.int64], missing: Missing, gap_N: Floats | None = None
 ) -> Floats:
     """Return what a model is told of features with NaN where they are missing: [N, I] or [N, 3 I].
 
     What is to be a mean of the training part stays NaN. lengths: of the sequences, end to end.
-    gap_N: the time since the step before, which comes last then; without it a step is one.
+    gap_N: the time since the step before, which comes last then; without it a step is one. In
+    memory there are x, what is returned, and a few numbers of each step of some sequences.
     """
-    found = x_NI if missing in ("refuse", "mean") else _filled(x_NI, lengths, missing, gap_N)
-    return found if gap_N is None else np.column_stack([found, gap_N]).astype(np.float32)
+    as_it_is = missing in ("refuse", "mean")
+    if as_it_is and gap_N is None:
+        return x_NI
+    steps, width = x_NI.shape
+    found = np.empty((steps, told_width(width, missing, gaps=gap_N is not None)), np.float32)
+    if gap_N is not None:
+        found[:, -1] = gap_N
+    if as_it_is:
+        found[:, :width] = x_NI
+        return found
+    time_N = None if gap_N is None else np.cumsum(gap_N, dtype=np.float64)
+    for own, some in _stretches_of_sequences(lengths):
+        time = np.arange(own.stop - own.start) if time_N is None else time_N[own]
+        _fill(found[own], x_NI[own], lengths[some], missing, time)
+    return found
 
 
-def _filled(
-    x_NI: Floats, lengths: NDArray[np.int64], missing: Missing, gap_N: Floats | None
-) -> Floats:
+def _stretches_of_sequences(lengths: NDArray[np.int64]) -> Iterator[tuple[slice, slice]]:
+    """Yield the steps of some whole sequences, and which ones these are, until there are none."""
+    ends, first = np.cumsum(lengths), 0
+    while first < len(ends):
+        begin = int(ends[first] - lengths[first])
+        last = max(first + 1, int(np.searchsorted(ends, begin + _STEPS, side="right")))
+        yield slice(begin, int(ends[last - 1])), slice(first, last)
+        first = last
+
+
+def _fill(
+    found: Floats,
+    x_NI: Floats,
+    lengths: NDArray[np.int64],
+    missing: Missing,
+    time_N: NDArray[np.float64] | NDArray[np.int64],
+) -> None:
+    """Write what a model is told of some sequences. time_N: when each step is."""
     steps, width = x_NI.shape
     at_N = np.arange(steps)
     begin_N = np.repeat(np.cumsum(lengths) - lengths, lengths)
-    time_N = at_N if gap_N is None else np.cumsum(gap_N, dtype=np.float64)
-    found = np.empty((steps, width * (3 if missing == "mask" else 1)), np.float32)
     for feature, column_N in enumerate(x_NI.T):
         there_N = ~np.isnan(column_N)
         last_N = np.maximum.accumulate(np.where(there_N, at_N, -1))
@@ -63,4 +98,3 @@ def _filled(
             before_N = np.concatenate([[-1], last_N[:-1]])
             found[:, width + feature] = there_N
             found[:, 2 * width + feature] = time_N - time_N[np.maximum(before_N, begin_N)]
-    return found

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from pyarrow import parquet
 from spaces.errors import InputError
 from spaces.own_task import OwnData
 from trainables.data import memory
+from trainables.data.formats import own
 from trainables.data.tasks import load
 
 SEQUENCES, STEPS, FEATURES = 400, 200, 16
@@ -36,7 +38,7 @@ def write(folder: Path, form: str) -> tuple[OwnData, int]:
 
 
 #: By form, how many times the bytes of float32 reading takes at the worst moment, at most.
-TAKES = {"float32": 1.1, "float64": 3.1, "int8": 1.4, "parquet": 2.7}
+TAKES = {"float32": 1.1, "float64": 3.1, "int8": 1.4, "parquet": 1.7}
 
 
 @pytest.mark.parametrize("form", TAKES)
@@ -50,6 +52,52 @@ def test_what_fits_is_read_and_what_does_not_is_refused(
     monkeypatch.setattr(memory, "memory_bytes", lambda: int(0.9 * size / memory.MAX_SHARE))
     with pytest.raises(InputError, match="at most 25% of the machine's memory"):
         load(spec, tmp_path)
+
+
+#: What a section of a task says, with which more than one copy of an .npz is in memory.
+COPIES: dict[str, dict[str, Any]] = {
+    "as it is": {},
+    "filled": {"data": {"missing": "forward"}},
+    "masks": {"data": {"missing": "mask"}},
+    "masks and times": {"data": {"missing": "mask", "time_gaps": True}},
+    "times": {"data": {"time_gaps": True}},
+    "logarithms": {"transform": "log"},
+    "logarithms and masks": {"data": {"missing": "mask"}, "transform": "log"},
+    "series": {"kind": "forecasting", "horizon": 6},
+    "differences": {"kind": "forecasting", "horizon": 6, "difference": 1},
+    "a long horizon": {"kind": "forecasting", "horizon": 100, "transform": "log"},
+}
+
+
+@pytest.mark.parametrize("case", COPIES)
+def test_what_is_demanded_follows_what_reading_takes(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = COPIES[case]
+    series, data = given.get("kind") == "forecasting", given.get("data", {})
+    draw = np.random.default_rng(0)
+    x = np.abs(draw.standard_normal((2 * SEQUENCES * STEPS, FEATURES))).astype(np.float32)
+    each = len(x) // 4 if series else STEPS
+    arrays: dict[str, Any] = {"x": x, "lengths": np.full(len(x) // each, each)}
+    if not series:
+        arrays["y"] = np.arange(2 * SEQUENCES) % 2
+    if data.get("time_gaps"):
+        arrays["time"] = np.arange(len(x), dtype=np.float32)
+    if "missing" in data:
+        x[draw.random(x.shape) < 0.1] = np.nan
+    np.savez(tmp_path / "own.npz", allow_pickle=False, **arrays)
+    task = {"kind": "classification", **given, "data": {"file": "own.npz", **data}}
+    spec = OwnData.model_validate(task)
+    monkeypatch.setattr("trainables.data.rows.BLOCK_BYTES", 2**18)  # as little beside as of much
+    tracemalloc.start()
+    own.load(spec, tmp_path)
+    takes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    monkeypatch.setattr(memory, "memory_bytes", lambda: int(1.2 * takes / memory.MAX_SHARE))
+    own.load(spec, tmp_path)
+    monkeypatch.setattr(memory, "memory_bytes", lambda: int(0.75 * takes / memory.MAX_SHARE))
+    with pytest.raises(InputError, match="at most 25% of the machine's memory"):
+        own.load(spec, tmp_path)
 
 
 def test_values_that_are_too_large_are_told_with_place_and_number(tmp_path: Path) -> None:
@@ -73,6 +121,7 @@ INSPECT = """\
 import sys
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 from trainables.data.inspection import source
 from trainables.data.inspection.findings import inspect

@@ -76,8 +76,12 @@ def by_hand(x: NDArray[Any], missing: Missing) -> list[list[float]]:
     return found
 
 
+@pytest.mark.parametrize("steps", [1, 4, 2**17])
 @pytest.mark.parametrize("missing", WAYS)
-def test_each_sequence_is_told_of_its_own_past_alone(missing: Missing) -> None:
+def test_each_sequence_is_told_of_its_own_past_alone(
+    missing: Missing, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainables.data.missing._STEPS", steps)  # that are filled at once
     expected = [
         row for each in np.split(X, np.cumsum(LENGTHS)[:-1]) for row in by_hand(each, missing)
     ]

@@ -31,10 +31,12 @@ from spaces.text import listed, named
 from trainables.data import transforms
 from trainables.data.formats.checks import NAMES
 from trainables.data.formats.ragged import Part, Places, Ragged
+from trainables.data.memory import refuse_unless_it_fits
 from trainables.data.sequences import Dealing, Sequences
-from trainables.data.series import SeriesValues, differences, naive
+from trainables.data.series import SeriesValues, before, differences
 from trainables.data.splits import Parts, consecutive
 
+WINDOW_BYTES = 28  #: of each step for its window, beside inputs and targets, as measured
 MOST_NAMED = 5  #: of the series that are too short for a part
 _CALLED = {"train": "training", "validation": "validation", "test": "test"}
 SHARES = (0.6, 0.2, 0.2)  #: of the steps of each series
@@ -54,12 +56,14 @@ def windows_of(spec: OwnData | Series, ragged: Ragged, x: NDArray[np.float32]) -
     by_mase = spec.chosen_metric.name == "mase"
     naive_errors = _naive_errors(spec, ragged, x) if by_mase else None
     known_ahead = _known_ahead(ragged.columns, spec.future)
+    changed = spec.transform is not None or spec.difference is not None
+    _check_size(ragged, x.shape, spec, copied=changed, known_ahead=known_ahead)
     transforms.check(x[:, :1], spec.transform, ragged.places)
     values = transforms.transformed(x[:, 0], spec.transform)
     series = SeriesValues(values, spec.difference or 1, spec.transform)
     if spec.difference is not None:
         values = differences(values, ragged.lengths, spec.difference)
-    if spec.transform is not None or spec.difference is not None:
+    if changed:
         x = np.column_stack([values, x[:, 1:]])
     x = _with_later(x, ragged.lengths, known_ahead, horizon)
     series_begin = np.cumsum(ragged.lengths) - ragged.lengths
@@ -84,8 +88,9 @@ def windows_of(spec: OwnData | Series, ragged: Ragged, x: NDArray[np.float32]) -
                 "give longer series, a smaller window or a smaller horizon",
             )
         ends = begins + window
-        y = series.values[ends[:, None] + np.arange(horizon)]
-        y -= naive(series.values, ends, horizon, series.lag)
+        y = np.lib.stride_tricks.sliding_window_view(series.values, horizon)[ends]
+        for ahead, back in enumerate(before(horizon, series.lag)):
+            y[:, ahead] -= series.values[ends + back]
         errors = None
         if naive_errors is not None:
             errors = np.repeat(naive_errors, list(map(len, of_series)))
@@ -105,6 +110,28 @@ def windows_of(spec: OwnData | Series, ragged: Ragged, x: NDArray[np.float32]) -
         transform=spec.transform,
         left_out=tuple(left_out),
     )
+
+
+def _check_size(
+    ragged: Ragged,
+    shape: tuple[int, ...],
+    spec: ForecastSection,
+    *,
+    copied: bool,
+    known_ahead: int,
+) -> None:
+    """Raise InputError where series, what is made of them and targets do not fit into memory.
+
+    shape: of the series. copied: whether inputs are others than what was read. known_ahead: inputs
+    of which a model reads later values as well.
+    """
+    steps, width = shape
+    if ragged.checked is not None and ragged.columns is not None:  # of which one input was kept
+        width = sum(len(feature.inputs) for feature in ragged.columns.features)
+    numbers = width * (1 + copied) + (width + known_ahead) * bool(known_ahead)
+    size = steps * (4 * (numbers + spec.steps_ahead) + WINDOW_BYTES)
+    place = ragged.places.whole("x")
+    refuse_unless_it_fits(size, place, "use less data, fewer features or a smaller horizon")
 
 
 def _name(ragged: Ragged, at: int) -> str | int:

@@ -35,8 +35,9 @@ from trainables.data.formats import (
 )
 from trainables.data.formats.checks import check_classes, check_whole, part_of_each, steps, targets
 from trainables.data.formats.checks import vocabulary as check_vocabulary
-from trainables.data.formats.ragged import Places, Ragged, first
-from trainables.data.missing import features, told, transformed
+from trainables.data.formats.ragged import Array, Places, Ragged, first
+from trainables.data.memory import refuse_unless_it_fits
+from trainables.data.missing import features, told, told_width, transformed
 from trainables.data.sequences import Dealing, Sequences
 from trainables.data.splits import Parts, consecutive, grouped, stratified
 
@@ -103,9 +104,12 @@ def _load(spec: OwnData, base: Path, *, keep: bool) -> Parts:
         return forecasting.windows_of(spec, ragged, x)
     gap = ragged.gap if spec.data.time_gaps else None
     transforms.check(x, spec.transform, places)
+    _check_size(x, spec, gaps=gap is not None)
     if ragged.checked is None:
-        x = told(transforms.transformed(x, spec.transform), lengths, missing, gap)
-    ragged = replace(ragged, x=x)  # what was read is needed no more
+        x = transforms.transformed(x, spec.transform)
+        ragged = replace(ragged, x=x)  # what was read is needed no more
+        x = told(x, lengths, missing, gap)
+        ragged = replace(ragged, x=x)
     y = None if ragged.y is None else targets(ragged.y, kind, places)
     classes = y.astype(np.int64) if y is not None and has_classes(kind) else None
     group = None
@@ -169,6 +173,19 @@ def read_series(spec: OwnData, base: Path) -> tuple[NDArray[Any], NDArray[np.int
     """
     ragged = FORMATS[spec.data.suffix].read(spec.data.path(base), spec.data, spec.kind)
     return steps(ragged, spec.kind, missing=spec.data.missing)[:, 0], ragged.lengths
+
+
+def _check_size(x: Array, spec: OwnData, *, gaps: bool) -> None:
+    """Raise InputError where features and what is made of them do not fit into memory together."""
+    if x.ndim == 1:
+        return
+    steps, width = x.shape
+    told = told_width(width, spec.data.missing, gaps=gaps)
+    is_copied = told > width or spec.data.missing == "forward"
+    copied = max(width if spec.transform is not None else 0, told if is_copied else 0)
+    refuse_unless_it_fits(
+        x.nbytes + steps * 4 * copied, spec.data.file, "use less data, or fewer features"
+    )
 
 
 def read_new(path: Path, info: TaskInfo) -> tuple[Sequences, Ragged]:

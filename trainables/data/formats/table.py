@@ -24,10 +24,11 @@ ColumnKind = Literal["number", "integer", "boolean", "text", "time", "empty", "o
 #: Kinds of columns that a model can read as they are.
 NUMERIC: tuple[ColumnKind, ...] = ("number", "integer", "boolean")
 T = TypeVar("T")
-#: At the worst moment, as measured: of a row for its place in its sequence, and of a value that is
-#: read from text, that stands in a column that is read whole, or that is read in stretches and kept
-#: as float32 (tests/benchmarks/large_data.py).
-ROW_BYTES, VALUE_BYTES, COLUMN_BYTES, KEPT_BYTES = 100, 24, 16, 4
+#: At the worst moment, as measured: of a row for its place in its sequence, and more where rows do
+#: not lie in order; of a value that is read from text, that stands in a column that is read whole,
+#: or that is read in stretches and kept as float32 (tests/trainables/data/test_data_size.py).
+ROW_BYTES, SORTED_BYTES = 32, 64
+VALUE_BYTES, COLUMN_BYTES, KEPT_BYTES = 24, 16, 4
 STRETCH_ROWS = 2**17  #: of a table, that are looked at at once, at most
 _STRETCH_VALUES = 2**20  # of all columns, that are converted at once
 _MOST_NAMED = 12  # columns that a message lists

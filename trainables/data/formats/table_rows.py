@@ -10,7 +10,7 @@ from spaces.errors import InputError
 from spaces.own_data import Columns, several
 from spaces.text import listed, named
 from trainables.data.formats.ragged import Array, Part, first
-from trainables.data.formats.table import Column, Table, check_column
+from trainables.data.formats.table import SORTED_BYTES, Column, Table, check_column, check_size
 
 #: Of a type of times, as pyarrow writes it, its unit; and how many seconds that is.
 _UNIT = re.compile(r"\[(day|s|ms|us|ns)\b")
@@ -103,6 +103,7 @@ def _in_sequences(
         begins = np.flatnonzero(np.concatenate([[True], of.values[1:] != of.values[:-1]]))
         lengths = np.diff([*begins, rows]).astype(np.int64)
         if len(np.unique(of.values[begins])) < len(begins):
+            check_size(rows, SORTED_BYTES, table.place)
             _, firsts, inverse = np.unique(of.values, return_index=True, return_inverse=True)
             sequence_R = np.argsort(np.argsort(firsts))[inverse].astype(np.int64)
             order = np.argsort(sequence_R, kind="stable")
@@ -115,6 +116,7 @@ def _in_sequences(
         grows = moments[1:] >= moments[:-1]
         grows[(np.cumsum(lengths) - 1)[:-1]] = True  # from one sequence to the next
         if not grows.all():
+            check_size(rows, SORTED_BYTES, table.place)
             sequences = np.repeat(np.arange(len(lengths)), lengths)
             within = np.lexsort((moments, sequences))
             order = within if order is None else order[within]
