@@ -2,6 +2,7 @@
 
 ClusterError (Exception)    place, rule, remedy; exit_code 2: the user's input, 1: the cluster
   JobRefusedError           a head that answers does not take a job
+    NoAgentError            it has begun a moment ago, and cannot take one yet
   QueueAwayError            the queue's own database does not answer, or another process has it
   PackageGoneError          what was sent with a job is no more
 """
@@ -25,6 +26,10 @@ class ClusterError(Exception):
 
 class JobRefusedError(ClusterError):
     """A head that answers does not take a job."""
+
+
+class NoAgentError(JobRefusedError):
+    """A head has begun a moment ago: what starts jobs on it is not up yet."""
 
 
 class QueueAwayError(ClusterError):

@@ -6,7 +6,7 @@ package.py          what is sent with a submission          submission_ids.py  w
 archive.py          a job's folder as it arrives here       commands.py        what the cluster runs
 send.py             the same folder, printed on the cluster
 connection.py       HTTP and web sockets                    auth.py            the token
-patience.py         how long one that is away is asked
+patience.py         how long one that is away is asked  post.py            how a submission is sent
 
 Everything that fails raises deploy.errors.ClusterError.
 """

@@ -17,7 +17,7 @@ import re
 import secrets
 import tempfile
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -32,13 +32,14 @@ from deploy.client.commands import (
     shell_root,
     standing_command,
 )
-from deploy.client.connection import Connection, find_address, last_line, segment
+from deploy.client.connection import Connection, find_address, segment
 from deploy.client.nodes import LIST, Node, nodes_of
 from deploy.client.package import Package, pack
 from deploy.client.patience import PAUSES
+from deploy.client.post import once_it_takes_jobs, post_job, upload
 from deploy.client.queue import VERSION as QUEUE_VERSION
 from deploy.client.queue import Queue
-from deploy.errors import ClusterError, JobRefusedError
+from deploy.errors import ClusterError
 
 #: What Ray gives a stopped job to end by itself before it kills it; its default is 3 s.
 STOP_SECONDS = 30
@@ -55,9 +56,17 @@ class Client:
     """The Jobs API of one cluster. `warnings` holds what the user should read once."""
 
     def __init__(
-        self, address: str | None = None, token: Token | None = None, beside: "Client | None" = None
+        self,
+        address: str | None = None,
+        token: Token | None = None,
+        beside: "Client | None" = None,
+        tell: Callable[[str], None] | None = None,
     ) -> None:
-        """beside: a client of the same cluster, which another thread has."""
+        """beside: a client of the same cluster, which another thread has.
+
+        tell: takes what is waited for, where that may take long.
+        """
+        self._tell: Callable[[str], None] | None = tell if beside is None else beside._tell
         own = Connection(find_address(address), token) if beside is None else beside._http.another()
         self._http: Connection = own
         self.address = self._http.address
@@ -118,7 +127,9 @@ class Client:
         if latest is not None and submission_ids.stands(latest, again=again):
             return Submission(latest.id, False, latest.state)
         new = submission_ids.next_id(first, latest)
-        if not self.start(new, package, name=name, root=root, digest=digest):
+        if not once_it_takes_jobs(
+            lambda: self.start(new, package, name=name, root=root, digest=digest), self._tell
+        ):
             return Submission(new, False, self._job(new).state)  # somebody else was first
         return Submission(new, True, "pending", None if latest is None else latest.id)
 
@@ -127,10 +138,11 @@ class Client:
     ) -> bool:
         """Submit a job under an id; return False where the cluster knows the id already.
 
-        Raises JobRefusedError where the head answers and does not take it.
+        Raises JobRefusedError where the head answers and does not take it, or not yet.
         """
-        self._upload(package)
-        return self._post_job(
+        upload(self._http, package)
+        return post_job(
+            self._http,
             {
                 "entrypoint": run_command(package.job_path, shell_root(root)),
                 "submission_id": submission_id,
@@ -139,7 +151,7 @@ class Client:
                     "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS)},
                 },
                 "metadata": metadata(name, root, digest),
-            }
+            },
         )
 
     def find_queue(self) -> Queue | None:
@@ -159,24 +171,6 @@ class Client:
             f"{what} must go to a queue, and this is a cluster without one",
             "`gatesearch up` starts one on this machine, `gatesearch queue serve` one before a "
             "cluster; on Kubernetes Kueue does it",
-        )
-
-    def _upload(self, package: Package) -> None:
-        path = f"/api/packages/gcs/{package.name}"
-        if self._http.request("GET", path, accept=(404,)).status_code == 404:
-            self._http.request("PUT", path, data=package.content)
-
-    def _post_job(self, body: dict[str, Any]) -> bool:
-        answer = self._http.request("POST", "/api/jobs/", body=body, accept=(400, 500))
-        if answer.status_code < 300:
-            return True
-        text = str(answer.text)
-        if "already exists" in text:
-            return False
-        raise JobRefusedError(
-            self.address,
-            f"the cluster refused the job: {last_line(text)}",
-            "look at the head's dashboard_agent.log",
         )
 
     # Look
@@ -370,7 +364,7 @@ class Client:
             submission = queue.print(job.id, what)
         else:
             submission = f"{archive.FETCH_PREFIX}{secrets.token_hex(6)}"
-            self.print(submission, command)
+            once_it_takes_jobs(lambda: self.print(submission, command), self._tell)
         try:
             with contextlib.closing(self.follow(submission)) as log:
                 yield log
@@ -379,7 +373,9 @@ class Client:
 
     def print(self, submission_id: str, command: str) -> None:
         """Run a command on the cluster for what it prints into its log."""
-        self._post_job({"entrypoint": command, "submission_id": submission_id, "metadata": {}})
+        post_job(
+            self._http, {"entrypoint": command, "submission_id": submission_id, "metadata": {}}
+        )
 
     def _forget(self, submission_id: str) -> None:
         """Remove a submission from the cluster's list; it is stopped first if it still runs."""

@@ -17,9 +17,11 @@ from deploy.files import TOKEN, write_whole
 from deploy.healthy import is_healthy
 from deploy.service import state
 from deploy.service.state import Service
-from deploy.service.stop import down
+from deploy.service.stop import down, end_processes
 
 READY_SECONDS = 180.0
+#: Of Ray's head, which ends where its node is not up within 30 s, as on a busy machine.
+HEAD_TRIES = 4
 LAST_LINES = 5  # of a log, where a part does not start
 _HOST = "127.0.0.1"
 _answers = partial(is_healthy, patience=20.0)  # a machine on which all starts is slow
@@ -45,13 +47,14 @@ def up(
     *,
     queue_port: int | None = None,
     jobs: int = 1,
+    say: Callable[[str], None] = lambda _: None,
 ) -> tuple[Service, bool]:
     """Start the service unless it runs; return it, and whether it was started.
 
     root: folder of the jobs' folders. port, mlflow_port, queue_port: None is the usual one where
-    that is free, or any free one. cpus: None is all cores. jobs: how many run at once. Raises
-    ClusterError where a part does not start, and then nothing of it is left; and while another
-    command starts the service.
+    that is free, or any free one. cpus: None is all cores. jobs: how many run at once. say: takes
+    what is waited for. Raises ClusterError where a part does not start, and then nothing of it is
+    left; and while another command starts the service.
     """
     folder = state.folder()
     folder.mkdir(parents=True, exist_ok=True)
@@ -60,7 +63,7 @@ def up(
         if (running := state.find_service()) is not None:
             return running, False
         down()  # what a fault has left
-        return _start(folder, root, (port, mlflow_port, queue_port), cpus, jobs), True
+        return _start(folder, root, (port, mlflow_port, queue_port), cpus, jobs, say), True
 
 
 @contextmanager
@@ -80,7 +83,12 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _start(
-    folder: Path, root: Path, ports: Sequence[int | None], cpus: int | None, jobs: int
+    folder: Path,
+    root: Path,
+    ports: Sequence[int | None],
+    cpus: int | None,
+    jobs: int,
+    say: Callable[[str], None],
 ) -> Service:
     """Start all parts, or leave nothing of them; see `up`. ports: of head, pages and queue."""
     root.mkdir(parents=True, exist_ok=True)
@@ -92,15 +100,11 @@ def _start(
     with ExitStack() as undo:
         undo.callback(down)
         write_whole(folder / TOKEN, token.encode())
-        scratch = _new_scratch()
         # One after the other: each may take long on a busy machine.
+        head = _started_head(free[0], cpus, environment, token, say)
         command = _ours("dashboard", "--root", str(root), "--port", str(free[1]))
         pages = _begin(command, environment, folder / state.MLFLOW_LOG)
         _wait(pages, lambda: _answers(f"{mlflow}/health"), folder / state.MLFLOW_LOG)
-        head = _begin(_head(free[0], scratch, cpus), environment, folder / state.HEAD_LOG)
-        # It answers before it has a node of its own, and ends where it gets none.
-        nodes = f"{address}/api/v0/nodes?limit=1"
-        _wait(head, lambda: _answers(nodes, token, b"ALIVE"), folder / state.HEAD_LOG)
         command = _ours("queue", "serve", "--address", address, "--port", str(free[2]))
         command += ["--jobs", str(jobs), "--cluster-root", str(root)]
         command += ["--token-file", str(folder / TOKEN)]
@@ -114,6 +118,29 @@ def _start(
         )
         undo.pop_all()
     return service
+
+
+def _started_head(
+    port: int, cpus: int | None, environment: dict[str, str], token: str, say: Callable[[str], None]
+) -> "subprocess.Popen[bytes]":
+    """Start Ray's head, the service's first part, and wait for its node."""
+    # It answers before it has a node of its own, and ends where it gets none.
+    nodes = f"http://{_HOST}:{port}/api/v0/nodes?limit=1"
+    log = state.folder() / state.HEAD_LOG
+    for number in range(2, HEAD_TRIES + 2):
+        head = _begin(_head(port, _new_scratch(), cpus), environment, log)
+        try:
+            _wait(head, lambda: _answers(nodes, token, b"ALIVE"), log)
+            break
+        except ClusterError:
+            if head.poll() is None or number > HEAD_TRIES:
+                raise
+        say(
+            "Ray's head has ended before its node was up, as on a busy machine. "
+            f"It is started again, and waited for: try {number} of {HEAD_TRIES}."
+        )
+        end_processes()
+    return head
 
 
 def _ours(*arguments: str) -> list[str]:

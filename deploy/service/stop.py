@@ -29,13 +29,18 @@ def down() -> bool:
     parts = service.parts if service is not None else set()
     first = [process for process in found if process.pid in parts]
     _end(first, kill=False)  # the head ends its own processes in order
-    _end(state.processes(), kill=True)
-    if _is_own(state.scratch()):
-        shutil.rmtree(state.scratch(), ignore_errors=True)
+    end_processes()
     ours = [state.folder() / state.STATE, state.folder() / TOKEN]
     for path in [*ours, *([state.queue_folder() / TOKEN] if found else [])]:
         path.unlink(missing_ok=True)
     return bool(found)
+
+
+def end_processes() -> None:
+    """End all processes of the service, and remove Ray's own folder."""
+    _end(state.processes(), kill=True)
+    if _is_own(state.scratch()):
+        shutil.rmtree(state.scratch(), ignore_errors=True)
 
 
 def _end(processes: list[psutil.Process], *, kill: bool) -> None:

@@ -63,7 +63,13 @@ def up(
         if find_service() is None:
             print_message("Starting MLflow's pages, a Ray head and a queue; it may take a minute.")
         service, started = start(
-            root.resolve(), port, mlflow_port, cpus, queue_port=queue_port, jobs=jobs
+            root.resolve(),
+            port,
+            mlflow_port,
+            cpus,
+            queue_port=queue_port,
+            jobs=jobs,
+            say=print_message,
         )
     if not started:
         print_message("The service runs already, as it was started; to change it: gatesearch down")

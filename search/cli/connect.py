@@ -45,7 +45,7 @@ def connected(address: str | None, token_file: Path | None) -> "Iterator[Client]
         if service is not None and (address or not is_address_named()):
             address = address or service.queue
             token_file = token_file or service.tokens.get(address.rstrip("/"))
-        with Client(address, find_token(token_file)) as client:
+        with Client(address, find_token(token_file), tell=print_note) as client:
             for warning in client.warnings:
                 print_note(warning)
             yield client

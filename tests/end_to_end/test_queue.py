@@ -45,10 +45,7 @@ class Place:
     def up(self) -> state.Service:
         options = ("--port", "--mlflow-port", "--queue-port")
         ports = [text for pair in zip(options, map(str, self.ports), strict=True) for text in pair]
-        for _ in range(5):  # Ray gives its node 30 s to start, which a busy machine exceeds
-            with suppress(AssertionError):
-                gatesearch("up", *ports, "--cpus", "2", "--jobs", "2", cwd=self.folder, seconds=900)
-                break
+        gatesearch("up", *ports, "--cpus", "2", "--jobs", "2", cwd=self.folder, seconds=900)
         service = state.find_service()
         assert service is not None
         return service

@@ -11,7 +11,9 @@ from typing import Literal
 
 #: well: everything is handed on. dead: connections are closed at once. errors: every third request,
 #: at random, is answered with 500, half of them after it has been handed on. hanging: no answer.
-Fault = Literal["well", "dead", "errors", "hanging"]
+#: no-agent: jobs are answered as by a head of Ray's that has just begun.
+Fault = Literal["well", "dead", "errors", "hanging", "no-agent"]
+_NO_AGENT = b"No available agent to submit job, please try again later."
 _HOP = {"connection", "transfer-encoding", "content-length", "host", "keep-alive"}
 
 
@@ -46,6 +48,9 @@ class _Handler(BaseHTTPRequestHandler):
         lost = server.draw.random() if server.fault == "errors" else 1.0
         if server.fault == "dead":
             self.close_connection = True
+            return
+        if server.fault == "no-agent" and self.command == "POST" and self.path == "/api/jobs/":
+            self._answer(500, _NO_AGENT, {})
             return
         if lost < 1 / 6:
             self._answer(500, b"{}", {})

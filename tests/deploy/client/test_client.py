@@ -15,13 +15,15 @@ from urllib.parse import urlsplit
 
 import pytest
 import ray
+from faulty_server import faulty
 from ray_head import RayHead
 
 from deploy.client import Client, Submission, Token, find_token
 from deploy.client.commands import run_command
 from deploy.client.connection import Connection
 from deploy.client.journal import WatchedCluster
-from deploy.errors import ClusterError
+from deploy.client.post import NO_AGENT
+from deploy.errors import ClusterError, NoAgentError
 
 pytestmark = pytest.mark.timeout(180)
 ENOUGH = 60.0
@@ -149,6 +151,51 @@ def test_a_submission_is_started_once_and_goes_on_after_its_end(
     assert elsewhere.started and not elsewhere.id.startswith(first.id)
     for submission in (again, elsewhere):
         assert cluster.wait(submission.id, ENOUGH).state == "succeeded"
+
+
+def test_a_submit_waits_for_a_head_that_has_just_begun_and_says_so(
+    job: Path, name: str, does: Does, ray_head: RayHead
+) -> None:
+    told: list[str] = []
+
+    def tell(text: str) -> None:
+        told.append(text)
+        server.fault = "well"
+
+    token = find_token(ray_head.token_file)
+    with (
+        faulty(int(ray_head.address.rpartition(":")[2])) as server,
+        Client(server.uri, token, tell=tell) as client,
+    ):
+        server.fault = "no-agent"
+        submission = client.submit(job, name=name)
+        assert submission.started
+        assert client.wait(submission.id, ENOUGH).state == "succeeded"
+        server.fault = "no-agent"
+        with contextlib.suppress(ClusterError):  # its log would come through a web socket
+            client.standing(submission.id)
+    assert len(told) == 2
+    assert all("must have its agent up to take jobs" in text for text in told)
+
+
+def test_a_head_that_never_takes_jobs_is_not_waited_for_without_end(
+    job: Path, name: str, ray_head: RayHead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deploy.client.patience.PAUSES", (0.01, 0.01))
+    with (
+        faulty(int(ray_head.address.rpartition(":")[2])) as server,
+        Client(server.uri, find_token(ray_head.token_file)) as client,
+    ):
+        server.fault = "no-agent"
+        with pytest.raises(NoAgentError):
+            client.submit(job, name=name)
+        assert name not in {each.name for each in client.jobs()}
+
+
+def test_ray_says_so_where_it_has_no_agent() -> None:
+    """Of deploy.client.post.NO_AGENT, which Ray does not document."""
+    (folder,) = ray.__path__
+    assert NO_AGENT in Path(folder, "dashboard", "modules", "job", "job_head.py").read_text()
 
 
 def test_two_who_submit_the_same_job_at_once_start_it_once(

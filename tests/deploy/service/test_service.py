@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from installed import gatesearch, wait_until
+from installed import GATESEARCH, gatesearch, wait_until
 from server_process import free_ports
 
 from deploy.service import state
@@ -115,6 +116,43 @@ def test_a_head_that_was_killed_is_started_again_and_its_job_goes_on(place: Path
         (0, "complete"),
         (1, "complete"),
     ]
+
+
+def test_a_head_that_ends_before_its_node_is_up_is_started_again(place: Path) -> None:
+    (port,) = map(str, free_ports(1))
+    log = place / "up.log"
+    with log.open("wb") as said:
+        starting = subprocess.Popen(
+            [GATESEARCH, "up", "--port", port, "--cpus", "1"], cwd=place, stdout=said, stderr=said
+        )
+    try:
+        wait_until(lambda: bool(nodes()), "a node starts")
+        (node,) = nodes()
+        node.kill()
+        assert starting.wait(400) == 0, log.read_text()
+    finally:
+        starting.kill()
+        starting.wait()
+    assert "try 2 of 4" in log.read_text()
+    service = state.find_service()
+    assert service is not None and service.address in log.read_text()
+    assert len(nodes()) == 1 and nodes() != [node]
+    assert answer(f"{service.address}/api/jobs/", **bearer(service)) == 200
+
+
+def nodes() -> list[psutil.Process]:
+    """Return the service's node of Ray, while it has one."""
+    found = []
+    for process in state.processes():
+        with contextlib.suppress(psutil.Error):
+            if process.name() == "raylet":
+                found.append(process)
+    return found
+
+
+def bearer(service: state.Service) -> dict[str, str]:
+    """Return the header that opens a service's head."""
+    return {"Authorization": f"Bearer {service.token_file.read_text()}"}
 
 
 def test_what_a_fault_has_left_is_found_by_its_mark(place: Path) -> None:
