@@ -44,7 +44,7 @@ bench-stock: $(READY)
 bench-tracking: $(READY)
 	$(BIN)/python tests/benchmarks/tracking.py rate
 	$(BIN)/python tests/benchmarks/tracking.py scale
-	$(BIN)/python tests/benchmarks/tracking.py slowdown
+	$(BIN)/python tests/benchmarks/tracking_slowdown.py
 
 # Every cell against torch's own kernels; writes bench-cells.json.
 bench-cells: $(READY)

@@ -43,8 +43,9 @@ from trainables.scratch import remove_stale_folders
 LOCAL_LINGER = 10.0  #: seconds, where nothing is away: the database is on this machine
 
 _HAND_OVER = 60.0  # seconds to wait for the mirror of a former driver to end
-_ROUND = 1.0  # seconds between two rounds, at least
-_POLL = 0.2  # seconds between two looks at whether the driver or the job has ended
+_ROUND = 5.0  # seconds between two rounds, at least: a run's requests cost the same however full
+_FIRST_PAUSE = 2.0  # seconds before the second attempt to reach a server; each doubles the next one
+_POLL = 0.5  # seconds between two looks at whether the driver or the job has ended
 _LONGEST_PAUSE = 16.0  # seconds between two attempts to reach a server
 _ATTEMPTS = 3  # to store a file
 #: Folder and name of what is stored with the job's run: the first at once, all at the end.
@@ -80,7 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
     folder = options.folder.resolve()
     root = folder if options.prepare else folder.parent
     os.chdir(root)
-    os.nice(10)  # trials come first
+    os.nice(10 if options.follow_pid is None else 19)  # trials come first: Ray's workers have 15
     with mlflow_compat.environment():
         if options.prepare:
             prepare(root)
@@ -189,7 +190,8 @@ class Follower:
                 deadline = deadline or time.monotonic() + self._linger
                 if time.monotonic() >= deadline:
                     return self._end_behind()
-            pause = min(_ROUND * 2**failures, _LONGEST_PAUSE) if failures else _ROUND
+            longest = _ROUND if last else _LONGEST_PAUSE  # last: a person waits for the job's end
+            pause = min(_FIRST_PAUSE * 2 ** (failures - 1), longest) if failures else _ROUND
             self._pause(max(pause, time.monotonic() - began), alive=alive, done=done)
 
     def _pause(self, seconds: float, *, alive: bool, done: bool) -> None:

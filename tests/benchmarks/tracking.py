@@ -1,12 +1,9 @@
-"""What the mirror to MLflow does: how fast, how it grows, and what it costs a search.
+"""What the mirror to MLflow does: how fast, and how it grows.
 
     python tests/benchmarks/tracking.py rate
         reports a second over HTTP, against ray's own MLflowLoggerCallback, in one run
     python tests/benchmarks/tracking.py scale
         seconds for journals of a tenth, a third and all of --trials, to SQLite and over HTTP
-    python tests/benchmarks/tracking.py slowdown
-        what the mirror adds to a search's wall time, with a server that is well, dead in the middle
-        third, answers 500 at random, or hangs; and whether every point is there exactly once
 
 Servers are real, with SQLite, in temporary folders. Prints JSON lines. Run it on a quiet machine.
 """
@@ -18,7 +15,6 @@ import os
 import sqlite3
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,21 +23,16 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
 
-from driven import INFO, job
-from faulty_server import Fault, faulty
 from mlflow_server import running_server
-from report_rate import run as drive
 from server_process import free_ports
 from written_jobs import WrittenJob
 
 from search.journal.file import FileJournal, FileReader
-from search.run.driver import Driver
 from search.tracking.database import DATABASE
 from search.tracking.follower import ExitCode, Follower
-from search.tracking.mirror import mirror_once, start_mirror
+from search.tracking.mirror import mirror_once
 from search.tracking.mlflow_compat import environment, open_client
 from search.tracking.runs import JobRuns
-from search.tracking.state import mirror_state
 
 STOCK_REPORTS = 50  #: enough to time a callback that makes a request for every metric
 
@@ -170,73 +161,17 @@ def scale(trials: int, epochs: int) -> Iterator[dict[str, Any]]:
             yield {**found, "ms_per_trial": round(each, 1), "growth": round(each / first, 2)}
 
 
-def slowdown(trials: int) -> Iterator[dict[str, Any]]:
-    """Yield what a mirror adds to the wall time of a search, for servers that fail."""
-    alone = min(searched(trials, None)[0] for _ in range(2))
-    faults: tuple[Fault, ...] = ("well", "dead", "errors", "hanging")
-    for fault in faults:
-        seconds, once = searched(trials, fault, alone)
-        found = {"server": fault, "seconds_alone": round(alone, 2), "seconds": round(seconds, 2)}
-        slower = round(100 * (seconds / alone - 1), 2)
-        yield {**found, "slower_percent": slower, "every_point_once": once}
-
-
-def searched(trials: int, fault: Fault | None, expected: float = 0.0) -> tuple[float, bool]:
-    """Drive a search flat out; return its seconds, and whether MLflow has every point once.
-
-    fault: of the server, in the middle third of the expected seconds; None: there is no mirror.
-    """
-    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
-        search = {"trials": trials // 3, "sampler": "random", "pruner": {"kind": "none"}}
-        wanted = job(Path(name), search=search, training={"max_epochs": 10}, confirm={"seeds": 0})
-        folder = Path(name) / "vowels"
-        folder.mkdir()
-        mirror = timer = None
-        if fault is not None:
-            uri, root = stack.enter_context(server())
-            link = stack.enter_context(faulty(int(uri.rpartition(":")[2])))
-        with FileJournal(folder / "job.journal") as journal:
-            driver = Driver(wanted, INFO, journal)
-            journal.commit()
-            if fault is not None:
-                mirror = start_mirror(folder, link.uri, os.getpid())
-                timer = threading.Thread(target=_fail, args=(link, fault, expected / 3))
-                timer.start()
-            began = time.perf_counter()
-            drive(driver, slots=8)
-            seconds = time.perf_counter() - began
-            driver.done()
-        if mirror is None or timer is None:
-            return seconds, True
-        timer.join()
-        complete = mirror.wait(3600) or mirror_once(folder, link.uri).complete
-        once = complete and stored_points(root) == points_of(folder)
-        if not once:
-            print(mirror_state(folder).error, file=sys.stderr)
-        return seconds, once
-
-
-def _fail(link: Any, fault: Fault, third: float) -> None:
-    time.sleep(third)
-    link.fault = fault
-    time.sleep(third)
-    link.fault = "well"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", choices=("rate", "scale", "slowdown"))
-    parser.add_argument("--trials", type=int, help="default: 20, 10000 and 3000")
+    parser.add_argument("what", choices=("rate", "scale"))
+    parser.add_argument("--trials", type=int, help="default: 20 and 10000")
     parser.add_argument("--epochs", type=int, help="of each trial; default: 500 and 10")
     asked = parser.parse_args()
     match asked.what:
         case "rate":
             print(json.dumps(rate(asked.trials or 20, asked.epochs or 500)), flush=True)
-        case "scale":
-            for found in scale(asked.trials or 10_000, asked.epochs or 10):
-                print(json.dumps(found), flush=True)
         case _:
-            for found in slowdown(asked.trials or 3_000):
+            for found in scale(asked.trials or 10_000, asked.epochs or 10):
                 print(json.dumps(found), flush=True)
 
 

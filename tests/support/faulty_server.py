@@ -27,6 +27,7 @@ class FaultyServer(ThreadingHTTPServer):
         self.behind = port
         self.fault: Fault = "well"
         self.requests = 0
+        self.failed = 0  #: requests that a fault has met
         self.draw = random.Random(0)
 
     @property
@@ -43,9 +44,10 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         server = self.server
         server.requests += 1
+        lost = server.draw.random() if server.fault == "errors" else 1.0
+        server.failed += server.fault in ("dead", "hanging") or lost < 1 / 3
         while server.fault == "hanging":
             time.sleep(0.05)
-        lost = server.draw.random() if server.fault == "errors" else 1.0
         if server.fault == "dead":
             self.close_connection = True
             return
@@ -55,18 +57,26 @@ class _Handler(BaseHTTPRequestHandler):
         if lost < 1 / 6:
             self._answer(500, b"{}", {})
             return
-        behind = http.client.HTTPConnection("127.0.0.1", server.behind, timeout=120)
+        try:
+            status, content, headers = self._ask(body)
+        except (OSError, http.client.HTTPException):  # the server behind is dead itself
+            self.close_connection = True
+            return
+        if lost < 1 / 3:
+            self._answer(500, b"{}", {})
+        else:
+            self._answer(status, content, headers)
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _forward  # noqa: N815
+
+    def _ask(self, body: bytes) -> tuple[int, bytes, dict[str, str]]:
+        """Return status, content and headers of the answer of the server behind."""
+        behind = http.client.HTTPConnection("127.0.0.1", self.server.behind, timeout=120)
         with contextlib.closing(behind):
             sent = {name: text for name, text in self.headers.items() if name.lower() not in _HOP}
             behind.request(self.command, self.path, body, sent)
             answer = behind.getresponse()
-            content, headers = answer.read(), dict(answer.getheaders())
-        if lost < 1 / 3:
-            self._answer(500, b"{}", {})
-        else:
-            self._answer(answer.status, content, headers)
-
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _forward  # noqa: N815
+            return answer.status, answer.read(), dict(answer.getheaders())
 
     def _answer(self, status: int, content: bytes, headers: dict[str, str]) -> None:
         with contextlib.suppress(OSError):
