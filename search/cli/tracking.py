@@ -31,12 +31,16 @@ def mirror(
     Example: gatesearch mirror vowels
     """
     from search.job.folder import stored_job
+    from search.run.recorder import record_runs
     from search.tracking.mirror import mirror_once, servers_of
+    from search.tracking.state import TRACKING
 
     folder = whole_folder(name, root)
     behind = []
     for uri, files in servers_of(stored_job(folder).tracking, to):
         state = mirror_once(folder, uri, name=files, rebuild=rebuild)
+        if files == TRACKING:  # those that `results` names
+            record_runs(folder, state)
         if state.complete:
             print_text(f"{len(state.runs)} runs are in MLflow.")
             if (place := state.address("arms")) is not None:

@@ -1,11 +1,16 @@
 """What a driver writes: records of its journal, applied to the job's state as they are written."""
 
 import time
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from search.journal.base import BaseJournal
+from search.job.folder import JOURNAL, stored_job
+from search.journal.base import BaseJournal, Group, JournalBusyError
+from search.journal.open import open_journal, open_reader
 from search.journal.replay import JobState
 from search.journal.trial import AloneTimes
 from search.run import trial_records
@@ -70,3 +75,27 @@ class Recorder:
             record["time"] = self._began + int(1000 * self.awake_seconds())
         self._journal.append(record)
         self.job_state.apply(record)
+
+
+def record_runs(folder: Path, mirrored: MirrorState) -> None:
+    """Record in a database which runs of MLflow's the trials of a finished job are.
+
+    Its last driver may have ended before its mirror. A journal in a file needs no such record: the
+    mirror's own file is beside it, and a copy that was fetched must stay what it is. A job that is
+    not done, or whose driver has the journal, is left to that driver. Raises JournalError.
+    """
+    job = stored_job(folder)
+    if job.storage.study is None or (folder / JOURNAL).exists():
+        return
+    if _replayed(open_reader(folder).groups()).phase != "done":
+        return
+    with suppress(JournalBusyError), open_journal(job, folder) as journal:
+        job_state = _replayed(journal.take_history())
+        if job_state.phase == "done":  # nobody has extended it meanwhile
+            Recorder(journal, job_state).record_runs(mirrored)
+
+
+def _replayed(groups: Iterable[Group]) -> JobState:
+    job_state = JobState(keep_curves=False)
+    job_state.apply_all(groups)
+    return job_state

@@ -13,15 +13,17 @@ from pathlib import Path
 import pytest
 from cluster_service import (
     NAME,
+    SECONDS,
     Service,
     check_exactly_once,
     check_no_secret,
     crash,
     service,
 )
+from faulty_server import Fault
 from installed import gatesearch
 from ray_head import kill_head, nodes_alive, running_head, running_node
-from servers import S3, Postgres
+from servers import S3, Postgres, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 
@@ -87,5 +89,21 @@ def test_servers_that_crash_and_fail_cost_nothing(there: Service) -> None:
         assert there.store.refused > 0
         there.wait_for(head, submission, 2 / 3)
         there.start_tracking()
+        there.wait_for_end(head, submission)
+    check_exactly_once(there)
+
+
+@pytest.mark.parametrize("fault", ["errors", "hanging"])
+def test_a_tracking_server_that_fails_in_the_middle_third_costs_nothing(
+    fault: Fault, there: Service
+) -> None:
+    """It answers every third request with 500, at random and some after it took effect, or none."""
+    with running_head(cpus=0) as head, running_node(head), running_node(head):
+        submission = there.submit(head)
+        there.wait_for(head, submission, 1 / 3)
+        there.door.fault = fault
+        there.wait_for(head, submission, 2 / 3)
+        wait_until(lambda: there.door.failed > 0, "the mirror has met the fault", SECONDS)
+        there.door.fault = "well"
         there.wait_for_end(head, submission)
     check_exactly_once(there)

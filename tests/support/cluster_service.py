@@ -4,6 +4,7 @@ The cluster is tests/support/ray_head.py: a head without processors and nodes of
 """
 
 import json
+import shutil
 import signal
 import sqlite3
 import time
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 from failing_store import FailingStore, before
+from faulty_server import FaultyServer, faulty
 from installed import gatesearch
 from mlflow_server import start_dashboard
 from planted import forms, in_processes
@@ -55,6 +57,7 @@ class Service:
     url: str
     bucket: str
     port: int  #: MLflow's
+    door: FaultyServer  #: through which all go to MLflow
     secrets: dict[str, str]  #: planted, by variable
     _tracking: Any = field(default=None, repr=False)
 
@@ -117,6 +120,7 @@ def service(
     with ExitStack() as stack:
         store = stack.enter_context(before(server.endpoint))
         url, bucket, (port,) = database.database(), server.bucket(), free_ports(1)
+        door = stack.enter_context(faulty(port))
         laptop, runs = folder / "laptop", folder / "mlflow"
         laptop.mkdir()
         runs.mkdir()
@@ -130,10 +134,10 @@ def service(
         for name, value in known.items():
             patch.setenv(name, value)
         storage = {"study": url, "checkpoints": f"s3://{bucket}/team"}
-        places = {"storage": storage, "tracking": {"uri": f"http://127.0.0.1:{port}"}}
+        places = {"storage": storage, "tracking": {"uri": door.uri}}
         lines = [f"{name}: {json.dumps(value)}\n" for name, value in places.items()]
         (laptop / f"{NAME}.yaml").write_text(JOB + "".join(lines))
-        found = Service(database, server, store, laptop, runs, url, bucket, port, secret)
+        found = Service(database, server, store, laptop, runs, url, bucket, port, door, secret)
         stack.callback(found.end_tracking)
         found.start_tracking()
         yield found
@@ -161,14 +165,15 @@ def check_exactly_once(there: Service) -> None:
     assert epochs(groups) == dict.fromkeys(keys, whole)
     assert {r["state"] for r in records if r.get("record") == "end"} == {"complete"}
 
+    # From anywhere, MLflow is filled from the journal, and has nothing less or twice after it.
+    gatesearch("mirror", NAME, cwd=there.laptop, seconds=SECONDS)
+    shutil.rmtree(there.laptop / "runs")  # the journal knows the runs by now
     listed = json.loads(
         gatesearch("results", NAME, "--json", "--phase", "all", cwd=there.laptop, seconds=SECONDS)
     )
     assert sorted(f"{r['phase']}/{r['arm']}/{r['number']}" for r in listed) == sorted(keys)
     assert all([point["epoch"] for point in r["curve"]] == whole for r in listed)
 
-    # From anywhere, MLflow is filled from the journal, and has nothing less or twice after it.
-    gatesearch("mirror", NAME, cwd=there.laptop, seconds=SECONDS)
     with closing(sqlite3.connect(there.runs / "mlflow.db")) as tracking:
         runs = tracking.execute(
             "select t.value, r.run_uuid from runs r join tags t on t.run_uuid = r.run_uuid"

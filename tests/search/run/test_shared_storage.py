@@ -13,8 +13,10 @@ from search.export.folder import FILES
 from search.job.folder import checkpoint_place, store_job, stored_job
 from search.job.spec import JobSpec
 from search.journal.open import open_journal
+from search.journal.postgres import PostgresReader
 from search.results.read import read_results
 from search.run.driver import Driver
+from search.run.recorder import record_runs
 from search.run.shared_storage import bring_results, shared_folder
 from search.tracking.state import MirrorState, StateFile
 from spaces.errors import InputError
@@ -112,3 +114,31 @@ def test_results_are_brought_again_until_all_of_them_are_there(s3: S3, tmp_path:
     (folder / "report.html").rmdir()
     whole_folder("driven", tmp_path)
     assert all((folder / name).read_bytes() == name.encode() for name in names)
+
+
+def test_a_mirror_that_was_behind_at_the_job_s_end_has_its_runs_recorded_later(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    url, folder = postgres.database(), tmp_path / "driven"
+    job = driven.job(tmp_path, search={"trials": 1}, storage={"study": url})
+    store_job(folder, job, "job.yaml")
+    late = MirrorState("http://tracking:5000", "7", {"job": "run-0", "search/lstm/0": "run-1"})
+
+    def told() -> dict[str, object] | None:
+        return driven.told(folder, job).runs
+
+    with open_journal(job, folder) as journal:
+        driver = Driver(job, INFO, journal)
+        Workers(driver).run()
+        driver.record_runs(MirrorState("http://tracking:5000", "7", {"job": "run-0"}))
+        known = told()
+        record_runs(folder, late)
+        assert told() == known, "a job that is not done is its driver's"
+        driver.done()
+        record_runs(folder, late)
+        assert told() == known, "nobody writes beside a driver at work"
+    record_runs(folder, late)
+    assert told() == {"server": late.server, "experiment_id": "7", "runs": late.runs}
+    before = PostgresReader(url, job.name).read()
+    record_runs(folder, late)
+    assert PostgresReader(url, job.name).read() == before, "once is enough"
