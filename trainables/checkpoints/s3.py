@@ -167,10 +167,11 @@ class S3Store(Store):
         """
         for last in (False, False, True):  # they may be replaced while they are read
             with self._as_store_error():
-                if self._get(f"{name}/{MANIFEST}") is None:
+                if (content := self._get(f"{name}/{MANIFEST}")) is None:
                     return None
                 try:
-                    return {path: self._file(name, e) for path, e in self._manifest(name).items()}
+                    files = self._files(name, content)
+                    return {path: self._file(name, entry) for path, entry in files.items()}
                 except CheckpointError:
                     if last:
                         raise
@@ -224,6 +225,10 @@ class S3Store(Store):
             content = self._get(f"{name}/{MANIFEST}")
         if content is None:
             raise CheckpointError(f"there is no checkpoint {name} in {self._url}")
+        return self._files(name, content)
+
+    def _files(self, name: str, content: bytes) -> dict[str, dict[str, Any]]:
+        """Return the entries of a manifest, by the names of their files."""
         try:
             manifest = json.loads(content)
             if manifest["format"] == FORMAT and all(
