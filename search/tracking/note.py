@@ -21,9 +21,13 @@ One run per trial; this run is their parent. gatesearch writes them from the job
 | `arm_number` | place of its arm in the job file, from 0 |
 | `latency_ms` | of one typical sequence before training, where the job limits it |
 
-`trials_ended` and `training_seconds` on this run grow with the search.
+`trials_ended`, `trials_complete` (pruned, …) and `training_seconds` on this run grow with the
+search, `confirm_seconds` with its replicates; `training_seconds/ARM` is an arm's part.
 `best_{metric}/ARM` on this run is the best complete trial of an arm after so many trials;
-`test_{metric}_mean/ARM` and `_std` are over the replicates of its finalist.
+`test_{metric}_mean/ARM`, `_std`, `_low` and `_high` (the least and the largest) are over the
+replicates of its finalist. Of the finished job, `difference/A over B` is by how much A's test
+results are larger, `win_probability/A over B` how often A wins a pair, both with the verdict's
+intervals (`_low`, `_high`).
 `baseline_NAME` and `test_baseline_NAME` are what is reached without a model.
 
 Tags: `verdict` of the finished job (decided, undecided, nothing-learned, too-easy or none) and its

@@ -7,7 +7,7 @@ made of the same journal.
 """
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import asdict
 from typing import Any
 
@@ -49,8 +49,11 @@ class JobRuns:
         self._candidates: dict[str, MlflowRun] = {}  #: that have ended: one is chosen and scored
         self._driven = True
         self._last_time = 0
+        self._done_time = 0  # when the job was done
         self._trials_ended: defaultdict[str, int] = defaultdict(int)  # by arm
-        self._spent = 0.0  # seconds that the search's trials were trained
+        self._states: Counter[str] = Counter()  # of the search's trials that ended
+        self._spent: defaultdict[str, float] = defaultdict(float)  # by arm: worker seconds
+        self._confirmed: list[float] = []  # worker seconds of each replicate that ended
         self._best: dict[str, float] = {}  # by arm
         self._test_scores: defaultdict[tuple[str, int | None], list[float]] = defaultdict(list)
         self._schedules: dict[str, Schedule] = {}  # of trials without an end that have a curve
@@ -106,6 +109,8 @@ class JobRuns:
         tags = clean_tags({**told, NOTE_TAG: "\n\n".join(part for part in parts if part)})
         if not tags.items() <= self.job.tags.items():
             self.job.tags |= tags
+            for name, value in verdict.figures.items():
+                self.job.add(name, value, self._done_time, _ONCE)
             self._mark_changed(self.job)
 
     @property
@@ -123,6 +128,8 @@ class JobRuns:
         self._last_time = max(self._last_time, record.get("time") or 0)
         match record["record"]:
             case "job" | "extend" | "phase":
+                if self.done:
+                    self._done_time = record["time"]
                 self._update_job()
             case "driver":
                 self._update_all()
@@ -210,8 +217,13 @@ class JobRuns:
         self._mark_changed(run)
         if trial.phase == "search":
             self._add_best(trial, time)
-        elif trial.candidate is not None:
+            return
+        self._confirmed.append(trial.seconds)
+        assert self.job is not None
+        self.job.add("confirm_seconds", sum(self._confirmed), time, len(self._confirmed))
+        if trial.candidate is not None:
             self._candidates[trial.key] = run
+            self._mark_changed(self.job)
         else:
             self._add_test_scores(trial, time)
 
@@ -231,14 +243,17 @@ class JobRuns:
         self._add_test_scores(trial, time)
 
     def _add_best(self, trial: TrialState, time: int) -> None:
-        """Add the best value of the trial's arm so far to the parent."""
+        """Add to the parent what the search has spent, and the best value of the trial's arm."""
         assert self.job is not None
         arm = trial.arm
         self._trials_ended[arm] += 1
-        self._spent += trial.seconds
+        self._spent[arm] += trial.seconds
+        self._states[trial.state] += 1
         ended = sum(self._trials_ended.values())
         self.job.add("trials_ended", ended, time, ended)
-        self.job.add("training_seconds", self._spent, time, ended)
+        self.job.add(f"trials_{trial.state}", self._states[trial.state], time, ended)
+        self.job.add("training_seconds", sum(self._spent.values()), time, ended)
+        self.job.add(f"training_seconds/{arm}", self._spent[arm], time, self._trials_ended[arm])
         if trial.state == "complete" and trial.value is not None:
             self._best[arm] = self._metric.best([trial.value, self._best.get(arm, trial.value)])
         if arm in self._best:
@@ -247,7 +262,7 @@ class JobRuns:
         self._mark_changed(self.job)
 
     def _add_test_scores(self, trial: TrialState, time: int) -> None:
-        """Add mean and deviation of the replicates of the trial's finalist to the parent."""
+        """Add mean, deviation and range of the replicates of the trial's finalist to the parent."""
         assert self.job is not None
         score = (trial.test or {}).get(self._metric.name, math.nan)
         if math.isfinite(score):
@@ -259,6 +274,8 @@ class JobRuns:
             spread = Spread.of(scores)
             assert spread is not None
             self.job.add(f"{name}_mean/{of}", spread.mean, time, spread.n)
+            self.job.add(f"{name}_low/{of}", spread.low, time, spread.n)
+            self.job.add(f"{name}_high/{of}", spread.high, time, spread.n)
             if spread.deviation is not None:
                 self.job.add(f"{name}_std/{of}", spread.deviation, time, spread.n)
         self._mark_changed(self.job)

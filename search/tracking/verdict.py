@@ -2,7 +2,7 @@
 
 import json
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ class ToldVerdict:
     table: str = (
         ""  #: its first pairs in Markdown, with their intervals; empty where there are none
     )
+    figures: dict[str, float] = field(default_factory=dict)  #: the same, by the metric's name
 
 
 def told_verdict(folder: Path) -> ToldVerdict | None:
@@ -33,9 +34,22 @@ def told_verdict(folder: Path) -> ToldVerdict | None:
         plain = json.loads(path.read_text(encoding="utf-8"))
         kind, best = str(plain["kind"]), list(plain["best"])
         winner = str(best[0]) if kind == "decided" and len(best) == 1 else ""
-        table = "" if kind == "none" else _table(list(plain.get("pairs", ()))[:_MOST_ROWS])
-        return ToldVerdict(kind, winner, str(plain["sentence"]), table)
+        pairs = [] if kind == "none" else list(plain.get("pairs", ()))[:_MOST_ROWS]
+        return ToldVerdict(kind, winner, str(plain["sentence"]), _table(pairs), _figures(pairs))
     return None
+
+
+def _figures(pairs: list[dict[str, Any]]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for pair in pairs:
+        of = f"{pair['first']} over {pair['second']}"
+        for name, value, interval in (
+            ("win_probability", pair["probability"], pair["interval"]),
+            ("difference", pair["difference"], pair["difference_interval"]),
+        ):
+            values = zip(("", "_low", "_high"), (value, *interval), strict=True)
+            found |= {f"{name}{bound}/{of}": each for bound, each in values if each is not None}
+    return found
 
 
 def _table(pairs: list[dict[str, Any]]) -> str:

@@ -3,6 +3,8 @@
 import json
 import signal
 import sqlite3
+import urllib.request
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
@@ -21,9 +23,14 @@ from installed import (
     session,
     wait_until,
 )
+from mlflow_content import comparable, database
+from mlflow_server import running_server
+from server_process import free_ports
 
 from search.job.spec import JobSpec
 from search.journal.file import FileReader
+from search.tracking.database import DATABASE
+from search.tracking.state import TO, mirror_state
 from trainables.data import tasks
 
 SMALL = """\
@@ -126,6 +133,41 @@ def test_the_report_shows_the_numbers_of_its_files(ran: Path) -> None:
         ]
         spread = f"{fmean(tests):.4f} ± {stdev(tests):.4f}"
         assert f"<strong>{spread}</strong>" in page
+
+
+def test_mirror_to_fills_another_server_with_the_same_runs_once_and_the_answer_in_figures(
+    ran: Path, tmp_path: Path
+) -> None:
+    def held(root: Path) -> dict[str, list[dict[str, Any]]]:
+        found = comparable(database(root / DATABASE))
+        for run in (run for several in found.values() for run in several):
+            run["tags"].pop("gatesearch.folder", None)  # which a local database tells by its name
+        return found
+
+    with running_server(tmp_path, free_ports(1)[0]) as uri:
+        for _ in range(2):
+            assert "runs are in MLflow" in gatesearch("mirror", "small", "--to", uri, cwd=ran)
+        experiment = mirror_state(ran / "runs" / "small", TO).experiment_id
+        ids = {"experiment_ids": [experiment], "filter": "tags.`gatesearch.key` = 'job'"}
+        request = urllib.request.Request(
+            f"{uri}/api/2.0/mlflow/runs/search",
+            json.dumps(ids).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            (job,) = json.load(answer)["runs"]
+    assert held(tmp_path) == held(ran / "runs")
+    figures = {each["key"]: each["value"] for each in job["data"]["metrics"]}
+    verdict = json.loads((ran / "runs/small/verdict.json").read_text())
+    (pair,) = verdict["pairs"]
+    of = f"{pair['first']} over {pair['second']}"
+    assert figures[f"win_probability/{of}"] == pair["probability"]
+    assert figures[f"difference/{of}"] == pytest.approx(pair["difference"])
+    trials = records(ran, "small", "search")
+    ended = Counter(trial["state"] for trial in trials)
+    assert {state: figures[f"trials_{state}"] for state in ended} == ended
+    spent = sum(trial["train_seconds"] for trial in trials)
+    assert figures["training_seconds"] == pytest.approx(spent)
 
 
 def test_a_finished_job_is_not_run_again(ran: Path) -> None:

@@ -189,6 +189,16 @@ def test_job_s_run_sums_up_arms_and_replicates(mirrored: Path) -> None:
     assert curve(job, "best_accuracy/lstm") == [(1, best), (2, best), (3, best)]
     assert curve(job, "test_accuracy_mean/rnn") == [(1, 0.9), (2, pytest.approx(0.92))]
     assert curve(job, "test_accuracy_std/rnn") == [(2, pytest.approx(math.sqrt(0.0008)))]
+    assert curve(job, "test_accuracy_low/rnn") == [(1, 0.9), (2, 0.9)]
+    assert curve(job, "test_accuracy_high/rnn") == [(1, 0.9), (2, 0.94)]
+    states = {state: curve(job, f"trials_{state}") for state in ("complete", "diverged", "pruned")}
+    assert states == {"complete": [(1, 1), (2, 2)], "diverged": [(3, 1)], "pruned": [(4, 1)]}
+    spent = {key: sum(t for _, t in curve(run, "train_seconds")) for key, run in runs.items()}
+    for arm in ("rnn", "lstm"):
+        of_arm = sum(t for key, t in spent.items() if key.startswith(f"search/{arm}/"))
+        assert curve(job, f"training_seconds/{arm}")[-1][1] == pytest.approx(of_arm)
+    confirmed = [t for key, t in spent.items() if key.startswith("confirm/")]
+    assert curve(job, "confirm_seconds")[-1] == (4, pytest.approx(sum(confirmed)))
     replicate = runs["confirm/rnn/1"]
     assert curve(replicate, "test_accuracy") == [(0, 0.94)]
     assert (replicate["params"]["finalist"], replicate["params"]["replicate"]) == ("0", "1")
