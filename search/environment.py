@@ -1,7 +1,7 @@
 """Every environment variable that gatesearch or its libraries read, and what a job makes of it.
 
-VARIABLES is the list, which README.md shows. `prepare` checks and clears the environment of a
-command that starts Ray, before anything is written.
+VARIABLES is the list, which search/README.md shows. `prepare` checks and clears the environment of
+a command that starts Ray, before anything is written.
 """
 
 import os

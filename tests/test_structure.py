@@ -1,6 +1,7 @@
 """The rules that hold the packages and their rooms together: who may import whom, who owns what."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -298,6 +299,28 @@ def test_top_level_is_the_agreed_one() -> None:
         *documents,
         *(".gitignore", "LICENSE", "Makefile", "constraints.txt", "pyproject.toml"),
     }
+
+
+def test_links_of_documents_lead_to_a_file_and_a_heading() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    lost = []
+    for name in listed:
+        for target in re.findall(r"\]\(([^)\s]+)\)", (ROOT / name).read_text()):
+            path, _, heading = target.partition("#")
+            if "://" in path:
+                continue
+            file = (ROOT / name).parent / path if path else ROOT / name
+            if not file.exists() or (heading and heading not in _headings(file)):
+                lost.append(f"{name}: {target}")
+    assert lost == []
+
+
+def _headings(document: Path) -> set[str]:
+    """Return the headings of a document as links name them."""
+    titles = re.findall(r"(?m)^#+ (.+)$", document.read_text())
+    return {re.sub(r"[^\w\s-]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 def test_no_two_modules_of_tests_have_one_name() -> None:

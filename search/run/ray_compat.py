@@ -95,7 +95,7 @@ def use_prestarted_workers() -> None:
 
 
 def keep_credentials() -> None:
-    """Have Tune send no credentials of S3 to workers: nodes have their own (README.md).
+    """Have Tune send no credentials of S3 to workers: nodes have their own (deploy/README.md).
 
     It would put them into the workers' runtime environment, which Ray writes into its logs and
     shows to everyone with access to the cluster.

@@ -105,7 +105,7 @@ def test_a_cpu_stands_for_the_card_that_kernels_are_interpreted_for() -> None:
 
 
 def test_the_readme_says_up_to_which_size_cells_have_kernels_on_an_h100() -> None:
-    readme = Path(__file__).parents[4].joinpath("README.md").read_text()
+    readme = Path(__file__).parents[4].joinpath("trainables", "README.md").read_text()
     table = readme.partition("| cell | float32 | tf32 | bf16 |\n|---|---|---|---|\n")[2]
     rows = [line.strip("| ").split(" | ") for line in table.partition("\n\n")[0].splitlines()]
     assert len(rows) == 4
