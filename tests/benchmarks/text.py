@@ -13,7 +13,7 @@ the same split, which anybody can compute:
                 the best epoch by validation; the test part is read as one text
 
 With --book it is Project Gutenberg's War and Peace, which FILE holds (its number 2600, or Norvig's
-big.txt), and models alone are trained, in 64 streams of 100 steps. Karpathy, Johnson & Fei-Fei
+big.txt), and models alone are trained, in 16 streams of 100 steps. Karpathy, Johnson & Fei-Fei
 2015 (arXiv 1506.02078, the table of test losses) have figures for it: 80 % of the book for
 training, 10 % each for validation and test, 50 epochs, one layer. They are printed beside ours.
 """
@@ -145,7 +145,7 @@ def main() -> None:
     parts = [whole(part).x for part in data.parts]
     print(f"{len(text):,} characters: {', '.join(f'{len(p):,}' for p in parts)}", flush=True)
     if asked.book:
-        train(data, asked, streams=64, steps=100, dropout=0.0)
+        train(data, asked, streams=16, steps=100, dropout=0.0)
     else:
         others(data, parts, text)
         train(data, asked, streams=16, steps=50, dropout=0.1)
