@@ -52,6 +52,16 @@ class Forecast:
         return cls(**{**plain, **lists})
 
     @property
+    def lag(self) -> int:
+        """Steps back from a value to the one that its naive forecast, and a difference, is of."""
+        return self.difference or 1
+
+    @property
+    def unread(self) -> int:
+        """Steps at the beginning of a series that no window has: they have no difference."""
+        return self.difference or 0
+
+    @property
     def numbers(self) -> int:
         """How many numbers say what one step ahead may be."""
         return {"point": 1, "gaussian": 2, "quantile": len(self.quantiles)}[self.likelihood]

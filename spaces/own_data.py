@@ -130,7 +130,7 @@ class DataSection(Section):
         if self.options is not None and not self.is_class:
             rule = f"options must be given for a class alone, not for {show(self.file)}"
             faults.append(Fault(rule, "remove them, or give module.Class", ("options",)))
-        if self.time_gaps and self.time is None and not self._has_arrays:
+        if self.time_gaps and self.time is None and not self.has_arrays:
             rule = "time_gaps must have a time: the column that says when each step was"
             faults.append(Fault(rule, "name it: time: COLUMN, or remove time_gaps", ("time_gaps",)))
         faults += [*self._file_faults(), *self._test_faults(), *self._column_faults()]
@@ -212,8 +212,8 @@ class DataSection(Section):
         return is_class_name(PurePath(self.file).name)
 
     @property
-    def _has_arrays(self) -> bool:
-        """Whether the data are arrays by name, of which one may be the times of steps."""
+    def has_arrays(self) -> bool:
+        """Whether the data are arrays by name: of an .npz, or made by a class."""
         return self.suffix == ".npz" or self.is_class
 
     @property

@@ -67,22 +67,18 @@ class OwnData(ForecastSection):
             if getattr(self.data, role) is not None:
                 rule = f"{role} must not be given for forecasting, whose parts follow time"
                 faults.append(Fault(rule, "remove it", ("data", role)))
-        if forecasts and not (self.data.is_table or self.data.is_class or self._is_npz):
+        if forecasts and not (self.data.is_table or self.data.has_arrays):
             rule = f"series must be in a table or an .npz, not in {show(self.data.file)}"
             faults.append(Fault(rule, "write them as .csv, .parquet or .npz", ("data", "file")))
         if faults:
             raise refusal(faults)
         return self
 
-    @property
-    def _is_npz(self) -> bool:
-        return self.data.suffix == ".npz"
-
     @model_validator(mode="after")
     def _check_form(self) -> Self:
         of_columns, targets = self.data.is_table or self.data.is_folder, several(self.data.target)
         if self.kind == "multi-label":
-            if not (self.data.is_class or self._is_npz or of_columns):
+            if not (self.data.has_arrays or of_columns):
                 rule = f"multi-label data must be a table or an .npz, not {show(self.data.file)}"
                 remedy = "write a column of 0 and 1 for each label, in a .csv or .parquet"
                 raise refusal([Fault(rule, remedy, ("data", "file"))])

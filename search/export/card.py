@@ -259,7 +259,7 @@ def _lengths(split: Sequences) -> str:
 def _use(exported: Exported) -> str:
     info = exported.data.info
     symbols = info.kind == "next-token"
-    unread = info.ahead.difference or 0
+    unread = info.ahead.unread
     steps, least = min(info.longest, 20) + unread, 1 + unread
     x = (
         "`x [batch, time]` int64 symbols"

@@ -65,7 +65,7 @@ def test_answers_are_the_torch_model_s(exported: SmallJob, tmp_path: Path) -> No
     part = exported.data.validation
     x, lengths = part.unscaled()[:], part.lengths
     if info.kind == "forecasting":  # as the user's file has what is read
-        unread = info.ahead.difference or 0
+        unread = info.ahead.unread
         lengths = lengths + unread
         steps = [start - unread + np.arange(unread + 5) for start in part.starts]
         x = np.load(exported.folder / "own.npz")["x"][np.concatenate(steps)]

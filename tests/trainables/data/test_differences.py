@@ -123,7 +123,7 @@ def forecasts(training: Training) -> Any:
             found[chosen] = model(batch.x, batch.lengths)[:, info.central]
     value, (mean, deviation) = series()[:, 0].astype(np.float64), part.y_scaling or (0, 1)
     logs = np.log1p(value) if info.transform else value
-    lag = info.ahead.difference or 1
+    lag = info.ahead.lag
     seasonal = [part.starts + WINDOW - lag + step % lag for step in range(HORIZON)]
     found = logs[np.stack(seasonal, axis=1)] + mean + deviation * found
     return np.expm1(found) if info.transform else found

@@ -52,7 +52,7 @@ def windows_of(spec: OwnData | Series, ragged: Ragged, x: NDArray[np.float32]) -
             rule = f"{part} must not be given for forecasting, whose parts follow time"
             raise InputError.of(ragged.places.whole(part), rule, "leave it out")
     window, horizon = spec.steps_read, spec.steps_ahead
-    unread = spec.difference or 0
+    forecast, unread = spec.forecast, spec.forecast.unread
     by_mase = spec.chosen_metric.name == "mase"
     naive_errors = _naive_errors(spec, ragged, x) if by_mase else None
     known_ahead = _known_ahead(ragged.columns, spec.future)
@@ -60,7 +60,7 @@ def windows_of(spec: OwnData | Series, ragged: Ragged, x: NDArray[np.float32]) -
     _check_size(ragged, x.shape, spec, copied=changed, known_ahead=known_ahead)
     transforms.check(x[:, :1], spec.transform, ragged.places)
     values = transforms.transformed(x[:, 0], spec.transform)
-    series = SeriesValues(values, spec.difference or 1, spec.transform)
+    series = SeriesValues(values, forecast.lag, spec.transform)
     if spec.difference is not None:
         values = differences(values, ragged.lengths, spec.difference)
     if changed:
@@ -96,7 +96,6 @@ def windows_of(spec: OwnData | Series, ragged: Ragged, x: NDArray[np.float32]) -
             errors = np.repeat(naive_errors, list(map(len, of_series)))
         lengths = np.full(len(begins), window)
         parts.append(Sequences(x, lengths, y, begins, naive_error=errors, series=series))
-    forecast = spec.forecast
     return Parts(
         spec.label,
         "forecasting",

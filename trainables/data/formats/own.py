@@ -228,7 +228,7 @@ def read_new(path: Path, info: TaskInfo) -> tuple[Sequences, Ragged]:
     told = ragged.characters
     found = Sequences(x, ragged.lengths, offsets=_offsets(ragged), characters=told)
     if info.kind == "forecasting":
-        unread = info.ahead.difference or 0
+        unread = info.ahead.unread
         _check_long_enough(ragged, unread)
         found = forecasting.latest(found, info.longest + unread)
     return found, ragged

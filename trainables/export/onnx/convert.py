@@ -207,11 +207,9 @@ def _last(graph: Graph, model: Model, y_BTD: str, steps: Steps) -> str:
     if not model.bidirectional:
         return at_end_BD
     width = model.readout.in_features
-    half, whole = graph.ints(width // 2), graph.ints(width)
-    axis, beginning = graph.ints(-1), graph.ints(0)
-    forwards = graph.add("Slice", at_end_BD, beginning, half, axis, name="readout/forwards")
+    forwards = graph.cut(at_end_BD, 0, width // 2, name="readout/forwards")
     at_start_BD = graph.add("Gather", y_BTD, graph.index(0), name="readout/start", axis=1)
-    backwards = graph.add("Slice", at_start_BD, half, whole, axis, name="readout/backwards")
+    backwards = graph.cut(at_start_BD, width // 2, width, name="readout/backwards")
     return graph.add("Concat", forwards, backwards, name="readout/both", axis=-1)
 
 

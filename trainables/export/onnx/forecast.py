@@ -21,15 +21,13 @@ def values(info: TaskInfo) -> NDArray[np.float32]:
 
 def add_relative(graph: Graph, x_TBI: str, last_BI: str, inputs: int) -> str:
     """Add what trainables.layers.forecast_head.as_relative does; return the inputs' name."""
-    zero, one, end = graph.ints(0), graph.ints(1), graph.ints(inputs)
-    level_B1 = graph.add("Slice", last_BI, zero, one, one, name="relative/level")
-    level_1B1 = graph.add("Unsqueeze", level_B1, zero, name="relative/levels")
-    axis = graph.ints(2)
-    first = graph.add("Slice", x_TBI, zero, one, axis, name="relative/series")
+    level_B1 = graph.cut(last_BI, 0, 1, axis=1, name="relative/level")
+    level_1B1 = graph.add("Unsqueeze", level_B1, graph.ints(0), name="relative/levels")
+    first = graph.cut(x_TBI, 0, 1, axis=2, name="relative/series")
     first = graph.add("Sub", first, level_1B1, name="relative/moved")
     if inputs == 1:
         return first
-    others = graph.add("Slice", x_TBI, one, end, axis, name="relative/others")
+    others = graph.cut(x_TBI, 1, inputs, axis=2, name="relative/others")
     return graph.add("Concat", first, others, name="relative/inputs", axis=2)
 
 
@@ -38,11 +36,9 @@ def add_head(graph: Graph, read: str, info: TaskInfo) -> str:
     forecast: Forecast = info.ahead
     if forecast.likelihood == "point":
         return read
-    steps, axis = info.steps_ahead, graph.ints(1)
-    first = graph.add("Slice", read, graph.ints(0), graph.ints(steps), axis, name="forecast/first")
-    others = graph.add(
-        "Slice", read, graph.ints(steps), graph.ints(info.outputs), axis, name="forecast/others"
-    )
+    steps = info.steps_ahead
+    first = graph.cut(read, 0, steps, axis=1, name="forecast/first")
+    others = graph.cut(read, steps, info.outputs, axis=1, name="forecast/others")
     positive = graph.add("Softplus", others, name="forecast/positive")
     if forecast.likelihood == "gaussian":
         floor = graph.scalar(FLOOR)
@@ -57,28 +53,24 @@ def add_head(graph: Graph, read: str, info: TaskInfo) -> str:
 
 def add_differences(graph: Graph, x_TBI: str, lag: int) -> str:
     """Add differences of feature 0 over `lag` steps, which the first ones lack; see data.series."""
-    zero, axis = graph.ints(0), graph.ints(2)
-    first, last, end = graph.ints(lag), graph.ints(-lag), graph.ints(END)
-    later = graph.add("Slice", x_TBI, first, end, zero, name="differences/later")
-    earlier = graph.add("Slice", x_TBI, zero, last, zero, name="differences/earlier")
-    one = graph.ints(1)
+    later = graph.cut(x_TBI, lag, END, axis=0, name="differences/later")
+    earlier = graph.cut(x_TBI, 0, -lag, axis=0, name="differences/earlier")
     values, others = (
-        graph.add("Slice", later, begin, stop, axis, name="differences/part")
-        for begin, stop in ((zero, one), (one, end))
+        graph.cut(later, begin, end, axis=2, name="differences/part")
+        for begin, end in ((0, 1), (1, END))
     )
-    earlier = graph.add("Slice", earlier, zero, one, axis, name="differences/before")
+    earlier = graph.cut(earlier, 0, 1, axis=2, name="differences/before")
     apart = graph.add("Sub", values, earlier, name="differences/series")
     return graph.add("Concat", apart, others, name="differences/x", axis=2)
 
 
 def add_levels(graph: Graph, series_TBI: str, lengths: str, info: TaskInfo) -> str:
     """Add the naive forecasts [B, H] that targets lie from; see trainables.data.series."""
-    zero, one = graph.ints(0), graph.ints(1)
-    series_TB1 = graph.add("Slice", series_TBI, zero, one, graph.ints(2), name="levels/series")
+    series_TB1 = graph.cut(series_TBI, 0, 1, axis=2, name="levels/series")
     series_BT1 = graph.add("Transpose", series_TB1, name="levels/series", perm=[1, 0, 2])
     series_BT = graph.add("Squeeze", series_BT1, graph.ints(2), name="levels/series")
-    at_H = before(info.steps_ahead, info.ahead.difference or 1)
-    column_B1 = graph.add("Unsqueeze", lengths, one, name="levels/ends")
+    at_H = before(info.steps_ahead, info.ahead.lag)
+    column_B1 = graph.add("Unsqueeze", lengths, graph.ints(1), name="levels/ends")
     at_BH = graph.add("Add", column_B1, graph.constant(at_H, "levels/before"), name="levels/at")
     return graph.add("GatherElements", series_BT, at_BH, name="levels/values", axis=1)
 

@@ -76,6 +76,11 @@ class Graph:
         """Add a node with one output and return the output's name."""
         return self.add_many(operator, inputs, [name or operator.lower()], **attributes)[0]
 
+    def cut(self, value: str, begin: int, end: int, *, axis: int = -1, name: str = "part") -> str:
+        """Add the part of a value from `begin` to before `end` along an axis."""
+        bounds = (self.ints(begin), self.ints(end), self.ints(axis))
+        return self.add("Slice", value, *bounds, name=name)
+
     def add_many(
         self, operator: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any
     ) -> list[str]:

@@ -167,8 +167,7 @@ def _seen(
         pads = graph.ints(*((0, 0, 0, back, 0, 0) if backwards else (back, 0, 0, 0, 0, 0)))
         padded = graph.add("Pad", x_TBI, pads, name=f"{prefix}/padded")
         start, end = (back, END) if backwards else (0, -back)
-        cut = (graph.ints(start), graph.ints(end), graph.ints(0))
-        shifted.append(graph.add("Slice", padded, *cut, name=f"{prefix}/shifted"))
+        shifted.append(graph.cut(padded, start, end, axis=0, name=f"{prefix}/shifted"))
     return graph.add("Concat", *shifted, name=f"{prefix}/seen", axis=-1)
 
 

@@ -21,14 +21,14 @@ def add_transform(graph: Graph, x_TBI: str, info: TaskInfo) -> str:
     if info.transform is None:
         return x_TBI
     width = transformed(info)
-    x = graph.add("Cast", _cut(graph, x_TBI, 0, width), name="transform/wide", to=DOUBLE)
+    x = graph.add("Cast", graph.cut(x_TBI, 0, width), name="transform/wide", to=DOUBLE)
     one = graph.constant(np.array(1.0), "transform/one")
     size = x if info.transform == "log" else graph.add("Abs", x, name="transform/magnitude")
     found = graph.add("Log", graph.add("Add", size, one), name="transform/log")
     if info.transform == "signed-log":
         found = graph.add("Mul", graph.add("Sign", x), found, name="transform/signed")
     found = graph.add("Cast", found, name="transform/x", to=FLOAT)
-    return graph.add("Concat", found, _cut(graph, x_TBI, width, END), name="x/all", axis=-1)
+    return graph.add("Concat", found, graph.cut(x_TBI, width, END), name="x/all", axis=-1)
 
 
 def add_told(graph: Graph, x_TBI: str, info: TaskInfo) -> str:
@@ -37,7 +37,7 @@ def add_told(graph: Graph, x_TBI: str, info: TaskInfo) -> str:
         return x_TBI
     gap_TB1 = None
     if info.gaps:
-        x_TBI, gap_TB1 = _cut(graph, x_TBI, 0, -1), _cut(graph, x_TBI, -1, END)
+        x_TBI, gap_TB1 = graph.cut(x_TBI, 0, -1), graph.cut(x_TBI, -1, END)
     body = graph.body()
     # Of the state: the last values, and how long ago each was at the step before. Steps count from
     # -1, so that the first one is 0; so much time passes before the first one as well: none.
@@ -56,7 +56,7 @@ def add_told(graph: Graph, x_TBI: str, info: TaskInfo) -> str:
     width = features(info) * (3 if info.missing == "mask" else 1)
     scanned = [(tensor(x, FLOAT, shape), x_TBI)]
     if gap_TB1 is not None:
-        later = graph.add("Slice", gap_TB1, graph.ints(1), graph.ints(END), graph.ints(0))
+        later = graph.cut(gap_TB1, 1, END, axis=0, name="missing/later")
         none_first = graph.add("Pad", later, graph.ints(1, 0, 0, 0, 0, 0), name="missing/passes")
         scanned.append((tensor(passed, FLOAT, ["batch", 1]), none_first))
     step = helper.make_graph(
@@ -67,7 +67,7 @@ def add_told(graph: Graph, x_TBI: str, info: TaskInfo) -> str:
         + [tensor(told, FLOAT, ["batch", width])],
     )
     sizes = graph.add("Shape", x_TBI, name="missing/sizes")
-    size = graph.add("Slice", sizes, graph.ints(1), graph.ints(3), name="missing/size")
+    size = graph.cut(sizes, 1, 3, axis=0, name="missing/size")
     initial = [
         graph.add("Expand", graph.scalar(value), size, name="missing/initial")
         for value in (float("nan"), -1.0 if gap_TB1 is None else 0.0)
@@ -89,12 +89,12 @@ def add_decay(graph: Graph, decay: InputDecay, x_TBI: str) -> str:
 
     ends = [at * decay.features for at in range(4)]
     values, there, since = (
-        Expression(graph, _cut(graph, x_TBI, start, end)) for start, end in pairwise(ends)
+        Expression(graph, graph.cut(x_TBI, start, end)) for start, end in pairwise(ends)
     )
     g = (0 - (constant("w") * since + constant("b")).relu()).exp()
     past = g * values + (1 - g) * constant("mean")
     decayed = there * values + (1 - there) * past
-    return graph.add("Concat", decayed.name, _cut(graph, x_TBI, ends[1], END), name="x", axis=-1)
+    return graph.add("Concat", decayed.name, graph.cut(x_TBI, ends[1], END), name="x", axis=-1)
 
 
 def add_apart(graph: Graph, model: Model, x_TBI: str) -> tuple[str, str | None]:
@@ -104,13 +104,8 @@ def add_apart(graph: Graph, model: Model, x_TBI: str) -> tuple[str, str | None]:
         return x_TBI, None
     if model.elapses:
         sizes = graph.add("Shape", x_TBI, name="told/sizes")
-        both = graph.add("Slice", sizes, graph.ints(0), graph.ints(2), name="told/steps")
+        both = graph.cut(sizes, 0, 2, axis=0, name="told/steps")
         shape = graph.add("Concat", both, graph.ints(1), name="told/shape", axis=0)
         gap = graph.add("Expand", graph.scalar(1.0), shape, name="told/gap")
         x_TBI = graph.add("Concat", x_TBI, gap, name="told/all", axis=-1)
-    return _cut(graph, x_TBI, 0, -width), _cut(graph, x_TBI, -width, END)
-
-
-def _cut(graph: Graph, x_TBI: str, start: int, end: int) -> str:
-    axis = graph.ints(-1)
-    return graph.add("Slice", x_TBI, graph.ints(start), graph.ints(end), axis, name="told/part")
+    return graph.cut(x_TBI, 0, -width), graph.cut(x_TBI, -width, END)
