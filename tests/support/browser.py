@@ -101,9 +101,13 @@ class Browser:
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
-    def screenshot(self, path: Path, selector: str | None = None) -> None:
-        """Write what is seen, or one element wherever it is, as a PNG."""
-        more: dict[str, Any] = {}
+    def screenshot(self, path: Path, selector: str | None = None, scale: float = 1.0) -> None:
+        """Write what is seen, or one element wherever it is, as a PNG.
+
+        scale: pixels for one of the page's, where all is seen.
+        """
+        size = "({x: 0, y: 0, width: innerWidth, height: innerHeight})"
+        more: dict[str, Any] = {"clip": {**self.run(size), "scale": scale}}
         if selector:
             box = self.run(
                 f"(() => {{ const e = document.querySelector({selector!r}); e.scrollIntoView(); "
