@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
-from installed import alike, gatesearch, records, running, wait_until
+from installed import alike, gatesearch, records, running
 from manifests import DEPLOY
 from servers import S3, Postgres, running_postgres, running_s3
+from waiting import wait_until
 
 from search.journal.postgres import PostgresReader
 

@@ -7,9 +7,9 @@ from typing import Any
 import promql_parser
 import pytest
 import yaml
-from installed import wait_until
 from manifests import DEPLOY
 from ray_head import RayHead, exported_metrics
+from waiting import wait_until
 
 from deploy.client.connection import is_loopback
 from deploy.queue.metrics import METRICS as QUEUE_METRICS

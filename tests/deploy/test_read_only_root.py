@@ -21,10 +21,10 @@ import contained
 import pytest
 import yaml
 from contained import Container
-from installed import wait_until
 from laptop import Laptop
 from manifests import DEPLOY, documents, pods, resources
 from server_process import free_ports
+from waiting import wait_until
 
 from deploy.healthy import is_healthy
 from deploy.service.start import PORTS

@@ -25,7 +25,8 @@ from botocore.exceptions import ClientError
 from manifests import DEPLOY
 from ray_head import RayHead
 from server_process import end_with_parent, free_ports
-from servers import Postgres, wait_until
+from servers import Postgres
+from waiting import wait_until
 
 from deploy.buckets import make
 

@@ -23,7 +23,8 @@ from cluster_service import (
 from faulty_server import Fault
 from installed import gatesearch
 from ray_head import kill_head, nodes_alive, running_head, running_node
-from servers import S3, Postgres, wait_until
+from servers import S3, Postgres
+from waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from installed import alike, gatesearch, records, running, wait_until
+from installed import alike, gatesearch, records, running
+from waiting import wait_until
 
 from search.journal.file import FileReader
 from trainables.training.examples import Examples

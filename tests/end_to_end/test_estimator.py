@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from installed import gatesearch, session, wait_until
+from installed import gatesearch, session
 from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import check_estimator
+from waiting import wait_until
 
 from search import GateSearch
 from search.job.folder import stored_job

@@ -20,7 +20,8 @@ from faults import (
     two_nodes,
     workers,
 )
-from installed import alike, gatesearch, records, running, wait_until
+from installed import alike, gatesearch, records, running
+from waiting import wait_until
 
 HOPELESS = """\
 name: hopeless

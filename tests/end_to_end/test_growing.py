@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
-from installed import wait_until
 from ray_head import RayHead, nodes_alive, running_head
+from waiting import wait_until
 
 NODES = 3
 JOB = """\

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 from faults import named, workers
-from installed import alike, gatesearch, records, running, wait_until
+from installed import alike, gatesearch, records, running
 from stored_studies import stored_studies
+from waiting import wait_until
 
 from search.journal.file import FileReader
 

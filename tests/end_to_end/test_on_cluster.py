@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from installed import wait_until
 from laptop import Laptop
 from ray_head import RayHead
+from waiting import wait_until
 
 from deploy.client import Client, find_token
 

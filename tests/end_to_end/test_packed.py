@@ -13,7 +13,8 @@ from typing import Any
 import psutil
 import pytest
 from faults import WORKERS, journal, report_counts, two_nodes, workers
-from installed import alike, gatesearch, process_name, records, running, wait_until
+from installed import alike, gatesearch, process_name, records, running
+from waiting import wait_until
 
 from search.journal.file import FileReader
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 from faults import journal, workers
-from installed import alike, gatesearch, records, running, wait_until
+from installed import alike, gatesearch, records, running
+from waiting import wait_until
 
 from search.run import session
 from spaces.config import TrialConfig

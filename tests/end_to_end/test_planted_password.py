@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 from faults import driver, workers
-from installed import running, wait_until
+from installed import running
 from live_page import Events, asked, watching
 from mlflow_server import ADMIN, running_with_accounts
 from planted import carriers, forms, in_files, in_processes
+from waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 WAIT = 400.0  # seconds, a bound that only a hang reaches

@@ -10,9 +10,10 @@ from typing import Any
 
 import psutil
 import pytest
-from installed import gatesearch, records, wait_until
+from installed import gatesearch, records
 from queued import check_order_and_shares, events
 from server_process import free_ports
+from waiting import wait_until
 
 from deploy.client import Client, ClusterJob, find_token
 from deploy.service import state

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from faults import workers
-from installed import running, wait_until
+from installed import running
+from waiting import wait_until
 
 MEGABYTES = 48
 JOB = """\

@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 import numpy as np
 import onnxruntime
 import pytest
-from installed import alike, gatesearch, records, running, wait_until
+from installed import alike, gatesearch, records, running
 from servers import S3, Postgres
+from waiting import wait_until
 
 from search.export.folder import FILES
 from search.journal.postgres import PostgresReader

@@ -7,7 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from installed import GATESEARCH, gatesearch, records, running, session, wait_until
+from installed import GATESEARCH, gatesearch, records, running, session
+from waiting import wait_until
 
 TINY = """\
 name: tiny

@@ -15,7 +15,8 @@ from browser import CHROMIUM, browser
 from mirrored_jobs import ARMS, finished_job
 from mlflow_server import ADMIN, running_with_accounts
 from planted import forms, in_files, in_processes
-from servers import S3, Postgres, wait_until
+from servers import S3, Postgres
+from waiting import wait_until
 
 from search.tracking.mirror import mirror_once
 from search.tracking.state import mirror_state

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from installed import records, running, wait_until
+from installed import records, running
 from live_page import Events, asked, watching
 from planted import forms, in_files, in_processes
+from waiting import wait_until
 
 pytestmark = pytest.mark.timeout(900)
 PASSWORD = f"planted-{secrets.token_hex(8)}"

@@ -9,11 +9,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from installed import GATESEARCH, gatesearch, wait_until
+from installed import GATESEARCH, gatesearch
 from laptop import Laptop
 from live_page import Events, asked
 from ray_head import RayHead
 from server_process import end_with_parent, free_ports
+from waiting import wait_until
 
 from deploy.client import Client, ClusterJob, find_token
 from deploy.client.archive import FETCH_PREFIX

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from installed import session, wait_until
+from installed import session
+from waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 STOPPING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")

@@ -23,7 +23,8 @@ from mlflow_server import start_dashboard
 from planted import forms, in_processes
 from ray_head import RayHead
 from server_process import free_ports
-from servers import S3, Postgres, wait_until
+from servers import S3, Postgres
+from waiting import wait_until
 
 from deploy.client import Client, find_token
 from search.journal.postgres import PostgresReader

@@ -7,14 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from waiting import SECONDS, wait_until
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 GATESEARCH = Path(sys.executable).parent / "gatesearch"
-SECONDS = 240  # a bound that only a hang reaches
 
 
 def gatesearch(
@@ -90,14 +90,6 @@ def running(*arguments: str | Path, cwd: Path) -> "Iterator[subprocess.Popen[byt
         for pid in session(process.pid):
             os.kill(pid, signal.SIGKILL)
         wait_until(lambda: not session(process.pid), "nothing of the session is left")
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for a condition; fail if it does not come about."""
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"never: {what}"
-        time.sleep(0.05)
 
 
 def session(leader: int) -> list[int]:

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from server_process import end_with_parent, free_ports
-from servers import wait_until
+from waiting import wait_until
 
 from deploy.healthy import is_healthy
 from search.tracking.mlflow_compat import SERVER_ENVIRONMENT

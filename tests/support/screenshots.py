@@ -11,11 +11,12 @@ import time
 from pathlib import Path
 
 from browser import Browser, browser
-from installed import GATESEARCH, running, wait_until
+from installed import GATESEARCH, running
 from live_page import Events, watching
 from mlflow_views import opened, prepare
 from PIL import Image
 from server_process import free_ports
+from waiting import wait_until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 VIEWS = REPOSITORY / "tests" / "data" / "mlflow"

@@ -14,10 +14,9 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,18 +25,9 @@ from typing import Any
 import boto3
 import psycopg2
 from server_process import end_with_parent, free_ports
+from waiting import wait_until
 
 READY_SECONDS = 60
-
-
-def wait_until(
-    holds: Callable[[], bool], what: str, seconds: float = READY_SECONDS, pause: float = 0.02
-) -> None:
-    """Wait for a condition, looking after every pause; fail if it does not come about."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"never: {what}"
-        time.sleep(pause)
 
 
 @dataclass

@@ -18,9 +18,10 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
-from installed import GATESEARCH, gatesearch, wait_until
+from installed import GATESEARCH, gatesearch
 from server_process import end_with_parent, free_ports
 from servers import Postgres
+from waiting import wait_until
 
 from deploy.client import Client, find_token
 from deploy.errors import ClusterError

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from installed import GATESEARCH, gatesearch, wait_until
+from installed import GATESEARCH, gatesearch
 from server_process import free_ports
+from waiting import wait_until
 
 from deploy.service import state
 

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 from driven import drive, job
 from journals import InPostgres
-from servers import Postgres, wait_until
+from servers import Postgres
 from tcp_link import Moment, linked
+from waiting import wait_until
 
 from search.journal import open as storage
 from search.journal import postgres_connection

@@ -9,7 +9,7 @@ from typing import Any
 import driven
 import pytest
 from driven import INFO, told
-from servers import wait_until
+from waiting import wait_until
 
 from search.job.spec import JobSpec
 from search.journal.file import FileJournal

@@ -13,7 +13,7 @@ import pytest
 from driven import INFO, Workers
 from rich.console import Console
 from server_process import free_ports
-from servers import wait_until
+from waiting import wait_until
 from written_jobs import WrittenJob
 
 from search.job.folder import stored_job
