@@ -1,9 +1,10 @@
 """What tracking costs a search whose workers train for real, and whether every point is there once.
 
-    python tests/benchmarks/tracking_slowdown.py [--rounds 1] [--epochs 40] [--apart]
+    python tests/benchmarks/tracking_slowdown.py [--rounds 1] [--epochs 55] [--apart]
 
 Each round runs one job of two arms again and again, as whole `gatesearch run` processes: without a
-mirror in every second one, and in turn with one whose server is
+mirror in every second one, and in turn with one whose server is (an epoch takes a fifth of a second
+of a core; most jobs have longer ones, which give the mirror less to do)
 
     sqlite    none: the database is beside the job's folder, as without a setting
     well      an MLflow server over HTTP
@@ -16,7 +17,9 @@ job, and of what a user has elsewhere, MLflow's server and the door before it.
 
 A last line for each server tells by how many percent `search` and `trained` are longer than the
 means of its two neighbours without a mirror, with intervals of 95 % from how the runs without one
-differ; and `mirror`, in percent of all processor time that the job's cores had until that end.
+differ; and the mirror's processor time until that end, in percent of all that the job's cores had
+(`mirror_percent`) and of what the rest of the job has used (`share_percent`): by so much it slows a
+job that leaves no core idle, and that can be told on a busy machine, too.
 
 The server takes its processor time from the same cores. --apart keeps one core for it alone and
 gives the job the others: what is left is the mirror's cost. It needs two cores or more. Run it on a
@@ -66,6 +69,7 @@ class Looks:
         self._reader = FileReader(folder / "job.journal")
         self._command, self._link, self._fault = command, link, fault
         self._used: dict[int, tuple[str, float]] = {}  # by pid: whose, seconds
+        self._before = time.process_time()  # that this process had used
         self.all_epochs = 0
         self.epochs = 0
         self.times: list[int] = []  #: of the search's trials: beginnings and ends
@@ -88,7 +92,7 @@ class Looks:
                     job.add(process.pid)
                 whose = _whose(process) if process.pid in job else "server"
                 self._used[process.pid] = whose, sum(process.cpu_times()[:2])
-        self._used[ours.pid] = "server", sum(ours.cpu_times()[:2])
+        self._used[ours.pid] = "server", time.process_time() - self._before
         sums: defaultdict[str, float] = defaultdict(float)
         for whose, seconds in self._used.values():
             sums[whose] += seconds
@@ -114,7 +118,7 @@ def job_file(epochs: int, uri: str | None, slots: int) -> str:
         "name": NAME,
         "task": {"name": "japanese-vowels"},
         "arms": list(ARMS),
-        "space": {"depth": 2, "hidden_size": 64, "learning_rate": 1e-3},
+        "space": {"depth": 2, "hidden_size": 256, "learning_rate": 1e-3},
         "training": {"max_epochs": epochs},
         "search": {"trials": TRIALS, "pruner": "none", "sampler": "random", "control_fraction": 0},
         "confirm": {"seeds": 0},
@@ -197,6 +201,11 @@ def summary(rows: list[dict[str, Any]], cores: int) -> list[dict[str, Any]]:
             told[f"{span}_interval"] = [round(slower - half, 2), round(slower + half, 2)]
         used = [row["used"]["mirror"] / row["trained"] for row, _ in each]
         told["mirror_percent"] = round(100 * statistics.mean(used) / cores, 2)
+        shares = [
+            row["used"]["mirror"] / (row["used"]["workers"] + row["used"]["rest"])
+            for row, _ in each
+        ]
+        told["share_percent"] = round(100 * statistics.mean(shares), 2)
         told["every_point_once"] = all(row["every_point_once"] for row, _ in each)
         found.append(told)
     return found
@@ -212,7 +221,7 @@ def _deviation(alone: list[dict[str, Any]], span: str) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--epochs", type=int, default=40, help="of each of 8 trials")
+    parser.add_argument("--epochs", type=int, default=55, help="of each of 8 trials")
     parser.add_argument("--servers", default=",".join(SERVERS))
     parser.add_argument("--apart", action="store_true", help="a core for the server alone")
     asked = parser.parse_args()

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from mlflow_content import comparable, curve, database
 from mlflow_server import running_server
@@ -170,6 +171,14 @@ def test_mirror_of_what_is_gone_ends_at_once_and_writes_nothing(lost: str, root:
     if lost != "the database":
         assert not (job.folder / "tracking.jsonl").exists()
         assert runs(runs_folder) == {} or lost == "the job's folder"
+
+
+def test_mirror_beside_a_driver_yields_to_everything_else(root: Path) -> None:
+    with driver() as process:
+        job = local_job(root / "vowels", process.pid)
+        with running_mirror(job, None, process.pid) as mirror:
+            until(lambda: run_ids(job.folder))
+            assert psutil.Process(mirror.pid).nice() == 19  # Ray's workers have 15
 
 
 def test_second_mirror_of_a_job_is_refused(root: Path) -> None:
