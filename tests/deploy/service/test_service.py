@@ -20,6 +20,8 @@ from waiting import wait_until
 
 from deploy.service import state
 
+pytestmark = pytest.mark.timeout(2400)
+BUSY = 900.0  # seconds in which a head is started four times
 JOB = """\
 name: served
 task: {name: adding, length: 8, examples: 60}
@@ -45,9 +47,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def up(place: Path) -> state.Service:
     port, mlflow_port = free_ports(2)
-    said = gatesearch(
-        *("up", "--port", str(port), "--mlflow-port", str(mlflow_port), "--cpus", "1"), cwd=place
-    )
+    options = ("--port", str(port), "--mlflow-port", str(mlflow_port), "--cpus", "1")
+    said = gatesearch("up", *options, cwd=place, seconds=BUSY)
     service = state.find_service()
     assert service is not None and service.address in said
     return service
@@ -130,7 +131,7 @@ def test_a_head_that_ends_before_its_node_is_up_is_started_again(place: Path) ->
         wait_until(lambda: bool(nodes()), "a node starts")
         (node,) = nodes()
         node.kill()
-        assert starting.wait(400) == 0, log.read_text()
+        assert starting.wait(BUSY) == 0, log.read_text()
     finally:
         starting.kill()
         starting.wait()
