@@ -14,8 +14,9 @@ the same split, which anybody can compute:
 
 With --book it is Project Gutenberg's War and Peace, which FILE holds (its number 2600, or Norvig's
 big.txt), and models alone are trained, in 16 streams of 100 steps. Karpathy, Johnson & Fei-Fei
-2015 (arXiv 1506.02078, the table of test losses) have figures for it: 80 % of the book for
-training, 10 % each for validation and test, 50 epochs, one layer. They are printed beside ours.
+2015 (arXiv 1506.02078, the table of test losses) have figures for it: one layer, 50 epochs, 80 %
+of the book for training, 10 % each for validation and test. Their program, char-rnn, takes these
+shares of each hundredth of the book; so does this one. Their figures are printed beside ours.
 """
 
 import argparse
@@ -26,6 +27,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from unittest import mock
 
@@ -91,6 +93,18 @@ def book(path: Path) -> str:
     return "\n".join(lines[marks[0] + 1 : marks[1]]).strip() + "\n"
 
 
+def dealt(text: str) -> str:
+    """Return a text in another order: the first 80 % of each hundredth, then the next 10 %, …."""
+    ends = np.linspace(0, len(text), 101).astype(int)
+    hundredths = [text[begin:end] for begin, end in pairwise(ends)]
+    shares = (0, 0.8, 0.9, 1)
+    return "".join(
+        each[round(low * len(each)) : round(high * len(each))]
+        for low, high in pairwise(shares)
+        for each in hundredths
+    )
+
+
 def train(data: Data, asked: argparse.Namespace, streams: int, steps: int, dropout: float) -> None:
     """Train both cells; print a line for each training, with the published figure if there is."""
     for cell, gates in CELLS:
@@ -139,7 +153,7 @@ def main() -> None:
     parser.add_argument("--book", type=Path, metavar="FILE", help="a text that has War and Peace")
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    text = book(asked.book) if asked.book else characters.text()
+    text = dealt(book(asked.book)) if asked.book else characters.text()
     with mock.patch.object(characters, "text", lambda: text):  # the same split of either text
         data = tasks.load(Characters(name="characters"), Path())
     parts = [whole(part).x for part in data.parts]
