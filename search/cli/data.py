@@ -124,7 +124,13 @@ def init(
 
 def _prepared(found: "Inspection", folder: Path) -> "Prepared | None":
     """Return how series are best learned; None of other kinds, or where that takes too long."""
-    if found.roles.kind != "forecasting" or found.rows > MOST_ROWS_TRIED:
+    if found.roles.kind != "forecasting":
+        return None
+    if found.rows > MOST_ROWS_TRIED:
+        print_note(
+            f"no season, difference or transform is tried on more than {MOST_ROWS_TRIED:,} rows: "
+            "write into the task what you know of them"
+        )
         return None
     from trainables.training.preparation import prepare
 

@@ -20,7 +20,6 @@ _WHAT = {
     "split": "who is for training, validation and test",
     "group": "sequences of one group stay in one part",
 }
-_AHEAD = "steps ahead; a model reads twice as many, or window: N"
 _SERIES = {
     "season": "steps after which series repeat",
     "relative": "reads how far values lie from the last one that it reads",
@@ -48,8 +47,7 @@ def draft(found: Inspection, name: str, learned: "Prepared | None" = None) -> st
         "",
         "task:",
         _line(f"  kind: {found.roles.kind}", _target(found)),
-        *([_line(f"  horizon: {horizon}", _AHEAD)] if horizon is not None else []),
-        *([] if horizon is None else _series(learned)),
+        *([] if horizon is None else _series(horizon, learned)),
         *_data(found),
         "",
         _line("arms: [lstm, gru]", "what is compared; `gatesearch cells` lists more"),
@@ -72,9 +70,11 @@ def draft(found: Inspection, name: str, learned: "Prepared | None" = None) -> st
     return "\n".join(lines) + "\n"
 
 
-def _series(learned: "Prepared | None") -> list[str]:
+def _series(horizon: int, learned: "Prepared | None") -> list[str]:
     options = {"relative": True} if learned is None else learned.options
-    lines = [_line(f"  {key}: {str(v).lower()}", _SERIES[key]) for key, v in options.items()]
+    read = max(2 * horizon, options.get("season", 1))
+    lines = [_line(f"  horizon: {horizon}", f"steps ahead; a model reads {read}, or window: N")]
+    lines += [_line(f"  {key}: {str(v).lower()}", _SERIES[key]) for key, v in options.items()]
     if learned is not None and learned.helps:
         lines += [
             f"  # A small GRU is off by {learned.error:.3g} on the validation part so, and by",

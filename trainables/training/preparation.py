@@ -27,7 +27,9 @@ from trainables.training.trainer import Training
 #: A preparation must be better than none by this share, since it is chosen by few windows.
 MARGIN = 0.1
 SEEDS = 2
-UPDATES, MOST_EPOCHS = 600, 60  # of each training
+#: Of each training. Steps are those of all windows that it reads, so that a long season takes no
+#: longer than a short one.
+MOST_UPDATES, MOST_STEPS, MOST_EPOCHS = 600, 2_000_000, 60
 MOST_WINDOWS = 2048  # of the training part; of the validation part half of these
 BATCH = 32
 
@@ -64,28 +66,43 @@ def try_preparations(task: OwnData | Series, base: Path, season: int | None) -> 
     """Return what was tried, the first without a preparation. Raises InputError.
 
     task: without difference and transform; the season, where series have one, is an option of each.
-    A preparation that the series do not allow, such as logarithms below 0, is left out, and so is a
-    season for whose windows they are too short.
+    All are scored on the same forecasts. What the series do not allow is left out: logarithms below
+    0, and a season or differences for whose windows a series is too short.
     """
-    told: dict[str, Any] = {} if season is None else {"season": season}
-    lags: list[int | None] = [None] if season is None else [None, season]
+    plain = _load(task, base, {"relative": True})
+    allowed = {} if season is None else {"season": season}
+    if season is not None and _load_like(plain, task, base, {"relative": True, **allowed}) is None:
+        season, allowed = None, {}
     found: list[Tried] = []
-    for lag in lags:
+    for lag in [None] if season is None else [None, season]:
         for transform in (None, "log"):
-            options = dict(told)
+            options: dict[str, Any] = dict(allowed)
             options |= {"relative": True} if lag is None else {"difference": lag}
             options |= {} if transform is None else {"transform": transform}
-            written = task.model_dump(exclude_none=True) | {"relative": None} | options
-            try:
-                data = tasks.load(type(task).model_validate(written), base)
-            except InputError:
-                if found:
-                    continue
-                if season is not None:
-                    return try_preparations(task, base, None)
-                raise
-            found.append(Tried(options, _error(data)))
+            data = _load_like(plain, task, base, options)
+            if data is not None:
+                found.append(Tried(options, _error(data)))
     return found
+
+
+def _load(task: OwnData | Series, base: Path, options: Mapping[str, Any]) -> Data:
+    written = {**task.model_dump(exclude_none=True), "relative": None, **options}
+    return tasks.load(type(task).model_validate(written), base)
+
+
+def _load_like(
+    plain: Data, task: OwnData | Series, base: Path, options: Mapping[str, Any]
+) -> Data | None:
+    """Return the data with options; None where it does not have the series and forecasts of plain.
+
+    Refused are logarithms of negative values, and windows for which all series are too short.
+    """
+    try:
+        data = _load(task, base, options)
+    except InputError:
+        return None
+    alike = len(data.validation) == len(plain.validation)
+    return data if alike and data.info.left_out == plain.info.left_out else None
 
 
 def chosen(tried: Sequence[Tried]) -> Prepared:
@@ -99,7 +116,8 @@ def chosen(tried: Sequence[Tried]) -> Prepared:
 def _error(data: Data) -> float:
     train, validation = _some(data.train, MOST_WINDOWS), _some(data.validation, MOST_WINDOWS // 2)
     data = replace(data, train=train, validation=validation, test=validation)
-    batches = -(-len(train) // BATCH)
+    batches, window = -(-len(train) // BATCH), int(train.lengths[0])
+    updates = min(MOST_UPDATES, MOST_STEPS // (BATCH * window))
     config = TrialConfig(
         cell="gru",
         gates="reset-after",
@@ -108,7 +126,7 @@ def _error(data: Data) -> float:
         dropout=0.0,
         learning_rate=0.01,
         batch_size=BATCH,
-        max_epochs=min(MOST_EPOCHS, -(-UPDATES // batches)),
+        max_epochs=max(1, min(MOST_EPOCHS, updates // batches)),
     )
     return float(np.mean(list(_least_errors(config, data))))
 

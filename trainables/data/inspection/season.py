@@ -5,6 +5,7 @@ analysis, chapter 2) of series without their linear trend. It counts where the v
 before are nearer than the last value to those of the steps ahead.
 """
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,6 +15,8 @@ from trainables.data.formats.forecasting import SHARES
 from trainables.data.splits import consecutive
 
 LEAST_CORRELATION = 0.3
+ERRORS = 3.5  # of noise's correlation, 1 / sqrt(steps): so many a peak must have
+ROUNDING = 1e-10  # of a series' squares: what is left of a line is no signal
 AS_HIGH = 0.9  # of the highest peak: an earlier one that is as high is the season, not a multiple
 SEASONS_SEEN, MOST_STEPS = 3, 1000  # a season is seen so often, and has so many steps at most
 
@@ -29,19 +32,19 @@ def season_of(values: NDArray[np.floating], lengths: NDArray[np.int64], horizon:
     lags = min(longest // SEASONS_SEEN, MOST_STEPS)
     if lags < 2:
         return None
-    products, squares = np.zeros(lags + 2), 0.0
+    products, steps = np.zeros(lags + 2), 0
     for series in _trained(values, lengths):
-        found = _products(series, lags + 2)
-        products += found
-        squares += float(found[0])
-    if squares == 0:
+        products += _products(series, lags + 2)
+        steps += len(series)
+    if steps == 0:
         return None
-    correlation_K = products / squares
+    correlation_K = products / products[0]
+    least = max(LEAST_CORRELATION, ERRORS / math.sqrt(steps))
     peaks = [
         lag
         for lag in range(2, lags + 1)
         if correlation_K[lag] >= max(correlation_K[lag - 1], correlation_K[lag + 1])
-        and correlation_K[lag] >= LEAST_CORRELATION
+        and correlation_K[lag] >= least
     ]
     if not peaks:
         return None
@@ -51,11 +54,17 @@ def season_of(values: NDArray[np.floating], lengths: NDArray[np.int64], horizon:
 
 
 def _trained(values: NDArray[np.floating], lengths: NDArray[np.int64]) -> Iterator[Values]:
-    """Yield the training part of each series of three steps or more, without its trend."""
+    """Yield the training part of each series, without its trend and with a deviation of 1.
+
+    Left out are parts of fewer than three steps, and those that are a line.
+    """
     for end, length in zip(np.cumsum(lengths), lengths, strict=True):
         own = consecutive(int(length), SHARES)[0].stop
         if own > 2:
-            yield _without_trend(values[end - length :][:own].astype(np.float64))
+            known = values[end - length :][:own].astype(np.float64)
+            found = _without_trend(known)
+            if found @ found > ROUNDING * (known @ known):
+                yield found / found.std()
 
 
 def _without_trend(series: Values) -> Values:
