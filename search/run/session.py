@@ -172,7 +172,7 @@ def execute(
                 written = _finish(driver, data, folder, console)
             except Exception:
                 for mirror in mirrors:
-                    if mirror.error is not None:
+                    if mirror.ended or mirror.error is not None:
                         _tell_of_mirror(mirror, folder, console)
                 raise
             driver.done()
@@ -237,15 +237,17 @@ def _remove_unneeded(driver: "Driver", folder: Path) -> None:
 
 
 def _tell_of_mirror(mirror: "Mirror", folder: Path, console: Console) -> None:
-    """Say that a mirror outlives its job, if it does, and why."""
-    if mirror.ended:
+    """Say that a mirror outlives its job or has ended too early, if it is so, and why."""
+    if mirror.complete:
         return
-    console.print(
-        "MLflow has not got everything yet. No result is lost: they are in the journal. Process "
-        f"{mirror.pid} goes on trying for up to two minutes; after that "
-        f"`{command('mirror', folder)}` fills it in. {mirror.error or ''}".rstrip(),
-        markup=False,
-    )
+    cure = f"`{command('mirror', folder)}` fills it in."
+    if mirror.ended:
+        what = f"The mirror has ended before it had sent all; {cure}"
+    else:
+        pid = mirror.pid
+        what = f"Process {pid} goes on trying for up to two minutes; after that {cure}"
+    kept = "MLflow has not got everything yet. No result is lost: they are in the journal."
+    console.print(f"{kept} {what} {mirror.error or ''}".rstrip(), markup=False)
 
 
 @dataclass(frozen=True)

@@ -182,7 +182,7 @@ class Follower:
             done = self._job_done
             last = self._driver_alive is None or not alive or done
             self._runs.set_driven(alive)
-            failures = 0 if self._send(last=last) else failures + 1
+            failures = 0 if self._send(last=last) else min(failures + 1, 9)  # 2.0**1024 overflows
             if last and not failures:
                 self._state.record_end(not self._refused)
                 return ExitCode.BEHIND if self._refused else ExitCode.COMPLETE

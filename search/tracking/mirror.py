@@ -46,7 +46,7 @@ class Mirror:
             except subprocess.TimeoutExpired:
                 if waited > _ERROR_SECONDS and self.error is not None:
                     break
-        return self._process.poll() == ExitCode.COMPLETE
+        return self.complete
 
     @property
     def error(self) -> str | None:
@@ -57,6 +57,11 @@ class Mirror:
     def pid(self) -> int:
         """The number of the mirror's process."""
         return self._process.pid
+
+    @property
+    def complete(self) -> bool:
+        """Whether the mirror has ended with everything in MLflow."""
+        return self._process.poll() == ExitCode.COMPLETE
 
     @property
     def ended(self) -> bool:

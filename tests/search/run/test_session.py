@@ -164,7 +164,7 @@ def test_a_job_of_before_may_say_that_its_data_stays_and_never_that_it_changes(
                     Driver(job, data.info, journal)
 
 
-def test_a_run_that_fails_says_which_process_it_leaves_behind(tmp_path: Path) -> None:
+def test_a_run_says_which_mirror_it_leaves_behind_and_which_ended_too_early(tmp_path: Path) -> None:
     job = WrittenJob(tmp_path / "vowels", pid=os.getpid(), host=socket.gethostname())
     console = Console(file=io.StringIO(), width=500)
     mirror = start_mirror(job.folder, f"http://127.0.0.1:{free_ports(1)[0]}", os.getpid())
@@ -174,6 +174,21 @@ def test_a_run_that_fails_says_which_process_it_leaves_behind(tmp_path: Path) ->
     finally:
         mirror.stop()
     session._tell_of_mirror(mirror, job.folder, console)
-    (told,) = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
-    assert f"Process {mirror.pid} goes on trying for up to two minutes" in told
-    assert "connection refused" in told.lower() and "gatesearch mirror vowels --root" in told
+    alive, ended = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert f"Process {mirror.pid} goes on trying for up to two minutes" in alive
+    assert "The mirror has ended before it had sent all" in ended and "Process" not in ended
+    for told in (alive, ended):
+        assert "connection refused" in told.lower() and "gatesearch mirror vowels --root" in told
+
+
+def test_of_a_mirror_that_ended_with_everything_sent_nothing_is_said(tmp_path: Path) -> None:
+    job = WrittenJob(tmp_path / "vowels", pid=os.getpid(), host=socket.gethostname())
+    console = Console(file=io.StringIO())
+    job.whole()
+    mirror = start_mirror(job.folder, None, os.getpid())
+    try:
+        wait_until(lambda: mirror.ended, "the mirror ends with its job")
+        session._tell_of_mirror(mirror, job.folder, console)
+    finally:
+        mirror.stop()
+    assert console.file.getvalue() == ""  # type: ignore[attr-defined]

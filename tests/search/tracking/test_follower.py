@@ -14,7 +14,11 @@ from typing import Any
 
 import pytest
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST
+from mlflow.protos.databricks_pb2 import (
+    INVALID_PARAMETER_VALUE,
+    RESOURCE_DOES_NOT_EXIST,
+    TEMPORARILY_UNAVAILABLE,
+)
 from mlflow_content import comparable, curve, database
 from written_jobs import WrittenJob
 
@@ -338,6 +342,32 @@ def test_run_deleted_while_the_mirror_pauses_is_sent_again(root: Path) -> None:
         follower = Follower(job.folder, uri(root), os.getpid(), alive, 60.0)
         assert follower.run() == ExitCode.COMPLETE
     assert len(curve(stored(root)["search/rnn/0"], "accuracy")) == 4
+
+
+def test_a_mirror_outlasts_a_server_that_is_away_for_2000_rounds(root: Path) -> None:
+    job = WrittenJob(root / "vowels")
+    job.trial("search/rnn/0")
+    job.report("search/rnn/0", 1, 2)
+    opened, looks = 0, 0
+
+    def open_late(address: str) -> Any:
+        nonlocal opened
+        opened += 1
+        if opened <= 2_000:
+            raise MlflowException("on purpose", error_code=TEMPORARILY_UNAVAILABLE)
+        return open_client(address)
+
+    def alive() -> bool:
+        """Every second look is that of a pause, which ends at once without a driver."""
+        nonlocal looks
+        looks += 1
+        return opened < 2_000 and looks % 2 == 1
+
+    with environment():
+        follower = Follower(job.folder, uri(root), os.getpid(), alive, 60.0, open_late)
+        assert follower.run() == ExitCode.COMPLETE
+    assert len(curve(stored(root)["search/rnn/0"], "accuracy")) == 2
+    assert mirror_state(job.folder).error is None
 
 
 def test_deleted_experiment_is_taken_back(root: Path) -> None:
