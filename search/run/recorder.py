@@ -9,6 +9,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from search.job.folder import JOURNAL, stored_job
+from search.job.urls import same_server
 from search.journal.base import BaseJournal, Group, JournalBusyError
 from search.journal.open import open_journal, open_reader
 from search.journal.replay import JobState
@@ -47,11 +48,33 @@ class Recorder:
         self._commit()
 
     def record_runs(self, mirrored: MirrorState) -> None:
-        """Record which runs of MLflow's the trials are, if that is known and not recorded yet."""
+        """Record which runs of MLflow's the trials are, as this driver's own mirror has sent them.
+
+        Those in a database of one machine replace none of a server's: nobody else could open them.
+        """
+        if not mirrored.runs or (mirrored.served is None and self._served is not None):
+            return
         runs = {name: getattr(mirrored, name) for name in ("server", "experiment_id", "runs")}
-        if mirrored.runs and runs != self.job_state.runs:
+        if runs != self.job_state.runs:
             self._record({"record": "runs", "runs": runs}, timed=True)
             self._commit()
+
+    def record_late_runs(self, mirrored: MirrorState) -> None:
+        """Record the same of a mirror that ran after the job's drivers, on whichever machine.
+
+        It completes what a server has, and never replaces another server's runs. What a database of
+        its own machine has is not recorded.
+        """
+        if mirrored.served is not None and (
+            self._served is None or same_server(self._served, mirrored.served)
+        ):
+            self.record_runs(mirrored)
+
+    @property
+    def _served(self) -> str | None:
+        """The server whose runs are recorded; see MirrorState."""
+        recorded = self.job_state.runs
+        return None if recorded is None else MirrorState(**recorded).served
 
     def done(self) -> None:
         """Record that report and export are written too."""
@@ -82,7 +105,8 @@ def record_runs(folder: Path, mirrored: MirrorState) -> None:
 
     Its last driver may have ended before its mirror. A journal in a file needs no such record: the
     mirror's own file is beside it, and a copy that was fetched must stay what it is. A job that is
-    not done, or whose driver has the journal, is left to that driver. Raises JournalError.
+    not done, or whose driver has the journal, is left to that driver. What keeps its place is said
+    at Recorder.record_late_runs. Raises JournalError.
     """
     job = stored_job(folder)
     if job.storage.study is None or (folder / JOURNAL).exists():
@@ -92,7 +116,7 @@ def record_runs(folder: Path, mirrored: MirrorState) -> None:
     with suppress(JournalBusyError), open_journal(job, folder) as journal:
         job_state = _replayed(journal.take_history())
         if job_state.phase == "done":  # nobody has extended it meanwhile
-            Recorder(journal, job_state).record_runs(mirrored)
+            Recorder(journal, job_state).record_late_runs(mirrored)
 
 
 def _replayed(groups: Iterable[Group]) -> JobState:

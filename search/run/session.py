@@ -161,6 +161,8 @@ def execute(
             console.print(f"{job.name} is finished: `{again}` adds budget.", markup=False)
             if not (folder / REPORT).exists():  # it ran in another root, its journal in a database
                 show(conclude(folder), folder, console)
+            if job.storage.study is not None:
+                driver.record_late_runs(mirror_state(folder))
         else:
             if not driver.finished:
                 check_machine(job)
@@ -182,8 +184,8 @@ def execute(
             for mirror in mirrors:
                 if not mirror.wait(MIRROR_SECONDS):
                     _tell_of_mirror(mirror, folder, console)
-        if job.storage.study is not None:  # its readers elsewhere have no folder of the mirror's
-            driver.record_runs(mirror_state(folder))
+            if job.storage.study is not None:  # readers elsewhere have no folder of the mirror's
+                driver.record_runs(mirror_state(folder))
         return exported and all(driver.confirmation.best(arm.name, 1) for arm in job.arms)
 
 

@@ -45,14 +45,19 @@ class MirrorState:
     error: str | None = None  #: why the mirror is behind, if it is
     complete: bool = False  #: whether everything up to the mirror's end is in MLflow
 
+    @property
+    def served(self) -> str | None:
+        """The server, unless it is a database in the runs folder, which one machine alone has."""
+        local = self.server is None or self.server.startswith("sqlite:")
+        return None if local else self.server
+
     def address(self, view: str, server: str | None = None) -> str | None:
         """Return where MLflow shows a view of the job's runs, by its key in views.py.
 
         server: http://… that serves the runs of a local database; without one such have none. What
         is no http(s)://… has none either: a browser opens it, and files of jobs may be copied.
         """
-        local = self.server is None or self.server.startswith("sqlite:")
-        shown = server if local else self.server
+        shown = server if self.served is None else self.served
         if shown is None or self.experiment_id is None or not _SERVED.match(shown):
             return None
         return view_address(shown, self.experiment_id, view)

@@ -1,6 +1,7 @@
 """Jobs in a database are found by name where there is nothing but its address."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import driven
@@ -114,6 +115,55 @@ def test_results_are_brought_again_until_all_of_them_are_there(s3: S3, tmp_path:
     (folder / "report.html").rmdir()
     whole_folder("driven", tmp_path)
     assert all((folder / name).read_bytes() == name.encode() for name in names)
+
+
+HERE = MirrorState("sqlite:///mlflow.db", "1", {"job": "here-0"})
+TEAM = MirrorState("http://tracking:5000", "7", {"job": "run-0"})
+MORE = MirrorState("http://Tracking:5000/", "7", {"job": "run-0", "search/lstm/0": "run-1"})
+OTHER = MirrorState("http://other:5000", "7", {"job": "other-0"})
+
+
+def entry(state: MirrorState | None) -> dict[str, object] | None:
+    """What a journal has of a mirror's state."""
+    names = ("server", "experiment_id", "runs")
+    return None if state is None else {name: getattr(state, name) for name in names}
+
+
+@pytest.mark.parametrize(
+    ("known", "late", "recorded"),
+    [
+        (None, TEAM, TEAM),
+        (None, HERE, None),
+        (HERE, TEAM, TEAM),
+        (HERE, replace(HERE, runs={"job": "there-0"}), HERE),
+        (TEAM, MORE, MORE),
+        (TEAM, HERE, TEAM),
+        (TEAM, OTHER, TEAM),
+    ],
+)
+def test_a_later_mirror_completes_a_server_s_runs_and_replaces_no_others(
+    known: MirrorState | None,
+    late: MirrorState,
+    recorded: MirrorState | None,
+    postgres: Postgres,
+    tmp_path: Path,
+) -> None:
+    """Of `mirror` on a machine that reads GATESEARCH_TRACKING_URI otherwise, or not at all."""
+    folder = tmp_path / "driven"
+    job = driven.job(tmp_path, search={"trials": 1}, storage={"study": postgres.database()})
+    store_job(folder, job, "job.yaml")
+    with open_journal(job, folder) as journal:
+        driver = Driver(job, INFO, journal)
+        Workers(driver).run()
+        driver.done()
+        if known is not None:
+            driver.record_runs(known)
+    record_runs(folder, late)
+    assert driven.told(folder, job).runs == entry(recorded)
+    with open_journal(job, folder) as journal:  # of one that goes on
+        Driver(job, INFO, journal).record_runs(HERE)
+    kept = HERE if recorded is None or recorded.served is None else recorded
+    assert driven.told(folder, job).runs == entry(kept)
 
 
 def test_a_mirror_that_was_behind_at_the_job_s_end_has_its_runs_recorded_later(
