@@ -7,9 +7,13 @@ from pathlib import Path
 import driven
 import pytest
 from driven import INFO, Workers
+from installed import gatesearch
+from mlflow_server import running_server
+from server_process import free_ports
 from servers import S3, Postgres
 
 from search.cli.job_folder import job_folder, whole_folder
+from search.environment import STORAGE
 from search.export.folder import FILES
 from search.job.folder import checkpoint_place, store_job, stored_job
 from search.job.spec import JobSpec
@@ -19,7 +23,7 @@ from search.results.read import read_results
 from search.run.driver import Driver
 from search.run.recorder import record_runs
 from search.run.shared_storage import bring_results, shared_folder
-from search.tracking.state import MirrorState, StateFile
+from search.tracking.state import TO, MirrorState, StateFile, mirror_state
 from spaces.errors import InputError
 from trainables.checkpoints.s3 import S3Store
 
@@ -164,6 +168,30 @@ def test_a_later_mirror_completes_a_server_s_runs_and_replaces_no_others(
         Driver(job, INFO, journal).record_runs(HERE)
     kept = HERE if recorded is None or recorded.served is None else recorded
     assert driven.told(folder, job).runs == entry(kept)
+
+
+def test_mirroring_from_another_machine_changes_nothing_that_the_database_says_of_mlflow(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    """Neither into that machine's own database, nor to a server that the job does not name."""
+    url, laptop = postgres.database(), tmp_path / "laptop"
+    job = driven.job(tmp_path, search={"trials": 1}, storage={"study": url})
+    store_job(tmp_path / "driven", job, "job.yaml")
+    with open_journal(job, tmp_path / "driven") as journal:
+        driver = Driver(job, INFO, journal, file=(tmp_path / "driven" / "job.yaml").read_text())
+        Workers(driver).run()
+        driver.done()
+        driver.record_runs(HERE)
+    before = PostgresReader(url, job.name).read()
+    for folder in (laptop, tmp_path / "server"):
+        folder.mkdir()
+    with running_server(tmp_path / "server", free_ports(1)[0]) as uri:
+        for to in ((), ("--to", uri)):
+            said = gatesearch("mirror", "driven", *to, cwd=laptop, env={STORAGE: url})
+            assert "runs are in MLflow" in said
+    assert mirror_state(laptop / "runs" / "driven").runs.keys() > HERE.runs.keys()
+    assert mirror_state(laptop / "runs" / "driven", TO).served == uri
+    assert PostgresReader(url, job.name).read() == before
 
 
 def test_a_mirror_that_was_behind_at_the_job_s_end_has_its_runs_recorded_later(
