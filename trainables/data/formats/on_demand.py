@@ -1,6 +1,6 @@
 """Columns of a table that are read when somebody looks at them, of which one is kept in memory."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -12,50 +12,41 @@ from trainables.data.formats.table import Column, ColumnKind, Source, Table
 
 def open_table(source: Source, place: str, names: Sequence[str]) -> Table:
     """Return some columns of a source, each of which is read when it is looked at."""
-    return Table(place, _Columns(source, names), source.files, source.begins)
+    reader = _Reader(source)
+    columns = {name: _Column(reader, name, source.kind(name)) for name in names}
+    return Table(place, columns, source.files, source.begins)
 
 
-class _Columns(Mapping[str, Column]):
-    """Columns by name."""
+class _Reader:
+    """Reads columns of a source, and keeps the one that was looked at last."""
 
-    def __init__(self, source: Source, names: Sequence[str]) -> None:
-        self.source, self._names = source, tuple(names)
-        self._read: dict[str, Column] = {}  # the one that was looked at last
-
-    def __getitem__(self, name: str) -> Column:
-        if name not in self._names:
-            raise KeyError(name)
-        return _Column(self, name, self.source.kind(name))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self._last: dict[str, Column] = {}
 
     def read(self, name: str) -> Column:
         """Return a column with its values. Raises InputError."""
-        if name not in self._read:
-            self._read.clear()
+        if name not in self._last:
+            self._last.clear()
             pa.default_memory_pool().release_unused()
-            self._read |= self.source.columns([name])
-        return self._read[name]
+            self._last |= self.source.columns([name])
+        return self._last[name]
 
 
 class _Column(Column):
     """A column that holds no values."""
 
-    def __init__(self, columns: _Columns, name: str, kind: ColumnKind) -> None:
-        self.__dict__.update(_columns=columns, name=name, kind=kind)  # a Column is frozen
+    def __init__(self, reader: _Reader, name: str, kind: ColumnKind) -> None:
+        self.__dict__.update(_reader=reader, name=name, kind=kind)  # a Column is frozen
 
     @property
     def _found(self) -> Column:
-        columns: _Columns = self.__dict__["_columns"]
-        return columns.read(self.name)
+        reader: _Reader = self.__dict__["_reader"]
+        return reader.read(self.name)
 
     @property
     def rows(self) -> int:
-        rows: int = self.__dict__["_columns"].source.rows
+        rows: int = self.__dict__["_reader"].source.rows
         return rows
 
     @property

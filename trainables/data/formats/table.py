@@ -34,7 +34,7 @@ _STRETCH_VALUES = 2**20  # of all columns, that are converted at once
 _MOST_NAMED = 12  # columns that a message lists
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # equal only to itself: values are not compared in passing
 class Column:
     """One column of a table.
 

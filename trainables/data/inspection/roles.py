@@ -105,11 +105,12 @@ def find_roles(
         choose("group", next((c.name for c in groups if c.name not in _taken(parts)), None))
     telling: tuple[str, ...] = ()
     if features is None:
-        targets = [table.columns[name] for name in several(parts.get("target"))]
         own = [c for c in free() if c.numeric]
         if not own and found_kind != "forecasting":
             own = [c for c in free() if c.kind == "text"][:1]
         if found_kind in OF_SEQUENCES:
+            names = several(parts.get("target"))
+            targets = [_once(table.columns[name], sequences) for name in names]
             telling = tuple(c.name for c in own if any(tells(c, t, sequences) for t in targets))
         features = tuple(c.name for c in own if c.name not in telling)
     if not features and found_kind != "forecasting":
@@ -190,12 +191,12 @@ def tells(column: Column, target: Column, sequences: SequenceRows) -> bool:
     """Return whether a column, alone and the same in a whole sequence, is the target renamed.
 
     Each of its values goes with one target and each target with one value, or, of numbers, both
-    lie on one line. An id of its own for each sequence is none.
+    lie on one line. An id of its own for each sequence is none. target: a value of each sequence.
     """
     if not is_steady(column, sequences) or column.kind == "other":
         return False
     begins = sequences.begins
-    ours, theirs = column.values[begins], target.values[begins]
+    ours, theirs = column.values[begins], target.values
     values, labels = np.unique(ours), np.unique(theirs)
     if len(values) < 2 or len(labels) < 2:
         return False
@@ -205,6 +206,12 @@ def tells(column: Column, target: Column, sequences: SequenceRows) -> bool:
     if len(begins) < 3 or not (target.numeric and column.numeric):
         return False
     return bool(abs(np.corrcoef(ours.astype(float), theirs.astype(float))[0, 1]) > 1 - 1e-9)
+
+
+def _once(column: Column, sequences: SequenceRows) -> Column:
+    """Return a column with one value of each sequence, in memory."""
+    begins = sequences.begins
+    return Column(column.name, column.kind, column.values[begins], column.missing[begins])
 
 
 def _is_split(column: Column) -> bool:
