@@ -118,10 +118,6 @@ def test_values_that_are_too_large_are_told_with_place_and_number(tmp_path: Path
 
 #: Prints by how many bytes the process has grown at most while a table was inspected.
 INSPECT = """\
-import sys
-import subprocess
-import sys
-import tracemalloc
 from pathlib import Path
 from trainables.data.inspection import source
 from trainables.data.inspection.findings import inspect

@@ -27,6 +27,7 @@ T = TypeVar("T")
 #: At the worst moment, as measured: of a row for its place in its sequence, and more where rows do
 #: not lie in order; of a value that is read from text, that stands in a column that is read whole,
 #: or that is read in stretches and kept as float32 (tests/trainables/data/test_data_size.py).
+#: What sorting takes is not added to what features take: it is over before they are read.
 ROW_BYTES, SORTED_BYTES = 32, 64
 VALUE_BYTES, COLUMN_BYTES, KEPT_BYTES = 24, 16, 4
 STRETCH_ROWS = 2**17  #: of a table, that are looked at at once, at most
