@@ -130,6 +130,17 @@ def memory_bytes() -> int:
     return memory if limit is None else min(memory, limit)
 
 
+def is_in_memory(file: int, mounts: Path = Path("/proc/self/mountinfo")) -> bool:
+    """Return whether an open file takes memory and no disk. file: its descriptor."""
+    device = os.fstat(file).st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    for line in _text(mounts).splitlines():
+        mount, _, system = line.partition(" - ")
+        if mount.split()[2] == number:
+            return system.split()[0] in ("tmpfs", "ramfs")
+    return False
+
+
 def version(distribution: str) -> str | None:
     """Return the version of an installed package, or None."""
     try:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -15,6 +16,18 @@ from trainables.machine import Card, Cores, Driver, Torch
 GIB = 2**30
 V2, OUTER = "0::/outer/pod\n", "outer"
 V1 = "4:memory:/pod\n3:cpu,cpuacct:/pod\n2:cpuset:/\n"
+
+
+def test_a_file_of_a_tmpfs_is_in_memory_and_one_of_a_disk_is_not(tmp_path: Path) -> None:
+    with tempfile.TemporaryFile(dir="/dev/shm") as file:
+        assert machine.is_in_memory(file.fileno())
+        device = os.fstat(file.fileno()).st_dev
+        disk = f"25 24 {os.major(device)}:{os.minor(device)} / /data rw - ext4 /dev/vda rw\n"
+        memory = "26 24 253:7 / /tmp rw shared:1 - tmpfs tmpfs rw\n"
+        for mounts, expected in ((memory + disk, False), (memory, False), ("", False)):
+            (tmp_path / "mountinfo").write_text(mounts)
+            assert machine.is_in_memory(file.fileno(), tmp_path / "mountinfo") is expected
+        assert not machine.is_in_memory(file.fileno(), tmp_path / "none")
 
 
 @pytest.mark.parametrize(

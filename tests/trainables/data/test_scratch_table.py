@@ -1,5 +1,6 @@
 """A large .csv is read through a file on disk: as one in memory would be, whatever its columns."""
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from spaces.errors import InputError
+from trainables.data import memory
 from trainables.data.formats import csv_table, scratch_table
 from trainables.data.formats.csv_table import open_source
 from trainables.data.formats.scratch_table import ScratchSource
@@ -82,3 +84,27 @@ def test_a_damaged_row_is_refused_as_in_memory(
     with pytest.raises(InputError) as early:
         whole(tmp_path, rows, monkeypatch)
     assert str(late.value) == str(early.value)
+
+
+def test_a_file_counts_as_memory_where_the_folder_of_temporary_files_is_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def limit(size: int) -> None:
+        monkeypatch.setattr(memory, "memory_bytes", lambda: int(size / memory.MAX_SHARE))
+
+    in_columns = 56 * (len(ROWS) + 2)  # of lines, what is read of the file
+    in_file = 8 * len(NAMES) * len(ROWS)
+    limit(in_columns)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with monkeypatch.context() as patched:
+        # The folder of tests may be in memory, too.
+        patched.setattr(scratch_table, "is_in_memory", lambda file: False)
+        assert isinstance(opened(tmp_path, ROWS), ScratchSource)
+    monkeypatch.setattr(tempfile, "tempdir", "/dev/shm")
+    with pytest.raises(InputError, match="set TMPDIR to a folder on disk"):
+        opened(tmp_path, ROWS)
+    limit(in_columns + in_file // 2)
+    with pytest.raises(InputError, match="set TMPDIR to a folder on disk"):
+        opened(tmp_path, ROWS)
+    limit(in_columns + 3 * in_file)  # batches of a hundred rows have large headers
+    assert isinstance(opened(tmp_path, ROWS), ScratchSource)

@@ -70,10 +70,10 @@ def _on_disk(path: Path, place: str, columns: Sequence[str], delimiter: str) -> 
 
     from trainables.data.formats.scratch_table import ScratchSource
 
-    check_size(_lines(path), KEPT_BYTES * len(columns), place)
+    beside = check_size(_lines(path), KEPT_BYTES * len(columns), place)
     with suppress(pa.ArrowException, OSError):
         batches = arrow.open_csv(path, *_options(columns, delimiter, block=_STREAMED_BLOCK))
-        return ScratchSource(batches, place)
+        return ScratchSource(batches, place, beside)
     return None
 
 

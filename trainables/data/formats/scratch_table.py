@@ -1,6 +1,7 @@
 """A table that is read once, batch by batch, into a file without a name, and from there by columns.
 
-The file is gone with the process, however it ends. It takes 8 bytes a number, or the text itself.
+The file is gone with the process, however it ends. It takes 8 bytes a number, or the text itself:
+of the disk, or of the memory where the folder for temporary files is there (tmpfs).
 """
 
 import os
@@ -22,28 +23,36 @@ from trainables.data.formats.table import (
     kind_of,
     reading,
 )
+from trainables.data.memory import refuse_unless_it_fits
+from trainables.machine import is_in_memory
+
+_REMEDY = "set TMPDIR to a folder on disk, or use a machine with more memory"
 
 
 class ScratchSource:
-    """Columns on disk, each of which is read when it is asked for."""
+    """Columns in a file, each of which is read when it is asked for."""
 
     files: tuple[str, ...] = ()
     begins: tuple[int, ...] = (0,)
 
-    def __init__(self, batches: Any, place: str) -> None:
+    def __init__(self, batches: Any, place: str, beside: int) -> None:
         """Write the batches of a pyarrow.RecordBatchReader.
 
-        Raises pyarrow.ArrowException where one cannot be read, OSError where there is no room, and
-        InputError where there are no rows.
+        beside: bytes of memory that what is read of the file takes. Raises pyarrow.ArrowException
+        where a batch cannot be read, OSError where there is no room, and InputError where there are
+        no rows, or where a file in memory is too large for it.
         """
         self._file = tempfile.TemporaryFile(prefix="gatesearch-")  # noqa: SIM115
         weakref.finalize(self, self._file.close)
         self._place, self._schema, self.rows = place, batches.schema, 0
         #: Of each batch and column, where it lies in the file, and its bytes.
         self._at: list[list[tuple[int, int]]] = []
+        in_memory = is_in_memory(self._file.fileno())
         for table in _joined(batches):
             self.rows += table.num_rows
             self._at.append([self._write(table.select([at])) for at in range(len(self._schema))])
+            if in_memory:
+                refuse_unless_it_fits(self._file.tell() + beside, place, _REMEDY)
         self._file.flush()
         pa.default_memory_pool().release_unused()
         check_rows(self.rows, place)

@@ -183,11 +183,15 @@ def check_names(names: Sequence[str], wanted: Sequence[str], place: str) -> None
     )
 
 
-def check_size(rows: int, row_bytes: int, place: str) -> None:
-    """Raise InputError where a table does not fit into memory. row_bytes: of a row's values."""
+def check_size(rows: int, row_bytes: int, place: str) -> int:
+    """Return the bytes of memory that a table takes. row_bytes: of a row's values.
+
+    Raises InputError where it does not fit.
+    """
     size = rows * (row_bytes + ROW_BYTES)
     remedy = "name fewer features, or use a machine with more memory"
     refuse_unless_it_fits(size, place, remedy)
+    return size
 
 
 def rows_at_once(columns: int) -> int:
