@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from pyarrow import parquet
+from pyarrow import csv, parquet
 
 from spaces.errors import InputError
 from spaces.own_task import OwnData
 from trainables.data import memory
-from trainables.data.formats import own
+from trainables.data.formats import csv_table, own, scratch_table
+from trainables.data.inspection import source
+from trainables.data.inspection.findings import inspect
+from trainables.data.inspection.roles import find_roles
 from trainables.data.tasks import load
 
 SEQUENCES, STEPS, FEATURES = 400, 200, 16
@@ -114,6 +117,33 @@ def test_values_that_are_too_large_are_told_with_place_and_number(tmp_path: Path
     (tmp_path / "own.csv").write_text("\n".join(rows) + "\n")
     with pytest.raises(InputError, match=r"row 9: y: targets must be finite.* \(2 such targets\)"):
         load(spec, tmp_path)
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv"])
+def test_a_table_is_inspected_though_all_its_columns_at_once_do_not_fit(
+    form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sequences, steps, features = 40, 50, 60
+    draw, rows = np.random.default_rng(0), sequences * steps
+    columns = {f"f{at}": draw.standard_normal(rows) for at in range(features)}
+    ids = np.arange(sequences).repeat(steps)
+    table, path = pa.table({"id": ids, **columns, "class": ids % 2}), tmp_path / f"own.{form}"
+    parquet.write_table(table, path) if form == "parquet" else csv.write_csv(table, path)
+    monkeypatch.setattr(csv_table, "_IN_MEMORY", 0)
+    monkeypatch.setattr(scratch_table, "is_in_memory", lambda file: False)  # as tests' folders are
+    monkeypatch.setattr(memory, "memory_bytes", lambda: int(rows * 64 / memory.MAX_SHARE))
+    for named, fits in (("f0", "f1"), True), (None, False):
+        opened, given = source.read(path)
+        found = inspect(path, path.name, opened, find_roles(opened, given, named))
+        assert found.roles.targets == ("class",) and found.sequences == sequences
+        if fits:
+            assert not found.refusals and load(found.task, tmp_path).train.x.shape[1] == 2
+        else:
+            assert "name fewer features" in found.refusals[0].remedy
+    monkeypatch.setattr(memory, "memory_bytes", lambda: int(rows * 40 / memory.MAX_SHARE))
+    with pytest.raises(InputError, match="use fewer rows") as refused:
+        source.read(path)
+    assert "features" not in str(refused.value)
 
 
 #: Prints by how many bytes the process has grown at most while a table was inspected.

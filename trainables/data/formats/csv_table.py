@@ -10,13 +10,15 @@ import numpy as np
 
 from spaces.errors import InputError
 from trainables.data.formats.table import (
-    KEPT_BYTES,
+    BY_HAND,
+    FEWER,
     VALUE_BYTES,
     ArrowSource,
     Source,
     Table,
     check_file,
     check_names,
+    check_pieces,
     check_size,
     reading,
     table_of,
@@ -39,27 +41,37 @@ def read(path: Path, place: str, columns: Sequence[str]) -> Table:
     return table_of(open_source(path, place, columns), place, columns)
 
 
-def open_source(path: Path, place: str, columns: Sequence[str]) -> Source:
-    """Return some columns of a file, whose types are known once it is read. Raises InputError."""
+def open_source(path: Path, place: str, columns: Sequence[str], *, at_once: bool = True) -> Source:
+    """Return some columns of a file, whose types are known once it is read. Raises InputError.
+
+    at_once: whether there must be memory for all of them, or for one at a time; a small file is in
+    memory as a whole.
+    """
     delimiter = _checked_header(path, place, columns)
     large = path.stat().st_size > _IN_MEMORY
-    source = (_on_disk(path, place, columns, delimiter) if large else None) or ArrowSource(
-        read_arrow(path, place, columns), place
-    )
+    source = _on_disk(path, place, columns, delimiter, at_once=at_once) if large else None
+    if source is None:
+        arrow = read_arrow(path, place, columns, FEWER if at_once else BY_HAND)
+        source = ArrowSource(arrow, place)
     check_lines(source, place, columns)
     return source
 
 
-def read_arrow(path: Path, place: str, columns: Sequence[str]) -> Any:
-    """Return some columns of a file as a pyarrow.Table. Raises InputError."""
+def read_arrow(path: Path, place: str, columns: Sequence[str], remedy: str = FEWER) -> Any:
+    """Return some columns of a file as a pyarrow.Table.
+
+    Raises InputError; where it does not fit into memory, with a remedy.
+    """
     from pyarrow import csv as arrow
 
     delimiter = _checked_header(path, place, columns)
-    check_size(_lines(path), VALUE_BYTES * len(columns), place)
+    check_size(_lines(path), VALUE_BYTES * len(columns), place, remedy)
     return reading(place, lambda: arrow.read_csv(path, *_options(columns, delimiter, block=_BLOCK)))
 
 
-def _on_disk(path: Path, place: str, columns: Sequence[str], delimiter: str) -> Source | None:
+def _on_disk(
+    path: Path, place: str, columns: Sequence[str], delimiter: str, *, at_once: bool
+) -> Source | None:
     """Return some columns of a file, written by columns to disk, where that can be done.
 
     It cannot where the first block does not tell the types of columns, where the file is damaged,
@@ -70,7 +82,7 @@ def _on_disk(path: Path, place: str, columns: Sequence[str], delimiter: str) -> 
 
     from trainables.data.formats.scratch_table import ScratchSource
 
-    beside = check_size(_lines(path), KEPT_BYTES * len(columns), place)
+    beside = check_pieces(_lines(path), len(columns), place, at_once=at_once)
     with suppress(pa.ArrowException, OSError):
         batches = arrow.open_csv(path, *_options(columns, delimiter, block=_STREAMED_BLOCK))
         return ScratchSource(batches, place, beside)

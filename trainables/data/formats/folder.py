@@ -26,6 +26,8 @@ from trainables.data.formats.labels import encode
 from trainables.data.formats.on_demand import open_table
 from trainables.data.formats.ragged import Array, Part, Ragged, sequence_of
 from trainables.data.formats.table import (
+    BY_HAND,
+    FEWER,
     VALUE_BYTES,
     ArrowSource,
     Source,
@@ -105,7 +107,8 @@ def read_table(path: Path) -> tuple[Table, dict[str, OneOrMore]]:
     files, ending = _files(path, path.name)
     reader = Reader(files, ending)
     names = reader.names(path, path.name)
-    table = open_table(reader.open_source(path, path.name, names), path.name, names)
+    source = reader.open_source(path, path.name, names, at_once=False)
+    table = open_table(source, path.name, names)
     several = len(set(_folders(files).tolist())) > 1
     return table, {"id": FILE, **({"target": FOLDER} if several else {})}
 
@@ -140,10 +143,16 @@ class Reader:
         """Return some columns of all files. Raises InputError."""
         return table_of(self.open_source(path, place, columns), place, columns)
 
-    def open_source(self, path: Path, place: str, columns: Sequence[str]) -> Source:
-        """Return some columns of all files, to be read piece by piece. Raises InputError."""
+    def open_source(
+        self, path: Path, place: str, columns: Sequence[str], *, at_once: bool = True
+    ) -> Source:
+        """Return some columns of all files, to be read piece by piece. Raises InputError.
+
+        All of them are in memory. at_once: whether each is there because somebody named it.
+        """
         import pyarrow as pa
 
+        remedy = FEWER if at_once else BY_HAND
         module = csv_table if self.ending == ".csv" else parquet_table
         own = [name for name in columns if name not in (FILE, FOLDER)]
         check_names(self.names(path, place), columns, place)
@@ -155,7 +164,7 @@ class Reader:
                 raise InputError.of(f"{place}/{file}", rule, "remove it, or write it again")
             begins.append(rows)
             rows += table.num_rows
-            check_size(rows, VALUE_BYTES * len(columns), place)
+            check_size(rows, VALUE_BYTES * len(columns), place, remedy)
             tables.append(table)
         joined = reading(place, lambda: pa.concat_tables(tables, promote_options="permissive"))
         lengths = np.diff([*begins, rows])

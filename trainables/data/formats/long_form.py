@@ -51,8 +51,13 @@ class TableReader(Protocol):
     def read(self, path: Path, place: str, columns: Sequence[str]) -> Table:
         """Return some columns. Raises InputError."""
 
-    def open_source(self, path: Path, place: str, columns: Sequence[str]) -> Source:
-        """Return some columns, to be read piece by piece. Raises InputError."""
+    def open_source(
+        self, path: Path, place: str, columns: Sequence[str], *, at_once: bool = True
+    ) -> Source:
+        """Return some columns, to be read piece by piece. Raises InputError.
+
+        at_once: whether there must be memory for all of them, or for one at a time.
+        """
 
 
 def reader_of(path: Path) -> TableReader:

@@ -7,13 +7,13 @@ from typing import Any
 
 from trainables.data.formats.table import (
     COLUMN_BYTES,
-    KEPT_BYTES,
     Column,
     ColumnKind,
     Source,
     Table,
     check_file,
     check_names,
+    check_pieces,
     check_rows,
     check_size,
     columns_of,
@@ -37,9 +37,12 @@ def read(path: Path, place: str, columns: Sequence[str]) -> Table:
     return table_of(open_source(path, place, columns), place, columns)
 
 
-def open_source(path: Path, place: str, columns: Sequence[str]) -> Source:
-    """Return some columns of a file, to be read piece by piece. Raises InputError."""
-    return _ParquetSource(path, place, columns)
+def open_source(path: Path, place: str, columns: Sequence[str], *, at_once: bool = True) -> Source:
+    """Return some columns of a file, to be read piece by piece. Raises InputError.
+
+    at_once: whether there must be memory for all of them, or for one at a time.
+    """
+    return _ParquetSource(path, place, columns, at_once=at_once)
 
 
 def read_arrow(path: Path, place: str, columns: Sequence[str]) -> Any:
@@ -53,14 +56,15 @@ class _ParquetSource:
     files: tuple[str, ...] = ()
     begins: tuple[int, ...] = (0,)
 
-    def __init__(self, path: Path, place: str, columns: Sequence[str]) -> None:
+    def __init__(
+        self, path: Path, place: str, columns: Sequence[str], *, at_once: bool = True
+    ) -> None:
         """Raises InputError where it lacks a column, or what they hold does not fit into memory."""
         with _open(path, place) as file:
             self._path, self._place, self._schema = path, place, file.schema_arrow
             check_names(list(self._schema.names), columns, place)
             self.rows: int = file.metadata.num_rows
-        # Read in stretches, a value is there once, in float32; whole columns come on top.
-        check_size(self.rows, KEPT_BYTES * len(columns), place)
+        check_pieces(self.rows, len(columns), place, at_once=at_once)
 
     def kind(self, name: str) -> ColumnKind:
         """See Source."""

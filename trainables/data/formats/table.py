@@ -30,6 +30,9 @@ T = TypeVar("T")
 #: What sorting takes is not added to what features take: it is over before they are read.
 ROW_BYTES, SORTED_BYTES = 32, 64
 VALUE_BYTES, COLUMN_BYTES, KEPT_BYTES = 24, 16, 4
+FEWER = "name fewer features, or use a machine with more memory"
+#: The remedy where all columns are inspected, whichever features are named.
+BY_HAND = "write a job file by hand, with few features, or use a machine with more memory"
 STRETCH_ROWS = 2**17  #: of a table, that are looked at at once, at most
 _STRETCH_VALUES = 2**20  # of all columns, that are converted at once
 _MOST_NAMED = 12  # columns that a message lists
@@ -183,15 +186,25 @@ def check_names(names: Sequence[str], wanted: Sequence[str], place: str) -> None
     )
 
 
-def check_size(rows: int, row_bytes: int, place: str) -> int:
+def check_size(rows: int, row_bytes: int, place: str, remedy: str = FEWER) -> int:
     """Return the bytes of memory that a table takes. row_bytes: of a row's values.
 
     Raises InputError where it does not fit.
     """
     size = rows * (row_bytes + ROW_BYTES)
-    remedy = "name fewer features, or use a machine with more memory"
     refuse_unless_it_fits(size, place, remedy)
     return size
+
+
+def check_pieces(rows: int, columns: int, place: str, *, at_once: bool) -> int:
+    """Return the bytes of memory that columns take which are read piece by piece.
+
+    at_once: whether their values are kept, as float32; if not, one column is in memory at a time.
+    Raises InputError where they do not fit.
+    """
+    if at_once:
+        return check_size(rows, KEPT_BYTES * columns, place)
+    return check_size(rows, COLUMN_BYTES, place, "use fewer rows, or a machine with more memory")
 
 
 def rows_at_once(columns: int) -> int:

@@ -28,7 +28,8 @@ def read(path: Path) -> tuple[Table, dict[str, OneOrMore]]:
     if suffix in TABLES:
         reader = long_form.reader_of(path)
         names = reader.names(path, place)
-        return open_table(reader.open_source(path, place, names), place, names), {}
+        source = reader.open_source(path, place, names, at_once=False)
+        return open_table(source, place, names), {}
     made = is_class_name(path.name) and not path.exists()
     if suffix not in SUFFIXES and not path.is_dir() and not made:
         rule = f"data must be a file in {listed(SUFFIXES, 'or')}, not {show(path.name)}"
