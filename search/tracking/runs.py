@@ -288,8 +288,9 @@ class JobRuns:
     @property
     def _arms(self) -> list[str]:
         """The arms' names, in the order of the job file."""
-        arms = (self.job_state.spec or {}).get("arms", ())
-        return [str(arm["name"] if isinstance(arm, dict) else arm) for arm in arms]
+        arms = (self.job_state.spec or {}).get("arms")
+        named = arms if isinstance(arms, list) else []
+        return [str(arm.get("name") if isinstance(arm, dict) else arm) for arm in named]
 
     @property
     def _finalists(self) -> int:

@@ -41,6 +41,21 @@ def test_baselines_are_figures_of_the_jobs_own_run(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("arms", [[{"cell": "gru"}], [None, 3], {"lstm": {}}, 7, None])
+def test_a_job_whose_arms_a_stranger_wrote_is_mirrored_all_the_same(
+    arms: Any, tmp_path: Path
+) -> None:
+    job = WrittenJob(tmp_path / "vowels")
+    job.trial("search/lstm/0")
+    runs = JobRuns()
+    for group in FileReader(job.folder / "job.journal").groups():
+        for record in group:
+            if record["record"] == "job":
+                record["spec"]["arms"] = arms
+        runs.apply(group)
+    assert "search/lstm/0" in runs.changed
+
+
 def test_a_replicates_run_has_what_training_data_scored_beside_test_data(tmp_path: Path) -> None:
     job = WrittenJob(tmp_path / "vowels")
     job.trial("confirm/lstm/0")
