@@ -127,6 +127,9 @@ class GateSearch(BaseEstimator):  # type: ignore[misc]
             raise InputError.of("GateSearch", rule, 'write {"horizon": 12}; task is the kind')
         given = arrays.sequences(X)
         number = len(given)
+        if number == 1 and self.task != "forecasting":
+            rule = "X must have sequences for training, validation and test, not 1 sample"
+            raise InputError.of("X", rule, "give more sequences")
         stored = {"x": given.x, "lengths": given.lengths}
         if self.task == "forecasting":
             if y is not None or groups is not None:

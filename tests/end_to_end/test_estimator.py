@@ -155,6 +155,12 @@ def test_a_fit_of_series_without_a_horizon_or_with_targets_is_refused(tmp_path: 
         GateSearch("forecasting", root=tmp_path).fit(KNOWN)
 
 
+def test_a_fit_of_one_sequence_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not 1 sample"):
+        GateSearch("regression", root=tmp_path).fit(X[:1], [1.0])
+    assert [*tmp_path.iterdir()] == []
+
+
 #: The check that SciPy must have been imported for, with SCIPY_ARRAY_API set.
 OF_OTHER_ARRAYS = "check_array_api_input"
 #: What learns the checks' data in seconds. Of regression these are 200 rows of ten numbers, read as
