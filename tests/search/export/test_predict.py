@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from exported_jobs import TASKS, SmallJob, small_job
@@ -106,6 +107,23 @@ def test_small_batches_give_the_same_answers(case: Case, monkeypatch: pytest.Mon
     for name, array in together.arrays.items():
         np.testing.assert_allclose(array, apart.arrays[name], atol=1e-5)
     assert apart.metrics == pytest.approx(together.metrics, rel=METRICS_AGREE)
+
+
+def test_a_sequence_alone_is_run_as_among_others(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never as one row, which onnxruntime multiplies by a kernel that rounds otherwise."""
+    rows: list[int] = []
+    run = onnxruntime.InferenceSession.run
+
+    def counted(self: Any, names: Any, given: dict[str, NDArray[Any]], *more: Any) -> Any:
+        rows.append(len(given["x"]))
+        return run(self, names, given, *more)
+
+    monkeypatch.setattr(onnxruntime.InferenceSession, "run", counted)
+    monkeypatch.setattr(search.export.predict, "BATCH_NUMBERS", 1)
+    apply(case.folder, case.data)
+    assert {*rows} == {2}
 
 
 def test_without_targets_there_are_answers_and_no_metrics(case: Case, tmp_path: Path) -> None:
